@@ -1,0 +1,188 @@
+//! What is configured through the lagg for all of its ports: up and down, MTU, protocol.
+
+use super::softc::Token;
+use super::{Port, Softc, groups, ioctl, offloads, vlans};
+use crate::kpi::{Errno, Ioctl, Ref, Result, Unique, iff, log};
+use crate::policy::Protocol;
+
+/// How long a request for up or down waits for others to finish before it leaves the work to the
+/// configuration task, in milliseconds.
+const PATIENCE_MS: u32 = 10_000;
+
+/// SIOCSIFFLAGS: the lagg's flags may have changed.
+///
+/// An administrator's up or down is done when this returns. A change of PROMISC or ALLMULTI comes
+/// from the stack with its locks held (a VLAN's with `vlan_sx`), so it must not wait for port drivers,
+/// which may want the same locks: the configuration task does it. Both look alike but for the
+/// flag that differs; where two changes meet and the guess is wrong, the wait has an end.
+///
+/// # Errors
+/// ENXIO: the lagg is being destroyed.
+pub(super) fn flags_changed(softc: &Ref<Softc>) -> Result {
+    let changed = {
+        let mut state = softc.state();
+        let flags = softc.ifp().flags() & (iff::UP | iff::PROMISC | iff::ALLMULTI);
+        let changed = flags ^ state.flags_seen;
+        state.flags_seen = flags;
+        changed
+    };
+    if changed == iff::UP
+        && let Some(token) = softc.token_within(PATIENCE_MS)?
+    {
+        follow_flags(softc, &token);
+        return Ok(());
+    }
+    if changed != 0 {
+        Softc::wake_configuration(softc);
+    }
+    Ok(())
+}
+
+/// Brings the ports to what is wanted of them. The configuration task's function.
+pub(super) fn reconcile(softc: &Ref<Softc>) {
+    let Ok(token) = softc.token() else { return };
+    softc.ifp().in_vnet(|| {
+        follow_flags(softc, &token);
+        groups::update(softc, &token);
+        vlans::update(softc, &token);
+        offloads::update(softc, &token);
+        drop(token);
+        softc.ifp().refresh_vlans();
+    });
+}
+
+/// Brings the lagg up (`if_init`).
+///
+/// # Errors
+/// ENXIO: the lagg is being destroyed.
+pub(super) fn bring_up(softc: &Ref<Softc>) -> Result {
+    let token = softc.token()?;
+    start(softc, &token);
+    Ok(())
+}
+
+fn follow_flags(softc: &Softc, token: &Token<'_>) {
+    if softc.ifp().flags() & iff::UP != 0 {
+        start(softc, token);
+    } else {
+        stop(softc, token);
+    }
+}
+
+/// Up: the ports get the lagg's address and come up, then packets are taken in (spec B.13).
+fn start(softc: &Softc, token: &Token<'_>) {
+    let ifp = softc.ifp();
+    if ifp.is_running() {
+        return;
+    }
+    let lladdr = ifp.lladdr();
+    let ports = token.ports();
+    for port in &ports {
+        if port.ifp().lladdr() != lladdr {
+            // A port that refuses keeps its own; the next up tries again.
+            let _ = port.ifp().set_lladdr(&lladdr);
+        }
+    }
+    for port in &ports {
+        port.ifp().up();
+        let _ = port.methods().set_flags(port.ifp());
+    }
+    set_running(softc, token, true);
+}
+
+/// Down: no packet is taken in, then the ports go down.
+fn stop(softc: &Softc, token: &Token<'_>) {
+    if !softc.ifp().is_running() {
+        return;
+    }
+    set_running(softc, token, false);
+    for port in &token.ports() {
+        port.ifp().down();
+        let _ = port.methods().set_flags(port.ifp());
+    }
+}
+
+fn set_running(softc: &Softc, token: &Token<'_>, running: bool) {
+    let plan = token.plan_memory();
+    let mut state = softc.state();
+    state.running = running;
+    softc.ifp().set_running(running);
+    softc.publish(&state, plan);
+}
+
+/// SIOCSIFMTU: the MTU of the lagg and of all its ports. What one port refuses none of them keeps
+/// (spec B.5).
+///
+/// # Errors
+/// What the port's driver returned; ENXIO while the lagg is being destroyed.
+pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
+    let token = softc.token()?;
+    let ifp = softc.ifp();
+    let old = ifp.mtu();
+    let ports = token.ports();
+    for (place, port) in ports.iter().enumerate() {
+        if let Err(errno) = port.methods().set_mtu(port.ifp(), mtu) {
+            log(
+                ifp,
+                format_args!(
+                    "cannot set the MTU of {} to {mtu} (error {})",
+                    ioctl::text(&port.ifp().name()),
+                    errno.number()
+                ),
+            );
+            for port in ports.iter().take(place) {
+                let _ = port.methods().set_mtu(port.ifp(), old);
+            }
+            return Err(errno);
+        }
+    }
+    ifp.store_mtu(mtu);
+    offloads::update(softc, &token);
+    drop(token);
+    ifp.refresh_vlans();
+    Ok(())
+}
+
+/// SIOCSIFCAP, SIOCSIFCAPNV: all ports are asked for the same; what each of them makes of it is what
+/// it is wanted to do from now on.
+///
+/// # Errors
+/// ENXIO while the lagg is being destroyed.
+pub(super) fn set_capabilities(softc: &Softc, request: &mut Ioctl<'_>) -> Result {
+    let token = softc.token()?;
+    for port in &token.ports() {
+        let _ = ask_port(port, request);
+    }
+    offloads::update(softc, &token);
+    drop(token);
+    softc.ifp().refresh_vlans();
+    Ok(())
+}
+
+/// The same request for one port.
+///
+/// # Errors
+/// What its driver returned.
+pub(super) fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
+    port.methods().forward(port.ifp(), request)?;
+    let enabled = port.ifp().offloads().enabled;
+    port.softc().state().set_wanted(port, enabled);
+    Ok(())
+}
+
+/// SIOCSLAGG: packets under way finish under the old protocol, new ones start under the new one.
+///
+/// # Errors
+/// ENOMEM; ENXIO while the lagg is being destroyed; EPROTONOSUPPORT for a protocol that is not
+/// served.
+pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
+    let protocol = Protocol::from_number(number).ok_or(Errno::EPROTONOSUPPORT)?;
+    let _token = softc.token()?;
+    let plan = Unique::try_new(super::Plan::new(protocol))?;
+    let mut state = softc.state();
+    state.protocol = protocol;
+    softc.publish(&state, plan);
+    drop(state);
+    Softc::wake_protocol(softc);
+    Ok(())
+}

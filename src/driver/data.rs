@@ -1,0 +1,61 @@
+//! The data path: nothing here takes a lock, sleeps, allocates, or reaches a port but through the
+//! plan.
+
+use super::{Port, Softc};
+use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
+use crate::policy::{Protocol, failover};
+
+/// Sends a packet on the port that the plan's protocol chooses (spec B.12).
+///
+/// # Errors
+/// ENXIO without ports; ENETDOWN without an active port; else what the port's driver returns.
+#[inline]
+pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
+    let plan = softc.plan(epoch);
+    if plan.ports().is_empty() {
+        softc.ifp().count(Counter::Oerrors, 1);
+        return Err(Errno::ENXIO);
+    }
+    softc.ifp().bpf_tap(&m);
+    let chosen = match plan.protocol() {
+        Protocol::None => None,
+        Protocol::Failover => failover::select(plan),
+    };
+    match chosen {
+        Some(port) => port.ifp().transmit(m, epoch),
+        None => {
+            softc.ifp().count(Counter::Oerrors, 1);
+            Err(Errno::ENETDOWN)
+        }
+    }
+}
+
+/// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it
+/// (spec B.11).
+#[inline]
+pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
+    let softc = port.softc();
+    let plan = softc.plan(epoch);
+    if !plan.is_running() || !plan.has(port) {
+        return None;
+    }
+    let accepted = match plan.protocol() {
+        Protocol::None => false,
+        Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
+    };
+    if !accepted {
+        return None;
+    }
+    let ifp = softc.ifp();
+    m.set_receiver(ifp);
+    ifp.bpf_tap(&m);
+    (ifp.flags() & iff::MONITOR == 0).then_some(m)
+}
+
+/// Whether a packet of this address family may go out on a port itself: frames whose header the
+/// sender wrote, as bpf(4) does, and no protocol's.
+pub(super) fn port_output_allowed(family: u8) -> bool {
+    const AF_UNSPEC: u8 = 0;
+    const PSEUDO_AF_HDRCMPLT: u8 = 31;
+    matches!(family, AF_UNSPEC | PSEUDO_AF_HDRCMPLT)
+}

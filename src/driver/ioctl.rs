@@ -1,0 +1,199 @@
+//! The ioctls of the lagg and of its ports (spec A.5 to A.8).
+
+use zerocopy::IntoBytes;
+
+use super::softc::{Options, Phase};
+use super::{Plan, Port, Softc, config, join, leave};
+use crate::kpi::ioctl::{
+    FlagsRequest, InterfaceRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCADDMULTI,
+    SIOCDELMULTI, SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS,
+    SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
+    SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, hash, opt,
+    port as port_flag,
+};
+use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, priv_check_lagg};
+use crate::policy::{Protocol, failover};
+
+/// A request to the lagg.
+pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
+    if softc.state().destroying {
+        return Err(Errno::ENXIO);
+    }
+    match request.command() {
+        SIOCGLAGG => get_lagg(softc, request.argument()?),
+        SIOCSLAGG => {
+            priv_check_lagg()?;
+            config::set_protocol(softc, request.argument::<LaggRequest>()?.proto)
+        }
+        SIOCGLAGGOPTS => get_options(softc, request.argument()?),
+        SIOCSLAGGOPTS => {
+            priv_check_lagg()?;
+            set_option(softc, request.argument()?)
+        }
+        SIOCGLAGGFLAGS => {
+            request.argument::<FlagsRequest>()?.flags = softc.state().options.hash;
+            Ok(())
+        }
+        SIOCSLAGGHASH => {
+            priv_check_lagg()?;
+            set_hash(softc, request.argument::<FlagsRequest>()?.flags)
+        }
+        SIOCGLAGGPORT => get_port(softc, request.argument()?),
+        SIOCSLAGGPORT => {
+            priv_check_lagg()?;
+            join::add(softc, &request.argument::<PortRequest>()?.portname)
+        }
+        SIOCSLAGGDELPORT => {
+            priv_check_lagg()?;
+            leave::remove(softc, &request.argument::<PortRequest>()?.portname)
+        }
+        SIOCSIFFLAGS => config::flags_changed(softc),
+        SIOCSIFMTU => set_mtu(softc, request.argument()?),
+        SIOCSIFCAP | SIOCSIFCAPNV => config::set_capabilities(softc, request),
+        // The stack has the answer.
+        SIOCGIFCAPNV => Ok(()),
+        SIOCADDMULTI | SIOCDELMULTI => {
+            Softc::wake_configuration(softc);
+            Ok(())
+        }
+        SIOCSIFMEDIA | SIOCGIFMEDIA | SIOCGIFXMEDIA => softc.media().ioctl(softc.ifp(), request),
+        _ => softc.ifp().ether_ioctl(request),
+    }
+}
+
+/// A request to an interface that is a port.
+pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
+    match request.command() {
+        SIOCGLAGGPORT => {
+            let record: &mut PortRequest = request.argument()?;
+            if !same_name(&record.portname, &port.ifp().name()) {
+                return Err(Errno::EINVAL);
+            }
+            if port.softc().state().phase(port) != Some(Phase::Member) {
+                return Err(Errno::ENOENT);
+            }
+            fill(record, &port.softc().plan_ref(), port);
+            Ok(())
+        }
+        SIOCSIFMTU => Err(Errno::EINVAL),
+        SIOCSIFCAP | SIOCSIFCAPNV => {
+            config::ask_port(port, request)?;
+            Softc::wake_configuration(port.softc());
+            Ok(())
+        }
+        _ => port.methods().forward(port.ifp(), request),
+    }
+}
+
+/// SIOCGLAGG: the protocol, and a record for each port as far as there is room.
+fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
+    const RECORD: usize = size_of::<PortRequest>();
+    let plan = softc.plan_ref();
+    // The ABI looks at the lower 32 bits alone.
+    let room = usize::try_from(request.size & 0xffff_ffff).unwrap_or(0) / RECORD;
+    let mut to = request.port;
+    let mut written: i32 = 0;
+    for port in plan.ports().iter().take(room) {
+        let mut record = PortRequest::default();
+        fill(&mut record, &plan, port);
+        copyout(record.as_bytes(), to)?;
+        to = to.wrapping_add(RECORD as u64);
+        written = written.wrapping_add(1);
+    }
+    request.proto = plan.protocol().number();
+    request.ports = written;
+    request.size = u64::from(written.unsigned_abs()).wrapping_mul(RECORD as u64);
+    Ok(())
+}
+
+/// SIOCGLAGGPORT on the lagg.
+fn get_port(softc: &Softc, record: &mut PortRequest) -> Result {
+    let ifp = IfnetRef::by_name(&record.portname).ok_or(Errno::EINVAL)?;
+    let port = leave::member(softc, &ifp).ok_or(Errno::ENOENT)?;
+    fill(record, &softc.plan_ref(), &port);
+    Ok(())
+}
+
+/// A port's record (spec A.6).
+fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
+    record.ifname = port.softc().ifp().name();
+    record.portname = port.ifp().name();
+    record.prio = 0;
+    let is = |other: Option<&Port>| other.is_some_and(|other| core::ptr::eq(other, port));
+    record.flags = match plan.protocol() {
+        Protocol::None => 0,
+        Protocol::Failover => {
+            let master = if is(plan.primary()) { port_flag::MASTER } else { 0 };
+            let active = if is(failover::select(plan)) { port_flag::ACTIVE } else { 0 };
+            master | active
+        }
+    };
+}
+
+/// SIOCGLAGGOPTS.
+fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
+    let plan = softc.plan_ref();
+    let options = softc.state().options;
+    request.opts = if options.use_flowid { opt::USE_FLOWID } else { 0 }
+        | if options.use_numa { opt::USE_NUMA } else { 0 };
+    request.count = saturated(plan.ports().len());
+    request.active = saturated(plan.ports().iter().filter(|port| port.is_active()).count());
+    request.flapping = 0;
+    request.flowid_shift = options.flowid_shift;
+    request.bkt = 0;
+    Ok(())
+}
+
+/// SIOCSLAGGOPTS: one option a call.
+///
+/// # Errors
+/// EINVAL: no such option, more than one, a bad value, or one that the protocol does not have.
+fn set_option(softc: &Softc, request: &OptionsRequest) -> Result {
+    let mut state = softc.state();
+    let Options { use_flowid, use_numa, flowid_shift, .. } = &mut state.options;
+    match request.opts {
+        0 if request.bkt == 0 => {}
+        opt::USE_FLOWID => *use_flowid = true,
+        -1 => *use_flowid = false,
+        opt::USE_NUMA => *use_numa = true,
+        -4 => *use_numa = false,
+        opt::FLOWIDSHIFT if (0..32).contains(&request.flowid_shift) => {
+            *flowid_shift = request.flowid_shift;
+        }
+        // rr_limit is roundrobin's, the lacp_* are lacp's.
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
+/// SIOCSLAGGHASH.
+///
+/// # Errors
+/// EINVAL: none of the known flags.
+fn set_hash(softc: &Softc, flags: u32) -> Result {
+    if flags & hash::MASK == 0 {
+        return Err(Errno::EINVAL);
+    }
+    softc.state().options.hash = flags & hash::MASK;
+    Ok(())
+}
+
+/// SIOCSIFMTU: on failure the request says what the MTU still is.
+fn set_mtu(softc: &Softc, request: &mut InterfaceRequest) -> Result {
+    config::set_mtu(softc, request.mtu).inspect_err(|_| request.mtu = softc.ifp().mtu())
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Whether two names of the ABI are the same up to their NUL.
+fn same_name(a: &Name, b: &Name) -> bool {
+    text(a) == text(b)
+}
+
+/// A name of the ABI as text.
+pub(super) fn text(name: &Name) -> &str {
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    name.get(..end).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or("")
+}

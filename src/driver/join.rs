@@ -1,0 +1,204 @@
+//! Joining: how an interface becomes a port (spec B.3).
+
+use super::counters::Ledger;
+use super::ioctl::text;
+use super::softc::{Phase, Token};
+use super::{Plan, Port, Softc, counters, groups, offloads, vlans};
+use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
+use crate::kpi::{
+    DetachGuard, Errno, IfType, Ifnet, IfnetRef, Ref, Result, Unique, detach_lock, iff, log,
+};
+use crate::policy::Protocol;
+
+/// How many VLANs and laggs may lie on each other before a new port is refused.
+const MAX_STACKING: u32 = 8;
+
+/// SIOCSLAGGPORT: makes the interface `name` a port. It is published last, when all that can fail
+/// has succeeded; what has been changed of it by then is put back on failure.
+///
+/// # Errors
+/// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg. ENOSPC: 32 ports.
+/// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: no Ethernet. ENXIO:
+/// the lagg or the interface goes away. ENOMEM. What the port's driver says to the lagg's MTU.
+pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
+    let port = claim(softc, name)?;
+    let old_mtu = softc.ifp().mtu();
+    let token = softc.token().inspect_err(|_| abandon(softc, &port))?;
+    prepare(softc, &port, &token).inspect_err(|_| abandon(softc, &port))?;
+    drop(token);
+    softc.ifp().refresh_vlans();
+    Softc::wake_protocol(softc);
+    remove_ipv6(softc, &port);
+    if softc.ifp().mtu() != old_mtu {
+        softc.ifp().notify_mtu();
+    }
+    Ok(())
+}
+
+/// Looks the interface up and claims it for this lagg, under the lock that keeps it from departing:
+/// two laggs cannot have it, and a departure from here on finds the claim.
+fn claim(softc: &Ref<Softc>, name: &Name) -> Result<Ref<Port>> {
+    let detach = detach_lock();
+    let ifp = IfnetRef::by_name(name).ok_or(Errno::EINVAL)?;
+    if ifp.same(softc.ifp()) {
+        log(softc.ifp(), format_args!("cannot be a port of itself"));
+        return Err(Errno::EINVAL);
+    }
+    let slot = {
+        let state = softc.state();
+        if state.destroying {
+            return Err(Errno::ENXIO);
+        }
+        state.free_slot().ok_or(Errno::ENOSPC)?
+    };
+    if let Some(port) = ifp.lagg_port() {
+        return Err(if port.softc().is(softc) { Errno::EEXIST } else { Errno::EBUSY });
+    }
+    if !matches!(ifp.if_type(), IfType::Ethernet | IfType::Vlan) || ifp.addr_len() != 6 {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    if ifp.lagg_softc().is_some() || reaches(&ifp, softc, MAX_STACKING) {
+        return Err(Errno::EINVAL);
+    }
+    let port = Ref::try_new(Port::new(ifp, softc, slot))?;
+    commit_claim(softc, port, &detach)
+}
+
+/// Ends a claim: the slot is free, and so is the interface.
+pub(super) fn abandon(softc: &Softc, port: &Port) {
+    softc.state().remove(port);
+    port.ifp().unclaim(port);
+}
+
+/// Claims are made under the detach lock alone, so the slot is still free.
+fn commit_claim(softc: &Softc, port: Ref<Port>, detach: &DetachGuard) -> Result<Ref<Port>> {
+    if !port.ifp().claim(&port, detach) {
+        return Err(Errno::EBUSY);
+    }
+    let mut state = softc.state();
+    if state.destroying {
+        drop(state);
+        port.ifp().unclaim(&port);
+        return Err(Errno::ENXIO);
+    }
+    state.insert(port.clone());
+    Ok(port)
+}
+
+/// Whether a packet sent on `ifp` could come back to `softc`: it is a VLAN, or a lagg, that stands on
+/// it. What stands too high to be followed is taken to.
+fn reaches(ifp: &Ifnet, softc: &Softc, depth: u32) -> bool {
+    if ifp.same(softc.ifp()) {
+        return true;
+    }
+    let Some(depth) = depth.checked_sub(1) else {
+        return true;
+    };
+    if let Some(parent) = ifp.vlan_parent() {
+        return reaches(&parent, softc, depth);
+    }
+    let Some(lagg) = ifp.lagg_softc() else {
+        return false;
+    };
+    // One at a time: no other lagg's mutex may be held while the next is taken.
+    (0..LAGG_MAX_PORTS).any(|slot| {
+        let port = lagg.state().claimed(slot);
+        port.and_then(|port| port.parent().map(|parent| reaches(parent, softc, depth)))
+            == Some(true)
+    })
+}
+
+/// Fits the port to the lagg and publishes it.
+fn prepare(softc: &Softc, port: &Ref<Port>, token: &Token<'_>) -> Result {
+    let (plan, ledger) = (Unique::try_new(Plan::new(Protocol::None))?, counters::memory()?);
+    let (lagg, ifp) = (softc.ifp(), port.ifp());
+    let first = token.ports().is_empty();
+    if !first {
+        if ifp.mtu() != lagg.mtu() {
+            port.methods().set_mtu(ifp, lagg.mtu()).inspect_err(|errno| {
+                log(
+                    lagg,
+                    format_args!(
+                        "{} does not take the MTU {} (error {})",
+                        text(&ifp.name()),
+                        lagg.mtu(),
+                        errno.number()
+                    ),
+                );
+            })?;
+        }
+        // A driver that cannot change its address keeps it.
+        let _ = ifp.set_lladdr(&lagg.lladdr());
+    }
+    port.carried().begin(ifp);
+    if let Err(errno) = publish(softc, port, first, plan, ledger) {
+        restore(port);
+        return Err(errno);
+    }
+    if first {
+        lagg.lladdr_event();
+    }
+    groups::follow(softc, port);
+    vlans::announce(softc, port);
+    offloads::update(softc, token);
+    Ok(())
+}
+
+/// Commits: from here on the interface is a port, and packets see it.
+fn publish(
+    softc: &Softc,
+    port: &Ref<Port>,
+    first: bool,
+    plan: Unique<Plan>,
+    ledger: Unique<Ledger>,
+) -> Result {
+    let mut state = softc.state();
+    if state.phase(port) != Some(Phase::Joining) {
+        return Err(Errno::ENXIO);
+    }
+    if first {
+        softc.ifp().store_mtu(port.ifp().mtu());
+        softc.ifp().store_lladdr(&port.ifp().lladdr());
+        state.primary = Some(port.slot());
+    }
+    state.set_phase(port, Phase::Member);
+    counters::enter(softc, port, ledger);
+    port.ifp().enslave(port.methods());
+    softc.publish(&state, plan);
+    Ok(())
+}
+
+/// Gives an interface that is, or was nearly, no port any more its own address, MTU and capabilities
+/// back. It keeps its IFF_UP.
+pub(super) fn restore(port: &Port) {
+    let ifp = port.ifp();
+    if ifp.flags() & iff::DYING != 0 {
+        return;
+    }
+    if ifp.lladdr() != port.original_lladdr() {
+        let _ = ifp.set_lladdr(&port.original_lladdr());
+    }
+    if ifp.mtu() != port.original_mtu() {
+        let _ = port.methods().set_mtu(ifp, port.original_mtu());
+    }
+    if ifp.offloads().enabled != port.original_enabled() {
+        let _ = port.methods().enable(ifp, port.original_enabled());
+    }
+}
+
+/// A port has no IPv6 of its own: its addresses would answer beside the lagg's. Comes last, for it
+/// cannot be undone, and with no lock of lagg held, for it sleeps on tasks that call back into it. The
+/// detach lock keeps the interface from detaching, which does the same, at the same time.
+fn remove_ipv6(softc: &Softc, port: &Port) {
+    let _detach = detach_lock();
+    let member = softc.state().phase(port) == Some(Phase::Member);
+    if member && port.ifp().has_ipv6_lladdr() {
+        log(
+            port.ifp(),
+            format_args!(
+                "IPv6 addresses have been removed before adding it as a member to prevent IPv6 address scope violation"
+            ),
+        );
+        port.ifp().in6_detach();
+    }
+}

@@ -1,0 +1,125 @@
+//! Leaving: how a port becomes an interface of its own again, and how a lagg ends (spec B.4).
+
+use super::softc::{Phase, Token};
+use super::{Port, Softc, counters, groups, join, offloads, vlans};
+use crate::kpi::ioctl::Name;
+use crate::kpi::{Errno, Ifnet, IfnetRef, Ref, Result, epoch};
+
+/// SIOCSLAGGDELPORT: takes the interface `name` out of the lagg.
+///
+/// # Errors
+/// EINVAL: no such interface. ENOENT: not a port of this lagg. ENXIO: the lagg is being destroyed.
+pub(super) fn remove(softc: &Ref<Softc>, name: &Name) -> Result {
+    let ifp = IfnetRef::by_name(name).ok_or(Errno::EINVAL)?;
+    let token = softc.token()?;
+    let port = member(softc, &ifp).ok_or(Errno::ENOENT)?;
+    leave(softc, &port, &token);
+    drop(token);
+    softc.ifp().refresh_vlans();
+    Ok(())
+}
+
+/// The port of `softc` that `ifp` is.
+pub(super) fn member(softc: &Softc, ifp: &Ifnet) -> Option<Ref<Port>> {
+    let port = ifp.lagg_port()?;
+    (softc.state().phase(&port) == Some(Phase::Member)).then_some(port)
+}
+
+/// The port's interface goes away or moves to another vnet. A claim that is not committed yet is
+/// marked, and its joiner gives up.
+pub(super) fn departure(port: &Ref<Port>) {
+    let softc = port.softc();
+    {
+        let mut state = softc.state();
+        if state.phase(port) == Some(Phase::Joining) {
+            state.set_phase(port, Phase::Gone);
+        }
+    }
+    // Refused only while the lagg is being destroyed; then it has no ports.
+    let Ok(token) = softc.token() else { return };
+    let phase = softc.state().phase(port);
+    match phase {
+        Some(Phase::Member) => leave(softc, port, &token),
+        // Its joiner still waits for the token.
+        Some(Phase::Gone) => join::abandon(softc, port),
+        Some(Phase::Joining | Phase::Leaving) | None => {}
+    }
+    drop(token);
+    softc.ifp().refresh_vlans();
+}
+
+/// Takes every port out and ends all work. The caller holds `ifnet_detach_sxlock`.
+pub(super) fn destroy(softc: &Ref<Softc>) {
+    let token = softc.last_token();
+    let ports = token.ports();
+    let plan = token.plan_memory();
+    {
+        let mut state = softc.state();
+        state.running = false;
+        state.primary = None;
+        for port in &ports {
+            state.set_phase(port, Phase::Leaving);
+        }
+        softc.publish(&state, plan);
+    }
+    softc.ifp().set_running(false);
+    give_back(softc, &ports, &token);
+    drop(token);
+    softc.drain_tasks();
+}
+
+/// Takes one port out: first no packet finds it, then it is restored.
+fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
+    let plan = token.plan_memory();
+    let primary_left = {
+        let mut state = softc.state();
+        state.set_phase(port, Phase::Leaving);
+        let was_primary = state.primary == Some(port.slot());
+        if was_primary {
+            let lowest = state.members().min_by_key(|port| port.ifp().index());
+            state.primary = lowest.map(|port| port.slot());
+        }
+        softc.publish(&state, plan);
+        was_primary
+    };
+    if primary_left {
+        readdress(softc, token);
+    }
+    give_back(softc, core::slice::from_ref(port), token);
+    offloads::update(softc, token);
+    Softc::wake_protocol(softc);
+}
+
+/// Makes interfaces that no plan has any more what they were. `if_lagg` goes a grace period after
+/// `if_type`, for the stack reads them in this order; and last of all, for as long as it is there a
+/// departure waits for the token, and so for what their drivers are asked here.
+fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
+    let ledger = token.ledger_memory();
+    for port in ports {
+        port.ifp().release(port.methods());
+        port.carried().freeze();
+    }
+    if !ports.is_empty() {
+        epoch::wait();
+    }
+    counters::settle(softc, ports, ledger);
+    for port in ports {
+        let wants = softc.state().take_wants(port);
+        groups::release(port, wants);
+        vlans::withdraw(softc, port);
+        join::restore(port);
+        join::abandon(softc, port);
+    }
+}
+
+/// The primary port left: the lagg takes the new one's own address, and so do its ports; without
+/// ports it has none.
+fn readdress(softc: &Softc, token: &Token<'_>) {
+    let plan = softc.plan_ref();
+    let lladdr = plan.primary().map_or([0; 6], |primary| primary.original_lladdr());
+    softc.ifp().store_lladdr(&lladdr);
+    softc.ifp().lladdr_event();
+    for port in &token.ports() {
+        let _ = port.ifp().set_lladdr(&lladdr);
+    }
+}

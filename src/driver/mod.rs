@@ -1,0 +1,115 @@
+//! The lagg itself.
+//!
+//! # Contexts and locks
+//!
+//! | context | entry points | may take | may sleep |
+//! | --- | --- | --- | --- |
+//! | network epoch | `transmit`, `input` | nothing | no |
+//! | callbacks from the stack, its locks held | `port_link_state`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
+//! | ioctl, clone, departure, configuration task | `ioctl`, `port_ioctl`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
+//! | protocol task | [`link::publish`] | mutex | yes, without the mutex |
+//!
+//! Order: `ifnet_detach_sxlock` → the stack's other locks → token → mutex. `ifnet_detach_sxlock` is
+//! never asked for with the token held, and nothing that the stack calls with its own locks held
+//! waits for the token.
+//!
+//! # Lives and deaths
+//!
+//! A packet reads the softc, the plan and its ports in the epoch; all are counted ([`Ref`]) and freed
+//! a grace period after their last reference. References to a port: its interface (`if_lagg`, from
+//! the claim until a grace period after it left), the state, and each plan that has it. References to
+//! the softc: its interface (`if_softc`, from create to destroy), its ports, pending tasks, and threads
+//! inside an entry point. Leaving takes a port out of all of them, destroying makes every port leave:
+//! so no cycle outlives its lagg.
+
+mod config;
+mod counters;
+mod data;
+mod groups;
+mod ioctl;
+mod join;
+mod leave;
+mod link;
+mod offloads;
+mod plan;
+mod port;
+mod softc;
+mod vlans;
+
+pub use plan::Plan;
+pub use port::Port;
+pub use softc::Softc;
+
+use crate::kpi::{
+    Counter, Driver, Epoch, Errno, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result,
+};
+
+/// The driver.
+pub struct Lagg;
+
+impl Driver for Lagg {
+    type Softc = Softc;
+    type Port = Port;
+
+    fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Softc>> {
+        match kind {
+            LaggType::Ethernet => Softc::try_new(ifp),
+            LaggType::Infiniband => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    fn destroy(softc: &Ref<Softc>) {
+        leave::destroy(softc);
+    }
+
+    #[inline]
+    fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
+        data::transmit(softc, m, epoch)
+    }
+
+    #[inline]
+    fn input(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
+        data::input(port, m, epoch)
+    }
+
+    fn init(softc: &Ref<Softc>) {
+        // Refused only while the lagg is being destroyed.
+        let _ = config::bring_up(softc);
+    }
+
+    fn ioctl(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
+        ioctl::lagg(softc, request)
+    }
+
+    fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
+        counters::counter(softc, counter, epoch)
+    }
+
+    fn media_active(softc: &Softc, epoch: &Epoch) -> bool {
+        softc.plan(epoch).first_active().is_some()
+    }
+
+    fn port_ioctl(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
+        ioctl::port(port, request)
+    }
+
+    fn port_methods(port: &Port) -> &PortMethods {
+        port.methods()
+    }
+
+    fn port_output_allowed(family: u8) -> bool {
+        data::port_output_allowed(family)
+    }
+
+    fn port_link_state(port: &Ref<Port>) {
+        Softc::wake_protocol(port.softc());
+    }
+
+    fn vlan(softc: &Ref<Softc>, id: u16, configured: bool) {
+        vlans::changed(softc, id, configured);
+    }
+
+    fn departure(port: &Ref<Port>, _ifp: &Ifnet) {
+        leave::departure(port);
+    }
+}

@@ -1,0 +1,45 @@
+//! The lagg can do what all of its ports can, and they do what all of them are wanted to (spec B.8).
+
+use super::Softc;
+use super::softc::Token;
+use crate::kpi::offloads::{Offloads, capability};
+
+/// Each round takes something off that a port refused; drivers that never agree are left at that.
+const ROUNDS: usize = 8;
+
+/// What a lagg without ports has.
+const ALONE: Offloads = Offloads {
+    capabilities: capability::HWSTATS,
+    enabled: capability::HWSTATS,
+    hwassist: 0,
+    tso: [0; 3],
+};
+
+/// Has all ports do what each of them is wanted to, and the lagg what all of them do. What a port was
+/// wanted to do when it joined is not forgotten: it does so again when one that could not has left.
+pub(super) fn update(softc: &Softc, token: &Token<'_>) {
+    let ifp = softc.ifp();
+    let ports = token.ports();
+    let mut enabled = softc.state().wanted();
+    for _ in 0..ROUNDS {
+        for port in ports.iter().filter(|port| port.ifp().offloads().enabled != enabled) {
+            // What it refuses is found below.
+            let _ = port.methods().enable(port.ifp(), enabled);
+        }
+        let agreed = ports.iter().fold(enabled, |all, port| all & port.ifp().offloads().enabled);
+        if agreed == enabled {
+            break;
+        }
+        enabled = agreed;
+    }
+    let each = ports.iter().map(|port| port.ifp().offloads());
+    let mut common = each.reduce(Offloads::common).unwrap_or(ALONE);
+    common.capabilities &= !capability::IPSEC_OFFLOAD;
+    common.enabled &= !capability::IPSEC_OFFLOAD;
+    let now = ifp.offloads();
+    // The stack's own: netmap has the lagg, whatever its ports can.
+    common.enabled |= now.enabled & capability::NETMAP;
+    if common != now {
+        ifp.store_offloads(&common);
+    }
+}

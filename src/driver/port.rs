@@ -1,0 +1,98 @@
+//! A port: an interface that belongs to a lagg.
+
+use super::Softc;
+use super::counters::Carried;
+use crate::kpi::{Ifnet, IfnetRef, MacAddr, PortMethods, Ref};
+
+/// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
+/// own, or in the lagg's state.
+///
+/// `if_lagg` of the port's interface points at it; the kernel's LRO code reads the first two words.
+#[repr(C)]
+pub struct Port {
+    ifp: IfnetRef,
+    softc: Ref<Softc>,
+    slot: u8,
+    lladdr: MacAddr,
+    mtu: u32,
+    enabled: u64,
+    methods: PortMethods,
+    parent: Option<IfnetRef>,
+    carried: Carried,
+}
+
+static_assertions::assert_eq_size!(IfnetRef, *const ());
+static_assertions::assert_eq_size!(Ref<Softc>, *const ());
+static_assertions::const_assert_eq!(core::mem::offset_of!(Port, ifp), 0);
+static_assertions::const_assert_eq!(core::mem::offset_of!(Port, softc), size_of::<*const ()>());
+
+impl Port {
+    /// `ifp` as it is before it becomes a port, in slot `slot` of `softc`.
+    pub(super) fn new(ifp: IfnetRef, softc: &Ref<Softc>, slot: u8) -> Self {
+        Port {
+            slot,
+            lladdr: ifp.lladdr(),
+            mtu: ifp.mtu(),
+            enabled: ifp.offloads().enabled,
+            methods: ifp.methods(),
+            parent: ifp.vlan_parent(),
+            carried: Carried::default(),
+            softc: softc.clone(),
+            ifp,
+        }
+    }
+
+    /// The interface.
+    #[inline]
+    pub fn ifp(&self) -> &Ifnet {
+        &self.ifp
+    }
+
+    /// The lagg.
+    #[inline]
+    pub fn softc(&self) -> &Ref<Softc> {
+        &self.softc
+    }
+
+    /// The slot, 0 to 31, that is this port's for as long as it is one.
+    #[inline]
+    pub fn slot(&self) -> u8 {
+        self.slot
+    }
+
+    /// Whether packets can be sent on it: administratively up, and its link is up. Live.
+    #[inline]
+    pub fn is_active(&self) -> bool {
+        self.ifp.is_active()
+    }
+
+    /// The Ethernet address that the interface came with.
+    pub fn original_lladdr(&self) -> MacAddr {
+        self.lladdr
+    }
+
+    /// The MTU that the interface came with.
+    pub fn original_mtu(&self) -> u32 {
+        self.mtu
+    }
+
+    /// The capabilities that were enabled on the interface when it came.
+    pub fn original_enabled(&self) -> u64 {
+        self.enabled
+    }
+
+    /// The interface's methods as its own driver has them.
+    pub fn methods(&self) -> &PortMethods {
+        &self.methods
+    }
+
+    pub(super) fn carried(&self) -> &Carried {
+        &self.carried
+    }
+
+    /// The interface that this one is a VLAN of. The kernel tells VLANs by their type, and so not of
+    /// a port.
+    pub(super) fn parent(&self) -> Option<&Ifnet> {
+        self.parent.as_deref()
+    }
+}

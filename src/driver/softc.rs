@@ -1,0 +1,343 @@
+//! The softc: a lagg's state, its configuration token, and the publication of plans.
+
+use arrayvec::ArrayVec;
+
+use super::counters::Ledger;
+use super::groups::Wants;
+use super::vlans::Vlans;
+use super::{Plan, Port, config, counters, link};
+use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
+use crate::kpi::{
+    Array, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Media, Mtx, MtxGuard, Queue, Ref, Result,
+    Task, Unique, epoch,
+};
+use crate::policy::Protocol;
+
+/// A lagg.
+///
+/// `if_softc` of its interface points at it; the kernel's LRO code reads the first word.
+#[repr(C)]
+pub struct Softc {
+    ifp: IfnetRef,
+    plan: EpochCell<Plan>,
+    ledger: EpochCell<Ledger>,
+    state: Mtx<State>,
+    /// Signalled when the configuration token is given back.
+    token_returned: Cv,
+    protocol_task: Task<Softc>,
+    configuration_task: Task<Softc>,
+    media: Media,
+}
+
+static_assertions::const_assert_eq!(core::mem::offset_of!(Softc, ifp), 0);
+
+/// What plans are built from. Guarded by the lagg's mutex: held for one change and the publication
+/// that follows from it; under it no port driver, no event handler, no transmit, no allocation.
+pub(super) struct State {
+    /// Somebody has the configuration token.
+    configuring: bool,
+    pub destroying: bool,
+    pub running: bool,
+    pub protocol: Protocol,
+    /// failover's primary port, by its slot.
+    pub primary: Option<u8>,
+    /// IFF_UP, IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
+    pub flags_seen: u32,
+    pub options: Options,
+    pub vlans: Vlans,
+    /// One for each slot. On the heap: a kernel stack is small.
+    slots: Array<Option<Place>>,
+}
+
+/// A slot that is taken.
+struct Place {
+    port: Ref<Port>,
+    phase: Phase,
+    /// The capabilities that it would have enabled if it were alone.
+    wanted: u64,
+    wants: Wants,
+}
+
+/// Options of SIOCSLAGGOPTS and SIOCSLAGGHASH.
+#[derive(Clone, Copy)]
+pub(super) struct Options {
+    pub use_flowid: bool,
+    pub use_numa: bool,
+    pub flowid_shift: i32,
+    pub hash: u32,
+}
+
+impl Options {
+    /// What a new lagg has.
+    const DEFAULT: Options =
+        Options { use_flowid: false, use_numa: true, flowid_shift: 16, hash: hash::MASK };
+}
+
+/// Where a port is in its life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Claimed, not yet committed.
+    Joining,
+    /// Claimed, and its interface went away meanwhile: the joiner gives up.
+    Gone,
+    /// In the plan.
+    Member,
+    /// Not in the plan any more, and not yet what it was before.
+    Leaving,
+}
+
+impl State {
+    /// The slot that the next port gets.
+    pub fn free_slot(&self) -> Option<u8> {
+        let free = self.slots.iter().position(Option::is_none)?;
+        u8::try_from(free).ok()
+    }
+
+    /// Puts a claimed port in its slot.
+    pub fn insert(&mut self, port: Ref<Port>) {
+        if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
+            let wanted = port.original_enabled();
+            *slot = Some(Place { port, phase: Phase::Joining, wanted, wants: Wants::default() });
+        }
+    }
+
+    /// Takes a port out of its slot.
+    pub fn remove(&mut self, port: &Port) {
+        if self.phase(port).is_some()
+            && let Some(slot) = self.slots.get_mut(usize::from(port.slot()))
+        {
+            *slot = None;
+        }
+    }
+
+    /// The phase of `port`; none if it is not this lagg's any more.
+    pub fn phase(&self, port: &Port) -> Option<Phase> {
+        let place = self.slots.get(usize::from(port.slot()))?.as_ref()?;
+        place.port.is(port).then_some(place.phase)
+    }
+
+    fn place(&mut self, port: &Port) -> Option<&mut Place> {
+        let place = self.slots.get_mut(usize::from(port.slot()))?.as_mut()?;
+        place.port.is(port).then_some(place)
+    }
+
+    /// Sets the phase of a port that is in its slot.
+    pub fn set_phase(&mut self, port: &Port, to: Phase) {
+        if let Some(place) = self.place(port) {
+            place.phase = to;
+        }
+    }
+
+    /// Remembers the capabilities that `port` is wanted to have enabled.
+    pub fn set_wanted(&mut self, port: &Port, to: u64) {
+        if let Some(place) = self.place(port) {
+            place.wanted = to;
+        }
+    }
+
+    /// What has been asked of `port`, for the holder of the token to change and to put back.
+    pub fn take_wants(&mut self, port: &Port) -> Wants {
+        self.place(port).map(|place| core::mem::take(&mut place.wants)).unwrap_or_default()
+    }
+
+    /// Puts back what [`State::take_wants`] gave.
+    pub fn put_wants(&mut self, port: &Port, wants: Wants) {
+        if let Some(place) = self.place(port) {
+            place.wants = wants;
+        }
+    }
+
+    /// The capabilities that all ports in the plan are wanted to have enabled.
+    pub fn wanted(&self) -> u64 {
+        self.places().fold(u64::MAX, |all, place| all & place.wanted)
+    }
+
+    /// The port in slot `slot`, whatever its phase.
+    pub fn claimed(&self, slot: usize) -> Option<Ref<Port>> {
+        self.slots.get(slot)?.as_ref().map(|place| place.port.clone())
+    }
+
+    /// The ports that are in the plan, in no order.
+    pub fn members(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
+        self.places().map(|place| &place.port)
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> + Clone {
+        self.slots.iter().flatten().filter(|place| place.phase == Phase::Member)
+    }
+}
+
+impl Softc {
+    /// The lagg behind `ifp`. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn try_new(ifp: &IfnetRef) -> Result<Ref<Self>> {
+        let state = State {
+            configuring: false,
+            destroying: false,
+            running: false,
+            protocol: Protocol::Failover,
+            primary: None,
+            flags_seen: 0,
+            options: Options::DEFAULT,
+            vlans: Vlans::try_new()?,
+            slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,
+        };
+        Ref::try_new(Softc {
+            ifp: ifp.clone(),
+            plan: EpochCell::new(Ref::try_new(Plan::new(state.protocol))?),
+            ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
+            state: Mtx::try_new(c"lagg", state)?,
+            token_returned: Cv::try_new(c"laggtoken")?,
+            protocol_task: Task::try_new(Queue::Protocol, link::publish)?,
+            configuration_task: Task::try_new(Queue::Configuration, config::reconcile)?,
+            media: Media::try_new()?,
+        })
+    }
+
+    /// The lagg's own interface.
+    #[inline]
+    pub fn ifp(&self) -> &Ifnet {
+        &self.ifp
+    }
+
+    /// The plan, for the rest of the epoch section.
+    #[inline]
+    pub fn plan<'e>(&self, epoch: &'e Epoch) -> &'e Plan {
+        self.plan.load(epoch)
+    }
+
+    /// The plan as it is now, to be kept.
+    pub fn plan_ref(&self) -> Ref<Plan> {
+        self.plan.get()
+    }
+
+    pub(super) fn ledger(&self) -> &EpochCell<Ledger> {
+        &self.ledger
+    }
+
+    pub(super) fn media(&self) -> &Media {
+        &self.media
+    }
+
+    pub(super) fn state(&self) -> MtxGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Publishes a plan of the state as it is now. `plan` is memory that was at hand before the
+    /// mutex was taken.
+    pub(super) fn publish(&self, state: &State, mut plan: Unique<Plan>) {
+        plan.fill(state.protocol, state.running, state.members(), state.primary);
+        self.plan.replace(plan.share());
+    }
+
+    /// Has the protocol task publish what follows from the ports: link state, baud rate.
+    pub(super) fn wake_protocol(softc: &Ref<Self>) {
+        softc.protocol_task.enqueue(softc);
+    }
+
+    /// Has the configuration task bring the ports to what is wanted of them.
+    pub(super) fn wake_configuration(softc: &Ref<Self>) {
+        softc.configuration_task.enqueue(softc);
+    }
+
+    /// Waits until neither task is queued or running. Sleeps.
+    pub(super) fn drain_tasks(&self) {
+        self.protocol_task.drain();
+        self.configuration_task.drain();
+    }
+
+    /// Waits for the configuration token. Sleeps; no lock of lagg may be held.
+    ///
+    /// # Errors
+    /// ENXIO: the lagg is being destroyed.
+    pub(super) fn token(&self) -> Result<Token<'_>> {
+        let mut state = self.state.lock();
+        while state.configuring && !state.destroying {
+            state = self.token_returned.wait(state);
+        }
+        self.take(state)
+    }
+
+    /// Waits for the token for `ms` milliseconds at most; none if it did not come by then.
+    ///
+    /// # Errors
+    /// ENXIO: the lagg is being destroyed.
+    pub(super) fn token_within(&self, ms: u32) -> Result<Option<Token<'_>>> {
+        let mut state = self.state.lock();
+        while state.configuring && !state.destroying {
+            let (again, timed_out) = self.token_returned.wait_ms(state, ms);
+            state = again;
+            if timed_out && state.configuring {
+                return Ok(None);
+            }
+        }
+        self.take(state).map(Some)
+    }
+
+    fn take(&self, mut state: MtxGuard<'_, State>) -> Result<Token<'_>> {
+        if state.destroying {
+            return Err(Errno::ENXIO);
+        }
+        state.configuring = true;
+        Ok(Token(self))
+    }
+
+    /// The last token: refuses everything new, then waits until what is under way has ended.
+    /// Sleeps.
+    pub(super) fn last_token(&self) -> Token<'_> {
+        let mut state = self.state.lock();
+        state.destroying = true;
+        self.token_returned.broadcast();
+        while state.configuring {
+            state = self.token_returned.wait(state);
+        }
+        state.configuring = true;
+        Token(self)
+    }
+}
+
+/// The configuration token: who has it may sleep and call port drivers, and nobody else does for
+/// this lagg. Not a lock: nothing that the stack calls with its own locks held waits for it.
+pub(super) struct Token<'a>(&'a Softc);
+
+impl Token<'_> {
+    /// The ports that are in the plan, in ascending order of `if_index`. Only the holder of the
+    /// token changes them.
+    pub fn ports(&self) -> ArrayVec<Ref<Port>, LAGG_MAX_PORTS> {
+        let mut ports: ArrayVec<_, LAGG_MAX_PORTS> = ArrayVec::new();
+        for port in self.0.plan_ref().ports() {
+            let _ = ports.try_push(port.clone());
+        }
+        ports
+    }
+
+    /// Memory for a plan; waits for it where a refusal cannot be passed on. Sleeps.
+    pub fn plan_memory(&self) -> Unique<Plan> {
+        insist(|| Unique::try_new(Plan::new(Protocol::None)))
+    }
+
+    /// Memory for a ledger, likewise.
+    pub fn ledger_memory(&self) -> Unique<Ledger> {
+        insist(counters::memory)
+    }
+}
+
+/// Tries until there is memory.
+fn insist<T>(allocate: impl Fn() -> Result<T>) -> T {
+    loop {
+        match allocate() {
+            Ok(memory) => return memory,
+            Err(_) => epoch::drain(),
+        }
+    }
+}
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.configuring = false;
+        self.0.token_returned.broadcast();
+    }
+}

@@ -1,0 +1,82 @@
+//! What the kernel calls: the driver's side of kpi.
+
+use super::{Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result};
+
+/// The driver that this module is. kpi's backends call [`crate::Module`], and nothing else above
+/// them.
+///
+/// No method may panic. Those that say so may sleep; the others are called in the network epoch or
+/// with locks of the stack held.
+pub trait Driver {
+    /// A lagg. `#[repr(C)]`, and its first field is the lagg's own [`IfnetRef`]: the kernel reads
+    /// it (spec A.1).
+    type Softc: Send + Sync + 'static;
+    /// A port of a lagg. `#[repr(C)]`, and its first two fields are the port's [`IfnetRef`] and a
+    /// [`Ref`] to the lagg: the kernel reads them (spec A.1).
+    type Port: Send + Sync + 'static;
+
+    /// Makes the lagg behind `ifp`, which is named and not yet attached; kpi attaches it next, as an
+    /// Ethernet interface without an address, with the driver's methods. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM; EOPNOTSUPP for a type that is not served.
+    fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Self::Softc>>;
+
+    /// Takes the lagg apart: when this returns it has no ports, its tasks are drained, and whatever
+    /// is asked of it gets ENXIO. kpi detaches and frees the interface next. May sleep; the caller
+    /// holds `ifnet_detach_sxlock`.
+    fn destroy(softc: &Ref<Self::Softc>);
+
+    /// Sends a packet (`if_transmit`).
+    ///
+    /// # Errors
+    /// ENXIO without ports, ENETDOWN without an active one, or what the port's driver returned.
+    /// The packet is consumed in any case.
+    fn transmit(softc: &Self::Softc, m: Mbuf, epoch: &Epoch) -> Result;
+
+    /// Takes a frame that came in on a port (`lagg_input_ethernet_p`). What is returned goes on up
+    /// the stack as received by its `rcvif`; none: consumed.
+    fn input(port: &Self::Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf>;
+
+    /// Brings the lagg up (`if_init`). May sleep.
+    fn init(softc: &Ref<Self::Softc>);
+
+    /// An ioctl on the lagg (`if_ioctl`). SIOCADDMULTI, SIOCDELMULTI, and a SIOCSIFFLAGS for
+    /// PROMISC or ALLMULTI come with locks of the stack held, and must not wait for what a port's
+    /// driver does. May sleep.
+    ///
+    /// # Errors
+    /// As spec A.5 and A.7 name them.
+    fn ioctl(softc: &Ref<Self::Softc>, request: &mut Ioctl<'_>) -> Result;
+
+    /// One of the lagg's counters (`if_get_counter`).
+    fn counter(softc: &Self::Softc, counter: Counter, epoch: &Epoch) -> u64;
+
+    /// Whether the media status of the lagg is active.
+    fn media_active(softc: &Self::Softc, epoch: &Epoch) -> bool;
+
+    /// An ioctl on a port (its `if_ioctl` while it is one). May sleep.
+    ///
+    /// # Errors
+    /// As spec A.8 names them, or what the port's driver returned.
+    fn port_ioctl(port: &Ref<Self::Port>, request: &mut Ioctl<'_>) -> Result;
+
+    /// The methods that the port's interface had before it became a port.
+    fn port_methods(port: &Self::Port) -> &PortMethods;
+
+    /// Whether a packet of this address family may be sent on a port itself (its `if_output` while
+    /// it is one); all others get ENETDOWN.
+    fn port_output_allowed(family: u8) -> bool;
+
+    /// The port's link state changed (`lagg_linkstate_p`; on `taskqueue_swi`, which the whole host
+    /// shares: must not wait).
+    fn port_link_state(port: &Ref<Self::Port>);
+
+    /// A VLAN was configured on the lagg, or is no more (`vlan_config`, `vlan_unconfig`). The caller
+    /// holds `vlan_sx`: must not wait.
+    fn vlan(softc: &Ref<Self::Softc>, id: u16, configured: bool);
+
+    /// The port's interface goes away or to another vnet (`ifnet_departure_event`, renames apart).
+    /// When this returns it is no port. May sleep; the caller holds `ifnet_detach_sxlock`.
+    fn departure(port: &Ref<Self::Port>, ifp: &Ifnet);
+}

@@ -1,0 +1,100 @@
+//! The network epoch: sections, and the one pointer that a packet reads.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::atomic::{AtomicPtr, Ordering};
+use super::backend;
+use super::mem::{Counted, Ref};
+
+/// Proof that the caller is in a section of the network epoch. What is read under `&'e Epoch` may
+/// be used for `'e` and no longer.
+pub struct Epoch(PhantomData<*mut ()>);
+
+impl Epoch {
+    /// # Safety
+    /// The thread is in a section of the network epoch for as long as the value lives.
+    pub(super) const unsafe fn assume() -> Self {
+        Epoch(PhantomData)
+    }
+}
+
+/// Runs `f` in a section of the network epoch (epoch(9), NET_EPOCH_ENTER). `f` must not sleep.
+/// Sections nest.
+///
+/// Nothing that was read in the section can be kept past it:
+/// ```compile_fail,E0515
+/// use lagg_rs::kpi::{EpochCell, Ref, epoch};
+/// let cell = EpochCell::new(Ref::try_new(1).unwrap());
+/// let kept: &u32 = epoch::section(|epoch| cell.load(epoch));
+/// ```
+pub fn section<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R) -> R {
+    backend::section(|| {
+        // SAFETY: the backend calls this in a section, and the value ends before it.
+        let epoch = unsafe { Epoch::assume() };
+        f(&epoch)
+    })
+}
+
+/// Waits until every section that is open now has ended (NET_EPOCH_WAIT). Sleeps.
+pub fn wait() {
+    backend::epoch_wait();
+}
+
+/// Waits until every object whose grace period has begun is freed (NET_EPOCH_DRAIN_CALLBACKS).
+/// Sleeps.
+pub fn drain() {
+    backend::epoch_drain();
+}
+
+/// A pointer to an immutable value that is read in the epoch and replaced as a whole.
+///
+/// # Invariants
+/// The pointer came from [`Ref::into_raw`].
+pub struct EpochCell<T: Send + Sync + 'static>(AtomicPtr<Counted<T>>);
+
+impl<T: Send + Sync> EpochCell<T> {
+    /// A cell that holds `value`.
+    pub fn new(value: Ref<T>) -> Self {
+        // INVARIANT: from `into_raw`.
+        EpochCell(AtomicPtr::new(value.into_raw()))
+    }
+
+    /// The value, for the rest of the section: one load, with acquire.
+    pub fn load<'e>(&self, epoch: &'e Epoch) -> &'e T {
+        // SAFETY: by the invariant it is not null; the cell's reference is dropped only after
+        // the pointer is replaced.
+        unsafe { Ref::shared(NonNull::new_unchecked(self.0.load(Ordering::Acquire)), epoch) }
+    }
+
+    /// A reference to the value as it is now. Takes a section of its own.
+    pub fn get(&self) -> Ref<T> {
+        loop {
+            // SAFETY: as in `load`.
+            let found = section(|epoch| unsafe {
+                Ref::upgrade(NonNull::new_unchecked(self.0.load(Ordering::Acquire)), epoch)
+            });
+            // None: replaced, and its last reference gone, since the load. There is a newer one.
+            if let Some(value) = found {
+                return value;
+            }
+        }
+    }
+
+    /// Publishes `value`: one store, with release. The reference to the one that it replaces is
+    /// dropped, so that one is freed when its readers have gone.
+    pub fn replace(&self, value: Ref<T>) {
+        // INVARIANT: from `into_raw`.
+        let old = self.0.swap(value.into_raw(), Ordering::AcqRel);
+        // SAFETY: `old` was the cell's own reference, and the swap has taken it out once.
+        drop(unsafe { Ref::from_raw(NonNull::new_unchecked(old)) });
+    }
+}
+
+impl<T: Send + Sync> Drop for EpochCell<T> {
+    fn drop(&mut self) {
+        let last = self.0.load(Ordering::Acquire);
+        // SAFETY: by the invariant the pointer is a reference of ours, and this is its last use.
+        drop(unsafe { Ref::from_raw(NonNull::new_unchecked(last)) });
+    }
+}

@@ -1,0 +1,206 @@
+//! How interfaces come, go, move and are renamed (if_attach, if_detach, if_vmove, `net/if.c`).
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::driver::Driver;
+use super::super::{Errno, IfType, Ifnet, IfnetRef, MacAddr, Result, epoch, iff};
+use super::driver::{Kind, Nic};
+use super::event::{self, Event};
+use super::locks::DETACH;
+use super::methods::{IoctlMethod, OutputMethod};
+use super::vnet::{self, Vnet};
+use super::witness::{self, lock};
+use super::{clone, module, multicast, vlan};
+use crate::Module;
+
+/// An interface that is detached, as by its driver, when this is dropped.
+pub struct Attached(IfnetRef);
+
+impl Attached {
+    /// Detaches the interface (if_detach). Sleeps.
+    pub fn detach(self) {}
+
+    /// A reference to the interface.
+    pub fn ifp(&self) -> IfnetRef {
+        self.0.clone()
+    }
+}
+
+impl Deref for Attached {
+    type Target = Ifnet;
+
+    fn deref(&self) -> &Ifnet {
+        &self.0
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // A test that fails has other things to tell than what its end brings about.
+        if !std::thread::panicking() {
+            {
+                let _detach = DETACH.lock();
+                detach(&self.0, false);
+            }
+            vlan::destroy(&self.0);
+        }
+    }
+}
+
+/// Attaches a card to the current vnet (if_attach). It is down, and its link state is not known.
+///
+/// # Panics
+/// If the vnet has an interface of that name.
+pub fn attach(
+    name: &str,
+    if_type: IfType,
+    mac: MacAddr,
+    mtu: u32,
+    baudrate: u64,
+    nic: Arc<dyn Nic>,
+) -> Attached {
+    let name = vnet::to_name(name).expect("a name has 1 to 15 bytes");
+    let ifp = IfnetRef::new(name, Kind::Nic(nic), if_type, mac);
+    ifp.store_mtu(mtu);
+    ifp.set_baudrate(baudrate);
+    link(ifp).expect("the name is not taken")
+}
+
+/// Puts an interface into the list of its vnet.
+pub(super) fn link(ifp: IfnetRef) -> Result<Attached> {
+    let mut list = lock(&ifp.vnet().state().interfaces);
+    let name = ifp.name();
+    if list.iter().any(|other| other.name() == name) {
+        // The interface is freed, which looks for locks of its own.
+        drop(list);
+        return Err(Errno::EEXIST);
+    }
+    list.push(ifp.clone());
+    drop(list);
+    event::tell(&ifp, &Event::Arrival);
+    Ok(Attached(ifp))
+}
+
+impl Attached {
+    /// The interface, whose end is somebody else's affair.
+    pub(super) fn keep(self) -> IfnetRef {
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is not used again, and not dropped.
+        unsafe { std::ptr::read(&raw const this.0) }
+    }
+}
+
+/// if_detach, and its part in if_vmove. The caller has `ifnet_detach_sxlock`.
+pub(super) fn detach(ifp: &Ifnet, moves: bool) {
+    assert!(DETACH.is_held());
+    ifp.in_vnet(|| {
+        {
+            let mut list = lock(&ifp.vnet().state().interfaces);
+            let at = list.iter().position(|other| other.same(ifp));
+            let at = at.unwrap_or_else(|| panic!("{ifp:?} is not on the active list"));
+            let in_list = list.remove(at);
+            drop(list);
+            drop(in_list);
+        }
+        if !moves {
+            ifp.change_flags(iff::DYING, 0);
+        }
+        epoch::wait();
+        epoch::drain();
+        ifp.drain_link_task();
+        ifp.down();
+        if ifp.vnet().is_shutting_down() {
+            // The rest is done for all interfaces at once.
+            depart(ifp);
+            return;
+        }
+        multicast::in6_detach(ifp);
+        multicast::purge(ifp);
+        depart(ifp);
+        if !moves {
+            ifp.ioctl_method.store(IoctlMethod::Dead as u8, Ordering::Release);
+            ifp.output_method.store(OutputMethod::Dead as u8, Ordering::Release);
+            ifp.dead.store(true, Ordering::Release);
+        }
+        epoch::wait();
+    });
+}
+
+/// The event `ifnet_departure_event`.
+fn depart(ifp: &Ifnet) {
+    event::tell(ifp, &Event::Departure);
+    if ifp.flags() & iff::RENAMING != 0 {
+        return;
+    }
+    vlan::departure(ifp);
+    let _inside = module::enter();
+    if let Some(port) = ifp.lagg_port() {
+        Module::departure(&port, ifp);
+        let gone = ifp.lagg_port().is_none_or(|now| !now.is(&port));
+        assert!(gone, "{ifp:?} has departed, and is still a port");
+    }
+}
+
+/// Gives the interface another name (SIOCSIFNAME). Sleeps.
+///
+/// # Errors
+/// EEXIST for a name that is taken, EINVAL for one that cannot be.
+pub fn rename(ifp: &Ifnet, name: &str) -> Result {
+    witness::may_sleep("if_rename");
+    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    if ifp.name() == name {
+        return Ok(());
+    }
+    if ifp.vnet().find(&name).is_some() {
+        return Err(Errno::EEXIST);
+    }
+    ifp.in_vnet(|| {
+        ifp.change_flags(iff::RENAMING, 0);
+        depart(ifp);
+        ifp.set_name(name);
+        event::tell(ifp, &Event::Arrival);
+        ifp.change_flags(0, iff::RENAMING);
+    });
+    Ok(())
+}
+
+/// Moves the interface to another vnet (SIOCSIFVNET). Sleeps.
+///
+/// # Errors
+/// EEXIST if that has one of its name, or has it.
+pub fn vmove(ifp: &Ifnet, to: &Vnet) -> Result {
+    let _detach = DETACH.lock();
+    if to.find(&ifp.name()).is_some() {
+        return Err(Errno::EEXIST);
+    }
+    move_to(ifp, *to);
+    Ok(())
+}
+
+fn move_to(ifp: &Ifnet, to: Vnet) {
+    detach(ifp, true);
+    ifp.set_vnet(to);
+    to.enter(|| {
+        lock(&to.state().interfaces).push(ifp.to_ref());
+        event::tell(ifp, &Event::Arrival);
+    });
+}
+
+impl Vnet {
+    /// Ends the vnet, as the end of its jail does (vnet_destroy): interfaces of other vnets go home,
+    /// then its laggs are destroyed, wherever they are. Its cards stay. Sleeps.
+    pub fn destroy(&self) {
+        self.shut_down();
+        let _detach = DETACH.lock();
+        self.enter(|| {
+            for ifp in self.interfaces() {
+                if ifp.home != *self {
+                    move_to(&ifp, ifp.home);
+                }
+            }
+            clone::destroy_all(*self);
+        });
+    }
+}

@@ -1,0 +1,55 @@
+//! bpf(4): frames as they pass an interface.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::super::{Ifnet, IfnetRef, Mbuf};
+use super::witness::lock;
+
+#[derive(Default)]
+pub(super) struct Tap {
+    count: AtomicUsize,
+    frames: Mutex<Vec<Vec<u8>>>,
+}
+
+/// Frames that passed an interface since the capture began, until it is dropped.
+pub struct Capture {
+    ifp: IfnetRef,
+    tap: Arc<Tap>,
+}
+
+/// Begins to capture what passes `ifp`.
+pub fn capture(ifp: &Ifnet) -> Capture {
+    let tap = Arc::new(Tap::default());
+    lock(&ifp.taps).push(tap.clone());
+    ifp.has_taps.store(true, Ordering::Relaxed);
+    Capture { ifp: ifp.to_ref(), tap }
+}
+
+impl Capture {
+    /// How many passed.
+    pub fn count(&self) -> usize {
+        self.tap.count.load(Ordering::Relaxed)
+    }
+
+    /// Those that passed since the last call.
+    pub fn take(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut lock(&self.tap.frames))
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let mut taps = lock(&self.ifp.taps);
+        taps.retain(|tap| !Arc::ptr_eq(tap, &self.tap));
+        self.ifp.has_taps.store(!taps.is_empty(), Ordering::Relaxed);
+    }
+}
+
+#[cold]
+pub(super) fn tap(ifp: &Ifnet, m: &Mbuf) {
+    for tap in lock(&ifp.taps).iter() {
+        tap.count.fetch_add(1, Ordering::Relaxed);
+        lock(&tap.frames).push(m.to_bytes());
+    }
+}

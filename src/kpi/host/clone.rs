@@ -1,0 +1,144 @@
+//! The cloner (`net/if_clone.c`): how laggs are made and unmade.
+
+use super::super::driver::Driver;
+use super::super::offloads::capability;
+use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, Offloads, Result};
+use super::driver::Kind;
+use super::locks::DETACH;
+use super::vnet::{self, Vnet};
+use super::witness::{self, lock};
+use super::{attach, module, privilege};
+use crate::Module;
+
+const MAX_UNIT: u32 = 32767;
+
+/// Makes an interface in the current vnet: `lagg`, or one of that number (SIOCIFCREATE2). `params`
+/// is its `struct iflaggparam`; without, it is an Ethernet one. Returns its name. Sleeps.
+///
+/// # Errors
+/// EPERM; EINVAL for a name that no cloner knows or bad params, EFAULT for short ones; EEXIST;
+/// EBUSY in a vnet that ends; ENOSPC for a number over 32767; ENXIO once the module is being unloaded; what the driver says.
+pub fn clone_create(name: &str, params: Option<&[u8]>) -> Result<String> {
+    witness::may_sleep("clone_create");
+    privilege::check()?;
+    let digits = name.strip_prefix("lagg").ok_or(Errno::EINVAL)?;
+    if !module::is_loaded() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Errno::EINVAL);
+    }
+    vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    let vnet = Vnet::current();
+    if vnet.is_shutting_down() {
+        return Err(Errno::EBUSY);
+    }
+    if vnet.interface(name).is_some() {
+        return Err(Errno::EEXIST);
+    }
+    let unit = take_unit(&vnet, digits)?;
+    let name = format!("lagg{unit}");
+    match create(&name, params) {
+        Ok(()) => Ok(name),
+        Err(error) => {
+            lock(&vnet.state().units).remove(&unit);
+            Err(error)
+        }
+    }
+}
+
+fn take_unit(vnet: &Vnet, digits: &str) -> Result<u32> {
+    if digits.len() > 1 && digits.starts_with('0') {
+        return Err(Errno::EINVAL);
+    }
+    let mut units = lock(&vnet.state().units);
+    if digits.is_empty() {
+        let free =
+            |unit: &u32| !units.contains(unit) && vnet.interface(&format!("lagg{unit}")).is_none();
+        let unit = (0..=MAX_UNIT).find(free).ok_or(Errno::ENOSPC)?;
+        units.insert(unit);
+        return Ok(unit);
+    }
+    // The kernel's is an int.
+    let unit = digits.parse::<i32>().map_err(|_| Errno::EINVAL)?.cast_unsigned();
+    if unit > MAX_UNIT {
+        return Err(Errno::ENOSPC);
+    }
+    if units.insert(unit) { Ok(unit) } else { Err(Errno::EEXIST) }
+}
+
+/// The driver's part (`ifc_create_f`).
+fn create(name: &str, params: Option<&[u8]>) -> Result {
+    let _inside = module::enter();
+    let kind = match params {
+        None => LaggType::Ethernet,
+        Some(params) if params.len() < 16 => return Err(Errno::EFAULT),
+        Some(params) => match params[0] {
+            0 => LaggType::Ethernet,
+            1 => LaggType::Infiniband,
+            _ => return Err(Errno::EINVAL),
+        },
+    };
+    module::lagg_made()?;
+    let name = vnet::to_name(name).expect("a unit has 5 digits at most");
+    let ifp = IfnetRef::new(name, Kind::Lagg, IfType::Ethernet, [0; 6]);
+    match Module::create(&ifp, kind) {
+        Ok(softc) => {
+            ifp.softc.put(&softc);
+            let can = capability::HWSTATS;
+            ifp.store_offloads(&Offloads {
+                capabilities: can,
+                enabled: can,
+                ..Offloads::default()
+            });
+            // Nobody else makes one of this unit.
+            attach::link(ifp).expect("the name is not taken").keep();
+            Ok(())
+        }
+        Err(error) => {
+            module::lagg_unmade();
+            Err(error)
+        }
+    }
+}
+
+/// Unmakes the interface `name` of the current vnet (SIOCIFDESTROY). Sleeps.
+///
+/// # Errors
+/// EPERM; ENXIO without such an interface; EINVAL for one that is no clone.
+pub fn clone_destroy(name: &str) -> Result {
+    witness::may_sleep("clone_destroy");
+    privilege::check()?;
+    let ifp = Vnet::current().interface(name).ok_or(Errno::ENXIO)?;
+    if !matches!(ifp.kind, Kind::Lagg) {
+        return Err(Errno::EINVAL);
+    }
+    let _detach = DETACH.lock();
+    destroy(&ifp)
+}
+
+/// Unmakes all that the cloner of `vnet` has made, wherever they are.
+pub(super) fn destroy_all(vnet: Vnet) {
+    for ifp in Vnet::all().iter().flat_map(Vnet::interfaces) {
+        if ifp.home == vnet && matches!(ifp.kind, Kind::Lagg) {
+            // Nobody else has it: that takes the lock that the caller has.
+            let _ = destroy(&ifp);
+        }
+    }
+}
+
+/// The driver's part (`ifc_destroy_f`).
+fn destroy(ifp: &Ifnet) -> Result {
+    let _inside = module::enter();
+    // Somebody else may have been faster.
+    let softc = ifp.lagg_softc().ok_or(Errno::ENXIO)?;
+    ifp.in_vnet(|| {
+        Module::destroy(&softc);
+        attach::detach(ifp, false);
+    });
+    ifp.softc.take(&softc);
+    drop(softc);
+    let unit = vnet::from_name(&ifp.name());
+    if let Some(unit) = unit.strip_prefix("lagg").and_then(|unit| unit.parse().ok()) {
+        lock(&ifp.home.state().units).remove(&unit);
+    }
+    module::lagg_unmade();
+    Ok(())
+}

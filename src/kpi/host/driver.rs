@@ -1,0 +1,152 @@
+//! The drivers of interfaces: NICs, VLANs, and the lagg.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::driver::Driver;
+use super::super::epoch::section;
+use super::super::ioctl::{
+    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS,
+    SIOCSIFMTU,
+};
+use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, MacAddr, Mbuf, Result, iff};
+use super::vlan::Vlan;
+use super::{module, offloads};
+use crate::Module;
+
+/// The driver of a network card.
+pub trait Nic: Send + Sync {
+    /// Sends a frame. The stack has counted and captured it; an error is counted too. In the
+    /// network epoch.
+    ///
+    /// # Errors
+    /// Whatever it likes.
+    fn transmit(&self, ifp: &Ifnet, m: Mbuf, epoch: &Epoch) -> Result;
+
+    /// `if_ioctl`. May sleep.
+    ///
+    /// # Errors
+    /// Whatever it likes.
+    fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        default_ioctl(ifp, r)
+    }
+
+    /// The interface gets another link-level address; SIOCSIFFLAGS follows if it is up. The kernel
+    /// has no such method: it is for cards that must be told, or that refuse. May sleep.
+    ///
+    /// # Errors
+    /// What if_setlladdr is to return instead.
+    fn set_lladdr(&self, _ifp: &Ifnet, _lladdr: &MacAddr) -> Result {
+        Ok(())
+    }
+}
+
+/// The MTU in a SIOCSIFMTU.
+///
+/// # Errors
+/// EINVAL if it is another command.
+pub fn requested_mtu(r: &mut Ioctl<'_>) -> Result<u32> {
+    Ok(r.argument::<InterfaceRequest>()?.mtu)
+}
+
+/// What most cards do with an ioctl: any MTU up to 9216 is taken, IFF_UP starts and stops them, and
+/// so on.
+///
+/// # Errors
+/// As `ether_ioctl`.
+pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+    match r.command() {
+        SIOCSIFMTU => {
+            let mtu = requested_mtu(r)?;
+            if mtu > 9216 {
+                return Err(Errno::EINVAL);
+            }
+            ifp.store_mtu(mtu);
+            Ok(())
+        }
+        SIOCSIFFLAGS => {
+            ifp.set_running(ifp.flags() & iff::UP != 0);
+            Ok(())
+        }
+        SIOCADDMULTI | SIOCDELMULTI => Ok(()),
+        SIOCSIFCAP | SIOCSIFCAPNV => offloads::switch(ifp, r),
+        _ => ifp.ether_ioctl(r),
+    }
+}
+
+/// Whose interface it is.
+pub(super) enum Kind {
+    Nic(Arc<dyn Nic>),
+    Lagg,
+    Vlan(Vlan),
+}
+
+impl Kind {
+    #[inline]
+    pub(super) fn transmit(&self, ifp: &Ifnet, m: Mbuf, epoch: &Epoch) -> Result {
+        if ifp.is_dead() {
+            return Err(Errno::ENXIO);
+        }
+        match self {
+            Kind::Nic(nic) => {
+                let len = m.len() as u64;
+                ifp.bpf_tap(&m);
+                let result = nic.transmit(ifp, m, epoch);
+                if result.is_ok() {
+                    ifp.count(Counter::Opackets, 1);
+                    ifp.count(Counter::Obytes, len);
+                } else {
+                    ifp.count(Counter::Oerrors, 1);
+                }
+                result
+            }
+            Kind::Lagg => {
+                let softc = ifp.softc.load(epoch).ok_or(Errno::ENXIO)?;
+                Module::transmit(softc, m, epoch)
+            }
+            Kind::Vlan(vlan) => vlan.transmit(ifp, m, epoch),
+        }
+    }
+
+    pub(super) fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        match self {
+            Kind::Nic(nic) => nic.ioctl(ifp, r),
+            Kind::Lagg => {
+                let _inside = module::enter();
+                Module::ioctl(&ifp.lagg_softc().ok_or(Errno::ENXIO)?, r)
+            }
+            Kind::Vlan(vlan) => vlan.ioctl(ifp, r),
+        }
+    }
+
+    /// `if_get_counter`.
+    pub(super) fn counter(&self, ifp: &Ifnet, c: Counter) -> u64 {
+        let lagg = matches!(self, Kind::Lagg);
+        section(|epoch| match ifp.softc.load(epoch) {
+            Some(softc) if lagg => Module::counter(softc, c, epoch),
+            _ => ifp.own_counter(c),
+        })
+    }
+
+    /// `if_init`.
+    pub(super) fn init(&self, ifp: &Ifnet) {
+        match self {
+            Kind::Nic(_) => ifp.set_running(true),
+            Kind::Lagg => {
+                let _inside = module::enter();
+                if let Some(softc) = ifp.lagg_softc() {
+                    Module::init(&softc);
+                }
+            }
+            Kind::Vlan(_) => {}
+        }
+    }
+}
+
+impl Ifnet {
+    /// Whether it is detached and its driver gone.
+    #[inline]
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,50 @@
+//! What the stack tells others of an interface (eventhandler(9), and the log).
+
+use std::sync::Arc;
+
+use super::super::{Ifnet, LinkState, MacAddr};
+use super::vnet;
+use super::witness::lock;
+
+/// Something that happened to an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is administratively up.
+    Up,
+    /// It is about to be administratively down.
+    Down,
+    /// Its link state changed; told on `taskqueue_swi`.
+    Link(LinkState),
+    /// It has another link-level address (`iflladdr_event`).
+    Lladdr(MacAddr),
+    /// The network layers were told of its MTU (if_notifymtu).
+    Mtu(u32),
+    /// It is new in its vnet (`ifnet_arrival_event`).
+    Arrival,
+    /// It leaves its vnet (`ifnet_departure_event`), or its name.
+    Departure,
+    /// A VLAN was configured on it, or is no more (`vlan_config`, `vlan_unconfig`).
+    Vlan(u16, bool),
+    /// Its driver said something (if_printf).
+    Log(String),
+}
+
+pub(super) type Listener = Arc<dyn Fn(&Ifnet, &Event) + Send + Sync>;
+
+/// Has `listener` called with all that happens to `ifp` from now on, in the thread in which it
+/// happens and with the locks that this has.
+pub fn listen(ifp: &Ifnet, listener: impl Fn(&Ifnet, &Event) + Send + Sync + 'static) {
+    lock(&ifp.listeners).push(Arc::new(listener));
+}
+
+pub(super) fn tell(ifp: &Ifnet, event: &Event) {
+    let listeners = lock(&ifp.listeners).clone();
+    listeners.iter().for_each(|listener| listener(ifp, event));
+}
+
+/// Writes a line to the log, and to those who listen to `ifp` (if_printf).
+pub fn log(ifp: &Ifnet, text: std::fmt::Arguments<'_>) {
+    let text = text.to_string();
+    eprintln!("{}: {text}", vnet::from_name(&ifp.name()));
+    tell(ifp, &Event::Log(text));
+}

@@ -1,0 +1,465 @@
+//! Interfaces (ifnet(9)).
+
+use std::alloc::Layout;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::mem::offset_of;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, Mutex, RwLock};
+
+use super::super::driver::Driver;
+use super::super::ioctl::{self, Name};
+use super::super::{Counter, Epoch, IfType, LinkState, MacAddr, Mbuf, Offloads, Ref, Result, iff};
+use super::capture::Tap;
+use super::driver::Kind;
+use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
+use super::methods::{IoctlMethod, OutputMethod};
+use super::slot::Slot;
+use super::tasks::{SWI, Work};
+use super::vnet::{self, Vnet};
+use super::witness::lock;
+use super::{event, memory, multicast, stack, vlan};
+use crate::Module;
+
+pub(super) type Softc = <Module as Driver>::Softc;
+pub(super) type Port = <Module as Driver>::Port;
+
+/// Where frames for the interface itself go.
+pub(super) type Input = Arc<dyn Fn(Mbuf) + Send + Sync>;
+
+/// An interface. It is only met behind `&` or an [`IfnetRef`].
+pub struct Ifnet {
+    // What packets read.
+    flags: AtomicU32,
+    link_state: AtomicU8,
+    if_type: AtomicU8,
+    pub(super) dead: AtomicBool,
+    pub(super) has_taps: AtomicBool,
+    pub(super) has_vlans: AtomicBool,
+    running: AtomicBool,
+    pub(super) lagg: Slot<Port>,
+    pub(super) softc: Slot<Softc>,
+    pub(super) kind: Kind,
+    counters: [AtomicU64; 12],
+    pub(super) input: RwLock<Option<Input>>,
+
+    index: u32,
+    mtu: AtomicU32,
+    baudrate: AtomicU64,
+    lladdr: AtomicU64,
+    pub(super) ioctl_method: AtomicU8,
+    pub(super) output_method: AtomicU8,
+    name: Mutex<Name>,
+    vnet: AtomicPtr<vnet::State>,
+    pub(super) home: Vnet,
+    pub(super) taps: Mutex<Vec<Arc<Tap>>>,
+    pub(super) listeners: Mutex<Vec<event::Listener>>,
+    link_work: Arc<Work>,
+    pub(super) has_ipv6: AtomicBool,
+    pub(super) membership: Mutex<multicast::Membership>,
+    pub(super) offloads: Mutex<Offloads>,
+
+    count: AtomicUsize,
+    context: UnsafeCell<EpochContext>,
+    /// What references to it are made of.
+    this: NonNull<Ifnet>,
+}
+
+// SAFETY: `context` is used by the last reference alone, and `this` is never changed; all else is
+// `Sync`.
+unsafe impl Sync for Ifnet {}
+// SAFETY: as above.
+unsafe impl Send for Ifnet {}
+
+/// A counted reference to an interface (if_ref, if_rele): its address, and nothing else.
+///
+/// # Invariants
+/// The pointer is to an `Ifnet` of `IfnetRef::new`, in which this reference is counted.
+#[repr(transparent)]
+pub struct IfnetRef(NonNull<Ifnet>);
+
+// SAFETY: a reference gives shared access alone, and any thread may drop the last one.
+unsafe impl Send for IfnetRef {}
+// SAFETY: as above.
+unsafe impl Sync for IfnetRef {}
+
+static_assertions::assert_eq_size!(Option<IfnetRef>, usize);
+
+/// Indexes given away, from 1.
+static INDEX: AtomicU32 = AtomicU32::new(1);
+
+fn type_number(if_type: IfType) -> u8 {
+    match if_type {
+        IfType::Ethernet => 6,
+        IfType::Vlan => 0x87,
+        IfType::Infiniband => 0xc7,
+        IfType::LaggPort => 0xa1,
+        IfType::Other(number) => number,
+    }
+}
+
+impl IfnetRef {
+    /// An interface of the current vnet, not yet in its list.
+    pub(super) fn new(name: Name, kind: Kind, if_type: IfType, lladdr: MacAddr) -> Self {
+        let home = Vnet::current();
+        let memory = NonNull::from(Box::leak(Box::<Ifnet>::new_uninit()));
+        let this = memory.cast::<Ifnet>();
+        let ifnet = Ifnet {
+            flags: AtomicU32::new(iff::BROADCAST | iff::SIMPLEX | iff::MULTICAST),
+            link_state: AtomicU8::new(LinkState::Unknown as u8),
+            if_type: AtomicU8::new(type_number(if_type)),
+            dead: AtomicBool::new(false),
+            has_taps: AtomicBool::new(false),
+            has_vlans: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+            lagg: Slot::empty(),
+            softc: Slot::empty(),
+            kind,
+            counters: Default::default(),
+            input: RwLock::new(None),
+            index: INDEX.fetch_add(1, Ordering::Relaxed),
+            mtu: AtomicU32::new(1500),
+            baudrate: AtomicU64::new(10_000_000),
+            lladdr: AtomicU64::new(0),
+            ioctl_method: AtomicU8::new(IoctlMethod::Own as u8),
+            output_method: AtomicU8::new(OutputMethod::Own as u8),
+            name: Mutex::new(name),
+            vnet: AtomicPtr::new(std::ptr::from_ref(home.state()).cast_mut()),
+            home,
+            taps: Mutex::default(),
+            listeners: Mutex::default(),
+            link_work: Arc::default(),
+            has_ipv6: AtomicBool::new(false),
+            membership: Mutex::default(),
+            offloads: Mutex::default(),
+            count: AtomicUsize::new(1),
+            context: UnsafeCell::new(EPOCH_CONTEXT),
+            this,
+        };
+        ifnet.store_lladdr(&lladdr);
+        // SAFETY: memory of this type, just allocated.
+        unsafe { this.write(ifnet) };
+        // INVARIANT: made here; the count of 1 is this reference.
+        IfnetRef(this)
+    }
+
+    /// The interface of that name in the current vnet (ifunit_ref).
+    pub fn by_name(name: &Name) -> Option<IfnetRef> {
+        if name[0] == 0 { None } else { Vnet::current().find(name) }
+    }
+
+    /// Frees the interface.
+    ///
+    /// # Safety
+    /// `context` is that of an interface whose last reference has gone a grace period ago.
+    unsafe extern "C" fn free(context: *mut EpochContext) {
+        // SAFETY: by contract the context is part of an interface that is nobody's any more.
+        let ifnet = unsafe { &mut *context.byte_sub(offset_of!(Ifnet, context)).cast::<Ifnet>() };
+        let name = vnet::from_name(&ifnet.name());
+        assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
+        assert!(ifnet.softc.is_empty(), "{name} is freed, and still a lagg");
+        let this = ifnet.this;
+        // SAFETY: as above; the memory is from a `Box`, which allocates like `memory`.
+        unsafe {
+            this.drop_in_place();
+            memory::release(this.cast(), Layout::new::<Ifnet>());
+        }
+    }
+}
+
+impl Clone for IfnetRef {
+    fn clone(&self) -> Self {
+        self.to_ref()
+    }
+}
+
+impl Deref for IfnetRef {
+    type Target = Ifnet;
+
+    #[inline]
+    fn deref(&self) -> &Ifnet {
+        // SAFETY: `self` is counted, so the interface is there.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for IfnetRef {
+    fn drop(&mut self) {
+        if self.count.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            // SAFETY: no reference is left; who found the interface in the epoch is waited for.
+            unsafe { epoch_call((&raw mut (*self.0.as_ptr()).context).cast(), Self::free) };
+        }
+    }
+}
+
+impl fmt::Debug for Ifnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&vnet::from_name(&self.name()))
+    }
+}
+
+impl fmt::Debug for IfnetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl Ifnet {
+    /// A reference to it.
+    pub fn to_ref(&self) -> IfnetRef {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        // INVARIANT: every `Ifnet` is made by `IfnetRef::new`; counted just now.
+        IfnetRef(self.this)
+    }
+
+    /// Whether both are the same interface.
+    #[inline]
+    pub fn same(&self, other: &Ifnet) -> bool {
+        std::ptr::eq(self, other)
+    }
+
+    /// Its name (`if_xname`).
+    pub fn name(&self) -> Name {
+        *lock(&self.name)
+    }
+
+    pub(super) fn set_name(&self, name: Name) {
+        *lock(&self.name) = name;
+    }
+
+    /// Its index, which no other interface has.
+    #[inline]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its type (`if_type`).
+    #[inline]
+    pub fn if_type(&self) -> IfType {
+        match self.if_type.load(Ordering::Acquire) {
+            6 => IfType::Ethernet,
+            0x87 => IfType::Vlan,
+            0xc7 => IfType::Infiniband,
+            0xa1 => IfType::LaggPort,
+            number => IfType::Other(number),
+        }
+    }
+
+    pub(super) fn set_if_type(&self, if_type: IfType) {
+        self.if_type.store(type_number(if_type), Ordering::Release);
+    }
+
+    /// Length of its link-level address (`if_addrlen`).
+    pub fn addr_len(&self) -> usize {
+        if self.if_type() == IfType::Infiniband { 20 } else { 6 }
+    }
+
+    /// Its flags, of [`iff`].
+    #[inline]
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Sets and clears flags as they are, and tells nobody.
+    pub(super) fn change_flags(&self, set: u32, clear: u32) {
+        let change = |flags: u32| Some((flags | set) & !clear);
+        let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// Whether it is up and its link is.
+    #[inline]
+    pub fn is_active(&self) -> bool {
+        self.link_state.load(Ordering::Relaxed) == LinkState::Up as u8
+            && self.flags.load(Ordering::Relaxed) & iff::UP != 0
+    }
+
+    /// Whether its driver runs (IFF_DRV_RUNNING).
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Says whether its driver runs.
+    pub fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::Relaxed);
+    }
+
+    /// Its link state.
+    pub fn link_state(&self) -> LinkState {
+        match self.link_state.load(Ordering::Relaxed) {
+            1 => LinkState::Down,
+            2 => LinkState::Up,
+            _ => LinkState::Unknown,
+        }
+    }
+
+    /// Changes its link state, of which others are told on `taskqueue_swi` (if_link_state_change).
+    pub fn change_link_state(&self, state: LinkState) {
+        if self.link_state.swap(state as u8, Ordering::Relaxed) != state as u8 {
+            let ifp = self.to_ref();
+            SWI.enqueue(&self.link_work, move || stack::link_task(&ifp));
+        }
+    }
+
+    /// Changes its link state before anybody can know it.
+    pub(super) fn init_link_state(&self, state: LinkState) {
+        self.link_state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Waits until all are told of its link state.
+    pub(super) fn drain_link_task(&self) {
+        SWI.drain(&self.link_work);
+    }
+
+    /// Its MTU.
+    pub fn mtu(&self) -> u32 {
+        self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Sets the MTU, and no more.
+    pub fn store_mtu(&self, mtu: u32) {
+        self.mtu.store(mtu, Ordering::Relaxed);
+    }
+
+    /// Tells the network layers that the MTU is another one (if_notifymtu).
+    pub fn notify_mtu(&self) {
+        event::tell(self, &event::Event::Mtu(self.mtu()));
+    }
+
+    /// Its baud rate, in bits a second.
+    pub fn baudrate(&self) -> u64 {
+        self.baudrate.load(Ordering::Relaxed)
+    }
+
+    /// Sets the baud rate.
+    pub fn set_baudrate(&self, bits_per_second: u64) {
+        self.baudrate.store(bits_per_second, Ordering::Relaxed);
+    }
+
+    /// Its link-level address.
+    pub fn lladdr(&self) -> MacAddr {
+        let bytes = self.lladdr.load(Ordering::Relaxed).to_be_bytes();
+        [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
+    }
+
+    /// Sets the link-level address, and no more.
+    pub fn store_lladdr(&self, a: &MacAddr) {
+        let bytes = [0, 0, a[0], a[1], a[2], a[3], a[4], a[5]];
+        self.lladdr.store(u64::from_be_bytes(bytes), Ordering::Relaxed);
+    }
+
+    /// Gives it another link-level address, by its driver if it is up (if_setlladdr). Sleeps.
+    ///
+    /// # Errors
+    /// ENODEV for a type that has no such address, or what its driver returned.
+    pub fn set_lladdr(&self, a: &MacAddr) -> Result {
+        stack::set_lladdr(self, a)
+    }
+
+    /// Tells others that the link-level address is another one (iflladdr_event).
+    pub fn lladdr_event(&self) {
+        vlan::parent_lladdr(self);
+        event::tell(self, &event::Event::Lladdr(self.lladdr()));
+    }
+
+    /// Sets it up (if_up), which its driver is not told of.
+    pub fn up(&self) {
+        self.change_flags(iff::UP, 0);
+        event::tell(self, &event::Event::Up);
+    }
+
+    /// Sets it down (if_down), which its driver is not told of.
+    pub fn down(&self) {
+        event::tell(self, &event::Event::Down);
+        self.change_flags(0, iff::UP);
+    }
+
+    /// Adds to a counter (if_inc_counter).
+    #[inline]
+    pub fn count(&self, c: Counter, n: u64) {
+        self.counters[c as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// A counter's value (`if_get_counter`).
+    pub fn counter(&self, c: Counter) -> u64 {
+        self.kind.counter(self, c)
+    }
+
+    /// What was counted here (if_get_counter_default).
+    pub fn own_counter(&self, c: Counter) -> u64 {
+        self.counters[c as usize].load(Ordering::Relaxed)
+    }
+
+    /// Sends a packet (`if_transmit`), which is consumed in any case.
+    ///
+    /// # Errors
+    /// What its driver returned.
+    #[inline]
+    pub fn transmit(&self, m: Mbuf, epoch: &Epoch) -> Result {
+        self.kind.transmit(self, m, epoch)
+    }
+
+    /// Shows a packet to those who capture (ETHER_BPF_MTAP).
+    #[inline]
+    pub fn bpf_tap(&self, m: &Mbuf) {
+        if self.has_taps.load(Ordering::Relaxed) {
+            super::capture::tap(self, m);
+        }
+    }
+
+    /// What Ethernet interfaces have in common (ether_ioctl). May sleep.
+    ///
+    /// # Errors
+    /// EINVAL for a command that is not known, or an MTU over 1500.
+    pub fn ether_ioctl(&self, r: &mut ioctl::Ioctl<'_>) -> Result {
+        stack::ether_ioctl(self, r)
+    }
+
+    /// Runs `f` in its vnet (CURVNET_SET).
+    #[inline]
+    pub fn in_vnet<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.vnet().enter(f)
+    }
+
+    /// Its vnet.
+    #[inline]
+    pub fn vnet(&self) -> Vnet {
+        // SAFETY: the pointer is from a `&'static`.
+        Vnet::from_state(unsafe { &*self.vnet.load(Ordering::Relaxed) })
+    }
+
+    pub(super) fn set_vnet(&self, vnet: Vnet) {
+        self.vnet.store(std::ptr::from_ref(vnet.state()).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Whether it has addresses of IPv6's that in6_ifdetach would take away.
+    pub fn has_ipv6_lladdr(&self) -> bool {
+        self.has_ipv6.load(Ordering::Relaxed)
+    }
+
+    /// Takes all of IPv6 off it (in6_ifdetach). Sleeps until the groups are left.
+    pub fn in6_detach(&self) {
+        multicast::in6_detach(self);
+    }
+
+    /// The interface whose VLAN it is; none if it is no VLAN.
+    pub fn vlan_parent(&self) -> Option<IfnetRef> {
+        match &self.kind {
+            Kind::Vlan(vlan) => vlan.parent(),
+            _ => None,
+        }
+    }
+
+    /// The port that it is, or is about to be.
+    pub fn lagg_port(&self) -> Option<Ref<Port>> {
+        self.lagg.get()
+    }
+
+    /// The lagg that it is.
+    pub fn lagg_softc(&self) -> Option<Ref<Softc>> {
+        self.softc.get()
+    }
+}

@@ -1,0 +1,78 @@
+//! Packets as the stack takes and hands them on (`net/if_ethersubr.c`).
+
+use std::sync::{Arc, PoisonError};
+
+use super::super::driver::Driver;
+use super::super::{Counter, Epoch, IfType, Ifnet, Mbuf, Result, epoch, iff};
+use super::{module, vlan};
+use crate::Module;
+
+/// Has `sink` get the frames that `ifp` receives for itself, in a section of the epoch.
+pub fn set_input(ifp: &Ifnet, sink: impl Fn(Mbuf) + Send + Sync + 'static) {
+    *ifp.input.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sink));
+}
+
+/// A frame comes in on `ifp`, from the wire (ether_input).
+#[inline]
+pub fn receive(ifp: &Ifnet, m: Mbuf) {
+    epoch::section(|epoch| {
+        ifp.count(Counter::Ipackets, 1);
+        input(ifp, m, epoch);
+    });
+}
+
+/// Sends a packet on `ifp` (`if_transmit`), in a section of its own.
+///
+/// # Errors
+/// What its driver returned.
+#[inline]
+pub fn transmit(ifp: &Ifnet, m: Mbuf) -> Result {
+    epoch::section(|epoch| ifp.transmit(m, epoch))
+}
+
+/// Sends a packet to an address of `family` on `ifp` (`if_output`), in a section of its own.
+///
+/// # Errors
+/// ENETDOWN on a lagg's port for most families, or what its driver returned.
+pub fn output(ifp: &Ifnet, family: u8, m: Mbuf) -> Result {
+    epoch::section(|epoch| ifp.output(family, m, epoch))
+}
+
+pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
+    if ifp.flags() & iff::UP == 0 {
+        return;
+    }
+    let Some(&first) = m.first().first().filter(|_| m.first().len() >= 14) else {
+        ifp.count(Counter::Ierrors, 1);
+        return;
+    };
+    m.set_receiver(ifp);
+    ifp.in_vnet(|| {
+        if first & 1 != 0 {
+            ifp.count(Counter::Imcasts, 1);
+        }
+        ifp.bpf_tap(&m);
+        ifp.count(Counter::Ibytes, m.len() as u64);
+        if ifp.flags() & iff::MONITOR != 0 {
+            return;
+        }
+        if ifp.if_type() == IfType::LaggPort {
+            assert!(module::is_loaded(), "lagg_input_ethernet_p is NULL, and {ifp:?} a port");
+            let Some(port) = ifp.lagg.load(epoch) else { return };
+            let Some(accepted) = Module::input(port, m, epoch) else { return };
+            // SAFETY: set above, or by the driver just now.
+            let ifp = unsafe { accepted.receiver(epoch) };
+            demultiplex(ifp, accepted, epoch);
+        } else {
+            demultiplex(ifp, m, epoch);
+        }
+    });
+}
+
+fn demultiplex(ifp: &Ifnet, m: Mbuf, epoch: &Epoch) {
+    let Some(m) = vlan::input(ifp, m, epoch) else { return };
+    let sink = ifp.input.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sink) = &*sink {
+        sink(m);
+    }
+}

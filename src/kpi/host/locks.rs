@@ -1,0 +1,238 @@
+//! mutex(9), condvar(9), and the stack's own sx(9) locks, over std and under the eyes of `witness`.
+
+use std::cell::UnsafeCell;
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::super::Result;
+use super::memory;
+use super::witness::{self, Kind, lock};
+
+/// A lock that knows who has it.
+struct Raw {
+    class: usize,
+    name: String,
+    holder: Mutex<Option<String>>,
+    freed: Condvar,
+}
+
+impl Raw {
+    fn new(name: &str) -> Self {
+        Raw {
+            class: witness::class(name),
+            name: name.into(),
+            holder: Mutex::new(None),
+            freed: Condvar::new(),
+        }
+    }
+
+    fn acquire(&self, kind: Kind) {
+        witness::ask(self.class);
+        let who = |holder: &Option<String>| format!("{}, held by {holder:?}", self.name);
+        let mut holder = witness::wait_until(&self.freed, lock(&self.holder), |h| h.is_none(), who);
+        *holder = Some(witness::thread());
+        witness::hold(self.class, kind);
+    }
+
+    fn release(&self) {
+        witness::unhold(self.class);
+        *lock(&self.holder) = None;
+        self.freed.notify_one();
+    }
+}
+
+/// A mutex over the data that it guards (mutex(9), MTX_DEF). Its holder must not sleep.
+pub struct Mtx<T> {
+    raw: Raw,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: `raw` lets one thread at a time at the value, which may be sent there.
+unsafe impl<T: Send> Sync for Mtx<T> {}
+
+/// The mutex, held.
+pub struct MtxGuard<'a, T> {
+    mtx: &'a Mtx<T>,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl<T: Send> Mtx<T> {
+    /// A mutex of the class `name`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(name: &'static CStr, value: T) -> Result<Self> {
+        memory::may_fail()?;
+        Ok(Mtx { raw: Raw::new(&name.to_string_lossy()), value: UnsafeCell::new(value) })
+    }
+
+    /// Takes the mutex.
+    pub fn lock(&self) -> MtxGuard<'_, T> {
+        self.raw.acquire(Kind::Mutex);
+        MtxGuard { mtx: self, not_send: PhantomData }
+    }
+}
+
+impl<T> Deref for MtxGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the guard is there while the thread has the lock.
+        unsafe { &*self.mtx.value.get() }
+    }
+}
+
+impl<T> DerefMut for MtxGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and the guard itself is borrowed mutably.
+        unsafe { &mut *self.mtx.value.get() }
+    }
+}
+
+impl<T> Drop for MtxGuard<'_, T> {
+    fn drop(&mut self) {
+        self.mtx.raw.release();
+    }
+}
+
+/// A condition that is waited for under a mutex (condvar(9)).
+pub struct Cv {
+    name: String,
+    broadcasts: Mutex<u64>,
+    broadcast: Condvar,
+}
+
+impl Cv {
+    /// A condition called `name`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(name: &'static CStr) -> Result<Self> {
+        memory::may_fail()?;
+        Ok(Cv {
+            name: name.to_string_lossy().into_owned(),
+            broadcasts: Mutex::new(0),
+            broadcast: Condvar::new(),
+        })
+    }
+
+    /// Gives the mutex back, waits for a broadcast, and takes the mutex again. Sleeps.
+    pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
+        let mtx = guard.mtx;
+        // Read before the mutex is given back: who changes what is waited for has it.
+        let seen = *lock(&self.broadcasts);
+        drop(guard);
+        witness::may_sleep(&self.name);
+        drop(witness::wait_until(
+            &self.broadcast,
+            lock(&self.broadcasts),
+            |now| *now != seen,
+            |_| self.name.clone(),
+        ));
+        mtx.lock()
+    }
+
+    /// As [`Cv::wait`], for `ms` milliseconds at most; true: that time is over. Sleeps.
+    pub fn wait_ms<'a, T: Send>(&self, guard: MtxGuard<'a, T>, ms: u32) -> (MtxGuard<'a, T>, bool) {
+        let mtx = guard.mtx;
+        let deadline = Instant::now() + Duration::from_millis(ms.into());
+        let mut now = lock(&self.broadcasts);
+        let seen = *now;
+        drop(guard);
+        witness::may_sleep(&self.name);
+        let mut timed_out = false;
+        while *now == seen && !timed_out {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (guard, result) =
+                self.broadcast.wait_timeout(now, left).unwrap_or_else(PoisonError::into_inner);
+            now = guard;
+            timed_out = result.timed_out() && *now == seen;
+        }
+        drop(now);
+        (mtx.lock(), timed_out)
+    }
+
+    /// Wakes all that wait.
+    pub fn broadcast(&self) {
+        *lock(&self.broadcasts) += 1;
+        self.broadcast.notify_all();
+    }
+}
+
+/// One of the stack's sx(9) locks. Those that the kernel lets recurse do.
+pub(super) struct Sx {
+    raw: Raw,
+    recurses: bool,
+    /// The holder and how often it has it.
+    depth: Mutex<Option<(std::thread::ThreadId, u32)>>,
+}
+
+impl Sx {
+    fn new(name: &str, recurses: bool) -> Self {
+        Sx { raw: Raw::new(name), recurses, depth: Mutex::new(None) }
+    }
+
+    /// Takes the lock. Sleeps.
+    pub(super) fn lock(&'static self) -> SxGuard {
+        witness::may_sleep(&self.raw.name);
+        let me = std::thread::current().id();
+        let mut depth = lock(&self.depth);
+        match &mut *depth {
+            Some((holder, times)) if *holder == me && self.recurses => *times += 1,
+            _ => {
+                drop(depth);
+                self.raw.acquire(Kind::Sleepable);
+                *lock(&self.depth) = Some((me, 1));
+            }
+        }
+        SxGuard { sx: self, not_send: PhantomData }
+    }
+
+    pub(super) fn class(&self) -> usize {
+        self.raw.class
+    }
+
+    /// Whether the calling thread has the lock.
+    pub(super) fn is_held(&self) -> bool {
+        lock(&self.depth).is_some_and(|(holder, _)| holder == std::thread::current().id())
+    }
+}
+
+/// One of the stack's locks, held.
+pub(super) struct SxGuard {
+    sx: &'static Sx,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for SxGuard {
+    fn drop(&mut self) {
+        let mut depth = lock(&self.sx.depth);
+        let (_, times) = depth.as_mut().expect("who has a guard has the lock");
+        *times -= 1;
+        if *times == 0 {
+            *depth = None;
+            drop(depth);
+            self.sx.raw.release();
+        }
+    }
+}
+
+/// Serialises what attaches, detaches, moves and destroys interfaces.
+pub(super) static DETACH: LazyLock<Sx> = LazyLock::new(|| Sx::new("ifnet_detach_sxlock", true));
+/// The configuration of all VLANs.
+pub(super) static VLAN: LazyLock<Sx> = LazyLock::new(|| Sx::new("vlan_sx", true));
+/// IPv4's multicast memberships.
+pub(super) static IN_MULTI: LazyLock<Sx> = LazyLock::new(|| Sx::new("in_multi_sx", false));
+/// IPv6's multicast memberships.
+pub(super) static IN6_MULTI: LazyLock<Sx> = LazyLock::new(|| Sx::new("in6_multi_sx", false));
+
+/// `ifnet_detach_sxlock`, held.
+pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
+
+/// Takes `ifnet_detach_sxlock`, which recurses. Sleeps.
+pub fn detach_lock() -> DetachGuard {
+    DetachGuard(DETACH.lock())
+}

@@ -1,0 +1,126 @@
+//! Packets (mbuf(9)).
+
+use super::super::Ifnet;
+
+/// A packet, owned: a chain of segments under one header. Freed when it is dropped.
+pub struct Mbuf(Box<Packet>);
+
+struct Packet {
+    first: Vec<u8>,
+    rest: Vec<Vec<u8>>,
+    len: usize,
+    flow: Option<u32>,
+    vlan_tag: Option<u16>,
+    /// Valid in the section of the epoch in which it was set.
+    receiver: *const Ifnet,
+    receiver_index: u32,
+}
+
+// SAFETY: `receiver` is read by `receiver()` alone, whose caller has set it in the same section.
+unsafe impl Send for Mbuf {}
+
+impl Mbuf {
+    /// A packet of one segment.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Mbuf::from_vec(bytes.to_vec())
+    }
+
+    /// A packet of one segment, not copied.
+    pub fn from_vec(first: Vec<u8>) -> Self {
+        let len = first.len();
+        Mbuf(Box::new(Packet {
+            first,
+            rest: Vec::new(),
+            len,
+            flow: None,
+            vlan_tag: None,
+            receiver: std::ptr::null(),
+            receiver_index: 0,
+        }))
+    }
+
+    /// A packet cut into segments.
+    pub fn from_segments<'a>(segments: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut segments = segments.into_iter().map(<[u8]>::to_vec);
+        let mut mbuf = Mbuf::from_vec(segments.next().unwrap_or_default());
+        mbuf.0.rest.extend(segments);
+        mbuf.0.len = mbuf.segments().map(<[u8]>::len).sum();
+        mbuf
+    }
+
+    /// All of its bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.len);
+        self.segments().for_each(|segment| bytes.extend_from_slice(segment));
+        bytes
+    }
+
+    /// All of its bytes; a packet of one segment is not copied.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        if self.0.rest.is_empty() { std::mem::take(&mut self.0.first) } else { self.to_bytes() }
+    }
+
+    /// Its segments.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.0.first.as_slice()).chain(self.0.rest.iter().map(Vec::as_slice))
+    }
+
+    /// Its first segment, which holds the link-level header of a received frame.
+    pub fn first(&self) -> &[u8] {
+        &self.0.first
+    }
+
+    /// Its length (`m_pkthdr.len`).
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.0.len == 0
+    }
+
+    /// The flow id that the receiving NIC gave it, if it did.
+    pub fn flow(&self) -> Option<u32> {
+        self.0.flow
+    }
+
+    /// Sets the flow id.
+    pub fn set_flow(&mut self, flow: Option<u32>) {
+        self.0.flow = flow;
+    }
+
+    /// The VLAN tag that goes beside it (M_VLANTAG).
+    pub fn vlan_tag(&self) -> Option<u16> {
+        self.0.vlan_tag
+    }
+
+    /// Sets the VLAN tag.
+    pub fn set_vlan_tag(&mut self, tag: Option<u16>) {
+        self.0.vlan_tag = tag;
+    }
+
+    /// The index of the interface that it came in on (`rcvif`); 0: none.
+    pub fn receiver_index(&self) -> u32 {
+        self.0.receiver_index
+    }
+
+    /// Says that it came in on `ifp` (`rcvif`).
+    #[inline]
+    pub fn set_receiver(&mut self, ifp: &Ifnet) {
+        self.0.receiver = ifp;
+        self.0.receiver_index = ifp.index();
+    }
+
+    /// The interface that it came in on.
+    ///
+    /// # Safety
+    /// It was set in the section of the epoch that the caller is in for `'e`.
+    #[inline]
+    pub(super) unsafe fn receiver<'e>(&self, _: &'e super::super::Epoch) -> &'e Ifnet {
+        // SAFETY: by contract somebody had a reference to the interface in this section, and it is
+        // freed through the epoch.
+        unsafe { &*self.0.receiver }
+    }
+}

@@ -1,0 +1,105 @@
+//! malloc(9) that can be told to fail, freed memory that nobody can mistake for anything, and the
+//! memory of user programs.
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Mutex;
+
+use super::super::{Errno, Result};
+use super::witness::{self, lock};
+
+thread_local! {
+    static FAIL_IN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Makes the `n`-th allocation from now on in the calling thread fail, and that one alone; 1 is the
+/// next, 0 calls it off. Returns what was left of the last call: 0 if that allocation came.
+pub fn fail_allocation(n: usize) -> usize {
+    FAIL_IN.replace(n)
+}
+
+/// An allocation that may sleep and may be told to fail.
+pub(super) fn may_fail() -> Result {
+    witness::may_sleep("malloc(M_WAITOK)");
+    let left = FAIL_IN.get();
+    FAIL_IN.set(left.saturating_sub(1));
+    if left == 1 { Err(Errno::ENOMEM) } else { Ok(()) }
+}
+
+/// Memory of that layout; none if there is none. May sleep.
+pub(in super::super) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+    may_fail().ok()?;
+    assert!(layout.size() != 0);
+    // SAFETY: the size is not 0.
+    NonNull::new(unsafe { std::alloc::alloc(layout) })
+}
+
+/// Frees memory, which reads as 0xde from then on for who should not look there any more.
+///
+/// # Safety
+/// The memory is from [`allocate`] with this layout, and nobody's.
+pub(in super::super) unsafe fn release(memory: NonNull<u8>, layout: Layout) {
+    // SAFETY: by contract the memory is ours, all of it, and not used any more.
+    unsafe {
+        poison(memory, layout.size());
+        std::alloc::dealloc(memory.as_ptr(), layout);
+    }
+}
+
+/// # Safety
+/// The memory is the caller's and that long.
+pub(super) unsafe fn poison(memory: NonNull<u8>, len: usize) {
+    // SAFETY: by contract.
+    unsafe { memory.write_bytes(0xde, len) };
+    // The compiler would leave out stores that nobody is to read.
+    std::hint::black_box(memory);
+}
+
+/// The memory of user programs, by address.
+static USER: Mutex<BTreeMap<u64, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+/// Memory of a user program: what `copyout` may write to.
+pub struct UserMemory(u64);
+
+impl UserMemory {
+    /// `len` bytes of zeros, at an address that means nothing in this process.
+    pub fn new(len: usize) -> Self {
+        let mut user = lock(&USER);
+        let page = |address: u64| address.next_multiple_of(0x1000) + 0x1000;
+        let address = user.last_key_value().map_or(0x1000, |(a, m)| page(a + m.len() as u64));
+        user.insert(address, vec![0; len]);
+        UserMemory(address)
+    }
+
+    /// Its address.
+    pub fn address(&self) -> u64 {
+        self.0
+    }
+
+    /// What is in it.
+    pub fn read(&self) -> Vec<u8> {
+        lock(&USER)[&self.0].clone()
+    }
+}
+
+impl Drop for UserMemory {
+    fn drop(&mut self) {
+        lock(&USER).remove(&self.0);
+    }
+}
+
+/// Copies to a user program's memory (copy(9)). Sleeps.
+///
+/// # Errors
+/// EFAULT where there is none.
+pub fn copyout(bytes: &[u8], to: u64) -> Result {
+    witness::may_sleep("copyout");
+    let mut user = lock(&USER);
+    let (start, memory) = user.range_mut(..=to).next_back().ok_or(Errno::EFAULT)?;
+    let offset = usize::try_from(to - start).map_err(|_| Errno::EFAULT)?;
+    let place = offset.checked_add(bytes.len()).and_then(|end| memory.get_mut(offset..end));
+    place.ok_or(Errno::EFAULT)?.copy_from_slice(bytes);
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! What a port's interface had before it became a port, and what it has while it is one.
+
+use std::sync::atomic::Ordering;
+
+use super::super::driver::Driver;
+use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFFLAGS, SIOCSIFMTU};
+use super::super::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
+use super::ifnet::Port;
+use super::locks::{DETACH, DetachGuard};
+use super::{module, witness};
+use crate::Module;
+
+/// Whose `if_ioctl` it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum IoctlMethod {
+    /// The interface's own driver's.
+    Own,
+    /// A lagg's, for its port.
+    LaggPort,
+    /// Nobody's: the interface is detached.
+    Dead,
+    /// The driver has none.
+    None,
+}
+
+/// Whose `if_output` it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum OutputMethod {
+    Own,
+    LaggPort,
+    Dead,
+}
+
+/// A port driver's own `if_ioctl` and `if_output`, and the type that its interface had.
+#[derive(Clone, Copy)]
+pub struct PortMethods {
+    ioctl: IoctlMethod,
+    output: OutputMethod,
+    if_type: IfType,
+}
+
+impl PortMethods {
+    /// Has the driver set the MTU (SIOCSIFMTU). Sleeps.
+    ///
+    /// # Errors
+    /// EINVAL without a driver's ioctl, or what it returned.
+    pub fn set_mtu(&self, ifp: &Ifnet, mtu: u32) -> Result {
+        let mut request = InterfaceRequest { name: ifp.name(), mtu, rest: [0; 3] };
+        call(ifp, self.ioctl, SIOCSIFMTU, &mut request)
+    }
+
+    /// Has the driver look at the flags again (SIOCSIFFLAGS). Sleeps.
+    ///
+    /// # Errors
+    /// EINVAL without a driver's ioctl, or what it returned.
+    pub fn set_flags(&self, ifp: &Ifnet) -> Result {
+        call(ifp, self.ioctl, SIOCSIFFLAGS, &mut InterfaceRequest::default())
+    }
+
+    /// Hands a request to the driver. Sleeps.
+    ///
+    /// # Errors
+    /// EINVAL without a driver's ioctl, or what it returned.
+    pub fn forward(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        run(ifp, self.ioctl, r)
+    }
+}
+
+/// Calls `if_ioctl` of that method with an `ifreq`.
+pub(super) fn call(
+    ifp: &Ifnet,
+    method: IoctlMethod,
+    command: usize,
+    request: &mut InterfaceRequest,
+) -> Result {
+    let data = std::ptr::from_mut(request).cast();
+    // SAFETY: these commands come with a `struct ifreq`, which is the callee's while it runs.
+    run(ifp, method, &mut unsafe { Ioctl::new(command, data) })
+}
+
+/// Calls `if_ioctl` as it is now.
+pub(super) fn run_current(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+    run(ifp, ifp.ioctl_method(), r)
+}
+
+fn run(ifp: &Ifnet, method: IoctlMethod, r: &mut Ioctl<'_>) -> Result {
+    witness::may_sleep("if_ioctl");
+    match method {
+        IoctlMethod::Own => ifp.kind.ioctl(ifp, r),
+        IoctlMethod::LaggPort => port_ioctl(ifp, r),
+        IoctlMethod::Dead => Err(Errno::ENXIO),
+        IoctlMethod::None => Err(Errno::EINVAL),
+    }
+}
+
+/// A port's `if_ioctl`.
+fn port_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+    let _inside = module::enter();
+    match ifp.lagg_port() {
+        Some(port) => Module::port_ioctl(&port, r),
+        // It left between the call and here.
+        None if ifp.ioctl_method() != IoctlMethod::LaggPort => run_current(ifp, r),
+        None => Err(Errno::EINVAL),
+    }
+}
+
+impl Ifnet {
+    pub(super) fn ioctl_method(&self) -> IoctlMethod {
+        match self.ioctl_method.load(Ordering::Acquire) {
+            0 => IoctlMethod::Own,
+            1 => IoctlMethod::LaggPort,
+            2 => IoctlMethod::Dead,
+            _ => IoctlMethod::None,
+        }
+    }
+
+    pub(super) fn output_method(&self) -> OutputMethod {
+        match self.output_method.load(Ordering::Acquire) {
+            0 => OutputMethod::Own,
+            1 => OutputMethod::LaggPort,
+            _ => OutputMethod::Dead,
+        }
+    }
+
+    /// Sends a packet to an address of `family` (`if_output`).
+    pub(super) fn output(&self, family: u8, m: Mbuf, epoch: &Epoch) -> Result {
+        self.output_by(self.output_method(), family, m, epoch)
+    }
+
+    fn output_by(&self, method: OutputMethod, family: u8, m: Mbuf, epoch: &Epoch) -> Result {
+        match method {
+            OutputMethod::Own => self.transmit(m, epoch),
+            OutputMethod::LaggPort => {
+                if !Module::port_output_allowed(family) {
+                    return Err(Errno::ENETDOWN);
+                }
+                let port = self.lagg.load(epoch).ok_or(Errno::ENETDOWN)?;
+                self.output_by(Module::port_methods(port).output, family, m, epoch)
+            }
+            OutputMethod::Dead => Err(Errno::ENXIO),
+        }
+    }
+
+    /// Makes it `port`'s, of no lagg until then; false: it is somebody's.
+    pub fn claim(&self, port: &Ref<Port>, _: &DetachGuard) -> bool {
+        self.lagg.put(port)
+    }
+
+    /// Makes it nobody's, if it is `port`'s.
+    pub fn unclaim(&self, port: &Port) {
+        assert!(
+            self.ioctl_method() != IoctlMethod::LaggPort || !self.lagg.holds(port),
+            "{self:?} is unclaimed, and still has a port's methods"
+        );
+        self.lagg.take(port);
+    }
+
+    /// The methods that it has now.
+    pub fn methods(&self) -> PortMethods {
+        PortMethods {
+            ioctl: self.ioctl_method(),
+            output: self.output_method(),
+            if_type: self.if_type(),
+        }
+    }
+
+    /// Gives it a port's methods; `methods` are those that it had.
+    pub fn enslave(&self, methods: &PortMethods) {
+        assert!(!self.lagg.is_empty(), "{self:?} is nobody's port");
+        assert!(
+            methods.ioctl != IoctlMethod::LaggPort,
+            "{self:?}: a port's methods are saved as its driver's"
+        );
+        self.ioctl_method.store(IoctlMethod::LaggPort as u8, Ordering::Release);
+        self.output_method.store(OutputMethod::LaggPort as u8, Ordering::Release);
+        self.set_if_type(IfType::LaggPort);
+    }
+
+    /// Gives it back what it had.
+    pub fn release(&self, methods: &PortMethods) {
+        assert!(DETACH.is_held() || !self.is_dead(), "{self:?} gets methods back when detached");
+        self.set_if_type(methods.if_type);
+        self.ioctl_method.store(methods.ioctl as u8, Ordering::Release);
+        self.output_method.store(methods.output as u8, Ordering::Release);
+    }
+}

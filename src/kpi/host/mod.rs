@@ -1,0 +1,79 @@
+//! kpi in a process: FreeBSD's network stack as far as the driver sees it, modelled over std.
+//!
+//! Where the kernel would misbehave this panics, and says why: sleeping in the epoch or with a
+//! mutex held, locks taken in two orders, a wait that does not end, memory used after it is freed.
+//! The stack's own locks are held where the kernel holds them.
+//!
+//! Beside the backend of [`kpi`](super) here is what stands around the driver: [`Vnet`]s, cards
+//! ([`attach`], [`Nic`]), the cloner, ioctls, VLANs, and [`testing`] for tests. All of it is for any
+//! number of threads; interfaces of different vnets do not meet.
+
+mod attach;
+mod capture;
+mod clone;
+mod driver;
+mod epoch;
+mod event;
+mod ifnet;
+mod input;
+mod locks;
+mod mbuf;
+mod media;
+mod memory;
+mod methods;
+mod module;
+mod multicast;
+mod offloads;
+mod privilege;
+mod request;
+mod slot;
+mod stack;
+mod tasks;
+pub mod testing;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod vlan;
+mod vnet;
+mod witness;
+
+pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
+pub(super) use memory::{allocate, release};
+
+pub use event::log;
+pub use ifnet::{Ifnet, IfnetRef};
+pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
+pub use mbuf::Mbuf;
+pub use media::Media;
+pub use memory::copyout;
+pub use methods::PortMethods;
+pub use multicast::Group;
+pub use privilege::priv_check_lagg;
+pub use tasks::{Queue, Task};
+pub use vnet::failover_rx_all;
+
+pub use attach::{Attached, attach, rename, vmove};
+pub use capture::{Capture, capture};
+pub use clone::{clone_create, clone_destroy};
+pub use driver::{Nic, default_ioctl, requested_mtu};
+pub use event::{Event, listen};
+pub use input::{output, receive, set_input, transmit};
+pub use media::{IFM_ACTIVE, IFM_AVALID, IFM_ETHER_AUTO, MediaRequest};
+pub use memory::{UserMemory, fail_allocation};
+pub use module::{is_loaded, kldload, kldunload};
+pub use multicast::{groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc};
+pub use privilege::set_privileged;
+pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
+pub use slot::Slot;
+pub use stack::{set_address, set_link};
+pub use tasks::settle;
+pub use vlan::vlan_create;
+pub use vnet::Vnet;
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+/// Seconds since the process began to ask (`time_uptime`).
+pub fn seconds() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_secs()
+}

@@ -1,0 +1,225 @@
+//! Multicast groups, promiscuous mode, and IPv6's end on an interface.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
+use super::super::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS};
+use super::super::{Array, Ifnet, MacAddr, Result, iff};
+use super::locks::{IN_MULTI, IN6_MULTI, Sx};
+use super::witness::{self, lock};
+use super::{methods, stack};
+
+/// What an interface is a member of, and how often.
+#[derive(Default)]
+pub(super) struct Membership {
+    groups: BTreeMap<MacAddr, u32>,
+    promisc: u32,
+    allmulti: u32,
+}
+
+/// The groups that `ifp` is in.
+pub fn groups(ifp: &Ifnet) -> Vec<MacAddr> {
+    lock(&ifp.membership).groups.keys().copied().collect()
+}
+
+/// if_addmulti.
+pub(super) fn join(ifp: &Ifnet, group: &MacAddr) -> Result {
+    let times = {
+        let mut membership = lock(&ifp.membership);
+        let times = membership.groups.entry(*group).or_default();
+        *times += 1;
+        *times
+    };
+    if times == 1 { multicast_ioctl(ifp, SIOCADDMULTI) } else { Ok(()) }
+}
+
+/// if_purgemaddrs: the groups are gone, and no driver is told.
+pub(super) fn purge(ifp: &Ifnet) {
+    lock(&ifp.membership).groups.clear();
+}
+
+/// if_delmulti.
+pub(super) fn leave(ifp: &Ifnet, group: &MacAddr) {
+    let last = {
+        let mut membership = lock(&ifp.membership);
+        match membership.groups.get_mut(group) {
+            Some(1) => membership.groups.remove(group).is_some(),
+            Some(times) => {
+                *times -= 1;
+                false
+            }
+            None => false,
+        }
+    };
+    if last {
+        let _ = multicast_ioctl(ifp, SIOCDELMULTI);
+    }
+}
+
+/// `if_ioctl` for a change of groups, which comes without data.
+fn multicast_ioctl(ifp: &Ifnet, command: usize) -> Result {
+    ifp.in_vnet(|| {
+        // SAFETY: the command comes without data.
+        methods::run_current(ifp, &mut unsafe { Ioctl::new(command, std::ptr::null_mut()) })
+    })
+}
+
+/// A group that the driver has joined on a port, to be left again.
+pub struct Group(MacAddr);
+
+impl Group {
+    /// Its address.
+    pub fn address(&self) -> MacAddr {
+        self.0
+    }
+}
+
+impl Ifnet {
+    /// The groups that others have joined on it. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn groups(&self) -> Result<Array<MacAddr>> {
+        let groups = groups(self);
+        Array::try_new(groups.len(), |place| groups[place])
+    }
+
+    /// Joins a group. Sleeps; no lock of the stack may be held that its driver takes.
+    ///
+    /// # Errors
+    /// What the driver returned.
+    pub fn join_group(&self, group: &MacAddr) -> Result<Group> {
+        witness::may_sleep("if_addmulti");
+        join(self, group).map(|()| Group(*group))
+    }
+
+    /// Leaves a group; nothing if the stack has purged the interface's groups. Sleeps.
+    pub fn leave_group(&self, group: Group) {
+        witness::may_sleep("if_delmulti");
+        leave(self, &group.0);
+    }
+
+    /// Wants promiscuous mode, or no longer (ifpromisc). Sleeps.
+    ///
+    /// # Errors
+    /// What the driver returned.
+    pub fn want_promisc(&self, on: bool) -> Result {
+        count_flag(self, iff::PROMISC, on)
+    }
+
+    /// Wants all groups, or no longer (if_allmulti). Sleeps.
+    ///
+    /// # Errors
+    /// What the driver returned.
+    pub fn want_allmulti(&self, on: bool) -> Result {
+        count_flag(self, iff::ALLMULTI, on)
+    }
+}
+
+/// A socket joins a group of IPv4's (`in_multi_sx` held) or IPv6's (`in6_multi_sx`) that goes by
+/// that link-level address. Sleeps.
+///
+/// # Errors
+/// What the driver returned.
+pub fn join_group(ifp: &Ifnet, group: &MacAddr) -> Result {
+    let _multi = multi_lock(group).lock();
+    join(ifp, group)
+}
+
+/// A socket leaves a group. Sleeps.
+pub fn leave_group(ifp: &Ifnet, group: &MacAddr) {
+    let _multi = multi_lock(group).lock();
+    leave(ifp, group);
+}
+
+fn multi_lock(group: &MacAddr) -> &'static Sx {
+    if group.starts_with(&[0x33, 0x33]) { &IN6_MULTI } else { &IN_MULTI }
+}
+
+/// Turns promiscuous mode on or off once more (ifpromisc). Sleeps.
+///
+/// # Errors
+/// What the driver returned.
+pub fn set_promisc(ifp: &Ifnet, on: bool) -> Result {
+    count_flag(ifp, iff::PROMISC, on)
+}
+
+/// Turns the reception of all groups on or off once more (if_allmulti). Sleeps.
+///
+/// # Errors
+/// What the driver returned.
+pub fn set_allmulti(ifp: &Ifnet, on: bool) -> Result {
+    count_flag(ifp, iff::ALLMULTI, on)
+}
+
+impl Membership {
+    fn wants(&mut self, flag: u32) -> &mut u32 {
+        if flag == iff::PROMISC { &mut self.promisc } else { &mut self.allmulti }
+    }
+}
+
+/// if_setppromisc: promiscuous mode also without anybody who wants it.
+pub(super) fn set_for_good(ifp: &Ifnet, on: bool) {
+    if on {
+        ifp.change_flags(iff::PROMISC, 0);
+    } else if lock(&ifp.membership).promisc == 0 {
+        ifp.change_flags(0, iff::PROMISC);
+    }
+}
+
+/// if_setflag: the driver is told of the first that wants the flag, and of the last that did.
+pub(super) fn count_flag(ifp: &Ifnet, flag: u32, on: bool) -> Result {
+    witness::may_sleep("if_setflag");
+    let set = |on| if on { ifp.change_flags(flag, 0) } else { ifp.change_flags(0, flag) };
+    {
+        let mut membership = lock(&ifp.membership);
+        let wants = membership.wants(flag);
+        assert!(on || *wants > 0, "{ifp:?}: nobody wants {flag:#x}");
+        let first_or_last = *wants == u32::from(!on);
+        *wants = if on { *wants + 1 } else { *wants - 1 };
+        if !first_or_last {
+            return Ok(());
+        }
+    }
+    set(on);
+    let result = ifp.in_vnet(|| stack::call(ifp, SIOCSIFFLAGS, ifp.flags()));
+    if result.is_err() {
+        set(!on);
+        let mut membership = lock(&ifp.membership);
+        let wants = membership.wants(flag);
+        *wants = if on { *wants - 1 } else { *wants + 1 };
+    }
+    result
+}
+
+/// Says whether `ifp` has a link-local address of IPv6's.
+pub fn set_ipv6(ifp: &Ifnet, has: bool) {
+    ifp.has_ipv6.store(has, Ordering::Relaxed);
+}
+
+/// in6_ifdetach: the groups are left by a task of the stack's, which has `in6_multi_sx` when it
+/// calls the driver, and which is waited for.
+pub(super) fn in6_detach(ifp: &Ifnet) {
+    witness::may_sleep("in6_ifdetach");
+    if !ifp.has_ipv6.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    witness::ask(IN6_MULTI.class());
+    let (done, wait) = mpsc::channel();
+    let ifp = ifp.to_ref();
+    witness::kernel_thread("inm taskq", move || {
+        {
+            let _in6_multi = IN6_MULTI.lock();
+            let _ = multicast_ioctl(&ifp, SIOCDELMULTI);
+        }
+        drop(ifp);
+        let _ = done.send(());
+    });
+    if wait.recv_timeout(witness::patience()).is_err() {
+        panic!(
+            "deadlock? in6_ifdetach waits for the groups to be left, and holds {}",
+            witness::held()
+        );
+    }
+}

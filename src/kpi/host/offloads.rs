@@ -1,0 +1,71 @@
+//! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV).
+
+use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFCAP, SIOCSIFCAPNV};
+use super::super::{Errno, Ifnet, Offloads, Result};
+use super::methods::PortMethods;
+use super::witness::lock;
+use super::{privilege, vlan};
+
+/// The interface takes SIOCSIFCAPNV (IFCAP_NV).
+const NV: u64 = 1 << 17;
+/// Capabilities that SIOCSIFCAP knows.
+const FIRST: u64 = 0xffff_ffff;
+
+impl Ifnet {
+    /// What it can do, and what it is told to do.
+    pub fn offloads(&self) -> Offloads {
+        *lock(&self.offloads)
+    }
+
+    /// Stores what it can do, and does nothing else: for a lagg's own interface, and for cards.
+    pub fn store_offloads(&self, offloads: &Offloads) {
+        *lock(&self.offloads) = *offloads;
+    }
+
+    /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES).
+    pub fn refresh_vlans(&self) {
+        vlan::refresh(self);
+    }
+}
+
+impl PortMethods {
+    /// Asks the driver to have these capabilities enabled, and no others. Sleeps.
+    ///
+    /// # Errors
+    /// What the driver returned; EINVAL if it has no ioctl.
+    pub fn enable(&self, ifp: &Ifnet, enabled: u64) -> Result {
+        let mut argument = InterfaceRequest { name: ifp.name(), ..InterfaceRequest::default() };
+        put(&mut argument, enabled);
+        let command = if ifp.offloads().capabilities & NV != 0 { SIOCSIFCAPNV } else { SIOCSIFCAP };
+        // SAFETY: both commands carry this argument, which is ours for the call.
+        let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
+        self.forward(ifp, &mut request)
+    }
+}
+
+/// Writes capabilities where both commands have them; the second word is SIOCSIFCAPNV's.
+fn put(argument: &mut InterfaceRequest, enabled: u64) {
+    argument.mtu = (enabled & FIRST) as u32;
+    argument.rest[0] = (enabled >> 32) as u32;
+}
+
+/// What most cards do with either command: what they can do is switched as it is asked.
+pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+    let command = r.command();
+    let argument = r.argument::<InterfaceRequest>()?;
+    let (first, second) = (u64::from(argument.mtu), u64::from(argument.rest[0]) << 32);
+    let mut offloads = lock(&ifp.offloads);
+    let asked =
+        if command == SIOCSIFCAPNV { first | second } else { first | offloads.enabled & !FIRST };
+    offloads.enabled = asked & offloads.capabilities;
+    Ok(())
+}
+
+/// What the stack looks at before it lets the driver have SIOCSIFCAP.
+pub(super) fn check(ifp: &Ifnet, argument: &InterfaceRequest) -> Result {
+    privilege::check()?;
+    if u64::from(argument.mtu) & !ifp.offloads().capabilities != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}

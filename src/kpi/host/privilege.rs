@@ -1,0 +1,26 @@
+//! priv(9): whether the calling thread is root's.
+
+use std::cell::Cell;
+
+use super::super::{Errno, Result};
+
+thread_local! {
+    static PRIVILEGED: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Says whether the calling thread has all privileges, as at its start, or none.
+pub fn set_privileged(privileged: bool) {
+    PRIVILEGED.set(privileged);
+}
+
+pub(super) fn check() -> Result {
+    if PRIVILEGED.get() { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Whether the calling thread may configure laggs (PRIV_NET_LAGG).
+///
+/// # Errors
+/// EPERM.
+pub fn priv_check_lagg() -> Result {
+    check()
+}

@@ -1,0 +1,100 @@
+//! What the stack does to all interfaces alike (`net/if.c`).
+
+use super::super::driver::Driver;
+use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU};
+use super::super::{Errno, IfType, Ifnet, LinkState, MacAddr, Result, iff};
+use super::driver::{Kind, requested_mtu};
+use super::event::{self, Event};
+use super::{methods, module, privilege, vlan, witness};
+use crate::Module;
+
+/// The link of `ifp` is now that way, as its driver says (if_link_state_change).
+pub fn set_link(ifp: &Ifnet, state: LinkState) {
+    ifp.change_link_state(state);
+}
+
+/// Tells all of the link state of `ifp`. On `taskqueue_swi`.
+pub(super) fn link_task(ifp: &Ifnet) {
+    let state = ifp.link_state();
+    ifp.in_vnet(|| {
+        vlan::parent_link_state(ifp, state);
+        if !ifp.lagg.is_empty() {
+            assert!(module::is_loaded(), "lagg_linkstate_p is NULL, and {ifp:?} a port");
+            let _inside = module::enter();
+            if let Some(port) = ifp.lagg_port() {
+                Module::port_link_state(&port);
+            }
+        }
+        event::tell(ifp, &Event::Link(state));
+    });
+}
+
+/// if_setlladdr.
+pub(super) fn set_lladdr(ifp: &Ifnet, lladdr: &MacAddr) -> Result {
+    witness::may_sleep("if_setlladdr");
+    if ifp.is_dead() {
+        return Err(Errno::EINVAL);
+    }
+    if !matches!(ifp.if_type(), IfType::Ethernet | IfType::Vlan | IfType::LaggPort) {
+        return Err(Errno::ENODEV);
+    }
+    if let Kind::Nic(nic) = &ifp.kind {
+        nic.set_lladdr(ifp, lladdr)?;
+    }
+    ifp.store_lladdr(lladdr);
+    if ifp.flags() & iff::UP != 0 {
+        for up in [false, true] {
+            if up {
+                ifp.change_flags(iff::UP, 0)
+            } else {
+                ifp.change_flags(0, iff::UP)
+            }
+            let _ = call(ifp, SIOCSIFFLAGS, ifp.flags());
+        }
+    }
+    ifp.lladdr_event();
+    Ok(())
+}
+
+/// Calls `if_ioctl` with an `ifreq` that carries `value`.
+pub(super) fn call(ifp: &Ifnet, command: usize, value: u32) -> Result {
+    let mut request = InterfaceRequest { name: ifp.name(), mtu: value, rest: [0; 3] };
+    methods::call(ifp, ifp.ioctl_method(), command, &mut request)
+}
+
+/// ether_ioctl.
+pub(super) fn ether_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+    match r.command() {
+        SIOCSIFADDR => {
+            ifp.change_flags(iff::UP, 0);
+            ifp.kind.init(ifp);
+            Ok(())
+        }
+        SIOCSIFMTU => {
+            let mtu = requested_mtu(r)?;
+            if mtu > 1500 {
+                return Err(Errno::EINVAL);
+            }
+            ifp.store_mtu(mtu);
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Gives `ifp` an address (SIOCAIFADDR), which sets it up. Sleeps.
+///
+/// # Errors
+/// EPERM, or what its driver returned.
+pub fn set_address(ifp: &Ifnet) -> Result {
+    privilege::check()?;
+    let was_up = ifp.flags() & iff::UP != 0;
+    ifp.in_vnet(|| {
+        // SAFETY: the driver is not given an `ifaddr`, and may not look for one.
+        methods::run_current(ifp, &mut unsafe { Ioctl::new(SIOCSIFADDR, std::ptr::null_mut()) })?;
+        if !was_up && ifp.flags() & iff::UP != 0 {
+            ifp.up();
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,169 @@
+//! taskqueue(9): the module's two threads, and the one that the stack's link changes share.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
+
+use super::super::{Ref, Result};
+use super::witness::{self, Kind, lock};
+use super::{epoch, memory, vnet};
+
+/// The module's taskqueues, a thread each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queue {
+    /// For the tasks that run LACP and publish states; never waits for a port's driver.
+    Protocol,
+    /// For the tasks that bring ports to what is wanted of them.
+    Configuration,
+}
+
+/// Work for a thread, put there again and again.
+#[derive(Default)]
+pub(super) struct Work {
+    // Both under the thread's lock.
+    pending: AtomicBool,
+    running: AtomicBool,
+}
+
+struct Job {
+    work: Arc<Work>,
+    run: Box<dyn FnOnce() + Send>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    asked: u64,
+    done: u64,
+    started: bool,
+}
+
+/// A taskqueue with its thread.
+pub(super) struct Worker {
+    name: &'static str,
+    class: usize,
+    jobs: Mutex<Jobs>,
+    changed: Condvar,
+}
+
+impl Worker {
+    fn new(name: &'static str) -> Self {
+        let class = witness::class(name);
+        Worker { name, class, jobs: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Has `run` run once, if `work` does not wait for that already.
+    pub(super) fn enqueue(&'static self, work: &Arc<Work>, run: impl FnOnce() + Send + 'static) {
+        let mut jobs = lock(&self.jobs);
+        if work.pending.swap(true, Relaxed) {
+            return;
+        }
+        jobs.waiting.push_back(Job { work: work.clone(), run: Box::new(run) });
+        jobs.asked += 1;
+        if !std::mem::replace(&mut jobs.started, true) {
+            witness::kernel_thread(self.name, || self.work());
+        }
+        self.changed.notify_all();
+    }
+
+    /// The thread.
+    fn work(&self) {
+        vnet::leave_all();
+        let mut jobs = lock(&self.jobs);
+        loop {
+            let Some(job) = jobs.waiting.pop_front() else {
+                jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            job.work.pending.store(false, Relaxed);
+            job.work.running.store(true, Relaxed);
+            drop(jobs);
+            // Who drains it waits for what is asked for here.
+            witness::hold(self.class, Kind::Sleepable);
+            (job.run)();
+            witness::unhold(self.class);
+            assert!(witness::held() == "nothing", "a task has kept {}", witness::held());
+            jobs = lock(&self.jobs);
+            job.work.running.store(false, Relaxed);
+            jobs.done += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until `work` neither waits nor runs. Sleeps.
+    pub(super) fn drain(&self, work: &Work) {
+        witness::may_sleep("taskqueue_drain");
+        witness::ask(self.class);
+        let idle = |_: &mut Jobs| !work.pending.load(Relaxed) && !work.running.load(Relaxed);
+        let who = |_: &Jobs| format!("a task of {} to end", self.name);
+        drop(witness::wait_until(&self.changed, lock(&self.jobs), idle, who));
+    }
+
+    /// Waits for what was asked for until now; true: nothing was left.
+    fn settle(&self) -> bool {
+        let jobs = lock(&self.jobs);
+        let asked = jobs.asked;
+        if jobs.done == asked {
+            return true;
+        }
+        let who = |_: &Jobs| format!("{} to be idle", self.name);
+        drop(witness::wait_until(&self.changed, jobs, |jobs| jobs.done >= asked, who));
+        false
+    }
+}
+
+static PROTOCOL: LazyLock<Worker> = LazyLock::new(|| Worker::new("lagg protocol taskqueue"));
+static CONFIGURATION: LazyLock<Worker> =
+    LazyLock::new(|| Worker::new("lagg configuration taskqueue"));
+/// Where link changes are told, one thread for the whole host.
+pub(super) static SWI: LazyLock<Worker> = LazyLock::new(|| Worker::new("taskqueue_swi"));
+
+/// Where the stack's own work is done.
+pub(super) static THREAD: LazyLock<Worker> = LazyLock::new(|| Worker::new("taskqueue_thread"));
+
+/// Waits until the module's tasks, the stack's, and the epoch's callbacks that are under way
+/// are done, and what they caused. Tests do this instead of sleeping.
+pub fn settle() {
+    witness::may_sleep("settle");
+    let workers: [&Worker; 4] = [&PROTOCOL, &CONFIGURATION, &SWI, &THREAD];
+    for _ in 0..64 {
+        let idle = workers.map(Worker::settle) == [true; 4];
+        if epoch::drain_round() && idle {
+            break;
+        }
+    }
+}
+
+/// Work of an object for one of the module's threads (taskqueue(9)).
+pub struct Task<T: Send + Sync + 'static> {
+    worker: &'static Worker,
+    run: fn(&Ref<T>),
+    work: Arc<Work>,
+}
+
+impl<T: Send + Sync> Task<T> {
+    /// A task that runs `run` on `queue`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(queue: Queue, run: fn(&Ref<T>)) -> Result<Self> {
+        memory::may_fail()?;
+        let worker = match queue {
+            Queue::Protocol => &*PROTOCOL,
+            Queue::Configuration => &*CONFIGURATION,
+        };
+        Ok(Task { worker, run, work: Arc::default() })
+    }
+
+    /// Has the task run once more, with a reference to its `owner`; nothing if that is still to
+    /// come. Does not sleep.
+    pub fn enqueue(&self, owner: &Ref<T>) {
+        let (run, owner) = (self.run, owner.clone());
+        self.worker.enqueue(&self.work, move || run(&owner));
+    }
+
+    /// Waits until the task neither waits nor runs. Sleeps.
+    pub fn drain(&self) {
+        self.worker.drain(&self.work);
+    }
+}

@@ -1,0 +1,188 @@
+//! A card for tests: it keeps what is sent, refuses what it is told to, and blocks where it is
+//! told to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::super::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result};
+use super::attach::{Attached, attach};
+use super::driver::{Nic, default_ioctl};
+use super::event::{self, Event};
+use super::witness::{self, lock};
+
+/// The command by which [`TestNic`] knows a change of the link-level address.
+pub const SET_LLADDR: usize = 0;
+
+#[derive(Default)]
+struct State {
+    sent: Vec<Vec<u8>>,
+    transmit_error: Option<Errno>,
+    ioctls: Vec<usize>,
+    /// Command, how many of it pass before, errno, and whether for good.
+    refusals: Vec<(usize, u32, Errno, bool)>,
+    /// Commands that block, and how many threads each has stopped.
+    blocked: Vec<(usize, u32)>,
+}
+
+/// A card without a wire.
+#[derive(Default)]
+pub struct TestNic {
+    state: Mutex<State>,
+    changed: Condvar,
+    count: AtomicU64,
+    keep_none: bool,
+}
+
+impl TestNic {
+    /// A card that keeps what is sent.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A card that only counts what is sent.
+    pub fn counting() -> Arc<Self> {
+        Arc::new(TestNic { keep_none: true, ..TestNic::default() })
+    }
+
+    /// Attaches this card as `name`, Ethernet, with an MTU of 1500 and a gigabit a second.
+    pub fn attach(self: &Arc<Self>, name: &str, mac: MacAddr) -> Attached {
+        attach(name, IfType::Ethernet, mac, 1500, 1_000_000_000, self.clone())
+    }
+
+    /// Frames sent since the last call.
+    pub fn take_sent(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut lock(&self.state).sent)
+    }
+
+    /// How many frames were ever sent.
+    pub fn sent(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// What sending returns from now on.
+    pub fn refuse_transmit(&self, errno: Option<Errno>) {
+        lock(&self.state).transmit_error = errno;
+    }
+
+    /// Commands that came since the last call, [`SET_LLADDR`] among them.
+    pub fn take_ioctls(&self) -> Vec<usize> {
+        std::mem::take(&mut lock(&self.state).ioctls)
+    }
+
+    /// Refuses the `n`-th such command from now on, and that one alone; 1 is the next.
+    pub fn refuse(&self, command: usize, n: u32, errno: Errno) {
+        lock(&self.state).refusals.push((command, n - 1, errno, false));
+    }
+
+    /// Refuses all such commands from now on.
+    pub fn refuse_all(&self, command: usize, errno: Errno) {
+        lock(&self.state).refusals.push((command, 0, errno, true));
+    }
+
+    /// Refuses nothing any more.
+    pub fn accept(&self) {
+        lock(&self.state).refusals.clear();
+    }
+
+    /// Has such commands block in the card until what is returned is dropped.
+    pub fn block(self: &Arc<Self>, command: usize) -> Blocked {
+        lock(&self.state).blocked.push((command, 0));
+        Blocked { nic: self.clone(), command }
+    }
+
+    fn called(&self, command: usize) -> Result {
+        let mut state = lock(&self.state);
+        state.ioctls.push(command);
+        if let Some(block) = state.blocked.iter_mut().find(|block| block.0 == command) {
+            block.1 += 1;
+            self.changed.notify_all();
+            let free = |state: &mut State| !state.blocked.iter().any(|block| block.0 == command);
+            let who = |_: &State| format!("a card that is blocked in {command:#x}");
+            state = witness::wait_until(&self.changed, state, free, who);
+        }
+        let mut refused = None;
+        state.refusals.retain_mut(|(which, before, errno, for_good)| {
+            if *which != command || refused.is_some() {
+                return true;
+            }
+            if *before > 0 {
+                *before -= 1;
+                return true;
+            }
+            refused = Some(*errno);
+            *for_good
+        });
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+/// A command that blocks; it goes on when this is dropped.
+pub struct Blocked {
+    nic: Arc<TestNic>,
+    command: usize,
+}
+
+impl Blocked {
+    /// Waits until a thread is blocked.
+    pub fn wait(&self) {
+        let stopped = |state: &mut State| {
+            state.blocked.iter().any(|block| block.0 == self.command && block.1 > 0)
+        };
+        let who = |_: &State| format!("{:#x} to come to a card", self.command);
+        drop(witness::wait_until(&self.nic.changed, lock(&self.nic.state), stopped, who));
+    }
+
+    /// Lets it go on.
+    pub fn release(self) {}
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        lock(&self.nic.state).blocked.retain(|block| block.0 != self.command);
+        self.nic.changed.notify_all();
+    }
+}
+
+impl Nic for TestNic {
+    fn transmit(&self, _: &Ifnet, m: Mbuf, _: &Epoch) -> Result {
+        if self.keep_none {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        let mut state = lock(&self.state);
+        if let Some(errno) = state.transmit_error {
+            return Err(errno);
+        }
+        state.sent.push(m.into_vec());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        self.called(r.command())?;
+        default_ioctl(ifp, r)
+    }
+
+    fn set_lladdr(&self, _: &Ifnet, _: &MacAddr) -> Result {
+        self.called(SET_LLADDR)
+    }
+}
+
+/// Keeps what happens to an interface.
+#[derive(Clone)]
+pub struct Events(Arc<Mutex<Vec<Event>>>);
+
+impl Events {
+    /// What happens to `ifp` from now on.
+    pub fn of(ifp: &Ifnet) -> Self {
+        let events = Events(Arc::default());
+        let keep = events.0.clone();
+        event::listen(ifp, move |_, event| lock(&keep).push(event.clone()));
+        events
+    }
+
+    /// What happened since the last call.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut lock(&self.0))
+    }
+}

@@ -1,0 +1,276 @@
+//! vlan(4), whose configuration is under `vlan_sx`: a lagg may have VLANs, and may have them as
+//! ports.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use super::super::driver::Driver;
+use super::super::ioctl::{
+    SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
+};
+use super::super::{
+    Counter, Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkState, Mbuf, Result, iff,
+};
+use super::attach::{self, Attached};
+use super::driver::{Kind, requested_mtu};
+use super::event::{self, Event};
+use super::locks::VLAN;
+use super::tasks::{THREAD, Work};
+use super::witness::lock;
+use super::{input as stack_input, methods, module, multicast, vnet};
+use crate::Module;
+
+/// A VLAN of an interface.
+pub(super) struct Vlan {
+    tag: u16,
+    parent: Mutex<Option<IfnetRef>>,
+    /// IFF_PROMISC and IFF_ALLMULTI that the parent has because of this VLAN.
+    flags: Mutex<u32>,
+    /// Groups that the parent is in because of this VLAN.
+    groups: Mutex<Vec<super::super::MacAddr>>,
+    lladdr_work: Arc<Work>,
+}
+
+/// All VLANs that have a parent: parent and VLAN.
+static VLANS: Mutex<Vec<(IfnetRef, IfnetRef)>> = Mutex::new(Vec::new());
+
+fn of_parent(parent: &Ifnet) -> Vec<IfnetRef> {
+    if !parent.has_vlans.load(Ordering::Relaxed) {
+        return Vec::new();
+    }
+    lock(&VLANS).iter().filter(|(p, _)| p.same(parent)).map(|(_, vlan)| vlan.clone()).collect()
+}
+
+/// Makes the VLAN `tag` of `parent`, in the current vnet. Sleeps.
+///
+/// # Errors
+/// EPROTONOSUPPORT for a parent that can have none, EINVAL for a bad tag, EEXIST for one that the
+/// parent has or a name that is taken.
+pub fn vlan_create(parent: &Ifnet, tag: u16, name: &str) -> Result<Attached> {
+    let kinds = [IfType::Ethernet, IfType::Vlan];
+    let needed = iff::BROADCAST | iff::MULTICAST;
+    if !kinds.contains(&parent.if_type()) || parent.flags() & needed != needed {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    if tag == 0 || tag >= 0xfff {
+        return Err(Errno::EINVAL);
+    }
+    let vlan = Vlan {
+        tag,
+        parent: Mutex::new(Some(parent.to_ref())),
+        flags: Mutex::new(0),
+        groups: Mutex::default(),
+        lladdr_work: Arc::default(),
+    };
+    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    let ifp = IfnetRef::new(name, Kind::Vlan(vlan), IfType::Vlan, parent.lladdr());
+    let _vlan_sx = VLAN.lock();
+    if of_parent(parent).iter().any(|other| other.tag() == Some(tag)) {
+        return Err(Errno::EEXIST);
+    }
+    ifp.store_mtu(parent.mtu());
+    ifp.set_baudrate(parent.baudrate());
+    ifp.init_link_state(parent.link_state());
+    ifp.set_running(true);
+    let attached = attach::link(ifp)?;
+    lock(&VLANS).push((parent.to_ref(), attached.to_ref()));
+    parent.has_vlans.store(true, Ordering::Relaxed);
+    parent.vlan_event(tag, true);
+    Ok(attached)
+}
+
+impl Ifnet {
+    /// Says that a VLAN was configured on it, or is no more (`vlan_config`, `vlan_unconfig`).
+    pub fn vlan_event(&self, id: u16, configured: bool) {
+        event::tell(self, &Event::Vlan(id, configured));
+        if let Some(softc) = self.lagg_softc() {
+            let _inside = module::enter();
+            Module::vlan(&softc, id, configured);
+        }
+    }
+
+    fn tag(&self) -> Option<u16> {
+        match &self.kind {
+            Kind::Vlan(vlan) => Some(vlan.tag),
+            _ => None,
+        }
+    }
+}
+
+impl Vlan {
+    pub(super) fn parent(&self) -> Option<IfnetRef> {
+        lock(&self.parent).clone()
+    }
+
+    pub(super) fn transmit(&self, ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) -> Result {
+        ifp.bpf_tap(&m);
+        let parent = self.parent();
+        let parent = parent.filter(|p| p.flags() & iff::UP != 0 && p.is_running());
+        let result = parent.ok_or(Errno::ENETDOWN).and_then(|parent| {
+            let len = m.len() as u64;
+            m.set_vlan_tag(Some(self.tag));
+            parent.transmit(m, epoch)?;
+            Ok(len)
+        });
+        match result {
+            Ok(len) => {
+                ifp.count(Counter::Opackets, 1);
+                ifp.count(Counter::Obytes, len);
+                Ok(())
+            }
+            Err(error) => {
+                ifp.count(Counter::Oerrors, 1);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        let parent = || self.parent().ok_or(Errno::EINVAL);
+        match r.command() {
+            SIOCSIFMTU => {
+                let _vlan_sx = VLAN.lock();
+                let mtu = requested_mtu(r)?;
+                if mtu > parent()?.mtu() {
+                    return Err(Errno::EINVAL);
+                }
+                ifp.store_mtu(mtu);
+                Ok(())
+            }
+            SIOCGIFMEDIA => {
+                let _vlan_sx = VLAN.lock();
+                methods::run_current(&*parent()?, r)
+            }
+            SIOCSIFMEDIA => Err(Errno::EINVAL),
+            SIOCSIFFLAGS => {
+                let _vlan_sx = VLAN.lock();
+                self.parent().map_or(Ok(()), |parent| self.pass_flags(&parent, ifp.flags()))
+            }
+            SIOCADDMULTI | SIOCDELMULTI => {
+                let _vlan_sx = VLAN.lock();
+                self.parent()
+                    .map_or(Ok(()), |parent| self.pass_groups(&parent, multicast::groups(ifp)))
+            }
+            SIOCSIFADDR => {
+                ifp.change_flags(iff::UP, 0);
+                Ok(())
+            }
+            _ => ifp.ether_ioctl(r),
+        }
+    }
+
+    /// Gives the parent the flags that this VLAN wants.
+    fn pass_flags(&self, parent: &Ifnet, wanted: u32) -> Result {
+        for flag in [iff::PROMISC, iff::ALLMULTI] {
+            let (had, wants) = (*lock(&self.flags) & flag != 0, wanted & flag != 0);
+            if had != wants {
+                multicast::count_flag(parent, flag, wants)?;
+                *lock(&self.flags) ^= flag;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the parent be in the groups that this VLAN is in.
+    fn pass_groups(&self, parent: &Ifnet, wanted: Vec<super::super::MacAddr>) -> Result {
+        let had = std::mem::replace(&mut *lock(&self.groups), wanted.clone());
+        had.iter().for_each(|group| multicast::leave(parent, group));
+        wanted.iter().try_for_each(|group| multicast::join(parent, group))
+    }
+}
+
+/// Takes a frame with a tag that came in on `parent` to its VLAN; gives all others back.
+pub(super) fn input(parent: &Ifnet, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
+    if !parent.has_vlans.load(Ordering::Relaxed) {
+        return Some(m);
+    }
+    let in_band = |frame: &[u8]| match frame.get(12..16)? {
+        &[0x81, 0x00, high, low] => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    };
+    let tag = match m.vlan_tag() {
+        Some(tag) => tag,
+        None => {
+            let Some(tag) = in_band(m.first()) else { return Some(m) };
+            let mut bytes = m.to_bytes();
+            bytes.drain(12..16);
+            m = Mbuf::from_vec(bytes);
+            tag
+        }
+    };
+    let vlan = of_parent(parent).into_iter().find(|vlan| vlan.tag() == Some(tag & 0xfff))?;
+    m.set_vlan_tag(None);
+    stack_input::input(&vlan, m, epoch);
+    None
+}
+
+/// Tells the VLANs of `parent` of its link state.
+pub(super) fn parent_link_state(parent: &Ifnet, state: LinkState) {
+    for vlan in of_parent(parent) {
+        vlan.set_baudrate(parent.baudrate());
+        vlan.change_link_state(state);
+    }
+}
+
+/// Has the VLANs of `parent` do what it can (VLAN_CAPABILITIES).
+pub(super) fn refresh(parent: &Ifnet) {
+    // Asked for also where there is no VLAN: a lock that must not be held here is found at once.
+    let _vlan_sx = VLAN.lock();
+    for vlan in of_parent(parent) {
+        vlan.store_offloads(&parent.offloads());
+    }
+}
+
+/// Gives the VLANs of `parent` its address.
+pub(super) fn parent_lladdr(parent: &Ifnet) {
+    for vlan in of_parent(parent) {
+        vlan.store_lladdr(&parent.lladdr());
+        let Kind::Vlan(of_vlan) = &vlan.kind else { continue };
+        let work = &of_vlan.lladdr_work;
+        let vlan = vlan.clone();
+        // Its driver needs `vlan_sx`, which the caller may not ask for.
+        THREAD.enqueue(work, move || {
+            vlan.in_vnet(|| {
+                let _ = vlan.set_lladdr(&vlan.lladdr());
+            });
+        });
+    }
+}
+
+/// An interface goes: its VLANs have no parent any more, and a VLAN leaves its parent.
+pub(super) fn departure(ifp: &Ifnet) {
+    let _vlan_sx = VLAN.lock();
+    for vlan in of_parent(ifp) {
+        unconfigure(&vlan, true);
+    }
+}
+
+/// A VLAN that is detached leaves its parent too.
+pub(super) fn destroy(ifp: &Ifnet) {
+    let Kind::Vlan(vlan) = &ifp.kind else { return };
+    unconfigure(ifp, false);
+    THREAD.drain(&vlan.lladdr_work);
+}
+
+/// Takes a VLAN from its parent; `departs`: that is detached itself, and in no groups any more.
+fn unconfigure(ifp: &Ifnet, departs: bool) {
+    let _vlan_sx = VLAN.lock();
+    let Kind::Vlan(vlan) = &ifp.kind else { return };
+    let Some(parent) = vlan.parent() else { return };
+    if departs {
+        lock(&vlan.groups).clear();
+    } else {
+        let _ = vlan.pass_groups(&parent, Vec::new());
+    }
+    let _ = vlan.pass_flags(&parent, 0);
+    *lock(&vlan.parent) = None;
+    let mut vlans = lock(&VLANS);
+    let gone = vlans.extract_if(.., |(_, other)| other.same(ifp)).collect::<Vec<_>>();
+    let more = vlans.iter().any(|(other, _)| other.same(&parent));
+    drop(vlans);
+    drop(gone);
+    parent.has_vlans.store(more, Ordering::Relaxed);
+    parent.vlan_event(vlan.tag, false);
+    ifp.set_running(false);
+    ifp.init_link_state(LinkState::Unknown);
+}

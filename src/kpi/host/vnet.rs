@@ -1,0 +1,142 @@
+//! Virtual network stacks, and which of them a thread is in (vnet(9)).
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use super::super::ioctl::Name;
+use super::IfnetRef;
+use super::witness::lock;
+
+#[derive(Default)]
+pub(super) struct State {
+    /// By time of attachment.
+    pub(super) interfaces: Mutex<Vec<IfnetRef>>,
+    /// Units that the cloner of this vnet has given away.
+    pub(super) units: Mutex<BTreeSet<u32>>,
+    pub(super) failover_rx_all: AtomicBool,
+    shutting_down: AtomicBool,
+}
+
+/// A virtual network stack. It lives as long as the process: make few.
+#[derive(Clone, Copy)]
+pub struct Vnet(&'static State);
+
+/// All of them.
+static VNETS: Mutex<Vec<Vnet>> = Mutex::new(Vec::new());
+
+/// The one in which threads start.
+static VNET0: LazyLock<Vnet> = LazyLock::new(Vnet::new);
+
+thread_local! {
+    /// None: the first one, that most threads never leave.
+    static CURRENT: Cell<Option<Vnet>> = const { Cell::new(None) };
+    /// The thread is one of the kernel's own, and in no vnet but those that it enters.
+    static NOWHERE: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Vnet {
+    /// A new one, without interfaces.
+    #[expect(clippy::new_without_default, reason = "each is another one")]
+    pub fn new() -> Self {
+        let vnet = Vnet(Box::leak(Box::default()));
+        lock(&VNETS).push(vnet);
+        vnet
+    }
+
+    /// The one that the calling thread is in.
+    pub fn current() -> Self {
+        CURRENT.get().unwrap_or_else(|| {
+            assert!(!NOWHERE.get(), "the thread is in no vnet");
+            *VNET0
+        })
+    }
+
+    /// Runs `f` in this vnet (CURVNET_SET).
+    #[inline]
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Restore(Option<Vnet>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+            }
+        }
+        let _restore = Restore(CURRENT.replace(Some(*self)));
+        f()
+    }
+
+    /// The interface of that name, if there is one.
+    pub fn interface(&self, name: &str) -> Option<IfnetRef> {
+        self.find(&to_name(name)?)
+    }
+
+    /// All interfaces, by time of attachment.
+    pub fn interfaces(&self) -> Vec<IfnetRef> {
+        lock(&self.0.interfaces).clone()
+    }
+
+    /// Sets `net.link.lagg.failover_rx_all`.
+    pub fn set_failover_rx_all(&self, on: bool) {
+        self.0.failover_rx_all.store(on, Ordering::Relaxed);
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.0.shutting_down.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.0.shutting_down.load(Ordering::Relaxed)
+    }
+
+    /// All that there ever were.
+    pub(super) fn all() -> Vec<Vnet> {
+        lock(&VNETS).clone()
+    }
+
+    pub(super) fn find(&self, name: &Name) -> Option<IfnetRef> {
+        lock(&self.0.interfaces).iter().find(|ifp| ifp.name() == *name).cloned()
+    }
+
+    #[inline]
+    pub(super) fn from_state(state: &'static State) -> Self {
+        Vnet(state)
+    }
+
+    pub(super) fn state(&self) -> &'static State {
+        self.0
+    }
+}
+
+impl PartialEq for Vnet {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+/// The sysctl `net.link.lagg.failover_rx_all` of the current vnet.
+#[inline]
+pub fn failover_rx_all() -> bool {
+    Vnet::current().0.failover_rx_all.load(Ordering::Relaxed)
+}
+
+/// The calling thread is one of the kernel's own.
+pub(super) fn leave_all() {
+    NOWHERE.set(true);
+}
+
+/// A name as the ABI has it; none if it is empty or too long.
+pub(super) fn to_name(name: &str) -> Option<Name> {
+    let mut bytes = [0; 16];
+    bytes
+        .get_mut(..name.len())
+        .filter(|_| (1..16).contains(&name.len()))?
+        .copy_from_slice(name.as_bytes());
+    Some(bytes)
+}
+
+/// A name of the ABI as text.
+pub(super) fn from_name(name: &Name) -> String {
+    let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..len]).into_owned()
+}

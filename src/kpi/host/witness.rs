@@ -1,0 +1,247 @@
+//! Who may sleep, and in which order locks are taken: what WITNESS and INVARIANTS check in the kernel.
+//!
+//! Locks are known by class, which is their name. A class that is asked for while another is held
+//! comes after it, for good: the reverse order panics, even if nobody waited this time. A task's
+//! queue is such a class too, held by what runs there and asked for by who drains it, and so is
+//! what a sleeping call waits for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::epoch;
+
+/// Locks a mutex of the model itself. A panic in a thread that had it is that thread's affair.
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a thread holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A mutex(9): its holder must not sleep.
+    Mutex,
+    /// An sx(9), or another thing that its holder may sleep with.
+    Sleepable,
+}
+
+thread_local! {
+    /// The thread runs callbacks of the epoch.
+    static CALLBACK: Cell<bool> = const { Cell::new(false) };
+    static HELD: RefCell<Vec<(usize, Kind)>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Default)]
+struct Classes {
+    numbers: BTreeMap<String, usize>,
+    names: Vec<String>,
+    /// `after[a]` are the classes that were asked for with `a` held, each with the first who did.
+    after: Vec<BTreeMap<usize, String>>,
+}
+
+/// Orders of the kernel itself, which hold before anybody was seen to take them.
+const KERNEL: &[(&str, &str)] = &[
+    ("ifnet_detach_sxlock", "in6_multi_sx"),
+    ("in6_multi_sx", "in_multi_sx"),
+    ("in_multi_sx", "vlan_sx"),
+];
+
+static CLASSES: LazyLock<Mutex<Classes>> = LazyLock::new(|| {
+    let mut classes = Classes::default();
+    for (first, second) in KERNEL {
+        let (first, second) = (classes.number(first), classes.number(second));
+        classes.after[first].insert(second, "the kernel".into());
+    }
+    Mutex::new(classes)
+});
+
+impl Classes {
+    fn number(&mut self, name: &str) -> usize {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.names.len();
+        self.numbers.insert(name.into(), number);
+        self.names.push(name.into());
+        self.after.push(BTreeMap::new());
+        number
+    }
+
+    /// A chain of orders already seen that leads from `from` to `to`.
+    fn path(&self, from: usize, to: usize) -> Option<Vec<usize>> {
+        let mut came_from = BTreeMap::from([(from, from)]);
+        let mut reached = vec![from];
+        while let Some(class) = reached.pop() {
+            if class == to {
+                let mut path = vec![to];
+                while path[path.len() - 1] != from {
+                    path.push(came_from[&path[path.len() - 1]]);
+                }
+                path.reverse();
+                return Some(path);
+            }
+            for &next in self.after[class].keys() {
+                if let std::collections::btree_map::Entry::Vacant(entry) = came_from.entry(next) {
+                    entry.insert(class);
+                    reached.push(next);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The class of that name.
+pub(super) fn class(name: &str) -> usize {
+    lock(&CLASSES).number(name)
+}
+
+/// The calling thread is about to ask for `class`. Panics if that closes a circle.
+pub(super) fn ask(class: usize) {
+    if std::thread::panicking() {
+        return;
+    }
+    let reversal = HELD.with_borrow(|held| {
+        if held.is_empty() {
+            return None;
+        }
+        let mut classes = lock(&CLASSES);
+        for &(holder, _) in held {
+            if holder == class {
+                return Some(format!("{} is taken twice", classes.names[class]));
+            }
+            if classes.after[holder].contains_key(&class) {
+                continue;
+            }
+            if let Some(path) = classes.path(class, holder) {
+                return Some(reversal(&classes, &path));
+            }
+            classes.after[holder].insert(class, thread());
+        }
+        None
+    });
+    if let Some(text) = reversal {
+        panic!("{text} (thread {})", thread());
+    }
+}
+
+fn reversal(classes: &Classes, path: &[usize]) -> String {
+    let name = |class: &usize| classes.names[*class].as_str();
+    let seen: Vec<String> = path
+        .windows(2)
+        .map(|step| {
+            let who = &classes.after[step[0]][&step[1]];
+            format!("{} -> {} ({who})", name(&step[0]), name(&step[1]))
+        })
+        .collect();
+    let (first, last) = (&path[0], &path[path.len() - 1]);
+    format!(
+        "lock order reversal: now {} -> {}, before {}",
+        name(last),
+        name(first),
+        seen.join(", ")
+    )
+}
+
+/// The calling thread has got it.
+pub(super) fn hold(class: usize, kind: Kind) {
+    HELD.with_borrow_mut(|held| held.push((class, kind)));
+}
+
+/// The calling thread has given it back.
+pub(super) fn unhold(class: usize) {
+    HELD.with_borrow_mut(|held| {
+        if let Some(at) = held.iter().rposition(|entry| entry.0 == class) {
+            held.remove(at);
+        }
+    });
+}
+
+/// Panics if the calling thread must not sleep: in the epoch, in one of its callbacks, or with a
+/// mutex held.
+pub(super) fn may_sleep(what: &str) {
+    if std::thread::panicking() {
+        return;
+    }
+    assert!(!epoch::in_section(), "{what} sleeps in the network epoch (thread {})", thread());
+    assert!(!CALLBACK.get(), "{what} sleeps in a callback of the epoch");
+    let held = HELD.with_borrow(|held| held.iter().find(|e| e.1 == Kind::Mutex).map(|e| e.0));
+    if let Some(class) = held {
+        let name = lock(&CLASSES).names[class].clone();
+        panic!("{what} sleeps with {name} held (thread {})", thread());
+    }
+}
+
+/// Names of what the calling thread holds.
+pub(super) fn held() -> String {
+    let held = HELD.with_borrow(Clone::clone);
+    let classes = lock(&CLASSES);
+    let names: Vec<&str> = held.iter().map(|entry| classes.names[entry.0].as_str()).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+/// Runs `f` as a callback of the epoch, which must not sleep.
+pub(super) fn callback<R>(f: impl FnOnce() -> R) -> R {
+    CALLBACK.set(true);
+    let result = f();
+    CALLBACK.set(false);
+    result
+}
+
+/// How the calling thread is called.
+pub(super) fn thread() -> String {
+    let thread = std::thread::current();
+    thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned)
+}
+
+/// How long anybody waits for anything before it is taken for a deadlock: two minutes, or
+/// `LAGG_WATCHDOG` ones.
+pub(super) fn patience() -> Duration {
+    static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
+        let seconds = std::env::var("LAGG_WATCHDOG").ok().and_then(|value| value.parse().ok());
+        Duration::from_secs(seconds.unwrap_or(120))
+    });
+    *PATIENCE
+}
+
+/// Waits under `guard` until `done`; panics with what `who` says if that takes too long.
+pub(super) fn wait_until<'a, T>(
+    condition: &Condvar,
+    mut guard: MutexGuard<'a, T>,
+    mut done: impl FnMut(&mut T) -> bool,
+    who: impl FnOnce(&T) -> String,
+) -> MutexGuard<'a, T> {
+    let mut deadline = None;
+    while !done(&mut guard) {
+        let now = Instant::now();
+        let until = *deadline.get_or_insert(now + patience());
+        if now >= until {
+            let text = who(&guard);
+            drop(guard);
+            panic!("deadlock? thread {} holds {} and waits for {text}", thread(), held());
+        }
+        guard =
+            condition.wait_timeout(guard, until - now).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    guard
+}
+
+/// Runs a piece of work of a kernel thread. A panic there ends the process, as it does the kernel:
+/// no test may pass over it.
+pub(super) fn kernel_thread(name: &'static str, work: impl FnOnce() + Send + 'static) {
+    let run = move || {
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("?");
+            // Not by a macro, whose output a test harness keeps to itself.
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "panic: {name}: {text}");
+            std::process::abort();
+        }
+    };
+    std::thread::Builder::new().name(name.into()).spawn(run).expect("a thread can be made");
+}

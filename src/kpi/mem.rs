@@ -1,0 +1,275 @@
+//! Counted objects whose memory outlives every reader in the network epoch.
+
+use core::alloc::Layout;
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+
+use super::atomic::{AtomicUsize, Ordering, fence};
+use super::epoch::Epoch;
+use super::{Errno, Result, backend};
+
+/// What a [`Ref`] points at. The value comes first: a pointer to it is a pointer to the value, and
+/// the kernel's LRO code reads the first words of two of them (spec A.1).
+#[repr(C)]
+pub(super) struct Counted<T> {
+    value: T,
+    count: AtomicUsize,
+    /// The kernel's while the object waits for its grace period; nobody's before.
+    context: UnsafeCell<backend::EpochContext>,
+}
+
+/// Objects allocated and not yet freed. Not one of loom's: it orders nothing.
+static LIVE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+/// How many counted objects there are, those that wait for their grace period included. The
+/// module may be unloaded only at 0.
+pub fn live() -> usize {
+    LIVE.load(core::sync::atomic::Ordering::Acquire)
+}
+
+/// A counted reference.
+///
+/// When the last one goes, the value is dropped and freed a grace period later, on the kernel's
+/// epoch thread, where nothing may sleep. So whoever finds the object through a pointer that is
+/// cleared before its reference is dropped may read it for the rest of the epoch section.
+///
+/// # Invariants
+/// The pointer is to a `Counted<T>` in which this reference is counted.
+pub struct Ref<T: Send + Sync + 'static>(NonNull<Counted<T>>);
+
+// SAFETY: a reference gives shared access alone, and its last owner drops the value on any thread:
+// `T: Send + Sync` allows both.
+unsafe impl<T: Send + Sync> Send for Ref<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Ref<T> {}
+
+impl<T: Send + Sync> Ref<T> {
+    /// Allocates a counted `value`. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(value: T) -> Result<Self> {
+        let memory = backend::allocate(Layout::new::<Counted<T>>()).ok_or(Errno::ENOMEM)?;
+        let object: NonNull<Counted<T>> = memory.cast();
+        let context = UnsafeCell::new(backend::EPOCH_CONTEXT);
+        // SAFETY: `object` is fresh memory of its layout.
+        unsafe { object.write(Counted { value, count: AtomicUsize::new(1), context }) };
+        LIVE.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        // INVARIANT: the count of 1 is this reference.
+        Ok(Ref(object))
+    }
+
+    /// Whether this is a reference to `other`.
+    pub fn is(&self, other: &T) -> bool {
+        core::ptr::eq::<T>(&**self, other)
+    }
+
+    /// The object as a pointer that is kept elsewhere, with its count; [`Ref::from_raw`] takes it
+    /// back. It points at the value too.
+    pub(super) fn into_raw(self) -> *mut Counted<T> {
+        let object = self.0.as_ptr();
+        core::mem::forget(self);
+        object
+    }
+
+    /// The reference that [`Ref::into_raw`] gave away.
+    ///
+    /// # Safety
+    /// `object` came from `into_raw`, and is taken back once.
+    pub(super) unsafe fn from_raw(object: NonNull<Counted<T>>) -> Self {
+        // INVARIANT: by contract the count that went with the pointer is ours again.
+        Ref(object)
+    }
+
+    /// The value that was found where [`Ref::into_raw`] had put it.
+    ///
+    /// # Safety
+    /// `object` was read in the section that the epoch stands for, from a place that holds a counted reference, which
+    /// is dropped only after the place is cleared.
+    pub(super) unsafe fn shared(object: NonNull<Counted<T>>, _: &Epoch) -> &T {
+        // SAFETY: the reference was counted when the section had begun, so the object is freed
+        // after the section.
+        unsafe { &object.as_ref().value }
+    }
+
+    /// A new reference to an object found as in [`Ref::shared`]; none if its last reference has
+    /// gone since.
+    ///
+    /// # Safety
+    /// As for [`Ref::shared`].
+    pub(super) unsafe fn upgrade(object: NonNull<Counted<T>>, _: &Epoch) -> Option<Self> {
+        // SAFETY: as in `shared`.
+        let count = unsafe { &object.as_ref().count };
+        let mut seen = count.load(Ordering::Relaxed);
+        while seen != 0 {
+            match count.compare_exchange_weak(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                // INVARIANT: counted just now.
+                Ok(_) => return Some(Ref(object)),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+
+    /// Drops the value and frees the object.
+    ///
+    /// # Safety
+    /// `context` is that of a `Counted<T>` whose last reference has gone a grace period ago.
+    unsafe extern "C" fn reclaim(context: *mut backend::EpochContext) {
+        // SAFETY: by contract the context is part of a `Counted<T>` that is nobody's any more.
+        unsafe {
+            let object = context.byte_sub(offset_of!(Counted<T>, context)).cast::<Counted<T>>();
+            object.drop_in_place();
+            backend::release(NonNull::new_unchecked(object).cast(), Layout::new::<Counted<T>>());
+        }
+        LIVE.fetch_sub(1, core::sync::atomic::Ordering::Release);
+    }
+}
+
+/// A counted object that nobody else has seen yet, and that can still be changed.
+///
+/// # Invariants
+/// The reference is the only one.
+pub struct Unique<T: Send + Sync + 'static>(Ref<T>);
+
+impl<T: Send + Sync> Unique<T> {
+    /// Allocates `value`. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(value: T) -> Result<Self> {
+        // INVARIANT: new.
+        Ok(Unique(Ref::try_new(value)?))
+    }
+
+    /// Ends the changing: from here on it can be shared.
+    pub fn share(self) -> Ref<T> {
+        self.0
+    }
+}
+
+impl<T: Send + Sync> Deref for Unique<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Sync> DerefMut for Unique<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: by the invariant nobody else can reach the value.
+        unsafe { &mut self.0.0.as_mut().value }
+    }
+}
+
+impl<T: Send + Sync> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        // SAFETY: `self` is counted, so the object is there.
+        unsafe { self.0.as_ref() }.count.fetch_add(1, Ordering::Relaxed);
+        // INVARIANT: counted just now.
+        Ref(self.0)
+    }
+}
+
+impl<T: Send + Sync> Deref for Ref<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `self` is counted, so the object is there.
+        unsafe { &self.0.as_ref().value }
+    }
+}
+
+impl<T: Send + Sync> Drop for Ref<T> {
+    fn drop(&mut self) {
+        // SAFETY: `self` is counted until here.
+        if unsafe { self.0.as_ref() }.count.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        // What other owners did with the value happens before its drop.
+        fence(Ordering::Acquire);
+        // SAFETY: no reference is left and `upgrade` makes none from a count of 0, so the object
+        // is the callback's alone once the readers in the epoch have gone; its context is in no
+        // other use.
+        unsafe { backend::epoch_call((&raw mut (*self.0.as_ptr()).context).cast(), Self::reclaim) };
+    }
+}
+
+/// Values in memory of their own, as many as there were when it was made.
+///
+/// # Invariants
+/// `items` points at `len` values in memory of their layout, of ours alone; if `len` is 0, or they
+/// have no size, at no memory.
+pub struct Array<T> {
+    items: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: it owns its values.
+unsafe impl<T: Send> Send for Array<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Array<T> {}
+
+impl<T> Array<T> {
+    /// `len` values that `make` gives for their places. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM; `make` is not called then.
+    pub fn try_new(len: usize, mut make: impl FnMut(usize) -> T) -> Result<Self> {
+        let layout = Layout::array::<T>(len).map_err(|_| Errno::ENOMEM)?;
+        let items = match layout.size() {
+            0 => NonNull::dangling(),
+            _ => backend::allocate(layout).ok_or(Errno::ENOMEM)?.cast(),
+        };
+        // INVARIANT: `len` counts what has been written so far, so a panic of `make` drops no more.
+        let mut array = Array { items, len: 0 };
+        for place in 0..len {
+            let item = make(place);
+            // SAFETY: the memory has room for `len` values, and this is one of their places.
+            unsafe { array.items.add(place).write(item) };
+            array.len = place + 1;
+        }
+        Ok(array)
+    }
+}
+
+impl<T> Default for Array<T> {
+    fn default() -> Self {
+        // INVARIANT: no values.
+        Array { items: NonNull::dangling(), len: 0 }
+    }
+}
+
+impl<T> Deref for Array<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: by the invariant.
+        unsafe { core::slice::from_raw_parts(self.items.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Array<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: by the invariant.
+        unsafe { core::slice::from_raw_parts_mut(self.items.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Array<T> {
+    fn drop(&mut self) {
+        let items: *mut [T] = &raw mut **self;
+        // SAFETY: values and memory are ours, and not used again.
+        unsafe {
+            let layout = Layout::for_value(&*items);
+            items.drop_in_place();
+            if layout.size() != 0 {
+                backend::release(self.items.cast(), layout);
+            }
+        }
+    }
+}

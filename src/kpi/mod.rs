@@ -1,0 +1,152 @@
+//! The kernel's programming interfaces as safe types, and the only place with `unsafe`.
+//!
+//! One API with two backends: `freebsd` over bindgen's output and the C shim in `kmod/`, `host` over
+//! std. The shared part is here: what must be the same for both to be the same driver.
+//!
+//! | type | what it is | in the kernel |
+//! | --- | --- | --- |
+//! | [`Ref`], [`EpochCell`], [`epoch`] | counted objects, published and freed through the epoch | malloc(9), epoch(9) |
+//! | [`Mtx`], [`Cv`] | a mutex over the data that it guards, and a condition to wait for under it | mutex(9), condvar(9) |
+//! | [`Task`], [`Queue`] | work for one of the module's two threads | taskqueue(9) |
+//! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
+//! | [`Mbuf`] | a packet, owned | mbuf(9) |
+//! | [`Media`], [`Ioctl`] | media status, a request | ifmedia(4), ioctl(2) |
+//! | [`DetachGuard`] | `ifnet_detach_sxlock`, held | sx(9) |
+
+pub mod driver;
+pub mod epoch;
+pub mod errno;
+pub mod ioctl;
+pub mod offloads;
+
+mod atomic;
+mod mem;
+
+#[cfg(not(feature = "kernel"))]
+pub mod host;
+#[cfg(not(feature = "kernel"))]
+use host as backend;
+
+#[cfg(feature = "kernel")]
+mod freebsd;
+#[cfg(feature = "kernel")]
+use freebsd as backend;
+
+pub use backend::{
+    Cv, DetachGuard, Group, Ifnet, IfnetRef, Mbuf, Media, Mtx, MtxGuard, PortMethods, Queue, Task,
+    copyout, detach_lock, failover_rx_all, log, priv_check_lagg, seconds,
+};
+pub use driver::Driver;
+pub use epoch::{Epoch, EpochCell};
+pub use errno::{Errno, Result};
+pub use ioctl::Ioctl;
+pub use mem::{Array, Ref, Unique, live};
+pub use offloads::Offloads;
+
+/// An Ethernet address.
+pub type MacAddr = [u8; 6];
+
+/// Length of an interface name, its NUL included (IFNAMSIZ).
+pub const IFNAMSIZ: usize = 16;
+
+/// The kinds of lagg (`struct iflaggparam`, `lagg_type`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LaggType {
+    /// LAGG_TYPE_ETHERNET.
+    Ethernet,
+    /// LAGG_TYPE_INFINIBAND.
+    Infiniband,
+}
+
+/// An interface's link state (LINK_STATE_*).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum LinkState {
+    /// Not known; not up.
+    Unknown = 0,
+    /// Down.
+    Down = 1,
+    /// Up.
+    Up = 2,
+}
+
+/// An interface's type (IFT_*), as far as lagg tells them apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IfType {
+    /// IFT_ETHER.
+    Ethernet,
+    /// IFT_L2VLAN.
+    Vlan,
+    /// IFT_INFINIBAND.
+    Infiniband,
+    /// IFT_IEEE8023ADLAG: a port of an Ethernet lagg.
+    LaggPort,
+    /// Any other.
+    Other(u8),
+}
+
+/// Flags of an interface (IFF_*) that the driver reads.
+pub mod iff {
+    /// Administratively up.
+    pub const UP: u32 = 0x1;
+    /// Broadcast address valid.
+    pub const BROADCAST: u32 = 0x2;
+    /// Debug output wanted.
+    pub const DEBUG: u32 = 0x4;
+    /// Receives all packets.
+    pub const PROMISC: u32 = 0x100;
+    /// Receives all multicast packets.
+    pub const ALLMULTI: u32 = 0x200;
+    /// Does not hear its own transmissions.
+    pub const SIMPLEX: u32 = 0x800;
+    /// Supports multicast.
+    pub const MULTICAST: u32 = 0x8000;
+    /// Received packets go no further than bpf(4).
+    pub const MONITOR: u32 = 0x40000;
+    /// Being destroyed.
+    pub const DYING: u32 = 0x20_0000;
+    /// Being renamed.
+    pub const RENAMING: u32 = 0x40_0000;
+}
+
+/// An interface's counters (ift_counter).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+#[expect(missing_docs, reason = "ifnet(9) describes them")]
+pub enum Counter {
+    Ipackets = 0,
+    Ierrors,
+    Opackets,
+    Oerrors,
+    Collisions,
+    Ibytes,
+    Obytes,
+    Imcasts,
+    Omcasts,
+    Iqdrops,
+    Oqdrops,
+    Noproto,
+}
+
+impl Counter {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Counter; 12] = [
+        Counter::Ipackets,
+        Counter::Ierrors,
+        Counter::Opackets,
+        Counter::Oerrors,
+        Counter::Collisions,
+        Counter::Ibytes,
+        Counter::Obytes,
+        Counter::Imcasts,
+        Counter::Omcasts,
+        Counter::Iqdrops,
+        Counter::Oqdrops,
+        Counter::Noproto,
+    ];
+
+    /// The counter of a number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    }
+}

@@ -1,0 +1,32 @@
+//! failover: one port carries everything, the others wait (spec B.10, B.11).
+
+use crate::driver::{Plan, Port};
+
+/// The port to send on: the primary if it is active, else the next active one after it, else the
+/// first active one. None: no port is active.
+#[inline]
+pub fn select(plan: &Plan) -> Option<&Port> {
+    match plan.primary() {
+        Some(primary) if primary.is_active() => Some(primary),
+        _ => fallback(plan),
+    }
+}
+
+/// The choice while the primary is not active.
+#[cold]
+fn fallback(plan: &Plan) -> Option<&Port> {
+    plan.after_primary().filter(|port| port.is_active()).or_else(|| plan.first_active())
+}
+
+/// Whether a frame that came in on `port` is accepted: from the primary always, from the others
+/// if `rx_all` (net.link.lagg.failover_rx_all), or while they stand in for it.
+#[inline]
+pub fn accepts(plan: &Plan, port: &Port, rx_all: impl FnOnce() -> bool) -> bool {
+    match plan.primary() {
+        None => false,
+        Some(primary) if core::ptr::eq(primary, port) => true,
+        Some(_) if rx_all() => true,
+        Some(primary) if primary.is_active() => false,
+        Some(_) => fallback(plan).is_none_or(|active| core::ptr::eq(active, port)),
+    }
+}

@@ -1,0 +1,469 @@
+//! The defects of C lagg that this driver must not have: one test a number of the list in which they
+//! were found (D: concurrency, F: function). What a test names is what C does wrong.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use lagg_rs::driver::{Lagg as Module, Softc};
+use lagg_rs::kpi::host::testing::SET_LLADDR;
+use lagg_rs::kpi::host::{self, Vnet, ifioctl};
+use lagg_rs::kpi::ioctl::{
+    SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, port, proto,
+};
+use lagg_rs::kpi::{Driver, Errno, IfType, LinkState, Mbuf, Ref, epoch, iff};
+use lagg_rs::policy::failover;
+
+use crate::lab::{
+    Card, Lagg, card, flags, frame, lab, lagg, lagg_of, mac, mtu, port_request, spawn, until,
+};
+
+/// Count and list are two words: a packet divides by a count of zero when the last port goes.
+#[test]
+fn d01_a_packet_under_way_keeps_its_ports() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let softc = lagg.softc();
+        thread::scope(|scope| {
+            epoch::section(|epoch| {
+                let plan = softc.plan(epoch);
+                spawn(scope, || lagg.remove("em1").unwrap());
+                until("the port to be out of the plan", || {
+                    epoch::section(|epoch| softc.plan(epoch).ports().is_empty())
+                });
+                // The packet that came before still has count, list and port, and they agree.
+                assert_eq!(plan.ports().len(), 1);
+                let port = failover::select(plan).unwrap();
+                port.ifp().transmit(Mbuf::from_bytes(&frame(1)), epoch).unwrap();
+                // The one that comes after has none.
+                assert_eq!(
+                    Module::transmit(&softc, Mbuf::from_bytes(&frame(2)), epoch),
+                    Err(Errno::ENXIO)
+                );
+            });
+        });
+        assert_eq!(a.nic.take_sent(), [frame(1)]);
+    });
+}
+
+/// `if_type` says lagg before `if_lagg` is there, and after it is gone.
+#[test]
+fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a]);
+        let blocked = b.nic.block(SET_LLADDR);
+        thread::scope(|scope| {
+            spawn(scope, || lagg.add("em2").unwrap());
+            blocked.wait();
+            // Joining: claimed, and the stack does not know.
+            assert!(b.ifp.lagg_port().is_some());
+            assert_eq!(b.ifp.if_type(), IfType::Ethernet);
+            b.receive(&frame(0));
+            blocked.release();
+        });
+        assert_eq!(b.ifp.if_type(), IfType::LaggPort);
+
+        let softc = lagg.softc();
+        thread::scope(|scope| {
+            epoch::section(|epoch| {
+                let plan = softc.plan(epoch);
+                let port = plan.ports().iter().find(|port| port.ifp().same(&b.ifp)).unwrap();
+                spawn(scope, || lagg.remove("em2").unwrap());
+                until("the type to be back", || b.ifp.if_type() == IfType::Ethernet);
+                // Leaving: who saw the type before still finds the port, whose frames are dropped.
+                assert!(b.ifp.lagg_port().is_some_and(|there| Ref::is(&there, port)));
+                assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
+            });
+        });
+        assert!(b.ifp.lagg_port().is_none());
+    });
+}
+
+/// The primary is NULL when the last port goes while a frame is being taken in.
+#[test]
+fn d06_a_frame_under_way_keeps_its_primary() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let softc = lagg.softc();
+        thread::scope(|scope| {
+            epoch::section(|epoch| {
+                let plan = softc.plan(epoch);
+                let port = &*plan.ports()[0];
+                spawn(scope, || lagg.remove("em1").unwrap());
+                until("the port to be out of the plan", || {
+                    epoch::section(|epoch| softc.plan(epoch).primary().is_none())
+                });
+                assert!(failover::accepts(plan, port, || false));
+                assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
+            });
+        });
+    });
+}
+
+/// The departure handler uses the port that it found before it had the lock.
+#[test]
+fn d09_removing_a_port_that_departs() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        let blocked = b.nic.block(SET_LLADDR);
+        let Card { ifp, .. } = b;
+        thread::scope(|scope| {
+            let remover = spawn(scope, || lagg.remove("em2"));
+            blocked.wait();
+            let departed = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let departed = &departed;
+                spawn(scope, move || {
+                    ifp.detach();
+                    departed.store(true, Ordering::SeqCst);
+                });
+                until("the departure to begin", || Vnet::current().interface("em2").is_none());
+                // The card is asked for its address back: it must not go meanwhile.
+                assert!(!departed.load(Ordering::SeqCst));
+                blocked.release();
+            });
+            remover.join().unwrap().unwrap();
+        });
+        assert_eq!(lagg.ports(), ["em1"]);
+    });
+}
+
+/// The link state hook uses port and lagg after they are gone.
+#[test]
+fn d10_a_link_event_after_the_port_and_the_lagg() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let port = a.ifp.lagg_port().unwrap();
+        lagg.remove("em1").unwrap();
+        Module::port_link_state(&port);
+        host::settle();
+        assert_eq!(lagg.ifp.link_state(), LinkState::Down);
+        lagg.destroy();
+        Module::port_link_state(&port);
+        host::settle();
+        assert_eq!(lagg.ifp.link_state(), LinkState::Down);
+    });
+}
+
+/// The port's ioctl uses port and lagg after they are gone, and EINVAL is what a loser gets.
+#[test]
+fn d11_an_ioctl_on_a_port_that_leaves() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        let blocked = b.nic.block(SIOCSIFFLAGS);
+        thread::scope(|scope| {
+            let asked = spawn(scope, || flags("em2", 0));
+            blocked.wait();
+            let remover = spawn(scope, || lagg.remove("em2"));
+            until("the port to leave", || lagg.softc().plan_ref().ports().len() == 1);
+            blocked.release();
+            asked.join().unwrap().unwrap();
+            remover.join().unwrap().unwrap();
+        });
+        b.nic.take_ioctls();
+        flags("em2", iff::UP).unwrap();
+        assert_eq!(b.nic.take_ioctls(), [SIOCSIFFLAGS], "straight to the card");
+        let left = port_request("em2", SIOCGLAGGPORT, "em2").map(drop);
+        assert_eq!(left, Err(Errno::EINVAL), "the card's own answer");
+    });
+}
+
+/// Threads asleep in the lagg's ioctl go on with freed memory when it is destroyed.
+#[test]
+fn d12_ioctls_under_way_when_the_lagg_is_destroyed() {
+    lab(|| {
+        let (a, _b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a]);
+        let softc = lagg.softc();
+        let blocked = a.nic.block(SIOCSIFMTU);
+        thread::scope(|scope| {
+            let under_way = spawn(scope, || lagg.set_mtu(4000));
+            blocked.wait();
+            let waiting = [
+                spawn(scope, || lagg.set_protocol(proto::NONE)),
+                spawn(scope, || lagg.remove("em1")),
+                spawn(scope, || flags(&lagg.name, 0)),
+            ];
+            let destroyer = spawn(scope, || lagg.destroy());
+            // It may wait for the destroyer, which has ifnet_detach_sxlock.
+            let joiner = spawn(scope, || lagg.add("em2"));
+            for refused in waiting {
+                let refused = refused.join().unwrap();
+                // Down is the stack's affair, which asks the driver for no answer.
+                assert!(refused == Err(Errno::ENXIO) || refused == Ok(()), "{refused:?}");
+            }
+            assert!(!destroyer.is_finished());
+            blocked.release();
+            under_way.join().unwrap().unwrap();
+            destroyer.join().unwrap();
+            assert_eq!(joiner.join().unwrap(), Err(Errno::ENXIO));
+        });
+        assert!(softc.plan_ref().ports().is_empty());
+        Module::init(&softc);
+        assert!(!lagg.ifp.is_running(), "what is destroyed does not come up again");
+        assert_eq!(a.ifp.if_type(), IfType::Ethernet);
+    });
+}
+
+/// An interface that is just being detached becomes a port, for ever.
+#[test]
+fn d14_joining_an_interface_that_departs() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a]);
+        let blocked = b.nic.block(SET_LLADDR);
+        let Card { ifp, .. } = b;
+        let gone = ifp.ifp();
+        thread::scope(|scope| {
+            let joiner = spawn(scope, || lagg.add("em2"));
+            blocked.wait();
+            spawn(scope, move || ifp.detach());
+            until("the departure to begin", || gone.flags() & iff::DYING != 0);
+            blocked.release();
+            let joined = joiner.join().unwrap();
+            // The joiner may have been through before the departure looked; then it was a port, and
+            // is none any more.
+            assert!(joined == Err(Errno::ENXIO) || joined == Ok(()), "{joined:?}");
+        });
+        assert_eq!(lagg.ports(), ["em1"]);
+        assert!(gone.lagg_port().is_none());
+        assert_eq!(lagg.add("em2"), Err(Errno::EINVAL));
+    });
+}
+
+/// Two laggs join the same port: each looked before the other wrote.
+#[test]
+fn d15_two_laggs_want_the_same_port() {
+    lab(|| {
+        let (a, b, c) = (card(1), card(2), card(3));
+        let (lagg0, lagg1) = (lagg_of(&[&a]), lagg_of(&[&c]));
+        let blocked = b.nic.block(SET_LLADDR);
+        thread::scope(|scope| {
+            let first = spawn(scope, || lagg0.add("em2"));
+            blocked.wait();
+            assert_eq!(lagg1.add("em2"), Err(Errno::EBUSY));
+            assert_eq!(lagg0.add("em2"), Err(Errno::EEXIST));
+            blocked.release();
+            first.join().unwrap().unwrap();
+        });
+        assert_eq!((lagg0.ports().len(), lagg1.ports().len()), (2, 1));
+        let barrier = Barrier::new(2);
+        for _ in 0..50 {
+            lagg0.remove("em2").or_else(|_| lagg1.remove("em2")).unwrap();
+            thread::scope(|scope| {
+                let [one, two] = [&lagg0, &lagg1].map(|lagg: &Lagg| {
+                    let barrier = &barrier;
+                    spawn(scope, move || {
+                        barrier.wait();
+                        lagg.add("em2")
+                    })
+                });
+                let both = [one.join().unwrap(), two.join().unwrap()];
+                assert!(both.contains(&Ok(())) && both.contains(&Err(Errno::EBUSY)), "{both:?}");
+            });
+        }
+    });
+}
+
+/// Destroying holds the lagg's lock and waits for VLAN events, which wait for that lock with
+/// `vlan_sx` held.
+#[test]
+fn d16_destroying_while_vlans_of_the_lagg_change() {
+    lab(|| {
+        let a = card(1);
+        for round in 0..20 {
+            let lagg = lagg_of(&[&a]);
+            let barrier = Barrier::new(2);
+            thread::scope(|scope| {
+                spawn(scope, || {
+                    barrier.wait();
+                    for tag in 1..10 {
+                        // Refused once the lagg is gone.
+                        if let Ok(vlan) = host::vlan_create(&lagg.ifp, tag, "vlan0")
+                            && host::set_promisc(&vlan, true).is_ok()
+                        {
+                            let _ = host::set_promisc(&vlan, false);
+                        }
+                    }
+                });
+                barrier.wait();
+                lagg.destroy();
+            });
+            assert!(a.ifp.lagg_port().is_none(), "round {round}");
+        }
+    });
+}
+
+/// `vlan_sx` is held when the lagg is called, and asked for when the lagg calls a VLAN that is its
+/// port.
+#[test]
+fn d17_a_vlan_on_the_lagg_and_a_vlan_in_it() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a]);
+        let port = host::vlan_create(&b.ifp, 7, "vlan7").unwrap();
+        let child = host::vlan_create(&lagg.ifp, 8, "vlan8").unwrap();
+        lagg.add("vlan7").unwrap();
+        flags("vlan8", iff::UP).unwrap();
+        // A card keeps the configuration of the lagg busy; what comes down from the child with
+        // vlan_sx held does not wait for it.
+        let blocked = a.nic.block(SIOCSIFMTU);
+        thread::scope(|scope| {
+            let change = spawn(scope, || lagg.set_mtu(1400));
+            blocked.wait();
+            host::set_promisc(&child, true).unwrap();
+            host::set_allmulti(&child, true).unwrap();
+            host::join_group(&child, &[1, 0, 0x5e, 0, 0, 9]).unwrap();
+            host::leave_group(&child, &[1, 0, 0x5e, 0, 0, 9]);
+            host::set_allmulti(&child, false).unwrap();
+            host::set_promisc(&child, false).unwrap();
+            blocked.release();
+            change.join().unwrap().unwrap();
+        });
+        assert_eq!((a.ifp.mtu(), port.mtu()), (1400, 1400));
+        host::settle();
+        lagg.down();
+        lagg.up();
+        child.detach();
+        lagg.remove("vlan7").unwrap();
+    });
+}
+
+/// SIOCGLAGGPORT asserts a lock that it does not hold; anybody may ask.
+#[test]
+fn d22_anybody_may_ask_for_a_failover_port() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        host::set_privileged(false);
+        assert_eq!(lagg.port("em1").unwrap().flags, port::MASTER | port::ACTIVE);
+        assert_eq!(lagg.port("em2").unwrap().flags, 0);
+        assert_eq!(port_request("em2", SIOCGLAGGPORT, "em2").unwrap().flags, 0);
+        host::set_privileged(true);
+    });
+}
+
+/// A VLAN on the lagg becomes its port: a packet goes round until the stack is full.
+#[test]
+fn d25_what_stands_on_the_lagg_cannot_be_its_port() {
+    lab(|| {
+        let (a, b, c) = (card(1), card(2), card(3));
+        let (lagg0, lagg1) = (lagg_of(&[&a]), lagg_of(&[&b]));
+        let on0 = host::vlan_create(&lagg0.ifp, 1, "vlan1").unwrap();
+        let on_on0 = host::vlan_create(&on0, 2, "vlan2").unwrap();
+        assert_eq!(lagg0.add("vlan1"), Err(Errno::EINVAL));
+        assert_eq!(lagg0.add("vlan2"), Err(Errno::EINVAL), "a VLAN on a VLAN on it");
+        // In another lagg it may be, unless that one stands on the first again.
+        lagg1.add("vlan1").unwrap();
+        let on1 = host::vlan_create(&lagg1.ifp, 3, "vlan3").unwrap();
+        assert_eq!(lagg0.add("vlan3"), Err(Errno::EINVAL));
+        assert_eq!(on1.if_type(), IfType::Vlan);
+        let elsewhere = host::vlan_create(&c.ifp, 4, "vlan4").unwrap();
+        lagg0.add("vlan4").unwrap();
+        drop((on_on0, on1, elsewhere));
+    });
+}
+
+/// An interface loses its IPv6 addresses before anything is checked.
+#[test]
+fn f11_who_is_refused_keeps_ipv6() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let (lagg0, lagg1) = (lagg_of(&[&a]), lagg());
+        for ifp in [&*a.ifp, &*b.ifp, &*lagg0.ifp] {
+            host::set_ipv6(ifp, true);
+        }
+        assert_eq!(lagg0.add("lagg0"), Err(Errno::EINVAL));
+        assert_eq!(lagg0.add("em1"), Err(Errno::EEXIST));
+        assert_eq!(lagg1.add("em1"), Err(Errno::EBUSY));
+        mtu("em2", 9000).unwrap();
+        b.nic.refuse(SIOCSIFMTU, 1, Errno::EIO);
+        assert_eq!(lagg0.add("em2"), Err(Errno::EIO));
+        for ifp in [&*a.ifp, &*b.ifp, &*lagg0.ifp] {
+            assert!(ifp.has_ipv6_lladdr());
+        }
+        lagg0.add("em2").unwrap();
+        assert!(!b.ifp.has_ipv6_lladdr());
+    });
+}
+
+/// The lagg takes the MTU of a first port that is then refused; a port that leaves keeps the lagg's.
+#[test]
+fn f12_a_refused_port_changes_no_mtu_and_a_leaving_one_gets_its_own_back() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let (lagg0, lagg1) = (lagg(), lagg());
+        lagg1.set_mtu(4000).unwrap();
+        assert_eq!(lagg0.add("lagg1"), Err(Errno::EINVAL));
+        assert_eq!(lagg0.ifp.mtu(), 1500);
+        mtu("em1", 9000).unwrap();
+        host::fail_allocation(2);
+        assert_eq!(lagg0.add("em1"), Err(Errno::ENOMEM));
+        assert_eq!(host::fail_allocation(0), 0);
+        assert_eq!(lagg0.ifp.mtu(), 1500);
+        lagg0.add("em1").unwrap();
+        lagg0.add("em2").unwrap();
+        assert_eq!((lagg0.ifp.mtu(), b.ifp.mtu()), (9000, 9000));
+        lagg0.remove("em2").unwrap();
+        assert_eq!(b.ifp.mtu(), 1500);
+        lagg0.set_mtu(3000).unwrap();
+        lagg0.destroy();
+        assert_eq!(a.ifp.mtu(), 9000);
+    });
+}
+
+/// SIOCGIFXMEDIA is refused.
+#[test]
+fn f29_extended_media_is_answered() {
+    lab(|| {
+        const IFM_AVALID: i32 = 1;
+        const IFM_ACTIVE: i32 = 2;
+        const IFM_ETHER_AUTO: i32 = 0x20;
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        for command in [SIOCGIFMEDIA, SIOCGIFXMEDIA] {
+            let ask = || {
+                let mut request = [0u8; 48];
+                ifioctl(&lagg.name, command, &mut request).unwrap();
+                let word = |at: usize| i32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
+                // ifm_current, ifm_status, ifm_active
+                (word(16), word(24), word(28))
+            };
+            assert_eq!(ask(), (IFM_ETHER_AUTO, IFM_AVALID | IFM_ACTIVE, IFM_ETHER_AUTO));
+            a.link(LinkState::Down);
+            assert_eq!(ask().1, IFM_AVALID);
+            a.link(LinkState::Up);
+        }
+    });
+}
+
+/// Destroying a lagg that is up leaves its ports down.
+#[test]
+fn f33_destroying_a_lagg_leaves_its_ports_up() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        lagg.destroy();
+        assert!(a.ifp.flags() & b.ifp.flags() & iff::UP != 0);
+        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr()), (mac(1), mac(2)));
+    });
+}
+
+/// A softc is not kept by what it keeps: destroyed, it goes when the last thread has let it go.
+#[test]
+fn a_destroyed_lagg_is_freed() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let softc: Ref<Softc> = lagg.softc();
+        lagg.destroy();
+        assert!(softc.ifp().lagg_softc().is_none());
+        assert!(softc.plan_ref().ports().is_empty());
+    });
+}

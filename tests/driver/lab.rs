@@ -1,0 +1,251 @@
+//! Cards, laggs and requests, each test in a vnet of its own.
+
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use lagg_rs::driver::Softc;
+use lagg_rs::kpi::host::testing::TestNic;
+use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
+use lagg_rs::kpi::ioctl::{
+    FlagsRequest, InterfaceRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCGLAGG,
+    SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
+    SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT,
+};
+use lagg_rs::kpi::{IfnetRef, LinkState, MacAddr, Mbuf, Ref, Result, iff};
+use zerocopy::FromBytes;
+
+/// Runs a test in a vnet of its own.
+pub fn lab<R>(f: impl FnOnce() -> R) -> R {
+    Vnet::new().enter(f)
+}
+
+/// Starts a thread in the current vnet.
+pub fn spawn<'s, 'e, T: Send + 's>(
+    scope: &'s thread::Scope<'s, 'e>,
+    f: impl FnOnce() -> T + Send + 's,
+) -> ScopedJoinHandle<'s, T> {
+    let vnet = Vnet::current();
+    scope.spawn(move || vnet.enter(f))
+}
+
+/// Waits until `seen` is true.
+pub fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(120);
+    while !seen() {
+        assert!(Instant::now() < limit, "waited two minutes in vain for {what}");
+        thread::yield_now();
+    }
+}
+
+/// A network card with its interface; gone with this.
+pub struct Card {
+    pub nic: Arc<TestNic>,
+    pub ifp: Attached,
+}
+
+/// The Ethernet address of the card `em<n>`.
+pub fn mac(n: u8) -> MacAddr {
+    [2, 0, 0, 0, 0, n]
+}
+
+/// The card `em<n>`, up, with its link up.
+pub fn card(n: u8) -> Card {
+    let nic = TestNic::new();
+    let ifp = nic.attach(&format!("em{n}"), mac(n));
+    let card = Card { nic, ifp };
+    flags(&card.name(), iff::UP).unwrap();
+    card.link(LinkState::Up);
+    card
+}
+
+impl Card {
+    pub fn name(&self) -> String {
+        text(&self.ifp.name())
+    }
+
+    /// Says that the link changed, and waits until all have heard of it.
+    pub fn link(&self, state: LinkState) {
+        host::set_link(&self.ifp, state);
+        host::settle();
+    }
+
+    /// A frame comes in.
+    pub fn receive(&self, bytes: &[u8]) {
+        host::receive(&self.ifp, Mbuf::from_bytes(bytes));
+    }
+
+    /// How many frames were sent since the last call.
+    pub fn sent(&self) -> usize {
+        self.nic.take_sent().len()
+    }
+}
+
+/// A lagg; destroyed with this, unless it is already.
+pub struct Lagg {
+    pub name: String,
+    pub ifp: IfnetRef,
+}
+
+/// A new lagg.
+pub fn lagg() -> Lagg {
+    let name = host::clone_create("lagg", None).unwrap();
+    let ifp = Vnet::current().interface(&name).unwrap();
+    Lagg { name, ifp }
+}
+
+/// A lagg that is up, with these ports.
+pub fn lagg_of(cards: &[&Card]) -> Lagg {
+    let lagg = lagg();
+    for card in cards {
+        lagg.add(&card.name()).unwrap();
+    }
+    lagg.up();
+    host::settle();
+    lagg
+}
+
+impl Drop for Lagg {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let vnet = self.ifp.vnet();
+            vnet.enter(|| {
+                let _ = host::clone_destroy(&self.name);
+            });
+        }
+    }
+}
+
+impl Lagg {
+    pub fn softc(&self) -> Ref<Softc> {
+        self.ifp.lagg_softc().unwrap()
+    }
+
+    pub fn destroy(&self) {
+        host::clone_destroy(&self.name).unwrap();
+    }
+
+    pub fn add(&self, port: &str) -> Result {
+        self.port_request(SIOCSLAGGPORT, port).map(drop)
+    }
+
+    pub fn remove(&self, port: &str) -> Result {
+        self.port_request(SIOCSLAGGDELPORT, port).map(drop)
+    }
+
+    /// The record of a port, asked of the lagg.
+    pub fn port(&self, port: &str) -> Result<PortRequest> {
+        self.port_request(SIOCGLAGGPORT, port)
+    }
+
+    fn port_request(&self, command: usize, port: &str) -> Result<PortRequest> {
+        port_request(&self.name, command, port)
+    }
+
+    pub fn up(&self) {
+        flags(&self.name, iff::UP).unwrap();
+    }
+
+    pub fn down(&self) {
+        flags(&self.name, 0).unwrap();
+    }
+
+    pub fn set_mtu(&self, to: u32) -> Result {
+        mtu(&self.name, to)
+    }
+
+    pub fn set_protocol(&self, proto: u32) -> Result {
+        let mut request = LaggRequest { proto, ..LaggRequest::default() };
+        ifioctl(&self.name, SIOCSLAGG, &mut request)
+    }
+
+    /// SIOCGLAGG with room for so many bytes of records.
+    pub fn get(&self, room: usize) -> Result<(LaggRequest, Vec<PortRequest>)> {
+        let memory = UserMemory::new(room.max(1));
+        let (size, port) = (room as u64, memory.address());
+        let mut request = LaggRequest { size, port, ..LaggRequest::default() };
+        ifioctl(&self.name, SIOCGLAGG, &mut request)?;
+        let bytes = memory.read();
+        let records = bytes.chunks_exact(72).take(request.ports as usize);
+        Ok((request, records.map(|r| PortRequest::read_from_bytes(r).unwrap()).collect()))
+    }
+
+    /// The names of the ports, in their order.
+    pub fn ports(&self) -> Vec<String> {
+        self.get(32 * 72).unwrap().1.iter().map(|record| text(&record.portname)).collect()
+    }
+
+    pub fn options(&self) -> Result<OptionsRequest> {
+        let mut request = OptionsRequest::default();
+        ifioctl(&self.name, SIOCGLAGGOPTS, &mut request)?;
+        Ok(request)
+    }
+
+    pub fn set_options(&self, mut request: OptionsRequest) -> Result {
+        ifioctl(&self.name, SIOCSLAGGOPTS, &mut request)
+    }
+
+    pub fn hash(&self) -> u32 {
+        let mut request = FlagsRequest::default();
+        ifioctl(&self.name, SIOCGLAGGFLAGS, &mut request).unwrap();
+        request.flags
+    }
+
+    pub fn set_hash(&self, flags: u32) -> Result {
+        let mut request = FlagsRequest { flags, ..FlagsRequest::default() };
+        ifioctl(&self.name, SIOCSLAGGHASH, &mut request)
+    }
+
+    /// Sends a frame.
+    pub fn send(&self, bytes: &[u8]) -> Result {
+        host::transmit(&self.ifp, Mbuf::from_bytes(bytes))
+    }
+}
+
+pub fn port_request(ifname: &str, command: usize, port: &str) -> Result<PortRequest> {
+    let mut request = PortRequest { portname: name(port), ..PortRequest::default() };
+    ifioctl(ifname, command, &mut request)?;
+    Ok(request)
+}
+
+/// `ifconfig NAME up`, `ifconfig NAME down`.
+pub fn flags(ifname: &str, flags: u32) -> Result {
+    let mut request = InterfaceRequest { mtu: flags, ..InterfaceRequest::default() };
+    ifioctl(ifname, SIOCSIFFLAGS, &mut request)
+}
+
+/// `ifconfig NAME mtu N`.
+pub fn mtu(ifname: &str, mtu: u32) -> Result {
+    let mut request = InterfaceRequest { mtu, ..InterfaceRequest::default() };
+    ifioctl(ifname, SIOCSIFMTU, &mut request)
+}
+
+/// `ifconfig NAME ether …`.
+pub fn ether(ifname: &str, to: MacAddr) -> Result {
+    let mut request = [0u8; 32];
+    request[16] = 6;
+    request[17] = 18;
+    request[18..24].copy_from_slice(&to);
+    ifioctl(ifname, host::SIOCSIFLLADDR, &mut request)
+}
+
+/// A name as the ABI has it.
+pub fn name(text: &str) -> Name {
+    let mut name = Name::default();
+    name[..text.len()].copy_from_slice(text.as_bytes());
+    name
+}
+
+/// A name of the ABI as text.
+pub fn text(name: &Name) -> String {
+    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
+}
+
+/// A broadcast frame of 60 bytes that ends in `n`.
+pub fn frame(n: u8) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend(mac(99));
+    frame.resize(59, 0);
+    frame.push(n);
+    frame
+}

@@ -1,0 +1,51 @@
+//! VLANs on the lagg: its ports are told of them (spec B.15).
+
+use lagg_rs::kpi::host::testing::Events;
+use lagg_rs::kpi::host::{self, Event};
+
+use crate::lab::{card, lab, lagg_of};
+
+fn told(events: &Events) -> Vec<(u16, bool)> {
+    host::settle();
+    let vlan = |event| if let Event::Vlan(id, on) = event { Some((id, on)) } else { None };
+    events.take().into_iter().filter_map(vlan).collect()
+}
+
+/// VLANs that are there before a port joins are never announced to it, nor withdrawn when it leaves.
+#[test]
+fn f14_a_port_learns_of_vlans_that_were_there_before_it() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let (of_a, of_b) = (Events::of(&a.ifp), Events::of(&b.ifp));
+        let lagg = lagg_of(&[&a]);
+        let first = host::vlan_create(&lagg.ifp, 1, "vlan1").unwrap();
+        let last = host::vlan_create(&lagg.ifp, 4094, "vlan4094").unwrap();
+        let mut both = told(&of_a);
+        both.sort();
+        assert_eq!(both, [(1, true), (4094, true)]);
+        lagg.add("em2").unwrap();
+        assert_eq!(told(&of_b), [(1, true), (4094, true)]);
+        first.detach();
+        assert_eq!((told(&of_a), told(&of_b)), (vec![(1, false)], vec![(1, false)]));
+        lagg.remove("em1").unwrap();
+        assert_eq!(told(&of_a), [(4094, false)]);
+        // A VLAN that goes after the port has left is not its affair.
+        last.detach();
+        assert_eq!((told(&of_a), told(&of_b)), (vec![], vec![(4094, false)]));
+    });
+}
+
+#[test]
+fn a_vlan_that_comes_and_goes_at_once_leaves_no_trace() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        for _ in 0..50 {
+            host::vlan_create(&lagg.ifp, 7, "vlan7").unwrap().detach();
+        }
+        let events = Events::of(&a.ifp);
+        host::settle();
+        lagg.remove("em1").unwrap();
+        assert!(!told(&events).contains(&(7, true)));
+    });
+}

@@ -1,0 +1,239 @@
+//! loom explores the interleavings, and the weak orderings, of what packets and the control side
+//! share: the real `Ref`, `EpochCell` and the host's slots, over loom's atomics.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test loom`; other builds have no test here.
+#![cfg(loom)]
+
+use std::sync::atomic::{AtomicBool as StdBool, AtomicUsize as StdUsize, Ordering as StdOrdering};
+
+use lagg_rs::kpi::host::Slot;
+use lagg_rs::kpi::{EpochCell, Ref, epoch};
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicPtr, Ordering};
+use loom::thread;
+
+/// Two words that say the same, and that loom watches: a read that is not ordered after the write
+/// that made them, or before the one that ends them, is an error.
+struct Value {
+    number: UnsafeCell<usize>,
+    complement: UnsafeCell<usize>,
+    /// Not one of loom's: it must order nothing.
+    freed: StdBool,
+    drops: std::sync::Arc<StdUsize>,
+}
+
+// SAFETY: the words are written by `drop` alone, which has the value for itself: what loom is to
+// show.
+unsafe impl Sync for Value {}
+
+impl Value {
+    fn new(number: usize, drops: &std::sync::Arc<StdUsize>) -> Self {
+        Value {
+            number: UnsafeCell::new(number),
+            complement: UnsafeCell::new(!number),
+            freed: StdBool::new(false),
+            drops: drops.clone(),
+        }
+    }
+
+    fn read(&self) -> usize {
+        // SAFETY: loom checks that nobody writes meanwhile.
+        let number = self.number.with(|word| unsafe { *word });
+        // SAFETY: as above.
+        let complement = self.complement.with(|word| unsafe { *word });
+        assert_eq!(number, !complement, "torn");
+        assert!(!self.freed.load(StdOrdering::Relaxed), "freed");
+        number
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // SAFETY: the value is ours alone; loom checks it.
+        self.number.with_mut(|word| unsafe { *word = 0 });
+        // SAFETY: as above.
+        self.complement.with_mut(|word| unsafe { *word = 0 });
+        assert!(!self.freed.swap(true, StdOrdering::Relaxed), "freed twice");
+        self.drops.fetch_add(1, StdOrdering::Relaxed);
+    }
+}
+
+fn explore(preemptions: usize, model: impl Fn(&std::sync::Arc<StdUsize>) + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(move || model(&std::sync::Arc::default()));
+}
+
+fn cell(number: usize, drops: &std::sync::Arc<StdUsize>) -> EpochCell<Value> {
+    EpochCell::new(Ref::try_new(Value::new(number, drops)).unwrap())
+}
+
+fn read(cell: &EpochCell<Value>) -> usize {
+    epoch::section(|epoch| {
+        let value = cell.load(epoch);
+        let first = value.read();
+        assert_eq!(first, value.read());
+        first
+    })
+}
+
+#[test]
+fn two_readers_two_writers() {
+    explore(2, |drops| {
+        let cell = Arc::new(cell(0, drops));
+        let start = |work: fn(&EpochCell<Value>, &std::sync::Arc<StdUsize>)| {
+            let (cell, drops) = (cell.clone(), drops.clone());
+            thread::spawn(move || work(&cell, &drops))
+        };
+        let threads = [
+            start(|cell, _| assert!(read(cell) < 3)),
+            start(|cell, drops| cell.replace(Ref::try_new(Value::new(1, drops)).unwrap())),
+            start(|cell, drops| cell.replace(Ref::try_new(Value::new(2, drops)).unwrap())),
+        ];
+        assert!(read(&cell) < 3);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(drops.load(StdOrdering::Relaxed), 2, "both that were replaced are freed");
+        drop(cell);
+        assert_eq!(drops.load(StdOrdering::Relaxed), 3);
+    });
+}
+
+#[test]
+fn a_reader_sees_replacements_in_their_order() {
+    explore(3, |drops| {
+        let cell = Arc::new(cell(0, drops));
+        let writer = thread::spawn({
+            let (cell, drops) = (cell.clone(), drops.clone());
+            move || {
+                cell.replace(Ref::try_new(Value::new(1, &drops)).unwrap());
+                cell.replace(Ref::try_new(Value::new(2, &drops)).unwrap());
+            }
+        });
+        let (first, second) = (read(&cell), read(&cell));
+        assert!(first <= second);
+        writer.join().unwrap();
+        assert_eq!(read(&cell), 2);
+    });
+}
+
+#[test]
+fn a_wait_ends_after_the_readers() {
+    explore(3, |drops| {
+        let cell = Arc::new(cell(0, drops));
+        let old = Arc::new(StdBool::new(false));
+        let reader = thread::spawn({
+            let (cell, old) = (cell.clone(), old.clone());
+            move || {
+                epoch::section(|epoch| {
+                    let number = cell.load(epoch).read();
+                    assert!(
+                        number == 1 || !old.load(StdOrdering::Relaxed),
+                        "waited for too little"
+                    );
+                });
+            }
+        });
+        cell.replace(Ref::try_new(Value::new(1, drops)).unwrap());
+        epoch::wait();
+        // Whoever saw the old one has left its section.
+        old.store(true, StdOrdering::Relaxed);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_reference_goes_while_others_are_made() {
+    explore(2, |drops| {
+        let slot = Arc::new(Slot::<Value>::empty());
+        let keeper = thread::spawn({
+            let slot = slot.clone();
+            move || {
+                // What is kept stays, section or not.
+                if let Some(found) = slot.get() {
+                    let more = found.clone();
+                    drop(found);
+                    assert_eq!(more.read(), 7);
+                }
+            }
+        });
+        let reader = thread::spawn({
+            let slot = slot.clone();
+            move || {
+                epoch::section(|epoch| {
+                    if let Some(found) = slot.load(epoch) {
+                        assert_eq!(found.read(), 7);
+                    }
+                });
+            }
+        });
+        let value = Ref::try_new(Value::new(7, drops)).unwrap();
+        assert!(slot.put(&value) && !slot.put(&value));
+        assert!(slot.take(&value) && slot.is_empty());
+        drop(value);
+        keeper.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(drops.load(StdOrdering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn one_of_two_gets_the_slot() {
+    explore(3, |drops| {
+        let slot = Arc::new(Slot::empty());
+        let claim = |number| {
+            let (slot, drops) = (slot.clone(), drops.clone());
+            move || {
+                let mine = Ref::try_new(Value::new(number, &drops)).unwrap();
+                let claimed = slot.put(&mine);
+                claimed && slot.take(&mine)
+            }
+        };
+        let other = thread::spawn(claim(1));
+        let mine = claim(2)();
+        let others = other.join().unwrap();
+        assert!(mine || others);
+        assert!(slot.is_empty());
+        assert_eq!(drops.load(StdOrdering::Relaxed), 2);
+    });
+}
+
+/// A cell as `EpochCell` would be if it published with less than release.
+fn with_orderings(store: Ordering, load: Ordering) {
+    explore(2, move |drops| {
+        let first = Box::into_raw(Box::new(Value::new(0, drops)));
+        let cell = Arc::new(AtomicPtr::new(first));
+        let writer = thread::spawn({
+            let (cell, drops) = (cell.clone(), drops.clone());
+            move || {
+                let second = Box::into_raw(Box::new(Value::new(1, &drops)));
+                cell.store(second, store);
+                second
+            }
+        });
+        // SAFETY: both values live until the end.
+        epoch::section(|_| assert!(unsafe { &*cell.load(load) }.read() < 2));
+        let second = writer.join().unwrap();
+        for value in [first, second] {
+            // SAFETY: from `Box::into_raw`, and nobody reads any more.
+            drop(unsafe { Box::from_raw(value) });
+        }
+    });
+}
+
+#[test]
+fn release_and_acquire_are_enough() {
+    with_orderings(Ordering::Release, Ordering::Acquire);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn loom_finds_a_relaxed_store() {
+    with_orderings(Ordering::Relaxed, Ordering::Acquire);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn loom_finds_a_relaxed_load() {
+    with_orderings(Ordering::Release, Ordering::Relaxed);
+}
