@@ -1,0 +1,248 @@
+//! A lagg: the driver and its stack, and Linux on both sides of it.
+
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use lagg_rs::kpi::host::{self, Event};
+use lagg_rs::kpi::{IfnetRef, LaggType, LinkState, Mbuf};
+
+use super::errno::{describe, text};
+use super::netlink::{self, Change, Monitor};
+use super::port::{Port, wait};
+use super::tap::Tap;
+
+/// The largest frame that Linux sends: the largest MTU, a header and a tag.
+const BUFFER: usize = 65535 + 18;
+
+/// A lagg and what belongs to it.
+pub struct Lagg {
+    pub name: String,
+    pub ifp: IfnetRef,
+    pub tap: Arc<Tap>,
+    ports: Arc<Mutex<Vec<Port>>>,
+    /// It is time to stop.
+    pub stop: Arc<EventFd>,
+    /// Something happened to Linux's interface.
+    pub changed: Arc<EventFd>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Lagg {
+    /// Makes the lagg, and its interface of Linux.
+    ///
+    /// # Errors
+    /// The reason; an empty one: there is such an interface.
+    pub fn create(name: &str, kind: LaggType) -> Result<Lagg, String> {
+        let tap = Tap::create(name).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::ResourceBusy => String::new(),
+            _ => describe(&error),
+        })?;
+        let tap = Arc::new(tap);
+        let mut params = [0; 16];
+        params[0] = u8::from(kind == LaggType::Infiniband);
+        host::clone_create(name, Some(&params)).map_err(text)?;
+        let ifp = host::Vnet::current().interface(name).ok_or("it is gone")?;
+        let event = || EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC).map(Arc::new);
+        let described = |error: nix::errno::Errno| error.desc().to_owned();
+        let mut lagg = Lagg {
+            name: name.to_owned(),
+            ifp,
+            tap,
+            ports: Arc::default(),
+            stop: event().map_err(described)?,
+            changed: event().map_err(described)?,
+            threads: Vec::new(),
+        };
+        match lagg.start() {
+            Ok(()) => Ok(lagg),
+            Err(error) => {
+                lagg.destroy();
+                Err(describe(&error))
+            }
+        }
+    }
+
+    /// Connects both sides.
+    fn start(&mut self) -> io::Result<()> {
+        // Weak: the lagg's ifnet may outlive the TAP interface by a grace period.
+        let tap = Arc::downgrade(&self.tap);
+        host::listen(&self.ifp, move |_, event| {
+            if let Some(tap) = tap.upgrade() {
+                follow(&tap, event);
+            }
+        });
+        let tap = Arc::downgrade(&self.tap);
+        host::set_input(&self.ifp, move |m: Mbuf| {
+            // While the interface is down it takes nothing.
+            let _ = tap.upgrade().map(|tap| tap.send(&m.into_vec()));
+        });
+
+        let (tap, ifp, stop) = (self.tap.clone(), self.ifp.clone(), self.stop.clone());
+        self.spawn("tap", move || from_linux(&tap, &ifp, &stop))?;
+        let watcher = Watcher {
+            monitor: Monitor::new()?,
+            ports: self.ports.clone(),
+            lagg: self.tap.index(),
+            changed: self.changed.clone(),
+        };
+        let stop = self.stop.clone();
+        self.spawn("netlink", move || watcher.run(&stop))
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
+    }
+
+    /// Attaches an interface, if it is not yet; whether it was not.
+    ///
+    /// # Errors
+    /// What Linux refused it with.
+    pub fn attach(&self, name: &str) -> io::Result<bool> {
+        if self.is_attached(name) {
+            return Ok(false);
+        }
+        let port = Port::attach(name)?;
+        let index = port.index();
+        lock(&self.ports).push(port);
+        // What happened to it before it was in the list.
+        if let Ok(link) = netlink::link(name) {
+            lock(&self.ports)
+                .iter()
+                .filter(|port| port.index() == index)
+                .for_each(|port| port.changed(&link));
+        }
+        Ok(true)
+    }
+
+    /// Keeps Linux's stack away from a port.
+    ///
+    /// # Errors
+    /// What Linux refused it with.
+    pub fn quiet(&self, name: &str) -> io::Result<()> {
+        lock(&self.ports).iter().filter(|port| port.name() == name).try_for_each(Port::quiet)
+    }
+
+    /// Whether the interface is attached.
+    pub fn is_attached(&self, name: &str) -> bool {
+        lock(&self.ports).iter().any(|port| port.name() == name)
+    }
+
+    /// Gives the interface, which is no port any more, back to Linux.
+    pub fn detach(&self, name: &str) {
+        let at = lock(&self.ports).iter().position(|port| port.name() == name);
+        let port = at.map(|at| lock(&self.ports).remove(at));
+        drop(port);
+    }
+
+    /// Ends the lagg: its ports are as they were, and its interface of Linux is gone.
+    pub fn destroy(mut self) {
+        if let Err(errno) = host::clone_destroy(&self.name) {
+            eprintln!("userlagg: SIOCIFDESTROY: {}", text(errno));
+        }
+        // The counter of an eventfd does not overflow by 1.
+        let _ = self.stop.write(1);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        let ports = std::mem::take(&mut *lock(&self.ports));
+        drop(ports);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has Linux's interface follow the lagg.
+fn follow(tap: &Tap, event: &Event) {
+    let change = match event {
+        Event::Up => Change::Up(true),
+        Event::Down => Change::Up(false),
+        Event::Link(state) => Change::Carrier(*state == LinkState::Up),
+        Event::Mtu(mtu) => Change::Mtu(*mtu),
+        // Without ports a lagg has no address; Linux knows no such thing.
+        Event::Lladdr(lladdr) if *lladdr != [0; 6] => Change::Lladdr(*lladdr),
+        _ => return,
+    };
+    if let Err(error) = netlink::change(tap.index(), &change) {
+        eprintln!("userlagg: {event:?}: {}", describe(&error));
+    }
+}
+
+/// Hands the lagg what Linux sends, until it is time to stop or the interface is gone.
+fn from_linux(tap: &Tap, ifp: &IfnetRef, stop: &EventFd) {
+    let mut buffer = vec![0; BUFFER];
+    while wait(tap, stop) {
+        loop {
+            match tap.receive(&mut buffer) {
+                // The lagg counts what it cannot send.
+                Ok(Some(length)) => {
+                    let _ = host::transmit(ifp, Mbuf::from_bytes(&buffer[..length]));
+                }
+                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    let _ = stop.write(1);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Has the ports and the lagg follow Linux's interfaces.
+struct Watcher {
+    monitor: Monitor,
+    ports: Arc<Mutex<Vec<Port>>>,
+    /// The number of the lagg's own interface.
+    lagg: u32,
+    changed: Arc<EventFd>,
+}
+
+impl Watcher {
+    fn run(&self, stop: &EventFd) {
+        while wait(&self.monitor, stop) {
+            match self.monitor.next() {
+                Ok(events) => events.iter().for_each(|event| self.happened(event)),
+                // Some were lost.
+                Err(_) => {
+                    self.tell_lagg();
+                    for port in &*lock(&self.ports) {
+                        if let Ok(link) = netlink::link(port.name()) {
+                            port.changed(&link);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is done about it needs the one thread that serves callers.
+    fn tell_lagg(&self) {
+        // The counter of an eventfd does not overflow by 1.
+        let _ = self.changed.write(1);
+    }
+
+    fn happened(&self, event: &netlink::Event) {
+        let mut ports = lock(&self.ports);
+        match event {
+            netlink::Event::Changed(link) if link.index == self.lagg => self.tell_lagg(),
+            netlink::Event::Changed(link) => {
+                if let Some(port) = ports.iter().find(|port| port.index() == link.index) {
+                    port.changed(link);
+                }
+            }
+            netlink::Event::Gone(index) => {
+                let at = ports.iter().position(|port| port.index() == *index);
+                let port = at.map(|at| ports.remove(at));
+                // It leaves the lagg, which takes its time.
+                drop(ports);
+                drop(port);
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Words as requests to the driver, the same as ifconfig(8) makes.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use nix::ifaddrs::getifaddrs;
+use zerocopy::FromBytes;
+
+use lagg_rs::kpi::host::{
+    self, IFM_ACTIVE, MediaRequest, SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, UserMemory,
+};
+use lagg_rs::kpi::ioctl::{
+    FlagsRequest, InterfaceRequest, LAGG_MAX_PORTS, LaggRequest, Name, OptionsRequest, PortRequest,
+    SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
+    SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, opt,
+};
+use lagg_rs::kpi::{Errno, MacAddr, iff};
+
+use super::errno::{describe, text};
+use super::lagg::Lagg;
+use super::netlink;
+use super::show::{Inet, Status};
+use super::words::Word;
+
+/// What ifconfig adds to the flags of an interface with a carrier.
+const IFF_LOWER_UP: u32 = 0x0100_0000;
+const AF_LINK: u8 = 18;
+
+/// Carries out a word.
+///
+/// # Errors
+/// The message that ifconfig has for it.
+pub fn carry_out(lagg: &mut Lagg, word: &Word) -> Result<(), String> {
+    let name = lagg.name.clone();
+    let failed = |what: &'static str| move |errno| format!("{what}: {}", text(errno));
+    match word {
+        // The caller's affair.
+        Word::Destroy => Ok(()),
+        Word::Up => set_flags(&name, iff::UP, 0).map_err(failed("up")),
+        Word::Down => set_flags(&name, 0, iff::UP).map_err(failed("down")),
+        Word::Proto(proto) => {
+            let mut request =
+                LaggRequest { ifname: to_name(&name), proto: *proto, ..Default::default() };
+            host::ifioctl(&name, SIOCSLAGG, &mut request).map_err(failed("SIOCSLAGG"))
+        }
+        Word::Port(port) => {
+            add_port(lagg, port).map_err(|reason| format!("{name} {port}: SIOCSLAGGPORT: {reason}"))
+        }
+        Word::RemovePort(port) => {
+            let mut request = port_request(&name, port);
+            host::ifioctl(&name, SIOCSLAGGDELPORT, &mut request)
+                .map_err(failed("SIOCSLAGGDELPORT"))?;
+            lagg.detach(port);
+            Ok(())
+        }
+        Word::Hash(flags) => {
+            let mut request = FlagsRequest { ifname: to_name(&name), flags: *flags };
+            host::ifioctl(&name, SIOCSLAGGHASH, &mut request).map_err(failed("SIOCSLAGGHASH"))
+        }
+        Word::Option(opts) => {
+            set_option(&name, OptionsRequest { opts: *opts, ..Default::default() })
+        }
+        Word::FlowidShift(shift) => {
+            let request = OptionsRequest {
+                opts: opt::FLOWIDSHIFT,
+                flowid_shift: *shift,
+                ..Default::default()
+            };
+            set_option(&name, request)
+        }
+        Word::RrLimit(stride) => {
+            let request =
+                OptionsRequest { opts: opt::RR_LIMIT, bkt: *stride, ..Default::default() };
+            set_option(&name, request)
+        }
+        Word::Mtu(mtu) => {
+            let mut request = interface_request(&name, *mtu);
+            host::ifioctl(&name, SIOCSIFMTU, &mut request)
+                .map_err(failed("ioctl SIOCSIFMTU (set mtu)"))
+        }
+        Word::Ether(lladdr) => set_lladdr(&name, lladdr).map_err(failed("ioctl (SIOCAIFADDR)")),
+        Word::Inet(address, prefix) => set_inet(lagg, *address, *prefix)
+            .map_err(|reason| format!("ioctl (SIOCAIFADDR): {reason}")),
+    }
+}
+
+/// SIOCSLAGGPORT. Who is a port already may be added again.
+fn add_port(lagg: &Lagg, port: &str) -> Result<(), String> {
+    let attached = match lagg.attach(port) {
+        Ok(attached) => attached,
+        // What the driver says of an interface that is not there.
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
+            return Err(text(Errno::EINVAL));
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(text(Errno::EBUSY)),
+        Err(error) => return Err(describe(&error)),
+    };
+    let mut request = port_request(&lagg.name, port);
+    match host::ifioctl(&lagg.name, SIOCSLAGGPORT, &mut request) {
+        Ok(()) => lagg.quiet(port).map_err(|error| {
+            let _ = host::ifioctl(&lagg.name, SIOCSLAGGDELPORT, &mut request);
+            lagg.detach(port);
+            describe(&error)
+        }),
+        Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => {
+            if attached {
+                lagg.detach(port);
+            }
+            Err(text(errno))
+        }
+    }
+}
+
+fn set_flags(name: &str, set: u32, clear: u32) -> Result<(), Errno> {
+    let mut request = interface_request(name, 0);
+    host::ifioctl(name, SIOCGIFFLAGS, &mut request)?;
+    request.mtu = (request.mtu | set) & !clear;
+    host::ifioctl(name, SIOCSIFFLAGS, &mut request)
+}
+
+fn set_option(name: &str, request: OptionsRequest) -> Result<(), String> {
+    let mut request = OptionsRequest { ifname: to_name(name), ..request };
+    host::ifioctl(name, SIOCSLAGGOPTS, &mut request)
+        .map_err(|errno| format!("SIOCSLAGGOPTS: {}", text(errno)))
+}
+
+fn set_lladdr(name: &str, lladdr: &MacAddr) -> Result<(), Errno> {
+    // A sockaddr: the length of the address, its family, itself.
+    let [a, b, c, d, e, f] = *lladdr;
+    let start = u32::from_ne_bytes([6, AF_LINK, a, b]);
+    let rest = u32::from_ne_bytes([c, d, e, f]);
+    let mut request = InterfaceRequest { rest: [rest, 0, 0], ..interface_request(name, start) };
+    host::ifioctl(name, SIOCSIFLLADDR, &mut request)
+}
+
+/// Gives Linux's interface the address in place of the first that it has; which brings the lagg up.
+fn set_inet(lagg: &Lagg, address: Ipv4Addr, prefix: u8) -> Result<(), String> {
+    let index = lagg.tap.index();
+    if let Some(old) = inet(&lagg.name).map_err(|error| describe(&error))?.first() {
+        let prefix = old.mask.to_bits().leading_ones() as u8;
+        netlink::set_inet(index, old.address, prefix, false).map_err(|error| describe(&error))?;
+    }
+    netlink::set_inet(index, address, prefix, true).map_err(|error| describe(&error))?;
+    host::set_address(&lagg.ifp).map_err(text)
+}
+
+/// The IPv4 addresses of Linux's interface.
+fn inet(name: &str) -> io::Result<Vec<Inet>> {
+    let addresses = getifaddrs()?.filter(|entry| entry.interface_name == name);
+    let inet = addresses.filter_map(|entry| {
+        Some(Inet {
+            address: entry.address?.as_sockaddr_in()?.ip(),
+            mask: entry.netmask?.as_sockaddr_in()?.ip(),
+            broadcast: entry.broadcast.and_then(|address| Some(address.as_sockaddr_in()?.ip())),
+        })
+    });
+    Ok(inet.collect())
+}
+
+/// What ifconfig asks for to show the lagg.
+///
+/// # Errors
+/// What the driver refused it with.
+pub fn show(lagg: &Lagg, verbose: bool) -> Result<Status, Errno> {
+    let name = &lagg.name;
+    let mut flags = interface_request(name, 0);
+    host::ifioctl(name, SIOCGIFFLAGS, &mut flags)?;
+    let mut mtu = interface_request(name, 0);
+    host::ifioctl(name, SIOCGIFMTU, &mut mtu)?;
+    let mut media = MediaRequest { name: to_name(name), ..MediaRequest::default() };
+    host::ifioctl(name, SIOCGIFXMEDIA, &mut media)?;
+    let carrier = media.status & IFM_ACTIVE != 0;
+
+    let mut options = OptionsRequest { ifname: to_name(name), ..OptionsRequest::default() };
+    host::ifioctl(name, SIOCGLAGGOPTS, &mut options)?;
+    let mut hash = FlagsRequest { ifname: to_name(name), flags: 0 };
+    host::ifioctl(name, SIOCGLAGGFLAGS, &mut hash)?;
+    let (all, ports) = get_lagg(name)?;
+
+    Ok(Status {
+        name: name.clone(),
+        flags: flags.mtu | if carrier { IFF_LOWER_UP } else { 0 },
+        capabilities: lagg.ifp.offloads().capabilities,
+        mtu: mtu.mtu,
+        lladdr: lagg.ifp.lladdr(),
+        inet: inet(name).unwrap_or_default(),
+        proto: all.proto,
+        aggregator: all.psc,
+        hash: hash.flags,
+        options: options.opts.cast_unsigned(),
+        flowid_shift: options.flowid_shift,
+        rr_limit: options.bkt,
+        active: options.active,
+        flapping: options.flapping,
+        ports,
+        carrier,
+        verbose,
+    })
+}
+
+/// SIOCGLAGG: the lagg and its ports.
+fn get_lagg(name: &str) -> Result<(LaggRequest, Vec<PortRequest>), Errno> {
+    let memory = UserMemory::new(LAGG_MAX_PORTS * size_of::<PortRequest>());
+    let mut request = LaggRequest {
+        ifname: to_name(name),
+        size: memory.read().len() as u64,
+        port: memory.address(),
+        ..LaggRequest::default()
+    };
+    host::ifioctl(name, SIOCGLAGG, &mut request)?;
+    let records = memory.read();
+    let records = records.chunks_exact(size_of::<PortRequest>());
+    let ports = records.take(request.ports.unsigned_abs() as usize);
+    Ok((request, ports.filter_map(|record| PortRequest::read_from_bytes(record).ok()).collect()))
+}
+
+fn port_request(lagg: &str, port: &str) -> PortRequest {
+    PortRequest { ifname: to_name(lagg), portname: to_name(port), ..PortRequest::default() }
+}
+
+fn interface_request(name: &str, value: u32) -> InterfaceRequest {
+    InterfaceRequest { name: to_name(name), mtu: value, rest: [0; 3] }
+}
+
+/// A name as the ABI has it; the words' lengths are looked at where they are read.
+fn to_name(name: &str) -> Name {
+    let mut bytes = Name::default();
+    bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    bytes
+}

@@ -1,0 +1,69 @@
+//! The lagg as Linux sees it: a TAP interface.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use tun_rs::{DeviceBuilder, Layer, SyncDevice};
+
+use super::errno::describe;
+use super::netlink;
+
+/// A TAP interface, which goes when it is dropped. Nothing on it blocks.
+pub struct Tap {
+    device: SyncDevice,
+    index: u32,
+}
+
+impl Tap {
+    /// Makes the interface, down and without a carrier.
+    ///
+    /// # Errors
+    /// AlreadyExists if there is an interface of that name; what else Linux says.
+    pub fn create(name: &str) -> io::Result<Tap> {
+        if netlink::link(name).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // The crate would make a missing one itself.
+        let node = Path::new("/dev/net/tun");
+        node.metadata().map_err(|error| {
+            io::Error::other(format!("{}: {}", node.display(), describe(&error)))
+        })?;
+        let device = DeviceBuilder::new().name(name).layer(Layer::L2).enable(false).build_sync()?;
+        device.set_nonblocking(true)?;
+        let index = netlink::link(name)?.index;
+        netlink::change(index, &netlink::Change::Carrier(false))?;
+        Ok(Tap { device, index })
+    }
+
+    /// Its number.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Hands a frame to Linux.
+    ///
+    /// # Errors
+    /// EIO while the interface is down.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        self.device.send(frame).map(drop)
+    }
+
+    /// The next frame that Linux sends; none if none is there.
+    ///
+    /// # Errors
+    /// EBADFD once the interface is gone.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.device.recv(buffer) {
+            Ok(length) => Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+}

@@ -1,0 +1,115 @@
+//! Numbered datagrams from one namespace to another, and which of them are lost.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::lab::{inside, until};
+
+/// Between two datagrams.
+const PACE: Duration = Duration::from_micros(500);
+/// Without a datagram for so long the flow has ended.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// A flow of datagrams under way.
+pub struct Flow {
+    sent: Arc<AtomicU64>,
+    received: Arc<Mutex<Vec<u64>>>,
+    stop: Arc<AtomicBool>,
+    sender: JoinHandle<()>,
+    receiver: JoinHandle<()>,
+}
+
+/// What became of a flow.
+#[derive(Debug)]
+pub struct Report {
+    pub sent: u64,
+    /// The numbers of those that were lost.
+    pub lost: Vec<u64>,
+    /// How many came more than once.
+    pub duplicates: usize,
+}
+
+impl Flow {
+    /// Starts a flow, and returns when datagrams come through.
+    pub fn start(from: (&str, &'static str), to: (&str, &'static str)) -> Flow {
+        let socket = inside(to.0, move || UdpSocket::bind((to.1, 0)).unwrap()).join().unwrap();
+        socket.set_read_timeout(Some(SILENCE)).unwrap();
+        let target = socket.local_addr().unwrap();
+
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let sent = Arc::new(AtomicU64::new(0));
+        let receiver = {
+            let (received, stop) = (received.clone(), stop.clone());
+            thread::spawn(move || take_in(&socket, &received, &stop))
+        };
+        let source = inside(from.0, move || UdpSocket::bind((from.1, 0)).unwrap()).join().unwrap();
+        let sender = {
+            let (sent, stop) = (sent.clone(), stop.clone());
+            thread::spawn(move || send(&source, target, &sent, &stop))
+        };
+        let flow = Flow { sent, received, stop, sender, receiver };
+        flow.goes_on();
+        flow
+    }
+
+    /// How many are sent.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// The number after the last that has come: from this on, all that are sent are in flight.
+    pub fn arrived(&self) -> u64 {
+        self.received.lock().unwrap().last().map_or(0, |last| last + 1)
+    }
+
+    /// Waits until datagrams that are sent from now on have come through.
+    pub fn goes_on(&self) {
+        let from = self.sent() + 100;
+        until("datagrams come through", || {
+            self.received.lock().unwrap().last().is_some_and(|last| *last > from)
+        });
+    }
+
+    /// Ends the flow.
+    pub fn finish(self) -> Report {
+        self.stop.store(true, Ordering::SeqCst);
+        self.sender.join().unwrap();
+        self.receiver.join().unwrap();
+        let sent = self.sent.load(Ordering::SeqCst);
+        let mut received = self.received.lock().unwrap().clone();
+        received.sort_unstable();
+        let all = received.len();
+        received.dedup();
+        // The first ones may have waited for ARP in vain.
+        let first = received[0];
+        let lost = (first..sent).filter(|number| received.binary_search(number).is_err()).collect();
+        Report { sent, lost, duplicates: all - received.len() }
+    }
+}
+
+fn send(socket: &UdpSocket, target: SocketAddr, sent: &AtomicU64, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        let number = sent.load(Ordering::SeqCst);
+        // What Linux does not take is not sent.
+        if socket.send_to(&number.to_be_bytes(), target).is_ok() {
+            sent.store(number + 1, Ordering::SeqCst);
+        }
+        thread::sleep(PACE);
+    }
+}
+
+fn take_in(socket: &UdpSocket, received: &Mutex<Vec<u64>>, stop: &AtomicBool) {
+    let mut number = [0; 8];
+    loop {
+        match socket.recv(&mut number) {
+            Ok(8) => received.lock().unwrap().push(u64::from_be_bytes(number)),
+            Ok(_) => {}
+            Err(_) if stop.load(Ordering::SeqCst) => return,
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! userlagg between two network namespaces: real frames over real interfaces of Linux.
+
+#![cfg(target_os = "linux")]
+#![deny(unsafe_code)]
+
+mod flow;
+mod lab;
+#[path = "../../src/userlagg/linux/offload.rs"]
+mod offload;
+#[path = "../../src/userlagg/linux/packet.rs"]
+#[allow(dead_code, reason = "the program's own")]
+mod packet;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use flow::Flow;
+use lab::{Lab, USERLAGG, inside, must, until};
+use packet::PacketSocket;
+
+/// A lab, or the end of the test where there can be none.
+macro_rules! lab {
+    ($cards:literal) => {
+        match Lab::new($cards) {
+            Some(lab) => lab,
+            None => return,
+        }
+    };
+}
+
+fn out(lab: &Lab) -> Flow {
+    Flow::start((&lab.near, "192.0.2.1"), (&lab.far, "192.0.2.2"))
+}
+
+fn back(lab: &Lab) -> Flow {
+    Flow::start((&lab.far, "192.0.2.2"), (&lab.near, "192.0.2.1"))
+}
+
+#[test]
+fn shows_what_ifconfig_shows() {
+    let lab = lab!(2);
+    lab.failover();
+    assert_eq!(lab.ok("-v lagg0"), include_str!("failover.txt"));
+    lab.cut(0);
+    lab.until_port("em1", "flags=4<ACTIVE>");
+    lab.ok("lagg0 laggproto none -use_numa use_flowid flowid_shift 8 lagghash l3,l4 mtu 1400");
+    assert_eq!(lab.ok("-v lagg0"), include_str!("none.txt"));
+    lab.ok("lagg0 -laggport em0 -laggport em1 down");
+    until("the link is down", || lab.ok("lagg0").contains("status: no carrier"));
+    assert_eq!(lab.ok("lagg0"), include_str!("empty.txt"));
+    assert_eq!(lab.ok(""), include_str!("empty.txt"));
+}
+
+/// Only what is sent between the cut and its detection is lost; and when the cable is back, nothing
+/// that the lagg sends.
+#[test]
+fn a_cut_loses_what_was_in_flight() {
+    let lab = lab!(2);
+    lab.failover();
+    let (out, back) = (out(&lab), back(&lab));
+    let (mut out_windows, mut back_windows) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let arrived = (out.arrived(), back.arrived());
+        lab.cut(0);
+        lab.until_port("em1", "flags=4<ACTIVE>");
+        out_windows.push(arrived.0..=out.sent());
+        back_windows.push(arrived.1..=back.sent());
+        out.goes_on();
+        back.goes_on();
+
+        let arrived = back.arrived();
+        lab.heal(0);
+        lab.until_port("em0", "flags=5<MASTER,ACTIVE>");
+        out.goes_on();
+        // Until it heard from the lagg on em0 the switch has sent to em1, where a failover lagg does
+        // not listen while the primary is active.
+        back_windows.push(arrived..=back.sent());
+        back.goes_on();
+    }
+    for (flow, windows) in [(out, out_windows), (back, back_windows)] {
+        let report = flow.finish();
+        let in_flight = |number: &u64| windows.iter().any(|window| window.contains(number));
+        assert!(report.lost.iter().all(in_flight), "{report:?} {windows:?}");
+        assert_eq!(report.duplicates, 0);
+        eprintln!("{} of {} lost", report.lost.len(), report.sent);
+    }
+}
+
+/// The other port comes and goes while frames pass on the first: none is lost, none comes twice.
+#[test]
+fn ports_come_and_go_under_traffic() {
+    let lab = lab!(3);
+    lab.failover();
+    let (out, back) = (out(&lab), back(&lab));
+    for _ in 0..10 {
+        lab.ok("lagg0 -laggport em1");
+        lab.ok("lagg0 laggport em2");
+        lab.ok("lagg0 laggport em1");
+        lab.ok("lagg0 -laggport em2");
+    }
+    out.goes_on();
+    back.goes_on();
+    for report in [out.finish(), back.finish()] {
+        assert!(report.lost.is_empty() && report.duplicates == 0, "{report:?}");
+    }
+    lab.ok("lagg0 destroy");
+    lab.assert_clean();
+}
+
+/// The primary leaves: frames go on over the next port.
+#[test]
+fn the_primary_leaves_under_traffic() {
+    let lab = lab!(2);
+    lab.failover();
+    let out = out(&lab);
+    let arrived = out.arrived();
+    lab.ok("lagg0 -laggport em0");
+    lab.until_port("em1", "flags=5<MASTER,ACTIVE>");
+    let changed = arrived..=out.sent();
+    assert!(lab.link("lagg0").contains("02:00:5e:00:53:01"), "it has the new primary's address");
+    assert!(lab.link("em0").contains("02:00:5e:00:53:00"), "who left has its own");
+    out.goes_on();
+    lab.ok("lagg0 laggport em0");
+    assert!(lab.link("em0").contains("02:00:5e:00:53:01"), "who joins has the lagg's");
+    out.goes_on();
+    let report = out.finish();
+    // em1 gets another address, for which the stack takes it down and up again.
+    assert!(report.lost.iter().all(|number| changed.contains(number)), "{report:?} {changed:?}");
+    assert_eq!(report.duplicates, 0);
+}
+
+/// The protocol changes under traffic: none passes nothing, failover does again.
+#[test]
+fn the_protocol_changes_under_traffic() {
+    let lab = lab!(2);
+    lab.failover();
+    let out = out(&lab);
+    let mut windows = Vec::new();
+    for _ in 0..5 {
+        let (arrived, sent) = (out.arrived(), out.sent());
+        lab.ok("lagg0 laggproto none");
+        until("some are sent in vain", || out.sent() > sent + 20);
+        lab.ok("lagg0 laggproto failover");
+        windows.push(arrived..=out.sent());
+        out.goes_on();
+    }
+    let report = out.finish();
+    assert!(!report.lost.is_empty());
+    let expected = |number: &u64| windows.iter().any(|window| window.contains(number));
+    assert!(report.lost.iter().all(expected), "{report:?} {windows:?}");
+}
+
+#[test]
+fn ping() {
+    let lab = lab!(2);
+    lab.failover();
+    let ping = format!("ip netns exec {} ping -c 100 -i 0.01 -W 2 192.0.2.2", lab.near);
+    let output = must(&ping);
+    assert!(output.contains(" 100 received, 0% packet loss"), "{output}");
+    assert!(!output.contains("DUP!"), "{output}");
+}
+
+/// TCP both ways, as fast as it goes: checksums and segments that Linux leaves to the hardware.
+#[test]
+fn tcp() {
+    const LENGTH: usize = 4 << 20;
+    let lab = lab!(2);
+    lab.failover();
+    let listener = inside(&lab.far, || TcpListener::bind("192.0.2.2:0").unwrap()).join().unwrap();
+    let target = listener.local_addr().unwrap();
+    let data: Vec<u8> = (0..LENGTH).map(|i| ((i / 7) ^ i) as u8).collect();
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        stream.write_all(&all).unwrap();
+    });
+    let mut stream = inside(&lab.near, move || TcpStream::connect(target).unwrap()).join().unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    stream.write_all(&data).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    echo.join().unwrap();
+    assert!(all == data);
+}
+
+/// Linux takes the VLAN tag off a frame that it receives; it is put on again.
+#[test]
+fn vlan_tags_pass() {
+    let lab = lab!(2);
+    lab.failover();
+    let open = |namespace: &str, name: &'static str, index: u32| {
+        inside(namespace, move || PacketSocket::open(name, index).unwrap()).join().unwrap()
+    };
+    let near = open(&lab.near, "lagg0", lab.index(&lab.near, "lagg0"));
+    let far = open(&lab.far, "port0", lab.index(&lab.far, "port0"));
+    let broadcast = [0xff; 6];
+    // A tag of VLAN 7, and a type for experiments.
+    let rest = [0x81, 0x00, 0x00, 0x07, 0x88, 0xb5];
+    for (from, to, source) in [(&near, &far, [2, 0, 0x5e, 0, 0x53, 0]), (&far, &near, [2; 6])] {
+        let frame = [&broadcast, &source, &rest[..], &[0; 46]].concat();
+        from.send(&frame).unwrap();
+        let mut buffer = packet::Buffer::new();
+        until("the frame has come with its tag", || {
+            let mut same = false;
+            to.receive(&mut buffer, |received| same = received == frame).unwrap();
+            same
+        });
+    }
+}
+
+#[test]
+fn the_ports_follow_the_lagg() {
+    let lab = lab!(2);
+    lab.failover();
+    let all = |what: &str| {
+        for card in ["em0", "em1", "lagg0"] {
+            let link = lab.link(card);
+            assert!(link.contains(what), "{what}: {link}");
+        }
+    };
+    let none_up = || {
+        for card in ["em0", "em1", "lagg0"] {
+            let link = lab.link(card);
+            assert!(!link.contains(",UP"), "{link}");
+        }
+    };
+    all("link/ether 02:00:5e:00:53:00");
+    lab.ok("lagg0 ether 02:00:5e:00:53:aa mtu 9000");
+    all("link/ether 02:00:5e:00:53:aa");
+    all("mtu 9000");
+    lab.ok("lagg0 down");
+    none_up();
+    lab.ok("lagg0 up");
+    all(",UP");
+    for card in ["em0", "em1"] {
+        let inet6 = must(&format!("ip -n {} -6 addr show dev {card}", lab.near));
+        assert_eq!(inet6, "", "a port has no IPv6 of its own");
+    }
+    lab.ok("lagg0 destroy");
+    lab.assert_clean();
+}
+
+/// Linux's own tools have a say as well.
+#[test]
+fn the_lagg_follows_linux() {
+    let lab = lab!(2);
+    lab.failover();
+    let ip = |words: &str| must(&format!("ip -n {} link set lagg0 {words}", lab.near));
+    ip("down");
+    until("the lagg is down", || lab.ok("lagg0").contains("flags=8802<BROADCAST,SIMPLEX,"));
+    until("its ports are down", || !lab.link("em1").contains(",UP"));
+    ip("up mtu 1300");
+    until("the lagg is up", || {
+        lab.ok("lagg0").contains("<UP,") && lab.ok("lagg0").contains("mtu 1300")
+    });
+    assert!(lab.link("em1").contains("mtu 1300"));
+    must(&format!("ip netns exec {} ping -c 1 -W 5 192.0.2.2", lab.near));
+}
+
+#[test]
+fn destroyed_by_a_signal() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let lab = lab!(2);
+        lab.failover();
+        let [pid] = lab.processes()[..] else { panic!("one process a lagg") };
+        kill(Pid::from_raw(pid), signal).unwrap();
+        until("the process has ended", || lab.processes().is_empty());
+        lab.assert_clean();
+    }
+}
+
+#[test]
+fn in_the_foreground() {
+    let lab = lab!(2);
+    let mut child = Command::new("ip")
+        .args(["netns", "exec", &lab.near, USERLAGG, "-f", "lagg3", "create", "laggport", "em0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("it answers", || lab.userlagg("lagg3").status.success());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    assert!(child.wait().unwrap().success());
+    lab.assert_clean();
+}
+
+/// A killed process leaves a socket that does not keep the next one out.
+#[test]
+fn after_a_kill() {
+    let lab = lab!(2);
+    lab.failover();
+    let [pid] = lab.processes()[..] else { panic!("one process a lagg") };
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let links = format!("ip -n {} link show", lab.near);
+    until("the process has ended", || !must(&links).contains(": lagg0"));
+    lab.refused("lagg0", "interface lagg0 does not exist");
+    lab.failover();
+}
+
+/// The interface that Linux has for the lagg is deleted, or that of a port.
+#[test]
+fn interfaces_go_away() {
+    let lab = lab!(2);
+    lab.failover();
+    must(&format!("ip -n {} link del em0", lab.near));
+    lab.until_port("em1", "flags=5<MASTER,ACTIVE>");
+    assert!(!lab.ok("lagg0").contains("em0"));
+    must(&format!("ip netns exec {} ping -c 1 -W 5 192.0.2.2", lab.near));
+    must(&format!("ip -n {} link del lagg0", lab.near));
+    until("the process has ended", || lab.processes().is_empty());
+    assert!(lab.link("em1").contains("02:00:5e:00:53:01"));
+}
+
+#[test]
+fn the_same_name_in_two_namespaces() {
+    let (one, other) = (lab!(2), lab!(2));
+    one.failover();
+    other.failover();
+    one.ok("lagg0 destroy");
+    one.assert_clean();
+    assert!(other.ok("lagg0").contains("laggport: em0 flags=5<MASTER,ACTIVE>"));
+}
+
+#[test]
+fn what_is_refused_leaves_nothing() {
+    let lab = lab!(2);
+    for (words, line) in [
+        ("lagg0 create bogus", "bogus: bad value"),
+        ("lagg0 create laggproto bogus", "Invalid aggregation protocol: bogus"),
+        ("lagg0 create laggport", "'laggport' requires argument"),
+        ("lagg0 create laggproto lacp", "SIOCSLAGG: Protocol not supported"),
+        ("lagg0 create laggport em9", "lagg0 em9: SIOCSLAGGPORT: Invalid argument"),
+        ("lagg0 create laggport em0 laggport em9 up", "lagg0 em9: SIOCSLAGGPORT: Invalid argument"),
+        ("lagg0 create laggport lo", "lagg0 lo: SIOCSLAGGPORT: Protocol not supported"),
+        ("lagg0 create laggport em0 -laggport em1", "SIOCSLAGGDELPORT: Invalid argument"),
+        ("lagg0 create laggtype infiniband", "SIOCIFCREATE2 (lagg0): Operation not supported"),
+        ("lagg00 create", "SIOCIFCREATE2 (lagg00): Invalid argument"),
+        ("bond0 create", "SIOCIFCREATE2 (bond0): Invalid argument"),
+        ("lagg0 up", "interface lagg0 does not exist"),
+        ("lagg0 destroy", "interface lagg0 does not exist"),
+        ("lagg0", "interface lagg0 does not exist"),
+    ] {
+        lab.refused(words, line);
+        lab.assert_clean();
+    }
+    let script = format!("mount -t tmpfs none /dev/net && exec {USERLAGG} lagg0 create");
+    // `ip netns exec` makes a mount namespace too.
+    let no_tun = ["netns", "exec", &lab.near, "sh", "-c", &script];
+    let output = Command::new("ip").args(no_tun).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "userlagg: SIOCIFCREATE2 (lagg0): /dev/net/tun: No such file or directory\n"
+    );
+    lab.assert_clean();
+}
+
+/// A lagg that is there stays as it is when something is refused, as with ifconfig.
+#[test]
+fn what_is_refused_later() {
+    let lab = lab!(3);
+    lab.failover();
+    lab.refused("lagg0 create", "interface lagg0 already exists");
+    lab.refused("lagg0 -laggport em2", "SIOCSLAGGDELPORT: Invalid argument");
+    lab.refused("lagg0 rr_limit 5", "SIOCSLAGGOPTS: Invalid argument");
+    lab.refused("lagg0 mtu 10", "ioctl SIOCSIFMTU (set mtu): Invalid argument");
+    lab.ok("lagg0 laggport em0");
+    // A warning: the words after it are carried out.
+    lab.refused("lagg0 laggport em9 laggport em2", "lagg0 em9: SIOCSLAGGPORT: Invalid argument");
+    assert!(lab.ok("lagg0").contains("laggport: em2 "));
+    lab.refused("lagg1 create laggport em0", "lagg1 em0: SIOCSLAGGPORT: Device busy");
+    assert_eq!(lab.ok("lagg create"), "lagg1\n");
+    lab.ok("lagg1 destroy");
+    lab.ok("lagg0 destroy");
+    lab.assert_clean();
+}
+
+/// Everybody may look.
+#[test]
+fn without_privilege() {
+    let lab = lab!(2);
+    lab.failover();
+    // Where the program lies may be closed to others.
+    let copy = std::env::temp_dir().join(format!("{}.userlagg", lab.near));
+    must(&format!("cp {USERLAGG} {}", copy.display()));
+    let nobody = |words: &'static str| {
+        let copy = copy.clone();
+        let child = inside(&lab.near, move || {
+            let mut command = Command::new(copy);
+            command.args(words.split_whitespace()).uid(65534).gid(65534).output().unwrap()
+        });
+        child.join().unwrap()
+    };
+    let error = |words| String::from_utf8(nobody(words).stderr).unwrap();
+    assert_eq!(error("lagg1 create"), "userlagg: SIOCIFCREATE2 (lagg1): Operation not permitted\n");
+    assert_eq!(error("lagg0 down"), "userlagg: lagg0: permission denied\n");
+    assert_eq!(error("lagg0 destroy"), "userlagg: lagg0: permission denied\n");
+    assert!(String::from_utf8(nobody("lagg0").stdout).unwrap().contains("laggproto failover"));
+    std::fs::remove_file(copy).unwrap();
+}
