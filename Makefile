@@ -1,0 +1,77 @@
+# For BSD make and GNU make alike: nothing here that one of them does not know.
+
+# amd64 or arm64; on FreeBSD the machine's own, elsewhere amd64 unless you say another
+DEFAULT_ARCH != if [ "$$(uname -s)" = FreeBSD ]; then uname -m; else echo amd64; fi
+ARCH ?= $(DEFAULT_ARCH)
+# FreeBSD: the kernel's source
+SYSDIR ?= /usr/src/sys
+KMODDIR ?= /boot/modules
+
+TOOLS = . kmod/env.sh &&
+KO = build/$(ARCH)/if_lagg_rs.ko
+
+all: setup
+	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH)
+
+help:
+	@echo 'make [ARCH=arm64]  build/ARCH/if_lagg_rs.ko, the kernel module (on FreeBSD against SYSDIR=$(SYSDIR))'
+	@echo 'make run           build all, then see a lagg fail over'
+	@echo 'make test          everything that can be tested on this machine'
+	@echo 'make check-ko      build and gate the modules of both architectures'
+	@echo 'make bench         instructions a packet'
+	@echo 'make vm KERNEL=kernel ROOT=image SCRIPT=script  run a script in a FreeBSD virtual machine with the module'
+	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR)'
+	@echo 'make lint          rustfmt and clippy, of the host build and of the kernel build'
+	@echo 'make clean         remove what was built; distclean: and what was fetched'
+
+setup:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh
+
+userlagg: setup
+	@$(TOOLS) cargo build --locked --release --bin userlagg
+
+modules: setup
+	@SYSDIR="$(SYSDIR)" kmod/build.sh amd64
+	@SYSDIR="$(SYSDIR)" kmod/build.sh arm64
+
+run: setup
+	@if [ "$$(uname -s)" != FreeBSD ]; then $(MAKE) modules userlagg; else $(MAKE) all; fi
+	@tests/run/run.sh
+
+test: setup
+	@tests/run-all.sh
+
+check-ko: modules
+	@tests/check-ko.sh
+
+lint: setup
+	@$(TOOLS) cargo fmt --check
+	@$(TOOLS) cargo clippy --locked --all-targets -- -D warnings
+	@kmod/build.sh amd64 clippy
+
+bench: setup
+	@tests/bench/run.sh
+
+vm: all
+	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT="$(SCRIPT)" tests/vm/run-vm
+
+on-freebsd:
+	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; make vm has one" >&2; exit 1; }
+
+load: on-freebsd all
+	kldload $(KO)
+
+unload: on-freebsd
+	kldunload if_lagg_rs
+
+install: on-freebsd all
+	install -o root -g wheel -m 555 $(KO) $(DESTDIR)$(KMODDIR)/
+	kldxref $(DESTDIR)$(KMODDIR)
+
+clean:
+	rm -rf target build/amd64 build/arm64 build/test
+
+distclean: clean
+	rm -rf build
+
+.PHONY: all help setup userlagg modules run test check-ko lint bench vm on-freebsd load unload install clean distclean

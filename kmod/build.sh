@@ -1,0 +1,70 @@
+#!/bin/sh
+# kmod/build.sh ARCH [clippy|object]: builds build/ARCH/if_lagg_rs.ko (ARCH is amd64 or arm64), or lints its Rust, or
+# stops at build/ARCH/lagg_rs.o, its Rust.
+set -eu
+cd "$(dirname "$0")/.."
+. kmod/env.sh
+
+arch=$1
+case $arch in
+amd64)
+	target=x86_64-unknown-none
+	include=x86_64-freebsd-none
+	# The code model reaches the top 2 GB, where modules are; calls go by PLT32, which the kernel's linker resolves.
+	flags="-Ccode-model=kernel -Crelocation-model=static -Zplt=yes"
+	;;
+arm64)
+	target=aarch64-unknown-none-softfloat
+	include=aarch64-freebsd-none
+	# x18 holds the kernel's per-CPU pointer. Modules are shared objects.
+	flags="-Crelocation-model=pic -Zfixed-x18=yes -Zbranch-protection=bti,pac-ret"
+	;;
+*)
+	echo "ARCH=$arch: amd64 and arm64 are the architectures" >&2
+	exit 1
+	;;
+esac
+flags="$flags -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Csymbol-mangling-version=v0"
+flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+
+work=target/$target/kmod
+out=build/$arch
+mkdir -p "$work" "$out"
+
+if [ "$(uname -s)" = FreeBSD ]; then
+	SYSDIR=${SYSDIR:-/usr/src/sys}
+	mkdir -p "$work/include"
+	machine=$arch
+	ln -fns "$SYSDIR/$machine/include" "$work/include/machine"
+	ln -fns "$SYSDIR/x86/include" "$work/include/x86"
+	ln -fns "$SYSDIR/i386/include" "$work/include/i386"
+	KERNEL_HEADERS=$work/include:$SYSDIR:$SYSDIR/contrib/ck/include
+	KERNEL_VERSION=
+else
+	KERNEL_HEADERS=sys-headers/ck:build/headers/ck:build/headers/$include:build/headers/generic-freebsd
+	# 15.0-RELEASE: a module of that version loads into every 15.x.
+	KERNEL_VERSION=1500068
+fi
+KERNEL_OBJECTS=$work/shim
+KERNEL_CC=$CLANG
+# build-std and -Z are unstable options of a stable compiler.
+RUSTC_BOOTSTRAP=1
+CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY=never
+export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY
+export KERNEL_HEADERS KERNEL_VERSION KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
+# Flags that must reach core too.
+eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
+
+cargo="--locked --lib --release --no-default-features --features kernel --target $target -Zbuild-std=core"
+if [ "${2:-}" = clippy ]; then
+	exec cargo clippy $cargo -- -D warnings
+fi
+# An archive would bring compiler_builtins along: only the object of this crate, with all it uses, is linked.
+[ -e "$work/lagg_rs.o" ] || touch build.rs
+cargo rustc $cargo --crate-type staticlib -- --emit=obj="$work/lagg_rs.o"
+
+if [ "${2:-}" = object ]; then
+	exec cp "$work/lagg_rs.o" "$out/lagg_rs.o"
+fi
+kmod/link.sh $arch "$work/if_lagg_rs.ko" "$work/lagg_rs.o" "$work"/shim/*.o
+mv "$work/if_lagg_rs.ko" "$out/if_lagg_rs.ko"

@@ -1,0 +1,109 @@
+/*
+ * The module's declarations. It is called if_lagg, as the C driver's is, so the kernel loads only one of them.
+ *
+ * Unloading: the kernel asks MOD_QUIESCE, then MOD_UNLOAD, and runs the SYSUNINITs after both, from higher subsystems
+ * to lower. So the module says no while there is a lagg, then the vnets lose their cloners, and what laggs need is
+ * taken down last, before the malloc type goes.
+ */
+#include "wrapper.h"
+
+/* In Rust: src/kpi/freebsd/module.rs and clone.rs. */
+int	lagg_rs_load(void);
+int	lagg_rs_quiesce(void);
+int	lagg_rs_unload(void);
+void	lagg_rs_unhook(const void *);
+ifc_create_f lagg_rs_clone_create;
+ifc_destroy_f lagg_rs_clone_destroy;
+
+static int
+lagg_modevent(module_t mod __unused, int what, void *arg __unused)
+{
+	switch (what) {
+	case MOD_LOAD:
+		return (lagg_rs_load());
+	case MOD_QUIESCE:
+		return (lagg_rs_quiesce());
+	case MOD_UNLOAD:
+		return (lagg_rs_unload());
+	default:
+		return (EOPNOTSUPP);
+	}
+}
+
+static moduledata_t lagg_mod = { "if_lagg", lagg_modevent, NULL };
+
+DECLARE_MODULE(if_lagg, lagg_mod, SI_SUB_PSEUDO, SI_ORDER_ANY);
+MODULE_VERSION(if_lagg, 1);
+MODULE_DEPEND(if_lagg, if_infiniband, 1, 1, 1);
+
+SYSUNINIT(lagg_rs_unhook, SI_SUB_EPOCH, SI_ORDER_ANY, lagg_rs_unhook, NULL);
+
+VNET_DEFINE_STATIC(struct if_clone *, lagg_cloner);
+#define	V_lagg_cloner	VNET(lagg_cloner)
+
+static void
+vnet_lagg_init(const void *unused __unused)
+{
+	struct if_clone_addreq request = {
+		.flags = IFC_F_AUTOUNIT,
+		.maxunit = IF_MAXUNIT,
+		.create_f = lagg_rs_clone_create,
+		.destroy_f = lagg_rs_clone_destroy,
+	};
+
+	V_lagg_cloner = ifc_attach_cloner("lagg", &request);
+}
+VNET_SYSINIT(vnet_lagg_init, SI_SUB_PROTO_IFATTACHDOMAIN, SI_ORDER_ANY, vnet_lagg_init, NULL);
+
+static void
+vnet_lagg_uninit(const void *unused __unused)
+{
+	ifc_detach_cloner(V_lagg_cloner);
+}
+VNET_SYSUNINIT(vnet_lagg_uninit, SI_SUB_INIT_IF, SI_ORDER_ANY, vnet_lagg_uninit, NULL);
+
+SYSCTL_DECL(_net_link);
+SYSCTL_NODE(_net_link, OID_AUTO, lagg, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Link aggregation");
+
+VNET_DEFINE_STATIC(int, failover_rx_all) = 0;
+#define	V_failover_rx_all	VNET(failover_rx_all)
+SYSCTL_INT(_net_link_lagg, OID_AUTO, failover_rx_all, CTLFLAG_RW | CTLFLAG_VNET, &VNET_NAME(failover_rx_all), 0,
+    "Failover: accept what any port receives");
+
+int
+lagg_rs_failover_rx_all(void)
+{
+	return (V_failover_rx_all);
+}
+
+VNET_DEFINE_STATIC(int, default_use_flowid) = 0;
+SYSCTL_INT(_net_link_lagg, OID_AUTO, default_use_flowid, CTLFLAG_RWTUN | CTLFLAG_VNET,
+    &VNET_NAME(default_use_flowid), 0, "New laggs choose ports by the flow id that the NIC computed");
+
+VNET_DEFINE_STATIC(int, default_use_numa) = 1;
+SYSCTL_INT(_net_link_lagg, OID_AUTO, default_use_numa, CTLFLAG_RWTUN | CTLFLAG_VNET,
+    &VNET_NAME(default_use_numa), 0, "New laggs prefer ports of the flow's NUMA domain");
+
+VNET_DEFINE_STATIC(int, default_flowid_shift) = 16;
+SYSCTL_INT(_net_link_lagg, OID_AUTO, default_flowid_shift, CTLFLAG_RWTUN | CTLFLAG_VNET,
+    &VNET_NAME(default_flowid_shift), 0, "By how many bits new laggs shift the flow id");
+
+SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
+
+VNET_DEFINE_STATIC(int, lacp_debug) = 0;
+SYSCTL_INT(_net_link_lagg_lacp, OID_AUTO, debug, CTLFLAG_RWTUN | CTLFLAG_VNET, &VNET_NAME(lacp_debug), 0,
+    "Messages: 1 debug, 2 trace");
+
+VNET_DEFINE_STATIC(int, lacp_default_strict_mode) = 1;
+SYSCTL_INT(_net_link_lagg_lacp, OID_AUTO, default_strict_mode, CTLFLAG_RWTUN | CTLFLAG_VNET,
+    &VNET_NAME(lacp_default_strict_mode), 0, "New LACP laggs keep strictly to the standard");
+
+/* For whoever links against the C driver's names (net/if_lagg.h). */
+extern const uint8_t ethermulticastaddr_slowprotocols[ETHER_ADDR_LEN];
+const uint8_t ethermulticastaddr_slowprotocols[ETHER_ADDR_LEN] = { 0x01, 0x80, 0xc2, 0x00, 0x00, 0x02 };
+
+int
+lagg_enqueue(struct ifnet *ifp, struct mbuf *m)
+{
+	return (if_transmit(ifp, m));
+}

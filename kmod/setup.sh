@@ -1,0 +1,111 @@
+#!/bin/sh
+# Sets a machine up for this project: installs what is missing, and nothing else. Silent when all is there.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+	echo "setup: $*" >&2
+	exit 1
+}
+
+# want PACKAGE FILE...: PACKAGE is wanted unless one of FILE... exists
+want() {
+	package=$1
+	shift
+	for file; do
+		[ -e "$file" ] && return
+	done
+	missing="$missing $package"
+}
+
+# want_command PACKAGE COMMAND
+want_command() {
+	command -v "$2" >/dev/null 2>&1 || missing="$missing $1"
+}
+
+install_packages() {
+	[ -n "$missing" ] || return 0
+	[ "$(id -u)" = 0 ] || fail "missing:$missing. As root: $*$missing"
+	echo "setup: installing$missing"
+	"$@" $missing >"build/setup.log" 2>&1 || fail "could not install:$missing. Try: $*$missing (its output: build/setup.log)"
+}
+
+debian() {
+	want rustc-web /usr/bin/rustc
+	want cargo-web /usr/bin/cargo
+	want rust-web-src /usr/lib/rustlib/src/rust/library/core/src/lib.rs
+	want rust-web-clippy /usr/bin/cargo-clippy
+	want rustfmt-web /usr/bin/rustfmt
+	want clang-19 /usr/bin/clang-19
+	want lld-19 /usr/bin/ld.lld-19
+	want llvm-19 /usr/bin/llvm-objdump-19
+	want libclang-19-dev /usr/lib/llvm-19/lib/libclang.so
+	want libck-dev /usr/include/ck_queue.h
+	want_command python3 python3
+	want ca-certificates /etc/ssl/certs/ca-certificates.crt
+	want_command gcc cc
+	want_command iproute2 ip
+	want_command iputils-ping ping
+	want_command valgrind valgrind
+	want_command bmake bmake
+	headers=build/headers/$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' kmod/headers.txt)
+	[ -e "$headers" ] || python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
+
+	if [ -n "$missing" ] && ! command -v apt-get >/dev/null; then
+		fail "missing (by Debian's names):$missing. This machine has no apt-get: install them by hand"
+	fi
+	if [ -n "$missing" ] && [ "$(id -u)" = 0 ]; then
+		apt-get -qq update >build/setup.log 2>&1 || echo "setup: apt-get update failed, going on" >&2
+	fi
+	DEBIAN_FRONTEND=noninteractive
+	export DEBIAN_FRONTEND
+	install_packages apt-get -qq -y --no-install-recommends install
+	[ -e "$headers" ] || fetch_headers
+}
+
+# FreeBSD's kernel headers, out of the pinned wheel, and Concurrency Kit's beside them
+fetch_headers() {
+	echo "setup: fetching FreeBSD's headers (a download of 100 MB, once)"
+	rm -rf build/headers build/headers.new
+	mkdir -p build/headers.new/ck
+	python3 -m pip --quiet download --no-deps --require-hashes --only-binary :all: \
+	    --platform manylinux_2_12_x86_64 --dest build/headers.new -r kmod/headers.txt >build/setup.log 2>&1 ||
+	    fail "could not download ${headers##*/} from PyPI. Try: pip download ${headers##*/} (pip's output: build/setup.log)"
+	python3 - build/headers.new <<-'END'
+		import pathlib, sys, zipfile
+		to = pathlib.Path(sys.argv[1])
+		wheel = next(to.glob("*.whl"))
+		inside = "ziglang/lib/libc/include/"
+		with zipfile.ZipFile(wheel) as archive:
+		    for name in archive.namelist():
+		        kept = name.removeprefix(inside)
+		        if kept.startswith(("generic-freebsd/", "x86_64-freebsd-none/", "aarch64-freebsd-none/")):
+		            file = to / kept
+		            file.parent.mkdir(parents=True, exist_ok=True)
+		            file.write_bytes(archive.read(name))
+		wheel.unlink()
+	END
+	ln -s /usr/include/ck_*.h /usr/include/gcc build/headers.new/ck/
+	rm build/headers.new/ck/ck_md.h
+	touch "build/headers.new/${headers##*/}"
+	mv build/headers.new build/headers
+}
+
+freebsd() {
+	want rust /usr/local/bin/cargo
+	want llvm19 /usr/local/llvm19/lib/libclang.so
+	want_command python3 python3
+	install_packages pkg install -y
+	[ -e /usr/local/lib/rustlib/src/rust/library/core/src/lib.rs ] ||
+	    fail "Rust's own source is missing: it comes with lang/rust built with its option SOURCES"
+	[ -e "${SYSDIR:-/usr/src/sys}/conf/kmod.mk" ] ||
+	    fail "no kernel source in ${SYSDIR:-/usr/src/sys}: unpack src.txz there, or say SYSDIR=/path/to/sys"
+}
+
+mkdir -p build
+missing=
+case $(uname -s) in
+Linux) debian ;;
+FreeBSD) freebsd ;;
+*) fail "only Linux and FreeBSD are known here" ;;
+esac

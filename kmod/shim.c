@@ -1,0 +1,181 @@
+/* See shim.h. */
+#include "wrapper.h"
+
+MALLOC_DEFINE(M_LAGG, "lagg", "link aggregation");
+
+void
+lagg_rs_epoch_enter(struct epoch_tracker *et)
+{
+	NET_EPOCH_ENTER(*et);
+}
+
+void
+lagg_rs_epoch_exit(struct epoch_tracker *et)
+{
+	NET_EPOCH_EXIT(*et);
+}
+
+void
+lagg_rs_mtx_init(struct mtx *m, const char *name)
+{
+	mtx_init(m, name, NULL, MTX_DEF | MTX_NEW);
+}
+
+void
+lagg_rs_mtx_destroy(struct mtx *m)
+{
+	mtx_destroy(m);
+}
+
+void
+lagg_rs_mtx_lock(struct mtx *m)
+{
+	mtx_lock(m);
+}
+
+void
+lagg_rs_mtx_unlock(struct mtx *m)
+{
+	mtx_unlock(m);
+}
+
+void
+lagg_rs_cv_wait(struct cv *cv, struct mtx *m)
+{
+	cv_wait(cv, m);
+}
+
+bool
+lagg_rs_cv_wait_ms(struct cv *cv, struct mtx *m, uint32_t ms)
+{
+	return (cv_timedwait_sbt(cv, m, ms * SBT_1MS, 0, 0) == EWOULDBLOCK);
+}
+
+void
+lagg_rs_cv_broadcast(struct cv *cv)
+{
+	cv_broadcast(cv);
+}
+
+void
+lagg_rs_detach_lock(void)
+{
+	sx_xlock(&ifnet_detach_sxlock);
+}
+
+void
+lagg_rs_detach_unlock(void)
+{
+	sx_xunlock(&ifnet_detach_sxlock);
+}
+
+int
+lagg_rs_taskqueue_start(struct taskqueue **queue, const char *name)
+{
+	return (taskqueue_start_threads(queue, 1, PI_NET, "%s", name));
+}
+
+void
+lagg_rs_task_init(struct task *task, task_fn_t *run, void *context)
+{
+	TASK_INIT(task, 0, run, context);
+}
+
+void
+lagg_rs_iflladdr_event(struct ifnet *ifp)
+{
+	EVENTHANDLER_INVOKE(iflladdr_event, ifp);
+}
+
+eventhandler_tag
+lagg_rs_departure_register(ifnet_departure_event_handler_t handler)
+{
+	return (EVENTHANDLER_REGISTER(ifnet_departure_event, handler, NULL, EVENTHANDLER_PRI_ANY));
+}
+
+void
+lagg_rs_departure_deregister(eventhandler_tag tag)
+{
+	EVENTHANDLER_DEREGISTER(ifnet_departure_event, tag);
+}
+
+eventhandler_tag
+lagg_rs_vlan_config_register(vlan_config_fn handler)
+{
+	return (EVENTHANDLER_REGISTER(vlan_config, handler, NULL, EVENTHANDLER_PRI_FIRST));
+}
+
+void
+lagg_rs_vlan_config_deregister(eventhandler_tag tag)
+{
+	EVENTHANDLER_DEREGISTER(vlan_config, tag);
+}
+
+eventhandler_tag
+lagg_rs_vlan_unconfig_register(vlan_unconfig_fn handler)
+{
+	return (EVENTHANDLER_REGISTER(vlan_unconfig, handler, NULL, EVENTHANDLER_PRI_FIRST));
+}
+
+void
+lagg_rs_vlan_unconfig_deregister(eventhandler_tag tag)
+{
+	EVENTHANDLER_DEREGISTER(vlan_unconfig, tag);
+}
+
+void
+lagg_rs_vlan_event(struct ifnet *ifp, uint16_t id, bool configured)
+{
+	if (configured)
+		EVENTHANDLER_INVOKE(vlan_config, ifp, id);
+	else
+		EVENTHANDLER_INVOKE(vlan_unconfig, ifp, id);
+}
+
+struct vnet *
+lagg_rs_vnet_enter(struct ifnet *ifp)
+{
+	struct vnet *before = curvnet;
+
+	curvnet = ifp->if_vnet;
+	return (before);
+}
+
+void
+lagg_rs_vnet_leave(struct vnet *before)
+{
+	curvnet = before;
+}
+
+uint8_t *
+lagg_rs_lladdr(struct ifnet *ifp)
+{
+	struct ifaddr *ifa = ifp->if_addr;
+
+	return (ifa == NULL ? NULL : LLADDR((struct sockaddr_dl *)ifa->ifa_addr));
+}
+
+bool
+lagg_rs_has_ipv6_lladdr(struct ifnet *ifp)
+{
+	/* An interface to which IPv6 never came has no state that could be asked. */
+	return (ifp->if_afdata[AF_INET6] != NULL && in6ifa_llaonifp(ifp) != NULL);
+}
+
+struct ifnet *
+lagg_rs_vlan_parent(struct ifnet *ifp)
+{
+	return (VLAN_TRUNKDEV(ifp));
+}
+
+void
+lagg_rs_vlan_capabilities(struct ifnet *ifp)
+{
+	VLAN_CAPABILITIES(ifp);
+}
+
+int
+lagg_rs_priv_check(void)
+{
+	return (priv_check(curthread, PRIV_NET_LAGG));
+}

@@ -1,0 +1,55 @@
+/*
+ * What only the preprocessor can do, as functions: one for each macro or static inline of the kernel that the Rust
+ * side uses. Their contracts are those of the manual pages named.
+ */
+#ifndef LAGG_RS_SHIM_H
+#define LAGG_RS_SHIM_H
+
+MALLOC_DECLARE(M_LAGG);
+
+/* epoch(9) */
+void	lagg_rs_epoch_enter(struct epoch_tracker *);
+void	lagg_rs_epoch_exit(struct epoch_tracker *);
+
+/* mutex(9), condvar(9), sx(9) */
+void	lagg_rs_mtx_init(struct mtx *, const char *name);
+void	lagg_rs_mtx_destroy(struct mtx *);
+void	lagg_rs_mtx_lock(struct mtx *);
+void	lagg_rs_mtx_unlock(struct mtx *);
+void	lagg_rs_cv_wait(struct cv *, struct mtx *);
+bool	lagg_rs_cv_wait_ms(struct cv *, struct mtx *, uint32_t ms);	/* true: timed out */
+void	lagg_rs_cv_broadcast(struct cv *);
+void	lagg_rs_detach_lock(void);					/* ifnet_detach_sxlock */
+void	lagg_rs_detach_unlock(void);
+
+/* taskqueue(9): the priority of the module's threads */
+int	lagg_rs_taskqueue_start(struct taskqueue **, const char *name);
+void	lagg_rs_task_init(struct task *, task_fn_t *, void *context);
+
+/* EVENTHANDLER(9) */
+void	lagg_rs_iflladdr_event(struct ifnet *);
+eventhandler_tag lagg_rs_departure_register(ifnet_departure_event_handler_t);
+void	lagg_rs_departure_deregister(eventhandler_tag);
+eventhandler_tag lagg_rs_vlan_config_register(vlan_config_fn);
+void	lagg_rs_vlan_config_deregister(eventhandler_tag);
+eventhandler_tag lagg_rs_vlan_unconfig_register(vlan_unconfig_fn);
+void	lagg_rs_vlan_unconfig_deregister(eventhandler_tag);
+void	lagg_rs_vlan_event(struct ifnet *, uint16_t id, bool configured);
+
+/* vnet(9): returns the vnet that the thread was in */
+struct vnet *lagg_rs_vnet_enter(struct ifnet *);
+void	lagg_rs_vnet_leave(struct vnet *);
+
+/* ifnet(9) */
+uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it has none any more */
+bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
+struct ifnet *lagg_rs_vlan_parent(struct ifnet *);			/* in the epoch */
+void	lagg_rs_vlan_capabilities(struct ifnet *);
+
+/* priv(9) */
+int	lagg_rs_priv_check(void);
+
+/* kmod/module.c: the sysctls of the current vnet */
+int	lagg_rs_failover_rx_all(void);
+
+#endif

@@ -1,0 +1,47 @@
+//! bindgen's output, and what the driver relies on in it.
+
+#[allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    reason = "generated"
+)]
+#[allow(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc, reason = "generated")]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
+
+use core::mem::offset_of;
+
+use static_assertions::const_assert_eq;
+
+pub use generated::*;
+
+// The layout of FreeBSD 15's kernels, which the headers must agree with: a module that was built
+// with others would corrupt memory.
+const_assert_eq!(size_of::<ifnet>(), 1312);
+const_assert_eq!(offset_of!(ifnet, if_softc), 48);
+const_assert_eq!(offset_of!(ifnet, if_xname), 88);
+const_assert_eq!(offset_of!(ifnet, if_flags), 112);
+const_assert_eq!(offset_of!(ifnet, if_type), 156);
+const_assert_eq!(offset_of!(ifnet, if_link_state), 159);
+const_assert_eq!(offset_of!(ifnet, if_addr), 488);
+const_assert_eq!(offset_of!(ifnet, if_vnet), 920);
+const_assert_eq!(offset_of!(ifnet, if_lagg), 968);
+const_assert_eq!(offset_of!(ifnet, if_output), 1008);
+const_assert_eq!(offset_of!(ifnet, if_ioctl), 1056);
+const_assert_eq!(offset_of!(ifnet, if_transmit), 1088);
+const_assert_eq!(size_of::<mtx>(), 32);
+const_assert_eq!(size_of::<epoch_context>(), 16);
+const_assert_eq!(size_of::<epoch_tracker>(), 32);
+const_assert_eq!(size_of::<ifreq>(), 32);
+const_assert_eq!(size_of::<if_clone_addreq>(), 40);
+const_assert_eq!(size_of::<ifc_data>(), 24);
+const_assert_eq!(offset_of!(mbuf, __bindgen_anon_3), 32);
+const_assert_eq!(offset_of!(pkthdr, __bindgen_anon_1), 0);
+const_assert_eq!(offset_of!(pkthdr, len), 24);

@@ -1,0 +1,85 @@
+//! Event handlers (eventhandler(9)), and the events of VLANs.
+
+use core::ptr::NonNull;
+
+use super::bindings as c;
+use super::hooks;
+use super::ifnet::Ifnet;
+use crate::kpi::{Errno, Result};
+
+/// The handlers of the module, one for each event: none of them is a lagg's.
+pub(super) struct Handlers([Handler; 3]);
+
+/// A handler that is registered.
+///
+/// # Invariants
+/// The registration is of the event that `deregister` is for.
+struct Handler {
+    registration: NonNull<c::eventhandler_entry>,
+    deregister: unsafe extern "C" fn(c::eventhandler_tag),
+}
+
+// SAFETY: the registration is for the kernel's own functions, which any thread may call.
+unsafe impl Send for Handler {}
+// SAFETY: as above; it lends nothing.
+unsafe impl Sync for Handler {}
+
+impl Handlers {
+    /// Registers them. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn register() -> Result<Self> {
+        // SAFETY: functions of the types that the kernel wants for these events.
+        let [departure, config, unconfig] = unsafe {
+            [
+                c::lagg_rs_departure_register(Some(hooks::departure)),
+                c::lagg_rs_vlan_config_register(Some(hooks::vlan_config)),
+                c::lagg_rs_vlan_unconfig_register(Some(hooks::vlan_unconfig)),
+            ]
+        };
+        // INVARIANT: each with its own.
+        let departure = Handler::new(departure, c::lagg_rs_departure_deregister);
+        let config = Handler::new(config, c::lagg_rs_vlan_config_deregister);
+        let unconfig = Handler::new(unconfig, c::lagg_rs_vlan_unconfig_deregister);
+        Ok(Handlers([departure?, config?, unconfig?]))
+    }
+
+    /// Unregisters them, and waits for those that are running: for the static, which is never
+    /// dropped. Once. Sleeps.
+    pub fn deregister(&self) {
+        self.0.iter().for_each(Handler::deregister);
+    }
+}
+
+impl Handler {
+    fn new(
+        registration: c::eventhandler_tag,
+        deregister: unsafe extern "C" fn(c::eventhandler_tag),
+    ) -> Result<Self> {
+        let registration = NonNull::new(registration).ok_or(Errno::ENOMEM)?;
+        Ok(Handler { registration, deregister })
+    }
+
+    fn deregister(&self) {
+        // SAFETY: registered for that event, and this is its end: the module is being unloaded, or
+        // was never loaded.
+        unsafe { (self.deregister)(self.registration.as_ptr()) };
+    }
+}
+
+/// When one of them cannot be registered, the others are not either.
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.deregister();
+    }
+}
+
+impl Ifnet {
+    /// Says that a VLAN was configured on it, or is no more (`vlan_config`, `vlan_unconfig`): for
+    /// drivers with a filter in hardware. May sleep.
+    pub fn vlan_event(&self, id: u16, configured: bool) {
+        // SAFETY: the ifnet is there.
+        unsafe { c::lagg_rs_vlan_event(self.as_ptr(), id, configured) };
+    }
+}

@@ -1,0 +1,65 @@
+//! Who keeps the module from being unloaded: laggs, and threads that sleep inside its entry points.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::kpi::{Errno, Result};
+
+/// Set while the module is not in use and takes no new laggs.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// The laggs and the threads inside, and [`CLOSED`].
+static STATE: AtomicUsize = AtomicUsize::new(CLOSED);
+
+/// Counted in for as long as it lives.
+pub(super) struct Inside(());
+
+impl Inside {
+    /// Counts a thread, or a lagg, in.
+    pub(super) fn enter() -> Self {
+        STATE.fetch_add(1, Ordering::Acquire);
+        Inside(())
+    }
+
+    /// As [`Inside::enter`], unless the module is closing: ENXIO.
+    pub(super) fn try_enter() -> Result<Self> {
+        if STATE.fetch_add(1, Ordering::Acquire) & CLOSED != 0 {
+            STATE.fetch_sub(1, Ordering::Release);
+            return Err(Errno::ENXIO);
+        }
+        Ok(Inside(()))
+    }
+
+    /// Stays counted until [`leave`].
+    pub(super) fn stay(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// Ends what [`Inside::stay`] began.
+pub(super) fn leave() {
+    STATE.fetch_sub(1, Ordering::Release);
+}
+
+/// Lets laggs be made.
+pub(super) fn open() {
+    STATE.fetch_and(!CLOSED, Ordering::Release);
+}
+
+/// Whether nobody is inside.
+pub(super) fn is_empty() -> bool {
+    STATE.load(Ordering::Acquire) & !CLOSED == 0
+}
+
+/// Closes the module if nobody is inside: EBUSY.
+pub(super) fn close() -> Result {
+    match STATE.compare_exchange(0, CLOSED, Ordering::Acquire, Ordering::Relaxed) {
+        Err(state) if state & !CLOSED != 0 => Err(Errno::EBUSY),
+        _ => Ok(()),
+    }
+}

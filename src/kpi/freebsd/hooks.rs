@@ -1,0 +1,207 @@
+//! Where the kernel calls in: the methods of laggs and ports, and the stack's hooks.
+//!
+//! All that sleep count themselves inside ([`Inside`]), so the module is not unloaded under them. The
+//! stack's hooks do so only for ports: unloading waits for those who have found none.
+
+use core::ffi::{c_char, c_int, c_ulong, c_void};
+use core::ptr;
+
+use super::bindings as c;
+use super::gate::Inside;
+use super::ifnet::Ifnet;
+use super::mbuf::Mbuf;
+use crate::Module;
+use crate::kpi::errno::to_c;
+use crate::kpi::mem::{Counted, Ref};
+use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, epoch, iff};
+
+/// `if_transmit` of a lagg.
+///
+/// # Safety
+/// The kernel calls it in the network epoch, with a lagg and a packet that it gives away.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::mbuf) -> c_int {
+    // SAFETY: by contract, for all four.
+    let (softc, m, epoch) =
+        unsafe { (Ifnet::from_ptr(ifp).softc_slot(), Mbuf::from_ptr(m), Epoch::assume()) };
+    match softc.shared(&epoch) {
+        Some(softc) => to_c(Module::transmit(softc, m, &epoch)),
+        None => Errno::ENXIO.number(),
+    }
+}
+
+/// `lagg_input_ethernet_p`, `lagg_input_infiniband_p`: returns the packet if it goes on.
+///
+/// # Safety
+/// The kernel calls it in the network epoch, with an interface and a packet that it gives away.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) unsafe extern "C" fn lagg_rs_input(ifp: *mut c::ifnet, m: *mut c::mbuf) -> *mut c::mbuf {
+    // SAFETY: by contract, for all three.
+    let (ifp, m, epoch) = unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), Epoch::assume()) };
+    match ifp.shared_port(&epoch).and_then(|port| Module::input(port, m, &epoch)) {
+        Some(m) => m.into_ptr(),
+        None => ptr::null_mut(),
+    }
+}
+
+/// `if_qflush` of a lagg, which has no queue.
+pub(super) unsafe extern "C" fn lagg_qflush(_: *mut c::ifnet) {}
+
+/// `if_init` of a lagg.
+///
+/// # Safety
+/// The kernel calls it with the lagg's `if_softc`. `ether_ioctl` is the one that does: below our own
+/// ioctl, which keeps the lagg.
+pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
+    let _inside = Inside::enter();
+    let Some(object) = ptr::NonNull::new(softc.cast::<Counted<<Module as Driver>::Softc>>()) else {
+        return;
+    };
+    // SAFETY: from `if_softc`, by contract, and not freed as long as the caller keeps it.
+    if let Some(softc) = epoch::section(|epoch| unsafe { Ref::upgrade(object, epoch) }) {
+        Module::init(&softc);
+    }
+}
+
+/// `if_get_counter` of a lagg.
+///
+/// # Safety
+/// The kernel calls it with a lagg and one of its counters' numbers.
+pub(super) unsafe extern "C" fn lagg_get_counter(ifp: *mut c::ifnet, which: c::ift_counter) -> u64 {
+    // SAFETY: by contract; the caller has a reference to the interface, or is in the epoch.
+    let ifp = unsafe { Ifnet::from_ptr(ifp) };
+    let Some(counter) = Counter::from_number(which) else { return 0 };
+    // SAFETY: by contract a lagg.
+    let slot = unsafe { ifp.softc_slot() };
+    epoch::section(|epoch| match slot.shared(epoch) {
+        Some(softc) => Module::counter(softc, counter, epoch),
+        None => ifp.own_counter(counter),
+    })
+}
+
+/// `if_ioctl` of a lagg.
+///
+/// # Safety
+/// The kernel calls it with a lagg, a command, and what it hands to drivers with that.
+pub(super) unsafe extern "C" fn lagg_ioctl(
+    ifp: *mut c::ifnet,
+    command: c_ulong,
+    data: *mut c_char,
+) -> c_int {
+    let _inside = Inside::enter();
+    // SAFETY: by contract; the caller has a reference to the interface.
+    let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.upgrade();
+    // SAFETY: by contract.
+    let mut request = unsafe { Ioctl::new(command as usize, data.cast()) };
+    match softc {
+        Some(softc) => to_c(Module::ioctl(&softc, &mut request)),
+        None => Errno::ENXIO.number(),
+    }
+}
+
+/// `if_ioctl` of a port.
+///
+/// # Safety
+/// As for [`lagg_ioctl`], with an interface that is or was a port.
+pub(super) unsafe extern "C" fn port_ioctl(
+    ifp: *mut c::ifnet,
+    command: c_ulong,
+    data: *mut c_char,
+) -> c_int {
+    let _inside = Inside::enter();
+    // SAFETY: by contract; the caller has a reference to the interface.
+    let ifp = unsafe { Ifnet::from_ptr(ifp) };
+    // SAFETY: by contract.
+    let mut request = unsafe { Ioctl::new(command as usize, data.cast()) };
+    if let Some(port) = ifp.lagg_port() {
+        return to_c(Module::port_ioctl(&port, &mut request));
+    }
+    // The caller had read the method when the interface was still a port.
+    let methods = ifp.methods();
+    if methods.is_ours() {
+        return Errno::EINVAL.number();
+    }
+    to_c(methods.forward(ifp, &mut request))
+}
+
+/// `if_output` of a port.
+///
+/// # Safety
+/// The kernel calls it in the network epoch with an interface that is or was a port, a packet that
+/// it gives away, its destination and perhaps a route.
+pub(super) unsafe extern "C" fn port_output(
+    ifp: *mut c::ifnet,
+    m: *mut c::mbuf,
+    to: *const c::sockaddr,
+    route: *mut c::route,
+) -> c_int {
+    // SAFETY: by contract, for all four.
+    let (interface, m, family, epoch) =
+        unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), (*to).sa_family, Epoch::assume()) };
+    let methods = match interface.shared_port(&epoch) {
+        Some(_) if !Module::port_output_allowed(family) => return Errno::ENETDOWN.number(),
+        Some(port) => *Module::port_methods(port),
+        // The caller had read the method when the interface was still a port.
+        None => interface.methods(),
+    };
+    match methods.output() {
+        // SAFETY: the interface's own method, with all that it was to be called with.
+        Some(output) if !methods.is_ours() => unsafe { output(ifp, m.into_ptr(), to, route) },
+        _ => Errno::ENETDOWN.number(),
+    }
+}
+
+/// `lagg_linkstate_p`.
+///
+/// # Safety
+/// The kernel calls it with an interface, on `taskqueue_swi`.
+pub(super) unsafe extern "C" fn link_state(ifp: *mut c::ifnet, _: c_int) {
+    // SAFETY: by contract; the interface waits for this task before it goes.
+    if let Some(port) = unsafe { Ifnet::from_ptr(ifp) }.lagg_port() {
+        let _inside = Inside::enter();
+        Module::port_link_state(&port);
+    }
+}
+
+/// `vlan_config`.
+///
+/// # Safety
+/// The kernel calls it with an interface, with `vlan_sx` held.
+pub(super) unsafe extern "C" fn vlan_config(_: *mut c_void, ifp: *mut c::ifnet, id: u16) {
+    // SAFETY: by contract.
+    vlan(unsafe { Ifnet::from_ptr(ifp) }, id, true);
+}
+
+/// `vlan_unconfig`.
+///
+/// # Safety
+/// As for [`vlan_config`].
+pub(super) unsafe extern "C" fn vlan_unconfig(_: *mut c_void, ifp: *mut c::ifnet, id: u16) {
+    // SAFETY: by contract.
+    vlan(unsafe { Ifnet::from_ptr(ifp) }, id, false);
+}
+
+fn vlan(ifp: &Ifnet, id: u16, configured: bool) {
+    if let Some(softc) = ifp.lagg_softc() {
+        let _inside = Inside::enter();
+        Module::vlan(&softc, id, configured);
+    }
+}
+
+/// `ifnet_departure_event`.
+///
+/// # Safety
+/// The kernel calls it with an interface that goes away, or is renamed.
+pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
+    // SAFETY: by contract.
+    let ifp = unsafe { Ifnet::from_ptr(ifp) };
+    if ifp.flags() & iff::RENAMING != 0 {
+        return;
+    }
+    if let Some(port) = ifp.lagg_port() {
+        let _inside = Inside::enter();
+        Module::departure(&port, ifp);
+    }
+}

@@ -1,0 +1,372 @@
+//! Interfaces (ifnet(9)).
+
+use core::cell::UnsafeCell;
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
+
+use super::bindings as c;
+use super::mbuf::Mbuf;
+use super::slot::Slot;
+use crate::Module;
+use crate::kpi::{
+    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, MacAddr, Ref, Result, epoch, iff,
+    ioctl,
+};
+
+/// An interface.
+///
+/// # Invariants
+/// It is the kernel's own `struct ifnet`, and is not freed for as long as the borrow lasts: the
+/// borrower is in the network epoch, has a counted reference, or was called by the kernel with one.
+#[repr(transparent)]
+pub struct Ifnet(UnsafeCell<c::ifnet>);
+
+// SAFETY: nothing of it is read or written here but atomically, or by the kernel's own functions,
+// which any thread may call.
+unsafe impl Sync for Ifnet {}
+
+/// A pointer to a field of an [`Ifnet`], which is there by the type's invariant. No reference is made
+/// to what the kernel shares.
+macro_rules! field {
+    ($ifp:expr, $field:ident) => {
+        &raw mut (*$ifp.as_ptr()).$field
+    };
+}
+pub(super) use field;
+
+/// Calls one of the kernel's functions for an [`Ifnet`].
+macro_rules! call {
+    ($function:ident, $ifp:expr $(, $argument:expr)*) => {{
+        let ifp: *mut c::ifnet = $ifp.as_ptr();
+        // SAFETY: by the type's invariant the ifnet is there, which is all that the function asks;
+        // it locks what it needs.
+        unsafe { c::$function(ifp $(, $argument)*) }
+    }};
+}
+
+impl Ifnet {
+    /// # Safety
+    /// For `'a` the type's invariant holds for `ifp`.
+    #[inline(always)]
+    pub(super) unsafe fn from_ptr<'a>(ifp: *mut c::ifnet) -> &'a Self {
+        // INVARIANT: by contract.
+        // SAFETY: the wrappers are transparent, and by contract the object lives.
+        unsafe { &*ifp.cast() }
+    }
+
+    /// The kernel's pointer.
+    #[inline(always)]
+    pub(super) fn as_ptr(&self) -> *mut c::ifnet {
+        self.0.get()
+    }
+
+    /// A counted reference to it.
+    pub fn to_ref(&self) -> IfnetRef {
+        call!(if_ref, self);
+        // INVARIANT: counted just now.
+        IfnetRef(NonNull::from(self))
+    }
+
+    /// Whether `other` is the same interface.
+    pub fn same(&self, other: &Ifnet) -> bool {
+        ptr::eq(self, other)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> ioctl::Name {
+        // SAFETY: 16 bytes that are there. A rename may come between them; what is read is then a
+        // mixture of two names, as it is for the kernel's own readers.
+        unsafe { (field!(self, if_xname)).cast::<ioctl::Name>().read_volatile() }
+    }
+
+    /// Its index, which is unique among interfaces.
+    pub fn index(&self) -> u32 {
+        call!(if_getindex, self) as u32
+    }
+
+    /// Its type.
+    pub fn if_type(&self) -> IfType {
+        match u32::from(self.type_byte().load(Ordering::Relaxed)) {
+            c::IFT_ETHER => IfType::Ethernet,
+            c::IFT_L2VLAN => IfType::Vlan,
+            c::IFT_INFINIBAND => IfType::Infiniband,
+            c::IFT_IEEE8023ADLAG => IfType::LaggPort,
+            // It was a byte.
+            other => IfType::Other(other as u8),
+        }
+    }
+
+    pub(super) fn type_byte(&self) -> &AtomicU8 {
+        // SAFETY: aligned, and there for as long as `self`.
+        unsafe { AtomicU8::from_ptr(field!(self, if_type)) }
+    }
+
+    /// Length of its link-level address.
+    pub fn addr_len(&self) -> usize {
+        call!(if_getaddrlen, self).into()
+    }
+
+    /// Its flags (IFF_*).
+    #[inline(always)]
+    pub fn flags(&self) -> u32 {
+        // SAFETY: aligned, and there for as long as `self`.
+        unsafe { AtomicI32::from_ptr(field!(self, if_flags)) }.load(Ordering::Relaxed) as u32
+    }
+
+    /// Whether packets can be sent on it: its link is up, and it is administratively up.
+    #[inline(always)]
+    pub fn is_active(&self) -> bool {
+        // SAFETY: aligned, and there for as long as `self`.
+        let link = unsafe { AtomicU8::from_ptr(field!(self, if_link_state)) };
+        link.load(Ordering::Relaxed) == LinkState::Up as u8 && self.flags() & iff::UP != 0
+    }
+
+    /// Whether it is running (IFF_DRV_RUNNING).
+    pub fn is_running(&self) -> bool {
+        call!(if_getdrvflags, self) as u32 & c::IFF_DRV_RUNNING != 0
+    }
+
+    /// Says whether it is running. For a lagg's own interface, by one thread at a time.
+    pub fn set_running(&self, running: bool) {
+        let (set, clear) = if running { (c::IFF_DRV_RUNNING, 0) } else { (0, c::IFF_DRV_RUNNING) };
+        call!(if_setdrvflagbits, self, set as i32, clear as i32);
+    }
+
+    /// Its link state.
+    pub fn link_state(&self) -> LinkState {
+        match call!(if_getlinkstate, self) as u32 {
+            c::LINK_STATE_UP => LinkState::Up,
+            c::LINK_STATE_DOWN => LinkState::Down,
+            _ => LinkState::Unknown,
+        }
+    }
+
+    /// Announces a link state; those who want to know hear of it later, on `taskqueue_swi`.
+    pub fn change_link_state(&self, state: LinkState) {
+        call!(if_link_state_change, self, state as i32);
+    }
+
+    /// Its MTU.
+    pub fn mtu(&self) -> u32 {
+        call!(if_getmtu, self) as u32
+    }
+
+    /// Stores an MTU, and does nothing else.
+    pub fn store_mtu(&self, mtu: u32) {
+        call!(if_setmtu, self, mtu as i32);
+    }
+
+    /// Tells the protocols above of a changed MTU. May sleep.
+    pub fn notify_mtu(&self) {
+        call!(if_notifymtu, self);
+    }
+
+    /// Its speed in bits a second.
+    pub fn baudrate(&self) -> u64 {
+        call!(if_getbaudrate, self)
+    }
+
+    /// Stores its speed.
+    pub fn set_baudrate(&self, bits_per_second: u64) {
+        call!(if_setbaudrate, self, bits_per_second);
+    }
+
+    /// Its Ethernet address; zeros if it has none any more.
+    pub fn lladdr(&self) -> MacAddr {
+        self.with_lladdr(|address| {
+            // SAFETY: six bytes, by `with_lladdr`.
+            unsafe { address.read() }
+        })
+        .unwrap_or_default()
+    }
+
+    /// Stores an Ethernet address, and does nothing else: for a lagg's own interface.
+    pub fn store_lladdr(&self, address: &MacAddr) {
+        // SAFETY: six bytes, by `with_lladdr`, which the kernel keeps for the driver to write.
+        self.with_lladdr(|place| unsafe { place.write(*address) });
+    }
+
+    /// Calls `f` with the place of the address: a `sockaddr_dl` has room for six bytes and more
+    /// whatever the length, and is freed a grace period after the interface has lost it.
+    fn with_lladdr<R>(&self, f: impl FnOnce(*mut MacAddr) -> R) -> Option<R> {
+        epoch::section(|_| Some(f(NonNull::new(call!(lagg_rs_lladdr, self))?.as_ptr().cast())))
+    }
+
+    /// Gives it an Ethernet address: its driver is called and those who want to know are told. May
+    /// sleep.
+    ///
+    /// # Errors
+    /// EINVAL if it has no such address; ENODEV if its type has another kind.
+    pub fn set_lladdr(&self, address: &MacAddr) -> Result {
+        Errno::check(call!(if_setlladdr, self, address.as_ptr(), address.len() as i32))
+    }
+
+    /// Announces that its address has changed (`iflladdr_event`). May sleep.
+    pub fn lladdr_event(&self) {
+        call!(lagg_rs_iflladdr_event, self);
+    }
+
+    /// Brings it administratively up. May sleep.
+    pub fn up(&self) {
+        call!(if_up, self);
+    }
+
+    /// Brings it administratively down. May sleep.
+    pub fn down(&self) {
+        call!(if_down, self);
+    }
+
+    /// Adds to one of its counters.
+    #[inline]
+    pub fn count(&self, counter: Counter, n: u64) {
+        call!(if_inc_counter, self, counter as c::ift_counter, n as i64);
+    }
+
+    /// One of its counters.
+    pub fn counter(&self, counter: Counter) -> u64 {
+        call!(if_getcounter, self, counter as c::ift_counter)
+    }
+
+    /// What the kernel has counted for it itself, whatever its driver says.
+    pub fn own_counter(&self, counter: Counter) -> u64 {
+        call!(if_get_counter_default, self, counter as c::ift_counter)
+    }
+
+    /// Hands a packet to its driver.
+    ///
+    /// # Errors
+    /// What the driver returned; the packet is consumed.
+    #[inline(always)]
+    pub fn transmit(&self, m: Mbuf, _: &Epoch) -> Result {
+        // SAFETY: an aligned pointer, there for as long as `self`.
+        let method = unsafe { AtomicPtr::from_ptr((field!(self, if_transmit)).cast::<*mut ()>()) };
+        // SAFETY: the field is such a function or NULL.
+        let method: c::if_transmit_fn_t =
+            unsafe { core::mem::transmute(method.load(Ordering::Relaxed)) };
+        let Some(transmit) = method else { return Err(Errno::ENXIO) };
+        // SAFETY: the interface's own method, in the epoch, with a packet that is given away.
+        Errno::check(unsafe { transmit(self.as_ptr(), m.into_ptr()) })
+    }
+
+    /// Shows a packet to who listens on the interface with bpf(4).
+    #[inline(always)]
+    pub fn bpf_tap(&self, m: &Mbuf) {
+        call!(ether_bpf_mtap_if, self, m.as_ptr());
+    }
+
+    /// What any Ethernet interface does with an ioctl. May sleep.
+    ///
+    /// # Errors
+    /// EINVAL for what it does not know.
+    pub fn ether_ioctl(&self, request: &mut Ioctl<'_>) -> Result {
+        let (command, data) = (request.command() as u64, request.data().cast());
+        // SAFETY: the request is what the kernel has handed to this interface's driver, unchanged.
+        Errno::check(unsafe { c::ether_ioctl(self.as_ptr(), command, data) })
+    }
+
+    /// Runs `f` in the interface's vnet.
+    pub fn in_vnet<R>(&self, f: impl FnOnce() -> R) -> R {
+        let before = call!(lagg_rs_vnet_enter, self);
+        let result = f();
+        // SAFETY: the vnet that the thread was in; a panic does not unwind.
+        unsafe { c::lagg_rs_vnet_leave(before) };
+        result
+    }
+
+    /// Whether it has a link-local (or interface-local) IPv6 address, and IPv6 is not disabled on it.
+    pub fn has_ipv6_lladdr(&self) -> bool {
+        call!(lagg_rs_has_ipv6_lladdr, self)
+    }
+
+    /// Takes IPv6 off the interface. Sleeps, on tasks that may call back into the driver.
+    pub fn in6_detach(&self) {
+        call!(in6_ifdetach, self);
+    }
+
+    /// The interface that it is a VLAN of; none if it is no VLAN. The kernel knows a VLAN by its
+    /// type, so one that is a lagg's port is none.
+    pub fn vlan_parent(&self) -> Option<IfnetRef> {
+        epoch::section(|_| {
+            let parent = NonNull::new(call!(lagg_rs_vlan_parent, self))?;
+            // SAFETY: in the epoch, where it was found.
+            if !unsafe { c::if_try_ref(parent.as_ptr()) } {
+                return None;
+            }
+            // INVARIANT: counted just now.
+            Some(IfnetRef(parent.cast()))
+        })
+    }
+
+    /// Whether this is one of our laggs.
+    fn is_lagg(&self) -> bool {
+        // SAFETY: an aligned pointer, there for as long as `self`.
+        let method = unsafe { AtomicPtr::from_ptr((field!(self, if_transmit)).cast::<*mut ()>()) };
+        ptr::eq(method.load(Ordering::Acquire), super::hooks::lagg_rs_transmit as *const ())
+    }
+
+    /// The lagg that this interface is; none if it is no lagg of this driver.
+    pub fn lagg_softc(&self) -> Option<Ref<<Module as Driver>::Softc>> {
+        if !self.is_lagg() {
+            return None;
+        }
+        // SAFETY: an interface with our method has our `if_softc`.
+        unsafe { self.softc_slot() }.upgrade()
+    }
+
+    /// # Safety
+    /// The interface is a lagg of this driver, or nearly one: its cloner made it.
+    #[inline(always)]
+    pub(super) unsafe fn softc_slot(&self) -> &Slot<<Module as Driver>::Softc> {
+        // SAFETY: by contract the field is ours; the kernel hands it around and leaves it alone.
+        unsafe { Slot::from_ptr(field!(self, if_softc)) }
+    }
+}
+
+/// A counted reference to an interface, and no more than its address.
+///
+/// # Invariants
+/// The kernel has counted it (if_ref).
+#[repr(transparent)]
+pub struct IfnetRef(NonNull<Ifnet>);
+
+// SAFETY: an `Ifnet` is for any thread, and so is its reference count.
+unsafe impl Send for IfnetRef {}
+// SAFETY: as above.
+unsafe impl Sync for IfnetRef {}
+
+impl IfnetRef {
+    /// The interface of that name in the current vnet.
+    pub fn by_name(name: &ioctl::Name) -> Option<IfnetRef> {
+        if name[0] == 0 {
+            return None;
+        }
+        // SAFETY: the kernel compares 16 bytes at most.
+        let ifp = unsafe { c::ifunit_ref(name.as_ptr().cast()) };
+        // INVARIANT: counted by the kernel.
+        NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
+    }
+}
+
+impl Clone for IfnetRef {
+    fn clone(&self) -> Self {
+        self.to_ref()
+    }
+}
+
+impl Deref for IfnetRef {
+    type Target = Ifnet;
+
+    #[inline(always)]
+    fn deref(&self) -> &Ifnet {
+        // SAFETY: counted.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for IfnetRef {
+    fn drop(&mut self) {
+        // SAFETY: counted until here. Does not sleep: the kernel frees a grace period later.
+        unsafe { c::if_rele(self.0.as_ptr().cast()) };
+    }
+}

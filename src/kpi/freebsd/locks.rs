@@ -1,0 +1,183 @@
+//! Locks: mutex(9), condvar(9), and the stack's `ifnet_detach_sxlock`.
+
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+use super::bindings as c;
+use super::memory::Pinned;
+use crate::kpi::Result;
+
+/// A mutex (MTX_DEF) over the value that it guards. Holders do not sleep.
+///
+/// # Invariants
+/// The lock is initialised.
+pub struct Mtx<T>(Pinned<Inner<T>>);
+
+struct Inner<T> {
+    lock: c::mtx,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached through the lock alone, by one thread at a time.
+unsafe impl<T: Send> Send for Mtx<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Mtx<T> {}
+
+impl<T: Send> Mtx<T> {
+    /// A mutex over `value`. `name` is what witness(4) calls its class. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    // Of its own, lest a large value be on the caller's stack twice.
+    #[inline(never)]
+    pub fn try_new(name: &'static CStr, value: T) -> Result<Self> {
+        // SAFETY: both fields are made in their final place; the name lives for ever.
+        let inner = unsafe {
+            Pinned::try_new(|place: *mut Inner<T>| {
+                (&raw mut (*place).value).write(UnsafeCell::new(value));
+                c::lagg_rs_mtx_init(&raw mut (*place).lock, name.as_ptr());
+            })?
+        };
+        // INVARIANT: initialised just now.
+        Ok(Mtx(inner))
+    }
+
+    /// Takes the lock. The thread does not hold it already, nor another of its name.
+    pub fn lock(&self) -> MtxGuard<'_, T> {
+        // SAFETY: initialised.
+        unsafe { c::lagg_rs_mtx_lock(self.raw()) };
+        // INVARIANT: held from here on.
+        MtxGuard { mtx: self, not_send: PhantomData }
+    }
+}
+
+impl<T> Mtx<T> {
+    fn raw(&self) -> *mut c::mtx {
+        // SAFETY: the place is there; no reference is made to what the kernel shares.
+        unsafe { &raw mut (*self.0.get()).lock }
+    }
+
+    fn value(&self) -> *mut T {
+        // SAFETY: as above.
+        unsafe { UnsafeCell::raw_get(&raw const (*self.0.get()).value) }
+    }
+}
+
+impl<T> Drop for Mtx<T> {
+    fn drop(&mut self) {
+        // SAFETY: initialised; a guard would borrow the mutex, so nobody holds it.
+        unsafe { c::lagg_rs_mtx_destroy(self.raw()) };
+    }
+}
+
+/// A [`Mtx`], held by this thread until dropped.
+///
+/// # Invariants
+/// This thread holds the lock.
+pub struct MtxGuard<'a, T> {
+    mtx: &'a Mtx<T>,
+    /// Who locked must unlock.
+    not_send: PhantomData<*mut ()>,
+}
+
+// SAFETY: a shared guard gives a shared value and no more.
+unsafe impl<T: Sync> Sync for MtxGuard<'_, T> {}
+
+impl<T> Deref for MtxGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is held, so nobody changes the value.
+        unsafe { &*self.mtx.value() }
+    }
+}
+
+impl<T> DerefMut for MtxGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the lock is held and the guard borrowed uniquely, so the value is ours alone.
+        unsafe { &mut *self.mtx.value() }
+    }
+}
+
+impl<T> Drop for MtxGuard<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: held by this thread.
+        unsafe { c::lagg_rs_mtx_unlock(self.mtx.raw()) };
+    }
+}
+
+/// A condition to wait for under a [`Mtx`].
+///
+/// # Invariants
+/// The condition variable is initialised.
+pub struct Cv(Pinned<c::cv>);
+
+// SAFETY: the kernel's condition variables are for any thread.
+unsafe impl Send for Cv {}
+// SAFETY: as above.
+unsafe impl Sync for Cv {}
+
+impl Cv {
+    /// A condition; `name` is the wait channel that ps(1) shows. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(name: &'static CStr) -> Result<Self> {
+        // SAFETY: made in its final place; the name lives for ever.
+        let cv = unsafe { Pinned::try_new(|place| c::cv_init(place, name.as_ptr()))? };
+        // INVARIANT: initialised just now.
+        Ok(Cv(cv))
+    }
+
+    /// Waits for a broadcast, without the lock meanwhile. Others may have changed the value, or the
+    /// condition back, when it returns. Sleeps.
+    pub fn wait<'a, T>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
+        // SAFETY: initialised; the guard's lock is held, is released while it waits, and is held
+        // again. The guard is not lent out meanwhile.
+        unsafe { c::lagg_rs_cv_wait(self.0.get(), guard.mtx.raw()) };
+        guard
+    }
+
+    /// As [`Cv::wait`], for `ms` milliseconds at most; true if they are over.
+    pub fn wait_ms<'a, T>(&self, guard: MtxGuard<'a, T>, ms: u32) -> (MtxGuard<'a, T>, bool) {
+        // SAFETY: as in `wait`.
+        let late = unsafe { c::lagg_rs_cv_wait_ms(self.0.get(), guard.mtx.raw(), ms) };
+        (guard, late)
+    }
+
+    /// Wakes all who wait. What they wait for was changed under the lock.
+    pub fn broadcast(&self) {
+        // SAFETY: initialised.
+        unsafe { c::lagg_rs_cv_broadcast(self.0.get()) };
+    }
+}
+
+impl Drop for Cv {
+    fn drop(&mut self) {
+        // SAFETY: initialised; who waits borrows it, so nobody does.
+        unsafe { c::cv_destroy(self.0.get()) };
+    }
+}
+
+/// `ifnet_detach_sxlock`, held by this thread until dropped: no interface departs meanwhile.
+///
+/// # Invariants
+/// This thread holds the lock.
+pub struct DetachGuard(PhantomData<*mut ()>);
+
+/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps; no lagg lock is held.
+pub fn detach_lock() -> DetachGuard {
+    // SAFETY: the lock is there from boot on.
+    unsafe { c::lagg_rs_detach_lock() };
+    // INVARIANT: held from here on.
+    DetachGuard(PhantomData)
+}
+
+impl Drop for DetachGuard {
+    fn drop(&mut self) {
+        // SAFETY: held by this thread.
+        unsafe { c::lagg_rs_detach_unlock() };
+    }
+}

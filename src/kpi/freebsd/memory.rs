@@ -1,0 +1,70 @@
+//! malloc(9), of the type `lagg` in vmstat(8).
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use super::bindings as c;
+use crate::kpi::{Errno, Result};
+
+/// malloc(9) aligns to this, whatever the size.
+const MALLOC_ALIGNMENT: usize = 16;
+
+/// Memory of `layout`, with unknown content. Sleeps until there is some.
+pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+    let flags = c::M_WAITOK as i32;
+    // SAFETY: the malloc type is defined in kmod/shim.c, and initialised before the module loads.
+    let memory = unsafe {
+        let kind = (&raw mut c::M_LAGG).cast();
+        if layout.align() <= MALLOC_ALIGNMENT {
+            c::malloc(layout.size(), kind, flags)
+        } else {
+            c::malloc_aligned(layout.size(), layout.align(), kind, flags)
+        }
+    };
+    NonNull::new(memory.cast())
+}
+
+/// Frees what [`allocate`] returned. Does not sleep.
+///
+/// # Safety
+/// `memory` came from `allocate`, and this is its last use.
+pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, _: Layout) {
+    // SAFETY: by contract; free(9) knows the size.
+    unsafe { c::free(memory.as_ptr().cast(), (&raw mut c::M_LAGG).cast()) };
+}
+
+/// A value in memory of its own that never moves, as the kernel's objects must not.
+///
+/// # Invariants
+/// The pointer is to memory from [`allocate`], with a value in it.
+pub(super) struct Pinned<T>(NonNull<T>);
+
+impl<T> Pinned<T> {
+    /// Has `init` make a value in its place: what is large does not go over the stack. May sleep.
+    ///
+    /// # Safety
+    /// `init` leaves a value where its argument points, which is at zeros.
+    pub(super) unsafe fn try_new(init: impl FnOnce(*mut T)) -> Result<Self> {
+        let place: NonNull<T> = allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?.cast();
+        // SAFETY: fresh memory of that layout.
+        unsafe { place.write_bytes(0, 1) };
+        init(place.as_ptr());
+        // INVARIANT: by contract.
+        Ok(Pinned(place))
+    }
+
+    /// Where the value is.
+    pub(super) fn get(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T> Drop for Pinned<T> {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant; the owner goes, and nobody else has the place.
+        unsafe {
+            self.0.drop_in_place();
+            release(self.0.cast(), Layout::new::<T>());
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The rest: user memory, privileges, sysctls, messages, the clock.
+
+use core::fmt::{self, Write};
+
+use super::bindings as c;
+use super::ifnet::Ifnet;
+use crate::kpi::{Errno, Result};
+
+/// Copies `bytes` to the address `to` of the calling process. Sleeps.
+///
+/// # Errors
+/// EFAULT.
+pub fn copyout(bytes: &[u8], to: u64) -> Result {
+    let to = core::ptr::with_exposed_provenance_mut(to as usize);
+    // SAFETY: the source is borrowed; the kernel checks the destination.
+    Errno::check(unsafe { c::copyout(bytes.as_ptr().cast(), to, bytes.len()) })
+}
+
+/// Whether the calling thread may configure laggs (PRIV_NET_LAGG).
+///
+/// # Errors
+/// EPERM.
+pub fn priv_check_lagg() -> Result {
+    // SAFETY: any thread may ask.
+    Errno::check(unsafe { c::lagg_rs_priv_check() })
+}
+
+/// The sysctl `net.link.lagg.failover_rx_all` of the current vnet.
+#[inline(always)]
+pub fn failover_rx_all() -> bool {
+    // SAFETY: packets and requests always come in a vnet.
+    unsafe { c::lagg_rs_failover_rx_all() != 0 }
+}
+
+/// Logs a line that begins with the interface's name.
+pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
+    let mut line = Line::<160>::new();
+    // What does not fit is left out.
+    let _ = line.write_fmt(text);
+    // SAFETY: both are strings that end in a NUL, and the first wants one more string.
+    unsafe { c::if_printf(ifp.as_ptr(), c"%s\n".as_ptr(), line.as_ptr()) };
+}
+
+/// Seconds since boot.
+pub fn seconds() -> u64 {
+    // SAFETY: the clock's own variable; it is volatile.
+    unsafe { (&raw const c::time_uptime).read_volatile() as u64 }
+}
+
+/// A string for C, cut to what fits.
+///
+/// # Invariants
+/// A NUL is at `len`, and `len < N`.
+pub(super) struct Line<const N: usize> {
+    text: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Line<N> {
+    pub(super) const fn new() -> Self {
+        // INVARIANT: all NULs.
+        Line { text: [0; N], len: 0 }
+    }
+
+    /// The string, which ends in a NUL.
+    pub(super) fn as_ptr(&self) -> *const core::ffi::c_char {
+        self.text.as_ptr().cast()
+    }
+}
+
+impl<const N: usize> Write for Line<N> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        // INVARIANT: the last byte stays the NUL that it was.
+        let last = N - 1;
+        for (place, byte) in self.text[..last].iter_mut().skip(self.len).zip(s.bytes()) {
+            *place = byte;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! kpi in FreeBSD's kernel, over bindgen's bindings and the C shim in `kmod/`.
+
+mod bindings;
+mod clone;
+mod epoch;
+mod events;
+mod gate;
+mod groups;
+mod hooks;
+mod ifnet;
+mod locks;
+mod mbuf;
+mod media;
+mod memory;
+mod misc;
+mod module;
+mod offloads;
+mod panic;
+mod port;
+mod slot;
+mod tasks;
+
+pub use groups::Group;
+pub use ifnet::{Ifnet, IfnetRef};
+pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
+pub use mbuf::Mbuf;
+pub use media::Media;
+pub use misc::{copyout, failover_rx_all, log, priv_check_lagg, seconds};
+pub use port::PortMethods;
+pub use tasks::{Queue, Task};
+
+pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
+pub(super) use memory::{allocate, release};

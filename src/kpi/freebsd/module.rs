@@ -1,0 +1,71 @@
+//! Loading and unloading (`kmod/module.c` says when the kernel calls what).
+
+use core::ffi::{c_int, c_void};
+
+use spin::Once;
+
+use super::bindings as c;
+use super::events::Handlers;
+use super::{epoch, gate, hooks, tasks};
+use crate::kpi::errno::to_c;
+use crate::kpi::{Errno, Result, live};
+
+/// Set once by a load that succeeds.
+static HANDLERS: Once<Handlers> = Once::new();
+
+/// MOD_LOAD: hooks the driver up. Sleeps. ENOMEM.
+#[unsafe(no_mangle)]
+extern "C" fn lagg_rs_load() -> c_int {
+    to_c(load())
+}
+
+fn load() -> Result {
+    let handlers = tasks::start().and_then(|()| Handlers::register());
+    let handlers = handlers.inspect_err(|_| tasks::stop())?;
+    HANDLERS.call_once(|| handlers);
+    // SAFETY: lagg's own hooks, which nobody calls while no interface is a port.
+    unsafe {
+        c::lagg_input_ethernet_p = Some(hooks::lagg_rs_input);
+        c::lagg_input_infiniband_p = Some(hooks::lagg_rs_input);
+        c::lagg_linkstate_p = Some(hooks::link_state);
+    }
+    gate::open();
+    Ok(())
+}
+
+/// MOD_QUIESCE: EBUSY if the module is in use.
+#[unsafe(no_mangle)]
+extern "C" fn lagg_rs_quiesce() -> c_int {
+    to_c(if gate::is_empty() { Ok(()) } else { Err(Errno::EBUSY) })
+}
+
+/// MOD_UNLOAD: from here on no lagg is made; EBUSY if the module is in use.
+#[unsafe(no_mangle)]
+extern "C" fn lagg_rs_unload() -> c_int {
+    to_c(gate::close())
+}
+
+/// Takes down what [`lagg_rs_load`] has put up, if it has. Sleeps. There is no lagg, and no cloner to
+/// make one: no interface is a port, and none becomes one.
+#[unsafe(no_mangle)]
+extern "C" fn lagg_rs_unhook(_: *const c_void) {
+    let Some(handlers) = HANDLERS.get() else { return };
+    handlers.deregister();
+    // Who has seen a port before the last one went may be about to call a hook: a link event on its
+    // taskqueue, a packet in the epoch. After these have passed nobody does.
+    // SAFETY: the kernel's own queue.
+    unsafe { c::taskqueue_drain_all(c::taskqueue_swi) };
+    epoch::epoch_wait();
+    // SAFETY: lagg's own hooks, and nobody calls them any more.
+    unsafe {
+        c::lagg_input_ethernet_p = None;
+        c::lagg_input_infiniband_p = None;
+        c::lagg_linkstate_p = None;
+    }
+    while live() != 0 {
+        epoch::epoch_drain();
+    }
+    tasks::stop();
+    // The callback that freed the last object may not have returned yet.
+    epoch::epoch_drain();
+}

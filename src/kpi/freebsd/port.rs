@@ -1,0 +1,152 @@
+//! Being a lagg's port: the fields of an ifnet that change hands.
+
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use zerocopy::FromZeros;
+
+use super::bindings as c;
+use super::hooks;
+use super::ifnet::{Ifnet, field};
+use super::locks::DetachGuard;
+use super::slot::Slot;
+use crate::Module;
+use crate::kpi::ioctl::{InterfaceRequest, SIOCSIFFLAGS, SIOCSIFMTU};
+use crate::kpi::{Driver, Epoch, Errno, Ioctl, Ref, Result};
+
+type Port = <Module as Driver>::Port;
+
+impl Ifnet {
+    /// The place of the port (`if_lagg`).
+    #[inline(always)]
+    fn lagg_slot(&self) -> &Slot<Port> {
+        // SAFETY: the kernel leaves this field to lagg, and only one driver of that name is loaded.
+        unsafe { Slot::from_ptr(field!(self, if_lagg)) }
+    }
+
+    /// The port that this interface is, for the rest of the section.
+    #[inline(always)]
+    pub(super) fn shared_port<'e>(&self, epoch: &'e Epoch) -> Option<&'e Port> {
+        self.lagg_slot().shared(epoch)
+    }
+
+    /// The port that this interface is, or is to be: also one that was claimed and not yet enslaved.
+    pub fn lagg_port(&self) -> Option<Ref<Port>> {
+        self.lagg_slot().upgrade()
+    }
+
+    /// Claims the interface for `port`; false: some lagg has it.
+    pub fn claim(&self, port: &Ref<Port>, _: &DetachGuard) -> bool {
+        self.lagg_slot().fill(port.clone())
+    }
+
+    /// Ends `port`'s claim; nothing if it has none.
+    pub fn unclaim(&self, port: &Port) {
+        self.lagg_slot().clear(port);
+    }
+
+    /// Where `if_ioctl` is, as a pointer.
+    fn ioctl_place(&self) -> &AtomicPtr<()> {
+        // SAFETY: an aligned pointer, there for as long as `self`.
+        unsafe { AtomicPtr::from_ptr((field!(self, if_ioctl)).cast()) }
+    }
+
+    /// Where `if_output` is, as a pointer.
+    fn output_place(&self) -> &AtomicPtr<()> {
+        // SAFETY: an aligned pointer, there for as long as `self`.
+        unsafe { AtomicPtr::from_ptr((field!(self, if_output)).cast()) }
+    }
+
+    /// The methods that it has now.
+    pub fn methods(&self) -> PortMethods {
+        // SAFETY: the fields are such functions or NULL.
+        let (ioctl, output) = unsafe {
+            (
+                core::mem::transmute::<*mut (), c::if_ioctl_fn_t>(
+                    self.ioctl_place().load(Ordering::Acquire),
+                ),
+                core::mem::transmute::<*mut (), c::if_output_fn_t>(
+                    self.output_place().load(Ordering::Acquire),
+                ),
+            )
+        };
+        PortMethods { ioctl, output, kind: self.type_byte().load(Ordering::Acquire) }
+    }
+
+    /// Makes a claimed interface a port: its ioctls and output go through the driver, and at last
+    /// what it receives, by its type.
+    pub fn enslave(&self, _: &PortMethods) {
+        let (ioctl, output) = (hooks::port_ioctl as *mut (), hooks::port_output as *mut ());
+        self.ioctl_place().store(ioctl, Ordering::Release);
+        self.output_place().store(output, Ordering::Release);
+        self.type_byte().store(c::IFT_IEEE8023ADLAG as u8, Ordering::Release);
+    }
+
+    /// Gives the interface what it had before; packets under way may still find the claim.
+    pub fn release(&self, methods: &PortMethods) {
+        self.type_byte().store(methods.kind, Ordering::Release);
+        let ioctl = methods.ioctl.map_or(core::ptr::null_mut(), |method| method as *mut ());
+        let output = methods.output.map_or(core::ptr::null_mut(), |method| method as *mut ());
+        self.ioctl_place().store(ioctl, Ordering::Release);
+        self.output_place().store(output, Ordering::Release);
+    }
+}
+
+/// The methods and the type that a port's interface had before it became one.
+#[derive(Clone, Copy)]
+pub struct PortMethods {
+    ioctl: c::if_ioctl_fn_t,
+    output: c::if_output_fn_t,
+    kind: u8,
+}
+
+impl PortMethods {
+    /// Sets the MTU of `ifp`, whose methods these are. May sleep; may take locks of the stack.
+    ///
+    /// # Errors
+    /// What its driver returned; EINVAL if it takes no ioctls.
+    pub fn set_mtu(&self, ifp: &Ifnet, mtu: u32) -> Result {
+        let request = InterfaceRequest { name: ifp.name(), mtu, ..Default::default() };
+        self.request(ifp, SIOCSIFMTU, request)
+    }
+
+    /// Lets the driver of `ifp`, whose methods these are, look at the flags. May sleep; may take
+    /// locks of the stack.
+    ///
+    /// # Errors
+    /// What its driver returned; EINVAL if it takes no ioctls.
+    pub fn set_flags(&self, ifp: &Ifnet) -> Result {
+        self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::new_zeroed())
+    }
+
+    fn request(&self, ifp: &Ifnet, command: usize, mut argument: InterfaceRequest) -> Result {
+        // SAFETY: both commands take an ifreq, which this is, and it is ours for the call.
+        let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
+        self.forward(ifp, &mut request)
+    }
+
+    /// Hands a request to the driver of `ifp`, whose methods these are. May sleep; may take locks of
+    /// the stack.
+    ///
+    /// # Errors
+    /// What its driver returned; EINVAL if it takes no ioctls.
+    pub fn forward(&self, ifp: &Ifnet, request: &mut Ioctl<'_>) -> Result {
+        let ioctl = self.ioctl.ok_or(Errno::EINVAL)?;
+        // SAFETY: the interface's own method, with what the kernel handed over for it.
+        Errno::check(unsafe {
+            ioctl(ifp.as_ptr(), request.command() as u64, request.data().cast())
+        })
+    }
+
+    /// The output method.
+    pub(super) fn output(&self) -> c::if_output_fn_t {
+        self.output
+    }
+
+    /// Whether the interface takes ioctls by the driver of its own.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ioctl.is_some_and(|method| core::ptr::fn_addr_eq(method, hooks::port_ioctl as IoctlFn))
+    }
+}
+
+/// What `if_ioctl` points at.
+type IoctlFn = unsafe extern "C" fn(*mut c::ifnet, u64, *mut core::ffi::c_char) -> core::ffi::c_int;

@@ -1,0 +1,151 @@
+//! Tasks and their two queues (taskqueue(9)).
+
+use core::ffi::{CStr, c_int, c_void};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::bindings as c;
+use super::memory::Pinned;
+use crate::kpi::mem::Counted;
+use crate::kpi::{Errno, Ref, Result};
+
+/// The module's queues; each has one thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queue {
+    /// Publishes states and runs LACP; never waits for a port's driver.
+    Protocol,
+    /// Brings ports to what is wanted of them.
+    Configuration,
+}
+
+/// The kernel's queues: NULL while the module is not loaded.
+static QUEUES: [AtomicPtr<c::taskqueue>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
+
+impl Queue {
+    const ALL: [(Self, &CStr); 2] =
+        [(Queue::Protocol, c"lagg proto"), (Queue::Configuration, c"lagg config")];
+
+    fn place(self) -> &'static AtomicPtr<c::taskqueue> {
+        &QUEUES[self as usize]
+    }
+
+    fn get(self) -> *mut c::taskqueue {
+        self.place().load(Ordering::Acquire)
+    }
+}
+
+/// Makes the queues and starts their threads. Sleeps.
+///
+/// # Errors
+/// ENOMEM; [`stop`] then frees what there is.
+pub(super) fn start() -> Result {
+    for (queue, name) in Queue::ALL {
+        // The kernel's thread looks there for the queue as long as it runs.
+        let place = queue.place().as_ptr();
+        // SAFETY: the place is static, and the queue is stored in it before the thread starts.
+        unsafe {
+            let made = c::taskqueue_create(
+                name.as_ptr(),
+                c::M_WAITOK as c_int,
+                Some(c::taskqueue_thread_enqueue),
+                place.cast(),
+            );
+            queue.place().store(made, Ordering::Release);
+            Errno::check(c::lagg_rs_taskqueue_start(place, name.as_ptr()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the threads and frees the queues. Sleeps. No task is left.
+pub(super) fn stop() {
+    for (queue, _) in Queue::ALL {
+        let made = queue.get();
+        if !made.is_null() {
+            // SAFETY: made by `start`. The threads read the place until they have ended, so it is
+            // cleared after.
+            unsafe { c::taskqueue_free(made) };
+            queue.place().store(ptr::null_mut(), Ordering::Release);
+        }
+    }
+}
+
+/// A function that runs for its owner on one of the queues.
+///
+/// # Invariants
+/// While the kernel has it queued, `owner` holds a reference to the owner, and the owner holds this.
+pub struct Task<T: Send + Sync + 'static> {
+    inner: Pinned<Inner<T>>,
+    queue: Queue,
+}
+
+struct Inner<T: Send + Sync + 'static> {
+    task: c::task,
+    run: fn(&Ref<T>),
+    /// The reference that the next run takes.
+    owner: AtomicPtr<Counted<T>>,
+}
+
+// SAFETY: the kernel's part is used by its own functions alone, the function is plain, and the
+// reference is `Send` and `Sync` as `T` is.
+unsafe impl<T: Send + Sync> Send for Task<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Task<T> {}
+
+impl<T: Send + Sync> Task<T> {
+    /// A task that calls `run`. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(queue: Queue, run: fn(&Ref<T>)) -> Result<Self> {
+        // SAFETY: all fields are made in their final place, which is what the function is called with.
+        let inner = unsafe {
+            Pinned::try_new(|place: *mut Inner<T>| {
+                (&raw mut (*place).run).write(run);
+                (&raw mut (*place).owner).write(AtomicPtr::new(ptr::null_mut()));
+                c::lagg_rs_task_init(&raw mut (*place).task, Some(run_task::<T>), place.cast());
+            })?
+        };
+        Ok(Task { inner, queue })
+    }
+
+    /// Has it run once more after now, for `owner`, which holds this task. Never sleeps.
+    pub fn enqueue(&self, owner: &Ref<T>) {
+        let place = self.inner.get();
+        let owner = owner.clone().into_raw();
+        // SAFETY: the slot is there as long as the task.
+        // INVARIANT: the reference is in the slot before the task is queued.
+        let before = unsafe { &(*place).owner }.swap(owner, Ordering::AcqRel);
+        match NonNull::new(before) {
+            // SAFETY: queued, or about to be by the thread that put that reference in; it was the
+            // slot's, and is taken out once.
+            Some(before) => drop(unsafe { Ref::from_raw(before) }),
+            // SAFETY: initialised; the queue is there, as it outlives all counted objects.
+            None => unsafe {
+                c::taskqueue_enqueue(self.queue.get(), &raw mut (*place).task);
+            },
+        }
+    }
+
+    /// Waits until it is neither queued nor running. Sleeps.
+    pub fn drain(&self) {
+        // SAFETY: as in `enqueue`.
+        unsafe { c::taskqueue_drain(self.queue.get(), &raw mut (*self.inner.get()).task) };
+    }
+}
+
+/// # Safety
+/// The kernel calls it with the `Inner<T>` of a task that was queued.
+unsafe extern "C" fn run_task<T: Send + Sync + 'static>(inner: *mut c_void, _: c_int) {
+    let inner: *mut Inner<T> = inner.cast();
+    // SAFETY: the slot's reference to the owner keeps the task; it becomes this function's.
+    let (run, owner) =
+        unsafe { ((*inner).run, (*inner).owner.swap(ptr::null_mut(), Ordering::AcqRel)) };
+    if let Some(owner) = NonNull::new(owner) {
+        // SAFETY: the slot's reference, taken out once.
+        let owner = unsafe { Ref::from_raw(owner) };
+        run(&owner);
+        // With the owner the task may go: it is not touched again, and the kernel uses no more than
+        // its address.
+    }
+}

@@ -1,0 +1,4 @@
+/* The options of GENERIC that change what a module is compiled to. */
+#define	SMP	1
+#define	MAC	1
+#define	VIMAGE	1

@@ -1,0 +1,1 @@
+#define	KERN_TLS	1

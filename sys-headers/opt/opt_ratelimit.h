@@ -1,0 +1,1 @@
+#define	RATELIMIT	1

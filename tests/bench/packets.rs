@@ -1,0 +1,53 @@
+//! Sends packets for callgrind to count: `packets PATH COUNT`.
+//!
+//! PATH is `failover`, through a failover lagg of two ports, or `bare`, straight to a port's driver.
+//! What COUNT packets more cost is the cost of a packet; what `failover` costs more than `bare` is the
+//! lagg's own.
+
+use lagg_rs::kpi::host::testing::TestNic;
+use lagg_rs::kpi::host::{self, Vnet, ifioctl};
+use lagg_rs::kpi::ioctl::{InterfaceRequest, PortRequest, SIOCSIFFLAGS, SIOCSLAGGPORT};
+use lagg_rs::kpi::{LinkState, Mbuf, epoch, iff};
+
+/// Packets to a section of the epoch, as many as a driver sends between two looks at its queue.
+const BATCH: usize = 64;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().filter(|word| word != "--bench").collect();
+    let [_, path, count] = arguments.as_slice() else {
+        // cargo test runs it without arguments: nothing to count.
+        return;
+    };
+    let count: usize = count.parse().expect("COUNT is a number");
+    let lagg = host::clone_create("lagg", None).expect("a lagg is made");
+    let cards = [1, 2].map(|n| {
+        let name = format!("em{n}");
+        let card = TestNic::counting().attach(&name, [2, 0, 0, 0, 0, n]);
+        host::set_link(&card, LinkState::Up);
+        let mut port = PortRequest::default();
+        port.portname[..name.len()].copy_from_slice(name.as_bytes());
+        ifioctl(&lagg, SIOCSLAGGPORT, &mut port).expect("the card joins");
+        card
+    });
+    let mut up = InterfaceRequest { mtu: iff::UP, ..InterfaceRequest::default() };
+    ifioctl(&lagg, SIOCSIFFLAGS, &mut up).expect("the lagg comes up");
+    host::settle();
+
+    let lagg = Vnet::current().interface(&lagg).expect("the lagg is there");
+    let ifp = match path.as_str() {
+        "failover" => lagg,
+        "bare" => cards[0].ifp(),
+        other => panic!("no path {other}"),
+    };
+    let mut left = count;
+    while left > 0 {
+        let batch = left.min(BATCH);
+        let packets: Vec<Mbuf> = (0..batch).map(|_| Mbuf::from_bytes(&[0; 60])).collect();
+        epoch::section(|epoch| {
+            for m in packets {
+                ifp.transmit(m, epoch).expect("the packet is sent");
+            }
+        });
+        left -= batch;
+    }
+}
