@@ -1,0 +1,223 @@
+# For the scripts of this directory, which source it. They run as root in a virtual machine that is theirs alone, one after the other.
+#
+# LAGG_KO   the module to test: ours, or /boot/kernel/if_lagg.ko to see what C lagg does
+# A check's name ends in the D- or F- number of the specification where C lagg is known to fail it.
+
+LAGG_KO=${LAGG_KO:-$PWD/if_lagg_rs.ko}
+MODULE=$(basename "$LAGG_KO" .ko)
+C_KO=${C_KO:-/boot/kernel/if_lagg.ko}
+JAIL=lagg_peer
+HOST_IP=192.0.2.1
+JAIL_IP=192.0.2.2
+
+work=$(mktemp -d /tmp/lagg.XXXXXX)
+passed=0 failed=0 skipped=0 stuck=
+
+# On C lagg, what would only crash the machine is left out.
+is_c() { [ "$MODULE" = if_lagg ]; }
+
+ok() {
+	passed=$((passed + 1))
+	echo "ok   $*"
+}
+
+# fail NAME: what the command printed is shown
+fail() {
+	failed=$((failed + 1))
+	echo "FAIL $*"
+	[ ! -s "$work/out" ] || sed 's/^/     /' "$work/out"
+}
+
+skip() {
+	skipped=$((skipped + 1))
+	echo "SKIP $*"
+}
+
+# check NAME COMMAND...: succeeds
+check() {
+	name=$1
+	shift
+	if "$@" >"$work/out" 2>&1; then ok "$name"; else fail "$name"; fi
+}
+
+# refuses NAME WORDS COMMAND...: fails, and says WORDS
+refuses() {
+	name=$1 words=$2
+	shift 2
+	if "$@" >"$work/out" 2>&1; then
+		echo "not refused" >>"$work/out"
+		fail "$name"
+	elif grep -q "$words" "$work/out"; then
+		ok "$name"
+	else
+		fail "$name"
+	fi
+}
+
+not() { ! "$@"; }
+
+# wait_for SECONDS COMMAND...: until it succeeds
+wait_for() {
+	limit=$(($(date +%s) + $1))
+	shift
+	until "$@"; do
+		if [ "$(date +%s)" -ge "$limit" ]; then
+			echo "in vain: $*"
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+loaded() { kldstat -q -m if_lagg; }
+
+# -n: or ifconfig would load the system's if_lagg.ko by its name
+ifc() { ifconfig -n "$@"; }
+
+has() { ifconfig -n "$1" 2>&1 | grep -q -- "$2"; }
+hasnt() { ! has "$@"; }
+
+is_up() { ifconfig -n "$1" | grep -q 'flags=.*<UP[,>]'; }
+
+gone() { ! ifconfig -n "$1" >/dev/null 2>&1; }
+
+# What malloc has given to the type lagg and not got back; 0 also where the type is unknown
+in_use() { vmstat -m | awk '$1 == "lagg" { n = $2 } END { print n + 0 }'; }
+none_in_use() {
+	n=$(in_use)
+	[ "$n" = 0 ] || { vmstat -m | grep -w lagg; return 1; }
+}
+
+# network [N]: N epairs (2); their a ends are P0, P1, … here, their b ends bridged in a jail with its own network stack
+network() {
+	kldload -n if_epair if_bridge
+	jail -i -c name=$JAIL vnet persist >/dev/null || return
+	bridge=$(jexec $JAIL ifconfig bridge create) || return
+	n=0
+	while [ $n -lt "${1:-2}" ]; do
+		a=$(ifconfig epair create) || return
+		b=${a%a}b
+		eval "P$n=$a"
+		ifconfig "$a" up
+		ifconfig "$b" vnet $JAIL || return
+		jexec $JAIL ifconfig "$bridge" addm "$b"
+		jexec $JAIL ifconfig "$b" up
+		n=$((n + 1))
+	done
+	jexec $JAIL ifconfig "$bridge" $JAIL_IP/24 up
+	# Floods are meant.
+	sysctl -q net.inet.icmp.icmplim=0 >/dev/null
+	jexec $JAIL sysctl -q net.inet.icmp.icmplim=0 >/dev/null
+}
+
+reaches() { ping -q -n -c 1 -W 1000 ${1:-$JAIL_IP} >/dev/null; }
+
+# flow NAME PROGRAM...: in the background until the clean-up, its output in $work/flow.NAME
+flow() {
+	log=$work/flow.$1
+	shift
+	"$@" >"$log" 2>&1 </dev/null &
+	echo $! >>"$work/flows"
+}
+
+stop_flows() {
+	[ -f "$work/flows" ] || return 0
+	for pid in $(cat "$work/flows"); do
+		kill "$pid" 2>/dev/null
+		wait "$pid"
+	done
+	rm -f "$work/flows"
+}
+
+# again NAME COMMAND...: over and over until `stop_loops`; whether it fails does not matter. Rounds are counted in $work/NAME.
+again() {
+	loop=$work/$1
+	shift
+	: >"$loop"
+	(while [ ! -e "$work/stop" ]; do
+		"$@" >/dev/null 2>&1
+		echo . >>"$loop"
+	done) &
+	echo $! >>"$work/loops"
+}
+
+rounds() { wc -l <"$work/$1" | tr -d ' '; }
+
+loops_ended() {
+	for pid in $(cat "$work/loops"); do
+		! kill -0 "$pid" 2>/dev/null || return 1
+	done
+}
+
+# A loop that does not end is a deadlock: say where, and touch nothing more.
+stop_loops() {
+	: >"$work/stop"
+	if wait_for "${1:-120}" loops_ended; then
+		rm -f "$work/stop" "$work/loops"
+		return 0
+	fi
+	stuck=1
+	ps -axHo pid,lwp,wchan,command | grep '[i]fconfig'
+	procstat -kka | grep -E 'ifconfig|lagg|taskq swi'
+	return 1
+}
+
+load() { loaded || kldload "$LAGG_KO"; }
+
+all_of_group() { ifconfig -g "$1" 2>/dev/null; }
+
+# Nothing that a script made is left, whatever it did.
+clean() {
+	stop_flows
+	for group in vlan lagg bridge epair tap; do
+		for i in $(all_of_group $group); do
+			case $i in epair*b) continue ;; esac
+			ifconfig -n "$i" destroy 2>/dev/null
+		done
+	done
+	jail -r $JAIL 2>/dev/null
+	wait_for 30 not jls -d -j $JAIL >/dev/null 2>&1
+}
+
+# No lock order report that names lagg. WITNESS remembers them all, and so those of C lagg (its lock is "if_lagg sx") that compare.sh left.
+witness() {
+	if [ "$(sysctl -n debug.witness.watch 2>/dev/null)" != 1 ]; then
+		skip "$1: no lock order report names lagg (this kernel has no WITNESS)"
+		return
+	fi
+	if is_c; then others='^$'; else others='"if_lagg sx"'; fi
+	# Blocks of the report are parted by empty lines.
+	sysctl -n debug.witness.badstacks |
+		awk -v others="$others" 'BEGIN { RS = ""; ORS = "\n\n" } tolower($0) ~ /lagg/ && $0 !~ others' >"$work/out"
+	if [ -s "$work/out" ]; then fail "$1: no lock order report names lagg (D-17)"; else ok "$1: no lock order report names lagg"; fi
+}
+
+leaks() { dmesg | grep -E 'memory type lagg.* leaked'; }
+
+begin() {
+	echo "== $(basename "$0" .sh): $LAGG_KO"
+	trap finish EXIT
+	trap 'exit 1' INT TERM
+	clean
+	load || exit 1
+}
+
+# Ends every script: what is left is removed, and the module has kept nothing.
+finish() {
+	status=$?
+	trap - EXIT
+	[ "$status" = 0 ] || fail "the script ended early"
+	[ ! -f "$work/loops" ] || stop_loops
+	if [ -n "$stuck" ]; then
+		echo "$passed passed, $failed failed: stuck"
+		exit 99
+	fi
+	stop_flows
+	clean
+	check "nothing in use of malloc's type lagg (F-9)" wait_for 10 none_in_use
+	witness "$(basename "$0" .sh)"
+	echo "$(basename "$0" .sh): $passed passed, $failed failed, $skipped skipped"
+	rm -rf "$work"
+	[ $failed = 0 ]
+	exit $?
+}
