@@ -17,7 +17,7 @@ mod kernel {
     // needs. All that `kmod/shim.h` declares is let through besides.
     const FUNCTIONS: &str = "
         malloc malloc_aligned free copyout panic cv_init cv_destroy
-        epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem
+        epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copym m_copydata arc4random_buf
         if_.* ifc_.* ifmedia_.* ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
         ether_bpf_mtap_if in6_ifdetach ifpromisc link_init_sdl";
     const TYPES: &str = "

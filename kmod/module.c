@@ -77,16 +77,37 @@ lagg_rs_failover_rx_all(void)
 }
 
 VNET_DEFINE_STATIC(int, default_use_flowid) = 0;
+#define	V_default_use_flowid	VNET(default_use_flowid)
 SYSCTL_INT(_net_link_lagg, OID_AUTO, default_use_flowid, CTLFLAG_RWTUN | CTLFLAG_VNET,
     &VNET_NAME(default_use_flowid), 0, "New laggs choose ports by the flow id that the NIC computed");
 
+int
+lagg_rs_default_use_flowid(void)
+{
+	return (V_default_use_flowid);
+}
+
 VNET_DEFINE_STATIC(int, default_use_numa) = 1;
+#define	V_default_use_numa	VNET(default_use_numa)
 SYSCTL_INT(_net_link_lagg, OID_AUTO, default_use_numa, CTLFLAG_RWTUN | CTLFLAG_VNET,
     &VNET_NAME(default_use_numa), 0, "New laggs prefer ports of the flow's NUMA domain");
 
+int
+lagg_rs_default_use_numa(void)
+{
+	return (V_default_use_numa);
+}
+
 VNET_DEFINE_STATIC(int, default_flowid_shift) = 16;
+#define	V_default_flowid_shift	VNET(default_flowid_shift)
 SYSCTL_INT(_net_link_lagg, OID_AUTO, default_flowid_shift, CTLFLAG_RWTUN | CTLFLAG_VNET,
     &VNET_NAME(default_flowid_shift), 0, "By how many bits new laggs shift the flow id");
+
+int
+lagg_rs_default_flowid_shift(void)
+{
+	return (V_default_flowid_shift);
+}
 
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
 

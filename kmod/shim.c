@@ -81,6 +81,25 @@ lagg_rs_task_init(struct task *task, task_fn_t *run, void *context)
 	TASK_INIT(task, 0, run, context);
 }
 
+uint32_t *
+lagg_rs_percpu_alloc(void)
+{
+	return (uma_zalloc_pcpu(pcpu_zone_4, M_WAITOK | M_ZERO));
+}
+
+uint32_t
+lagg_rs_percpu_next(uint32_t *base)
+{
+	/* A thread may move to another processor on the way. */
+	return (__atomic_fetch_add(zpcpu_get(base), 1, __ATOMIC_RELAXED));
+}
+
+void
+lagg_rs_percpu_free(uint32_t *base)
+{
+	uma_zfree_pcpu(pcpu_zone_4, base);
+}
+
 void
 lagg_rs_iflladdr_event(struct ifnet *ifp)
 {

@@ -26,6 +26,11 @@ void	lagg_rs_detach_unlock(void);
 int	lagg_rs_taskqueue_start(struct taskqueue **, const char *name);
 void	lagg_rs_task_init(struct task *, task_fn_t *, void *context);
 
+/* zpcpu, sys/pcpu.h: a number for each processor */
+uint32_t *lagg_rs_percpu_alloc(void);
+uint32_t lagg_rs_percpu_next(uint32_t *);
+void	lagg_rs_percpu_free(uint32_t *);
+
 /* EVENTHANDLER(9) */
 void	lagg_rs_iflladdr_event(struct ifnet *);
 eventhandler_tag lagg_rs_departure_register(ifnet_departure_event_handler_t);
@@ -51,5 +56,8 @@ int	lagg_rs_priv_check(void);
 
 /* kmod/module.c: the sysctls of the current vnet */
 int	lagg_rs_failover_rx_all(void);
+int	lagg_rs_default_use_flowid(void);
+int	lagg_rs_default_use_numa(void);
+int	lagg_rs_default_flowid_shift(void);
 
 #endif

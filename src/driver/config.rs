@@ -1,9 +1,14 @@
 //! What is configured through the lagg for all of its ports: up and down, MTU, protocol.
 
-use super::softc::Token;
+use core::num::NonZeroU32;
+
+use super::softc::{PlanMemory, State, Token};
 use super::{Port, Softc, groups, ioctl, offloads, vlans};
-use crate::kpi::{Errno, Ioctl, Ref, Result, Unique, iff, log};
-use crate::policy::Protocol;
+use crate::kpi::ioctl::proto;
+use crate::kpi::{Errno, Ioctl, Ref, Result, Unique, iff, log, random};
+use crate::policy::buckets::{Homes, Table};
+use crate::policy::hash::Key;
+use crate::policy::{LoadBalance, Protocol, RoundRobin};
 
 /// How long a request for up or down waits for others to finish before it leaves the work to the
 /// configuration task, in milliseconds.
@@ -107,7 +112,7 @@ fn set_running(softc: &Softc, token: &Token<'_>, running: bool) {
     let mut state = softc.state();
     state.running = running;
     softc.ifp().set_running(running);
-    softc.publish(&state, plan);
+    softc.publish(&mut state, plan);
 }
 
 /// SIOCSIFMTU: the MTU of the lagg and of all its ports. What one port refuses none of them keeps
@@ -176,13 +181,45 @@ pub(super) fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
 /// ENOMEM; ENXIO while the lagg is being destroyed; EPROTONOSUPPORT for a protocol that is not
 /// served.
 pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
-    let protocol = Protocol::from_number(number).ok_or(Errno::EPROTONOSUPPORT)?;
     let _token = softc.token()?;
-    let plan = Unique::try_new(super::Plan::new(protocol))?;
+    let mut homes = None;
+    let protocol = match number {
+        proto::NONE => Protocol::None,
+        proto::FAILOVER => Protocol::Failover,
+        proto::BROADCAST => Protocol::Broadcast,
+        proto::ROUNDROBIN => Protocol::RoundRobin(RoundRobin::try_new(NonZeroU32::MIN)?),
+        proto::LOADBALANCE => {
+            let mut none: Unique<Homes> = Unique::try_zeroed()?;
+            none.clear();
+            homes = Some(none);
+            let table = Unique::<Table>::try_zeroed()?.share();
+            let key = Key::new(random());
+            Protocol::LoadBalance(LoadBalance { key, layers: 0, flowid_shift: None, table })
+        }
+        _ => return Err(Errno::EPROTONOSUPPORT),
+    };
+    let memory = PlanMemory::try_new(homes.is_some())?;
     let mut state = softc.state();
-    state.protocol = protocol;
-    softc.publish(&state, plan);
+    if matches!(protocol, Protocol::RoundRobin(_)) {
+        state.options.rr_stride = Some(NonZeroU32::MIN);
+    }
+    let replaced = core::mem::replace(&mut state.protocol, protocol);
+    let homeless = core::mem::replace(&mut state.homes, homes);
+    softc.publish(&mut state, memory);
     drop(state);
+    drop((replaced, homeless));
     Softc::wake_protocol(softc);
+    Ok(())
+}
+
+/// Changes an option, and publishes the plan that has it. `change` refuses what is no option.
+///
+/// # Errors
+/// ENOMEM; what `change` returns.
+pub(super) fn set_options(softc: &Softc, change: impl FnOnce(&mut State) -> Result) -> Result {
+    let memory = softc.plan_memory()?;
+    let mut state = softc.state();
+    change(&mut state)?;
+    softc.publish(&mut state, memory);
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! The data path: nothing here takes a lock, sleeps, allocates, or reaches a port but through the
 //! plan.
 
-use super::{Port, Softc};
+use super::{Plan, Port, Softc};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
-use crate::policy::{Protocol, failover};
+use crate::policy::{Protocol, broadcast, failover};
 
 /// Sends a packet on the port that the plan's protocol chooses (spec B.12).
 ///
 /// # Errors
-/// ENXIO without ports; ENETDOWN without an active port; else what the port's driver returns.
+/// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; else what the port's
+/// driver returns.
 #[inline]
 pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     let plan = softc.plan(epoch);
@@ -20,6 +21,9 @@ pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     let chosen = match plan.protocol() {
         Protocol::None => None,
         Protocol::Failover => failover::select(plan),
+        Protocol::RoundRobin(turns) => turns.select(plan),
+        Protocol::LoadBalance(flows) => flows.select(plan, &m),
+        Protocol::Broadcast => return send_to_all(softc, plan, m, epoch),
     };
     match chosen {
         Some(port) => port.ifp().transmit(m, epoch),
@@ -28,6 +32,16 @@ pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
             Err(Errno::ENETDOWN)
         }
     }
+}
+
+#[inline(never)]
+fn send_to_all(softc: &Softc, plan: &Plan, m: Mbuf, epoch: &Epoch) -> Result {
+    let failed = || softc.ifp().count(Counter::Oerrors, 1);
+    broadcast::transmit(plan, m, epoch, failed).inspect_err(|errno| {
+        if *errno == Errno::ENOENT {
+            failed();
+        }
+    })
 }
 
 /// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it
@@ -42,6 +56,7 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let accepted = match plan.protocol() {
         Protocol::None => false,
         Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
+        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
     };
     if !accepted {
         return None;

@@ -1,5 +1,7 @@
 //! The ioctls of the lagg and of its ports (spec A.5 to A.8).
 
+use core::num::NonZeroU32;
+
 use zerocopy::IntoBytes;
 
 use super::softc::{Options, Phase};
@@ -81,6 +83,12 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
             Softc::wake_configuration(port.softc());
             Ok(())
         }
+        SIOCSIFFLAGS => {
+            let result = port.methods().forward(port.ifp(), request);
+            // IFF_UP may have changed, and with it where flows go.
+            Softc::wake_protocol(port.softc());
+            result
+        }
         _ => port.methods().forward(port.ifp(), request),
     }
 }
@@ -127,6 +135,9 @@ fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
             let active = if is(failover::select(plan)) { port_flag::ACTIVE } else { 0 };
             master | active
         }
+        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
+            if port.is_active() { port_flag::ACTIVE } else { 0 }
+        }
     };
 }
 
@@ -140,7 +151,7 @@ fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
     request.active = saturated(plan.ports().iter().filter(|port| port.is_active()).count());
     request.flapping = 0;
     request.flowid_shift = options.flowid_shift;
-    request.bkt = 0;
+    request.bkt = options.rr_stride.map_or(0, NonZeroU32::get);
     Ok(())
 }
 
@@ -149,33 +160,43 @@ fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
 /// # Errors
 /// EINVAL: no such option, more than one, a bad value, or one that the protocol does not have.
 fn set_option(softc: &Softc, request: &OptionsRequest) -> Result {
-    let mut state = softc.state();
-    let Options { use_flowid, use_numa, flowid_shift, .. } = &mut state.options;
-    match request.opts {
-        0 if request.bkt == 0 => {}
-        opt::USE_FLOWID => *use_flowid = true,
-        -1 => *use_flowid = false,
-        opt::USE_NUMA => *use_numa = true,
-        -4 => *use_numa = false,
-        opt::FLOWIDSHIFT if (0..32).contains(&request.flowid_shift) => {
-            *flowid_shift = request.flowid_shift;
+    config::set_options(softc, |state| {
+        let is_roundrobin = matches!(state.protocol, Protocol::RoundRobin(_));
+        let Options { use_flowid, use_numa, flowid_shift, rr_stride, .. } = &mut state.options;
+        match (request.opts, NonZeroU32::new(request.bkt)) {
+            (0, None) => {}
+            (0 | opt::RR_LIMIT, Some(stride)) if is_roundrobin => *rr_stride = Some(stride),
+            (opt::USE_FLOWID, _) => *use_flowid = true,
+            (NO_USE_FLOWID, _) => *use_flowid = false,
+            (opt::USE_NUMA, _) => *use_numa = true,
+            (NO_USE_NUMA, _) => *use_numa = false,
+            (opt::FLOWIDSHIFT, _)
+                if (0..=Options::MAX_FLOWID_SHIFT).contains(&request.flowid_shift) =>
+            {
+                *flowid_shift = request.flowid_shift;
+            }
+            // The lacp_* are lacp's.
+            _ => return Err(Errno::EINVAL),
         }
-        // rr_limit is roundrobin's, the lacp_* are lacp's.
-        _ => return Err(Errno::EINVAL),
-    }
-    Ok(())
+        Ok(())
+    })
 }
+
+const NO_USE_FLOWID: i32 = -opt::USE_FLOWID;
+const NO_USE_NUMA: i32 = -opt::USE_NUMA;
 
 /// SIOCSLAGGHASH.
 ///
 /// # Errors
-/// EINVAL: none of the known flags.
+/// EINVAL: none of the known flags. ENOMEM.
 fn set_hash(softc: &Softc, flags: u32) -> Result {
     if flags & hash::MASK == 0 {
         return Err(Errno::EINVAL);
     }
-    softc.state().options.hash = flags & hash::MASK;
-    Ok(())
+    config::set_options(softc, |state| {
+        state.options.hash = flags & hash::MASK;
+        Ok(())
+    })
 }
 
 /// SIOCSIFMTU: on failure the request says what the MTU still is.

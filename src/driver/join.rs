@@ -2,13 +2,12 @@
 
 use super::counters::Ledger;
 use super::ioctl::text;
-use super::softc::{Phase, Token};
-use super::{Plan, Port, Softc, counters, groups, offloads, vlans};
+use super::softc::{Phase, PlanMemory, Token};
+use super::{Port, Softc, counters, groups, offloads, vlans};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
 use crate::kpi::{
     DetachGuard, Errno, IfType, Ifnet, IfnetRef, Ref, Result, Unique, detach_lock, iff, log,
 };
-use crate::policy::Protocol;
 
 /// How many VLANs and laggs may lie on each other before a new port is refused.
 const MAX_STACKING: u32 = 8;
@@ -110,7 +109,7 @@ fn reaches(ifp: &Ifnet, softc: &Softc, depth: u32) -> bool {
 
 /// Fits the port to the lagg and publishes it.
 fn prepare(softc: &Softc, port: &Ref<Port>, token: &Token<'_>) -> Result {
-    let (plan, ledger) = (Unique::try_new(Plan::new(Protocol::None))?, counters::memory()?);
+    let (plan, ledger) = (softc.plan_memory()?, counters::memory()?);
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let first = token.ports().is_empty();
     if !first {
@@ -149,7 +148,7 @@ fn publish(
     softc: &Softc,
     port: &Ref<Port>,
     first: bool,
-    plan: Unique<Plan>,
+    plan: PlanMemory,
     ledger: Unique<Ledger>,
 ) -> Result {
     let mut state = softc.state();
@@ -164,7 +163,7 @@ fn publish(
     state.set_phase(port, Phase::Member);
     counters::enter(softc, port, ledger);
     port.ifp().enslave(port.methods());
-    softc.publish(&state, plan);
+    softc.publish(&mut state, plan);
     Ok(())
 }
 

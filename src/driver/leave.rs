@@ -60,7 +60,7 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
         for port in &ports {
             state.set_phase(port, Phase::Leaving);
         }
-        softc.publish(&state, plan);
+        softc.publish(&mut state, plan);
     }
     softc.ifp().set_running(false);
     give_back(softc, &ports, &token);
@@ -79,7 +79,7 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
             let lowest = state.members().min_by_key(|port| port.ifp().index());
             state.primary = lowest.map(|port| port.slot());
         }
-        softc.publish(&state, plan);
+        softc.publish(&mut state, plan);
         was_primary
     };
     if primary_left {

@@ -10,12 +10,17 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     if softc.state().destroying {
         return;
     }
+    follow_links(softc);
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
-    let up = plan.ports().iter().any(|port| port.ifp().link_state() == LinkState::Up);
+    let ports = plan.ports().iter().map(|port| port.ifp());
+    let up = ports.clone().any(|port| port.link_state() == LinkState::Up);
     let baudrate = match plan.protocol() {
         Protocol::None => None,
         Protocol::Failover => Some(plan.primary().map_or(0, |port| port.ifp().baudrate())),
+        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
+            Some(ports.fold(0, |sum, port| port.baudrate().saturating_add(sum)))
+        }
     };
     ifp.in_vnet(|| {
         if let Some(baudrate) = baudrate {
@@ -23,4 +28,15 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         }
         ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
     });
+}
+
+/// Has flows go to other ports when theirs went down, and back when it came up. Until then packets
+/// take their flow's second choice.
+fn follow_links(softc: &Softc) {
+    // Without memory they do so until the next event.
+    let Ok(memory) = softc.plan_memory() else { return };
+    let mut state = softc.state();
+    if state.has_stale_flows() {
+        softc.publish(&mut state, memory);
+    }
 }

@@ -1,5 +1,7 @@
 //! The plan: all that a packet decides from, in one immutable object.
 
+use core::num::NonZeroU32;
+
 use arrayvec::ArrayVec;
 
 use super::Port;
@@ -44,7 +46,7 @@ impl Plan {
         ports: impl Iterator<Item = &'a Ref<Port>>,
         primary: Option<u8>,
     ) {
-        *self = Plan { protocol, running, ..Plan::new(protocol) };
+        *self = Plan { running, ..Plan::new(protocol) };
         for port in ports {
             // There are no more ports than slots, so there is room.
             let _ = self.ports.try_push(port.clone());
@@ -65,8 +67,8 @@ impl Plan {
 
     /// The protocol.
     #[inline]
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
     }
 
     /// Whether the lagg is up and takes packets in.
@@ -84,10 +86,13 @@ impl Plan {
     /// Whether `port` is a port of this plan.
     #[inline]
     pub fn has(&self, port: &Port) -> bool {
-        self.slots
-            .get(usize::from(port.slot()))
-            .and_then(|&place| self.ports.get(usize::from(place)))
-            .is_some_and(|there| there.is(port))
+        self.in_slot(port.slot()).is_some_and(|there| core::ptr::eq(there, port))
+    }
+
+    /// How many ports there are; none: a remainder by it does not compile then.
+    #[inline]
+    pub fn count(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(u32::try_from(self.ports.len()).ok()?)
     }
 
     /// failover's primary port.
@@ -96,9 +101,33 @@ impl Plan {
         self.ports.get(usize::from(self.primary)).map(|port| &**port)
     }
 
-    /// The port after the primary one in the order of `if_index`.
-    pub fn after_primary(&self) -> Option<&Port> {
-        self.ports.get(usize::from(self.primary) + 1).map(|port| &**port)
+    /// The port in a slot.
+    #[inline]
+    pub fn in_slot(&self, slot: u8) -> Option<&Port> {
+        let place = *self.slots.get(usize::from(slot))?;
+        self.ports.get(usize::from(place)).map(|port| &**port)
+    }
+
+    /// The port at `place` in the order of `if_index` if it is active, else the next after it, else
+    /// the first that is (spec B.10).
+    #[inline]
+    pub fn active_from(&self, place: usize) -> Option<&Port> {
+        match self.ports.get(place) {
+            Some(port) if port.is_active() => Some(port),
+            _ => self.fallback(place),
+        }
+    }
+
+    /// The same from failover's primary port.
+    #[inline]
+    pub fn active_from_primary(&self) -> Option<&Port> {
+        self.active_from(usize::from(self.primary))
+    }
+
+    #[cold]
+    fn fallback(&self, place: usize) -> Option<&Port> {
+        let next = place.checked_add(1).and_then(|next| self.ports.get(next));
+        next.map(|port| &**port).filter(|port| port.is_active()).or_else(|| self.first_active())
     }
 
     /// The first active port in the order of `if_index`.

@@ -1,5 +1,7 @@
 //! The softc: a lagg's state, its configuration token, and the publication of plans.
 
+use core::num::NonZeroU32;
+
 use arrayvec::ArrayVec;
 
 use super::counters::Ledger;
@@ -8,10 +10,11 @@ use super::vlans::Vlans;
 use super::{Plan, Port, config, counters, link};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
 use crate::kpi::{
-    Array, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Media, Mtx, MtxGuard, Queue, Ref, Result,
-    Task, Unique, epoch,
+    Array, Cv, Defaults, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Media, Mtx, MtxGuard, Queue,
+    Ref, Result, Task, Unique, defaults, epoch,
 };
 use crate::policy::Protocol;
+use crate::policy::buckets::{Homes, Table};
 
 /// A lagg.
 ///
@@ -39,6 +42,10 @@ pub(super) struct State {
     pub destroying: bool,
     pub running: bool,
     pub protocol: Protocol,
+    /// loadbalance's: where each bucket of flows belongs.
+    pub homes: Option<Unique<Homes>>,
+    /// The ports that the flows are spread over, by their slots.
+    spread_over: (u32, u32),
     /// failover's primary port, by its slot.
     pub primary: Option<u8>,
     /// IFF_UP, IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
@@ -58,6 +65,23 @@ struct Place {
     wants: Wants,
 }
 
+/// Memory for a plan, and for its table of flows if the protocol has one.
+pub(super) struct PlanMemory {
+    plan: Unique<Plan>,
+    table: Option<Unique<Table>>,
+}
+
+impl PlanMemory {
+    /// May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(has_flows: bool) -> Result<Self> {
+        let table = if has_flows { Some(Unique::try_zeroed()?) } else { None };
+        Ok(PlanMemory { plan: Unique::try_new(Plan::new(Protocol::None))?, table })
+    }
+}
+
 /// Options of SIOCSLAGGOPTS and SIOCSLAGGHASH.
 #[derive(Clone, Copy)]
 pub(super) struct Options {
@@ -65,12 +89,20 @@ pub(super) struct Options {
     pub use_numa: bool,
     pub flowid_shift: i32,
     pub hash: u32,
+    pub rr_stride: Option<NonZeroU32>,
 }
 
 impl Options {
-    /// What a new lagg has.
-    const DEFAULT: Options =
-        Options { use_flowid: false, use_numa: true, flowid_shift: 16, hash: hash::MASK };
+    /// The largest shift of a flow id.
+    pub const MAX_FLOWID_SHIFT: i32 = 31;
+
+    /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
+    fn of_vnet() -> Self {
+        let Defaults { use_flowid, use_numa, flowid_shift } = defaults();
+        let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
+        let flowid_shift = if is_shift { flowid_shift } else { 16 };
+        Options { use_flowid, use_numa, flowid_shift, hash: hash::MASK, rr_stride: None }
+    }
 }
 
 /// Where a port is in its life.
@@ -147,6 +179,42 @@ impl State {
         }
     }
 
+    /// The slots of the ports in the plan, and of those of them that are active, as sets of bits.
+    fn slots_up(&self) -> (u32, u32) {
+        self.members().fold((0, 0), |(members, up), port| {
+            let bit = 1_u32.wrapping_shl(port.slot().into());
+            (members | bit, if port.is_active() { up | bit } else { up })
+        })
+    }
+
+    /// Whether flows are spread over other ports than those that are up now.
+    pub fn has_stale_flows(&self) -> bool {
+        matches!(self.protocol, Protocol::LoadBalance(_)) && self.spread_over != self.slots_up()
+    }
+
+    /// The protocol as the next plan has it: with the options, and with `table` as its table.
+    fn protocol_now(&mut self, table: Option<Unique<Table>>) -> Protocol {
+        let (options, spread_over) = (self.options, self.slots_up());
+        match &mut self.protocol {
+            Protocol::RoundRobin(turns) => {
+                turns.stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
+            }
+            Protocol::LoadBalance(flows) => {
+                flows.layers = options.hash;
+                flows.flowid_shift =
+                    options.use_flowid.then_some(options.flowid_shift.unsigned_abs());
+                if let (Some(mut table), Some(homes)) = (table, &mut self.homes) {
+                    table.copy_from(&flows.table);
+                    table.rebuild(homes, spread_over.0, spread_over.1);
+                    flows.table = table.share();
+                    self.spread_over = spread_over;
+                }
+            }
+            Protocol::None | Protocol::Failover | Protocol::Broadcast => {}
+        }
+        self.protocol.clone()
+    }
+
     /// The capabilities that all ports in the plan are wanted to have enabled.
     pub fn wanted(&self) -> u64 {
         self.places().fold(u64::MAX, |all, place| all & place.wanted)
@@ -178,15 +246,17 @@ impl Softc {
             destroying: false,
             running: false,
             protocol: Protocol::Failover,
+            homes: None,
+            spread_over: (0, 0),
             primary: None,
             flags_seen: 0,
-            options: Options::DEFAULT,
+            options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,
         };
         Ref::try_new(Softc {
             ifp: ifp.clone(),
-            plan: EpochCell::new(Ref::try_new(Plan::new(state.protocol))?),
+            plan: EpochCell::new(Ref::try_new(Plan::new(Protocol::Failover))?),
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
             state: Mtx::try_new(c"lagg", state)?,
             token_returned: Cv::try_new(c"laggtoken")?,
@@ -225,11 +295,21 @@ impl Softc {
         self.state.lock()
     }
 
-    /// Publishes a plan of the state as it is now. `plan` is memory that was at hand before the
-    /// mutex was taken.
-    pub(super) fn publish(&self, state: &State, mut plan: Unique<Plan>) {
-        plan.fill(state.protocol, state.running, state.members(), state.primary);
+    /// Publishes a plan of the state as it is now. `memory` was at hand before the mutex was taken.
+    pub(super) fn publish(&self, state: &mut State, memory: PlanMemory) {
+        let PlanMemory { mut plan, table } = memory;
+        let protocol = state.protocol_now(table);
+        plan.fill(protocol, state.running, state.members(), state.primary);
         self.plan.replace(plan.share());
+    }
+
+    /// Memory for the next plan. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn plan_memory(&self) -> Result<PlanMemory> {
+        let has_flows = matches!(self.state().protocol, Protocol::LoadBalance(_));
+        PlanMemory::try_new(has_flows)
     }
 
     /// Has the protocol task publish what follows from the ports: link state, baud rate.
@@ -314,8 +394,8 @@ impl Token<'_> {
     }
 
     /// Memory for a plan; waits for it where a refusal cannot be passed on. Sleeps.
-    pub fn plan_memory(&self) -> Unique<Plan> {
-        insist(|| Unique::try_new(Plan::new(Protocol::None)))
+    pub fn plan_memory(&self) -> PlanMemory {
+        insist(|| self.0.plan_memory())
     }
 
     /// Memory for a ledger, likewise.

@@ -6,6 +6,8 @@ use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
+use zerocopy::FromZeros;
+
 use super::atomic::{AtomicUsize, Ordering, fence};
 use super::epoch::Epoch;
 use super::{Errno, Result, backend};
@@ -143,6 +145,29 @@ impl<T: Send + Sync> Unique<T> {
     pub fn try_new(value: T) -> Result<Self> {
         // INVARIANT: new.
         Ok(Unique(Ref::try_new(value)?))
+    }
+
+    /// Allocates a value of zeros, in its place: what is large does not go over the stack. May
+    /// sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_zeroed() -> Result<Self>
+    where
+        T: FromZeros,
+    {
+        let memory = backend::allocate(Layout::new::<Counted<T>>()).ok_or(Errno::ENOMEM)?;
+        let object: NonNull<Counted<T>> = memory.cast();
+        let place = object.as_ptr();
+        // SAFETY: `object` is fresh memory of its layout, and a `T` of zeros is one.
+        unsafe {
+            (&raw mut (*place).value).write_bytes(0, 1);
+            (&raw mut (*place).count).write(AtomicUsize::new(1));
+            (&raw mut (*place).context).write(UnsafeCell::new(backend::EPOCH_CONTEXT));
+        }
+        LIVE.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        // INVARIANT: new; the count of 1 is this reference.
+        Ok(Unique(Ref(object)))
     }
 
     /// Ends the changing: from here on it can be shared.

@@ -33,8 +33,9 @@ mod freebsd;
 use freebsd as backend;
 
 pub use backend::{
-    Cv, DetachGuard, Group, Ifnet, IfnetRef, Mbuf, Media, Mtx, MtxGuard, PortMethods, Queue, Task,
-    copyout, detach_lock, failover_rx_all, log, priv_check_lagg, seconds,
+    Cv, DetachGuard, Group, Ifnet, IfnetRef, Mbuf, Media, Mtx, MtxGuard, PerCpu, PortMethods,
+    Queue, Task, copyout, defaults, detach_lock, failover_rx_all, log, priv_check_lagg, random,
+    seconds,
 };
 pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};
@@ -48,6 +49,17 @@ pub type MacAddr = [u8; 6];
 
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;
+
+/// What new laggs of a vnet have, as its sysctls say (`net.link.lagg.default_*`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Defaults {
+    /// `default_use_flowid`.
+    pub use_flowid: bool,
+    /// `default_use_numa`.
+    pub use_numa: bool,
+    /// `default_flowid_shift`: anything that an administrator wrote there.
+    pub flowid_shift: i32,
+}
 
 /// The kinds of lagg (`struct iflaggparam`, `lagg_type`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,16 +6,7 @@ use crate::driver::{Plan, Port};
 /// first active one. None: no port is active.
 #[inline]
 pub fn select(plan: &Plan) -> Option<&Port> {
-    match plan.primary() {
-        Some(primary) if primary.is_active() => Some(primary),
-        _ => fallback(plan),
-    }
-}
-
-/// The choice while the primary is not active.
-#[cold]
-fn fallback(plan: &Plan) -> Option<&Port> {
-    plan.after_primary().filter(|port| port.is_active()).or_else(|| plan.first_active())
+    plan.active_from_primary()
 }
 
 /// Whether a frame that came in on `port` is accepted: from the primary always, from the others
@@ -27,6 +18,6 @@ pub fn accepts(plan: &Plan, port: &Port, rx_all: impl FnOnce() -> bool) -> bool 
         Some(primary) if core::ptr::eq(primary, port) => true,
         Some(_) if rx_all() => true,
         Some(primary) if primary.is_active() => false,
-        Some(_) => fallback(plan).is_none_or(|active| core::ptr::eq(active, port)),
+        Some(_) => select(plan).is_none_or(|active| core::ptr::eq(active, port)),
     }
 }

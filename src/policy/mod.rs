@@ -1,36 +1,44 @@
 //! The protocols: how a plan chooses the port to send on, and from which ports it accepts.
 //!
 //! A file a protocol, of functions of an immutable [`Plan`](crate::driver::Plan) alone. What is live
-//! outside it is the ports' own state ([`Port::is_active`](crate::driver::Port::is_active)).
+//! outside it is the ports' own state ([`Port::is_active`](crate::driver::Port::is_active)), and
+//! roundrobin's sequence.
 
+pub mod broadcast;
+pub mod buckets;
 pub mod failover;
+pub mod hash;
+pub mod loadbalance;
+pub mod roundrobin;
 
 use crate::kpi::ioctl::proto;
+pub use loadbalance::LoadBalance;
+pub use roundrobin::RoundRobin;
 
 /// A protocol with all that its rules need.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub enum Protocol {
     /// Sends nothing and accepts nothing.
     None,
     /// Sends on the primary port, or on the next active one (lagg(4)).
     Failover,
+    /// Sends on each port in turn.
+    RoundRobin(RoundRobin),
+    /// Sends each flow on a port of its own.
+    LoadBalance(LoadBalance),
+    /// Sends on all ports.
+    Broadcast,
 }
 
 impl Protocol {
-    /// The protocol of a number of the ABI (`LAGG_PROTO_*`), if it is served.
-    pub fn from_number(number: u32) -> Option<Self> {
-        match number {
-            proto::NONE => Some(Protocol::None),
-            proto::FAILOVER => Some(Protocol::Failover),
-            _ => None,
-        }
-    }
-
     /// Its number in the ABI (`LAGG_PROTO_*`).
-    pub fn number(self) -> u32 {
+    pub fn number(&self) -> u32 {
         match self {
             Protocol::None => proto::NONE,
             Protocol::Failover => proto::FAILOVER,
+            Protocol::RoundRobin(_) => proto::ROUNDROBIN,
+            Protocol::LoadBalance(_) => proto::LOADBALANCE,
+            Protocol::Broadcast => proto::BROADCAST,
         }
     }
 }

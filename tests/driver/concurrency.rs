@@ -18,6 +18,9 @@ fn counting_card(n: u8) -> Card {
     Card { nic, ifp }
 }
 
+/// All but broadcast, which sends a packet more than once.
+const PROTOCOLS: [u32; 4] = [proto::FAILOVER, proto::NONE, proto::ROUNDROBIN, proto::LOADBALANCE];
+
 /// Two senders and two receivers; ports come and go down to none, the protocol changes, links flap.
 /// Each packet is sent or refused, and each is counted.
 #[test]
@@ -40,7 +43,7 @@ fn packets_flow_while_ports_and_protocols_change() {
                         tried.fetch_add(1, Ordering::Relaxed);
                         match lagg.send(&frame(0)) {
                             Ok(()) => sent.fetch_add(1, Ordering::Relaxed),
-                            Err(Errno::ENXIO | Errno::ENETDOWN) => 0,
+                            Err(Errno::ENXIO | Errno::ENETDOWN | Errno::ENOENT) => 0,
                             Err(other) => panic!("{other:?}"),
                         };
                     }
@@ -57,7 +60,7 @@ fn packets_flow_while_ports_and_protocols_change() {
             for round in 0..ROUNDS {
                 let names: Vec<_> = cards.iter().map(Card::name).collect();
                 names.iter().for_each(|name| lagg.remove(name).unwrap());
-                lagg.set_protocol([proto::NONE, proto::FAILOVER][round % 2]).unwrap();
+                lagg.set_protocol(PROTOCOLS[round % PROTOCOLS.len()]).unwrap();
                 names.iter().for_each(|name| lagg.add(name).unwrap());
                 let state = [LinkState::Down, LinkState::Up][round % 2];
                 host::set_link(&cards[round % 3].ifp, state);
@@ -72,6 +75,38 @@ fn packets_flow_while_ports_and_protocols_change() {
             "what was not sent was counted"
         );
         assert!(by_cards > 0 && received.load(Ordering::Relaxed) > 0);
+    });
+}
+
+/// The same through all protocols, in an order that meets each switch from one to another.
+#[test]
+fn every_protocol_follows_every_other_under_traffic() {
+    lab(|| {
+        let cards: Vec<_> = (1..=3).map(counting_card).collect();
+        let lagg = lagg_of(&cards.iter().collect::<Vec<_>>());
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                spawn(scope, || {
+                    while !done.load(Ordering::Relaxed) {
+                        let _ = lagg.send(&frame(0));
+                        host::receive(&cards[1].ifp, Mbuf::from_bytes(&frame(0)));
+                    }
+                });
+            }
+            let all = [PROTOCOLS.as_slice(), &[proto::BROADCAST]].concat();
+            for from in &all {
+                for to in &all {
+                    lagg.set_protocol(*from).unwrap();
+                    lagg.set_protocol(*to).unwrap();
+                    lagg.remove("em3").unwrap();
+                    lagg.add("em3").unwrap();
+                    assert_eq!(lagg.get(0).unwrap().0.proto, *to);
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(cards.iter().all(|card| card.nic.sent() > 0));
     });
 }
 

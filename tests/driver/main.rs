@@ -9,4 +9,5 @@ mod ioctls;
 mod lab;
 mod offloads;
 mod ports;
+mod protocols;
 mod vlans;

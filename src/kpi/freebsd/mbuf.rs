@@ -55,6 +55,57 @@ impl Mbuf {
         length as usize
     }
 
+    /// Its first bytes, as many as are in one piece.
+    #[inline(always)]
+    pub fn first(&self) -> &[u8] {
+        let m = self.as_ptr();
+        // SAFETY: the data of the first mbuf is there for as long as the packet, and the kernel keeps
+        // pointer and length right.
+        unsafe {
+            let data = (*m).m_data.cast::<u8>();
+            core::slice::from_raw_parts(data, (*m).m_len as usize)
+        }
+    }
+
+    /// Copies `to.len()` bytes from `offset`; false if it is shorter.
+    pub fn copy_to(&self, offset: usize, to: &mut [u8]) -> bool {
+        let fits = offset.checked_add(to.len()).is_some_and(|end| end <= self.len());
+        if fits {
+            let (offset, len) = (offset as i32, to.len() as i32);
+            // SAFETY: the packet has these bytes, as its length says, and `to` has room for them.
+            unsafe { c::m_copydata(self.as_ptr(), offset, len, to.as_mut_ptr().cast()) };
+        }
+        fits
+    }
+
+    /// A copy of it, which may share its data, to be read alone; none if there is no memory.
+    pub fn copy(&self) -> Option<Mbuf> {
+        // SAFETY: the whole packet, which stays as it is; does not sleep.
+        let copy = unsafe { c::m_copym(self.as_ptr(), 0, c::M_COPYALL as i32, c::M_NOWAIT as i32) };
+        // INVARIANT: a packet of its own, with a header as the original has.
+        NonNull::new(copy).map(Mbuf)
+    }
+
+    /// The flow id that the receiving NIC or the sender gave it, if it has one.
+    #[inline(always)]
+    pub fn flow(&self) -> Option<u32> {
+        // The bit says of which header the hash is.
+        const INNER: u8 = 0x40;
+        let header = self.header();
+        // SAFETY: the header is there and ours.
+        let (kind, flow) = unsafe { ((*header).rsstype, (*header).flowid) };
+        (kind & !INNER != 0).then_some(flow)
+    }
+
+    /// The VLAN tag that goes beside it (M_VLANTAG).
+    #[inline(always)]
+    pub fn vlan_tag(&self) -> Option<u16> {
+        // SAFETY: the mbuf is there and ours.
+        let tagged = unsafe { (*self.as_ptr()).m_flags() } & c::M_VLANTAG != 0;
+        // SAFETY: the header is there and ours; ether_vtag is the first of these.
+        tagged.then(|| unsafe { (*self.header()).PH_per.sixteen[0] })
+    }
+
     /// Says on which interface it was received.
     #[inline(always)]
     pub fn set_receiver(&mut self, ifp: &Ifnet) {

@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
-use crate::kpi::{Errno, Result};
+use crate::kpi::{Defaults, Errno, Result};
 
 /// Copies `bytes` to the address `to` of the calling process. Sleeps.
 ///
@@ -32,6 +32,18 @@ pub fn failover_rx_all() -> bool {
     unsafe { c::lagg_rs_failover_rx_all() != 0 }
 }
 
+/// What new laggs of the current vnet have.
+pub fn defaults() -> Defaults {
+    // SAFETY: laggs are made in a vnet.
+    unsafe {
+        Defaults {
+            use_flowid: c::lagg_rs_default_use_flowid() != 0,
+            use_numa: c::lagg_rs_default_use_numa() != 0,
+            flowid_shift: c::lagg_rs_default_flowid_shift(),
+        }
+    }
+}
+
 /// Logs a line that begins with the interface's name.
 pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     let mut line = Line::<160>::new();
@@ -39,6 +51,14 @@ pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     let _ = line.write_fmt(text);
     // SAFETY: both are strings that end in a NUL, and the first wants one more string.
     unsafe { c::if_printf(ifp.as_ptr(), c"%s\n".as_ptr(), line.as_ptr()) };
+}
+
+/// 32 random bytes.
+pub fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    // SAFETY: the place is ours, and as long as said.
+    unsafe { c::arc4random_buf(bytes.as_mut_ptr().cast(), bytes.len()) };
+    bytes
 }
 
 /// Seconds since boot.

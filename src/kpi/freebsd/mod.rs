@@ -16,6 +16,7 @@ mod misc;
 mod module;
 mod offloads;
 mod panic;
+mod percpu;
 mod port;
 mod slot;
 mod tasks;
@@ -25,7 +26,8 @@ pub use ifnet::{Ifnet, IfnetRef};
 pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
 pub use media::Media;
-pub use misc::{copyout, failover_rx_all, log, priv_check_lagg, seconds};
+pub use misc::{copyout, defaults, failover_rx_all, log, priv_check_lagg, random, seconds};
+pub use percpu::PerCpu;
 pub use port::PortMethods;
 pub use tasks::{Queue, Task};
 

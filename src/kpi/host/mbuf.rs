@@ -70,6 +70,20 @@ impl Mbuf {
         &self.0.first
     }
 
+    /// Copies `to.len()` bytes from `offset`; false if it is shorter.
+    pub fn copy_to(&self, offset: usize, to: &mut [u8]) -> bool {
+        let mut from = self.segments().flatten().skip(offset);
+        to.iter_mut().all(|byte| from.next().map(|b| *byte = *b).is_some())
+    }
+
+    /// A copy of it; none if there is no memory (m_copym).
+    pub fn copy(&self) -> Option<Mbuf> {
+        let mut copy = Mbuf::from_segments(self.segments());
+        copy.0.flow = self.0.flow;
+        copy.0.vlan_tag = self.0.vlan_tag;
+        Some(copy)
+    }
+
     /// Its length (`m_pkthdr.len`).
     #[inline]
     pub fn len(&self) -> usize {

@@ -24,6 +24,7 @@ mod methods;
 mod module;
 mod multicast;
 mod offloads;
+mod percpu;
 mod privilege;
 mod request;
 mod slot;
@@ -47,9 +48,10 @@ pub use media::Media;
 pub use memory::copyout;
 pub use methods::PortMethods;
 pub use multicast::Group;
+pub use percpu::PerCpu;
 pub use privilege::priv_check_lagg;
 pub use tasks::{Queue, Task};
-pub use vnet::failover_rx_all;
+pub use vnet::{defaults, failover_rx_all};
 
 pub use attach::{Attached, attach, rename, vmove};
 pub use capture::{Capture, capture};
@@ -69,8 +71,17 @@ pub use tasks::settle;
 pub use vlan::vlan_create;
 pub use vnet::Vnet;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 use std::time::Instant;
+
+/// 32 random bytes.
+pub fn random() -> [u8; 32] {
+    let hashers = [(); 4].map(|()| RandomState::new().build_hasher().finish().to_ne_bytes());
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(hashers.as_flattened()).for_each(|(byte, random)| *byte = *random);
+    bytes
+}
 
 /// Seconds since the process began to ask (`time_uptime`).
 pub fn seconds() -> u64 {

@@ -5,18 +5,32 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
 
+use super::super::Defaults;
 use super::super::ioctl::Name;
 use super::IfnetRef;
 use super::witness::lock;
 
-#[derive(Default)]
 pub(super) struct State {
     /// By time of attachment.
     pub(super) interfaces: Mutex<Vec<IfnetRef>>,
     /// Units that the cloner of this vnet has given away.
     pub(super) units: Mutex<BTreeSet<u32>>,
     pub(super) failover_rx_all: AtomicBool,
+    defaults: Mutex<Defaults>,
     shutting_down: AtomicBool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let defaults = Defaults { use_flowid: false, use_numa: true, flowid_shift: 16 };
+        State {
+            interfaces: Mutex::default(),
+            units: Mutex::default(),
+            failover_rx_all: AtomicBool::default(),
+            defaults: Mutex::new(defaults),
+            shutting_down: AtomicBool::default(),
+        }
+    }
 }
 
 /// A virtual network stack. It lives as long as the process: make few.
@@ -81,6 +95,11 @@ impl Vnet {
         self.0.failover_rx_all.store(on, Ordering::Relaxed);
     }
 
+    /// Sets `net.link.lagg.default_*`.
+    pub fn set_defaults(&self, defaults: Defaults) {
+        *lock(&self.0.defaults) = defaults;
+    }
+
     pub(super) fn shut_down(&self) {
         self.0.shutting_down.store(true, Ordering::Relaxed);
     }
@@ -118,6 +137,11 @@ impl PartialEq for Vnet {
 #[inline]
 pub fn failover_rx_all() -> bool {
     Vnet::current().0.failover_rx_all.load(Ordering::Relaxed)
+}
+
+/// The sysctls `net.link.lagg.default_*` of the current vnet.
+pub fn defaults() -> Defaults {
+    *lock(&Vnet::current().0.defaults)
 }
 
 /// The calling thread is one of the kernel's own.
