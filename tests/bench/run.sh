@@ -25,6 +25,8 @@ a_packet() {
 bare=$(a_packet bare)
 printf '%-24s %10s %10s\n' "transmit, 2 ports" "a packet" "lagg's own"
 printf '%-24s %8d.%d %10s\n' "no lagg" $((bare / 10)) $((bare % 10)) ""
-failover=$(a_packet failover)
-own=$((failover - bare))
-printf '%-24s %8d.%d %8d.%d\n' "failover" $((failover / 10)) $((failover % 10)) $((own / 10)) $((own % 10))
+for protocol in failover roundrobin loadbalance broadcast; do
+	total=$(a_packet $protocol)
+	own=$((total - bare))
+	printf '%-24s %8d.%d %8d.%d\n' $protocol $((total / 10)) $((total % 10)) $((own / 10)) $((own % 10))
+done
