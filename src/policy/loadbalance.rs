@@ -21,8 +21,9 @@ pub struct LoadBalance {
 
 impl LoadBalance {
     /// The port to send `m` on: its flow's, or its flow's second choice if that is not active, or any
-    /// that is. None: no port is active.
-    #[inline]
+    /// that is. None: no port is active. Out of line: the registers that it needs are no affair of
+    /// the other protocols' packets.
+    #[inline(never)]
     pub fn select<'p>(&self, plan: &'p Plan, m: &Mbuf) -> Option<&'p Port> {
         let hash = match self.flowid_shift.and_then(|by| Some(m.flow()?.wrapping_shr(by))) {
             Some(flow) => flow,
