@@ -65,49 +65,17 @@ VNET_SYSUNINIT(vnet_lagg_uninit, SI_SUB_INIT_IF, SI_ORDER_ANY, vnet_lagg_uninit,
 SYSCTL_DECL(_net_link);
 SYSCTL_NODE(_net_link, OID_AUTO, lagg, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Link aggregation");
 
-VNET_DEFINE_STATIC(int, failover_rx_all) = 0;
-#define	V_failover_rx_all	VNET(failover_rx_all)
-SYSCTL_INT(_net_link_lagg, OID_AUTO, failover_rx_all, CTLFLAG_RW | CTLFLAG_VNET, &VNET_NAME(failover_rx_all), 0,
-    "Failover: accept what any port receives");
+/* A sysctl of each vnet, and the function by which the Rust side reads that of the current one. */
+#define	LAGG_SYSCTL(name, value, access, text)							\
+	VNET_DEFINE_STATIC(int, name) = (value);						\
+	SYSCTL_INT(_net_link_lagg, OID_AUTO, name, (access) | CTLFLAG_VNET, &VNET_NAME(name), 0, text);	\
+	int lagg_rs_##name(void) { return (VNET(name)); }					\
+	struct __hack
 
-int
-lagg_rs_failover_rx_all(void)
-{
-	return (V_failover_rx_all);
-}
-
-VNET_DEFINE_STATIC(int, default_use_flowid) = 0;
-#define	V_default_use_flowid	VNET(default_use_flowid)
-SYSCTL_INT(_net_link_lagg, OID_AUTO, default_use_flowid, CTLFLAG_RWTUN | CTLFLAG_VNET,
-    &VNET_NAME(default_use_flowid), 0, "New laggs choose ports by the flow id that the NIC computed");
-
-int
-lagg_rs_default_use_flowid(void)
-{
-	return (V_default_use_flowid);
-}
-
-VNET_DEFINE_STATIC(int, default_use_numa) = 1;
-#define	V_default_use_numa	VNET(default_use_numa)
-SYSCTL_INT(_net_link_lagg, OID_AUTO, default_use_numa, CTLFLAG_RWTUN | CTLFLAG_VNET,
-    &VNET_NAME(default_use_numa), 0, "New laggs prefer ports of the flow's NUMA domain");
-
-int
-lagg_rs_default_use_numa(void)
-{
-	return (V_default_use_numa);
-}
-
-VNET_DEFINE_STATIC(int, default_flowid_shift) = 16;
-#define	V_default_flowid_shift	VNET(default_flowid_shift)
-SYSCTL_INT(_net_link_lagg, OID_AUTO, default_flowid_shift, CTLFLAG_RWTUN | CTLFLAG_VNET,
-    &VNET_NAME(default_flowid_shift), 0, "By how many bits new laggs shift the flow id");
-
-int
-lagg_rs_default_flowid_shift(void)
-{
-	return (V_default_flowid_shift);
-}
+LAGG_SYSCTL(failover_rx_all, 0, CTLFLAG_RW, "Failover: accept what any port receives");
+LAGG_SYSCTL(default_use_flowid, 0, CTLFLAG_RWTUN, "New laggs choose ports by the flow id that the NIC computed");
+LAGG_SYSCTL(default_use_numa, 1, CTLFLAG_RWTUN, "New laggs prefer ports of the flow's NUMA domain");
+LAGG_SYSCTL(default_flowid_shift, 16, CTLFLAG_RWTUN, "By how many bits new laggs shift the flow id");
 
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
 
