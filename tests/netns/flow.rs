@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use crate::lab::{inside, until};
 
 /// Between two datagrams.
@@ -37,6 +39,8 @@ impl Flow {
     pub fn start(from: (&str, &'static str), to: (&str, &'static str)) -> Flow {
         let socket = inside(to.0, move || UdpSocket::bind((to.1, 0)).unwrap()).join().unwrap();
         socket.set_read_timeout(Some(SILENCE)).unwrap();
+        // What waits here because the machine is busy is not lost.
+        setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).unwrap();
         let target = socket.local_addr().unwrap();
 
         let received = Arc::new(Mutex::new(Vec::new()));

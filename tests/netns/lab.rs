@@ -151,6 +151,15 @@ impl Lab {
         link.split(':').next().unwrap().parse().unwrap()
     }
 
+    /// How many frames have come over each of the first two cables to the far side.
+    pub fn carried(&self) -> [u64; 2] {
+        let Lab { far, .. } = self;
+        [0, 1].map(|card| {
+            let file = format!("/sys/class/net/port{card}/statistics/rx_packets");
+            must(&format!("ip netns exec {far} cat {file}")).trim().parse().unwrap()
+        })
+    }
+
     /// Takes the cable out of a card.
     pub fn cut(&self, card: usize) {
         must(&format!("ip -n {} link set port{card} down", self.far));

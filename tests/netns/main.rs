@@ -155,6 +155,65 @@ fn the_protocol_changes_under_traffic() {
     assert!(report.lost.iter().all(expected), "{report:?} {windows:?}");
 }
 
+/// roundrobin: what the lagg sends is on both cables alike, to one frame.
+#[test]
+fn roundrobin_is_even() {
+    let lab = lab!(2);
+    lab.failover();
+    lab.ok("lagg0 laggproto roundrobin");
+    let before = lab.carried();
+    let flow = out(&lab);
+    until("a thousand are sent", || flow.sent() > 1000);
+    let report = flow.finish();
+    assert!(report.lost.is_empty(), "{report:?}");
+    let after = lab.carried();
+    let [a, b] = [0, 1].map(|card| after[card] - before[card]);
+    assert!(a + b >= report.sent && a.abs_diff(b) <= 1, "{a} and {b} of {}", report.sent);
+}
+
+/// loadbalance: a flow is on one cable, and on the other when that is cut.
+#[test]
+fn loadbalance_keeps_a_flow_on_a_cable() {
+    let lab = lab!(2);
+    lab.failover();
+    lab.ok("lagg0 laggproto loadbalance lagghash l4");
+    let before = lab.carried();
+    let flow = out(&lab);
+    until("a thousand are sent", || flow.sent() > 1000);
+    let after = lab.carried();
+    let by_card = [0, 1].map(|card| after[card] - before[card]);
+    let its = usize::from(by_card[1] > by_card[0]);
+    // ARP and Linux's own chatter may be on the other.
+    assert!(by_card[its] >= 900 && by_card[1 - its] < 50, "{by_card:?}");
+
+    let (arrived, sent) = (flow.arrived(), flow.sent());
+    lab.cut(its);
+    until("some are sent after the cut", || flow.sent() > sent + 100);
+    flow.goes_on();
+    let detected = flow.sent();
+    let report = flow.finish();
+    let in_flight = arrived..=detected;
+    assert!(report.lost.iter().all(|number| in_flight.contains(number)), "{report:?}");
+}
+
+/// broadcast: each cable carries one copy.
+#[test]
+fn broadcast_is_on_both_cables() {
+    let lab = lab!(2);
+    lab.failover();
+    lab.ok("lagg0 laggproto broadcast");
+    let before = lab.carried();
+    let flow = out(&lab);
+    until("a thousand are sent", || flow.sent() > 1000);
+    let report = flow.finish();
+    assert!(report.lost.is_empty(), "{report:?}");
+    let after = lab.carried();
+    let [a, b] = [0, 1].map(|card| after[card] - before[card]);
+    // Chatter goes on between the two readings.
+    assert!(a >= report.sent && a.abs_diff(b) <= 10, "{a} and {b} of {}", report.sent);
+    assert!(report.duplicates > 900, "the far side has both copies: {report:?}");
+}
+
 #[test]
 fn ping() {
     let lab = lab!(2);

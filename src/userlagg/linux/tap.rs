@@ -9,6 +9,9 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 use super::errno::describe;
 use super::netlink;
 
+/// Frames that Linux keeps while this process has no processor.
+const QUEUE: u32 = 4096;
+
 /// A TAP interface, which goes when it is dropped. Nothing on it blocks.
 pub struct Tap {
     device: SyncDevice,
@@ -29,7 +32,8 @@ impl Tap {
         node.metadata().map_err(|error| {
             io::Error::other(format!("{}: {}", node.display(), describe(&error)))
         })?;
-        let device = DeviceBuilder::new().name(name).layer(Layer::L2).enable(false).build_sync()?;
+        let device = DeviceBuilder::new().name(name).layer(Layer::L2).enable(false);
+        let device = device.tx_queue_len(QUEUE).build_sync()?;
         device.set_nonblocking(true)?;
         let index = netlink::link(name)?.index;
         netlink::change(index, &netlink::Change::Carrier(false))?;
