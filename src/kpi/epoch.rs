@@ -50,7 +50,7 @@ pub fn drain() {
 /// A pointer to an immutable value that is read in the epoch and replaced as a whole.
 ///
 /// # Invariants
-/// The pointer came from [`Ref::into_raw`].
+/// The pointer came from `Ref::into_raw`.
 pub struct EpochCell<T: Send + Sync + 'static>(AtomicPtr<Counted<T>>);
 
 impl<T: Send + Sync> EpochCell<T> {

@@ -35,7 +35,6 @@ use freebsd as backend;
 pub use backend::{
     Cv, DetachGuard, Group, Ifnet, IfnetRef, Mbuf, Media, Mtx, MtxGuard, PerCpu, PortMethods,
     Queue, Task, copyout, defaults, detach_lock, failover_rx_all, log, priv_check_lagg, random,
-    seconds,
 };
 pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};

@@ -43,7 +43,7 @@ pub struct Table([Bucket; BUCKETS]);
 /// What the control side keeps besides the table: to which slot each bucket belongs.
 ///
 /// # Invariants
-/// All are [`NOWHERE`], or all are slots.
+/// All are `NOWHERE`, or all are slots.
 #[derive(FromZeros)]
 #[repr(transparent)]
 pub struct Homes([u8; BUCKETS]);

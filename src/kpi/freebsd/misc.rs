@@ -61,12 +61,6 @@ pub fn random() -> [u8; 32] {
     bytes
 }
 
-/// Seconds since boot.
-pub fn seconds() -> u64 {
-    // SAFETY: the clock's own variable; it is volatile.
-    unsafe { (&raw const c::time_uptime).read_volatile() as u64 }
-}
-
 /// A string for C, cut to what fits.
 ///
 /// # Invariants

@@ -26,7 +26,7 @@ pub use ifnet::{Ifnet, IfnetRef};
 pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
 pub use media::Media;
-pub use misc::{copyout, defaults, failover_rx_all, log, priv_check_lagg, random, seconds};
+pub use misc::{copyout, defaults, failover_rx_all, log, priv_check_lagg, random};
 pub use percpu::PerCpu;
 pub use port::PortMethods;
 pub use tasks::{Queue, Task};

@@ -72,8 +72,6 @@ pub use vlan::vlan_create;
 pub use vnet::Vnet;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::LazyLock;
-use std::time::Instant;
 
 /// 32 random bytes.
 pub fn random() -> [u8; 32] {
@@ -81,10 +79,4 @@ pub fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(hashers.as_flattened()).for_each(|(byte, random)| *byte = *random);
     bytes
-}
-
-/// Seconds since the process began to ask (`time_uptime`).
-pub fn seconds() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_secs()
 }

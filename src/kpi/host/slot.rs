@@ -9,7 +9,7 @@ use super::super::{Epoch, Ref, epoch};
 /// A place for one counted reference, read in the epoch.
 ///
 /// # Invariants
-/// The pointer is null or from [`Ref::into_raw`]; who takes it out of here drops it after that.
+/// The pointer is null or from `Ref::into_raw`; who takes it out of here drops it after that.
 pub struct Slot<T: Send + Sync + 'static>(AtomicPtr<Counted<T>>);
 
 impl<T: Send + Sync> Slot<T> {
