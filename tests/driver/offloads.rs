@@ -1,11 +1,13 @@
 //! Capabilities: what the lagg has of its ports', and what they keep (spec B.8).
 
-use lagg_rs::kpi::Errno;
-use lagg_rs::kpi::host::{self, ifioctl};
+use std::sync::{Arc, Mutex};
+
+use lagg_rs::kpi::host::{self, Nic, ifioctl};
 use lagg_rs::kpi::ioctl::{InterfaceRequest, SIOCSIFCAP};
 use lagg_rs::kpi::offloads::{Offloads, capability};
+use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, Mbuf};
 
-use crate::lab::{Card, card, lab, lagg, lagg_of};
+use crate::lab::{Card, card, lab, lagg, lagg_of, mac, mtu, name};
 
 const RXCSUM: u64 = 1;
 const TXCSUM: u64 = 1 << 1;
@@ -68,6 +70,43 @@ fn what_the_administrator_asks_of_the_lagg_its_ports_do() {
         set("em2", TXCSUM).unwrap();
         host::settle();
         assert_eq!([enabled(&a), enabled(&b), lagg.ifp.offloads().enabled], [TXCSUM; 3]);
+    });
+}
+
+/// A card that keeps what comes with the requests to it.
+#[derive(Default)]
+struct Attentive(Mutex<Vec<InterfaceRequest>>);
+
+impl Nic for Attentive {
+    fn transmit(&self, _: &Ifnet, _: Mbuf, _: &Epoch) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result<(), Errno> {
+        if let Ok(request) = r.argument::<InterfaceRequest>() {
+            self.0.lock().unwrap().push(*request);
+        }
+        host::default_ioctl(ifp, r)
+    }
+}
+
+/// What is not set of a request to a port is what was on the stack.
+#[test]
+fn f05_requests_to_a_port_are_zeroed() {
+    lab(|| {
+        let (a, nic) = (able(1, TXCSUM), Arc::new(Attentive::default()));
+        mtu("em1", 4000).unwrap();
+        let ifp = host::attach("em2", IfType::Ethernet, mac(2), 1500, 0, nic.clone());
+        let both = RXCSUM | TXCSUM;
+        let can = Offloads { capabilities: both, enabled: both, ..Offloads::default() };
+        ifp.store_offloads(&can);
+        let lagg = lagg_of(&[&a]);
+        lagg.add("em2").unwrap();
+        lagg.remove("em2").unwrap();
+        let requests = std::mem::take(&mut *nic.0.lock().unwrap());
+        let values: Vec<_> = requests.iter().map(|request| request.mtu).collect();
+        assert_eq!(values, [4000, TXCSUM as u32, 1500, both as u32]);
+        assert!(requests.iter().all(|r| r.name == name("em2") && r.rest == [0; 3]));
     });
 }
 

@@ -1,12 +1,15 @@
 //! roundrobin, loadbalance and broadcast: what is sent where (spec B.12).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::{OptionsRequest, hash, opt, port, proto};
 use lagg_rs::kpi::{Counter, Defaults, Errno, LinkState, Mbuf};
+use lagg_rs::policy::Protocol;
 
-use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg, lagg_of};
+use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg, lagg_of, spawn};
 
 fn cards(n: u8) -> Vec<Card> {
     (1..=n).map(card).collect()
@@ -125,9 +128,7 @@ fn a_flow_whose_port_is_down_takes_its_second_choice_at_once() {
         let plan = softc.plan_ref();
         cards[0].link(LinkState::Down);
         // The plan from before the event, as a packet under way has it.
-        let lagg_rs::policy::Protocol::LoadBalance(flows) = plan.protocol() else {
-            panic!("loadbalance")
-        };
+        let Protocol::LoadBalance(flows) = plan.protocol() else { panic!("loadbalance") };
         for (n, &before) in before.iter().enumerate() {
             let m = Mbuf::from_bytes(&flow(n as u16));
             let port = flows.select(&plan, &m).unwrap();
@@ -216,6 +217,40 @@ fn f28_broadcast_sends_each_port_one_copy_and_keeps_the_error() {
             assert_eq!(sent(&cards), one_each);
             cards[down].link(LinkState::Up);
         }
+    });
+}
+
+/// The hash flags are 0 for a moment while they are changed, and all flows on one port.
+#[test]
+fn d26_a_packet_never_sees_half_of_a_change() {
+    lab(|| {
+        let cards = cards(2);
+        let lagg = lagg_with(&cards, proto::LOADBALANCE);
+        let (softc, done) = (lagg.softc(), AtomicBool::new(false));
+        let shift = |flowid_shift| OptionsRequest {
+            opts: opt::FLOWIDSHIFT,
+            flowid_shift,
+            ..OptionsRequest::default()
+        };
+        thread::scope(|scope| {
+            spawn(scope, || {
+                while !done.load(Ordering::Relaxed) {
+                    let plan = softc.plan_ref();
+                    let Protocol::LoadBalance(flows) = plan.protocol() else {
+                        panic!("loadbalance")
+                    };
+                    assert!([hash::L3, hash::L4, hash::MASK].contains(&flows.layers));
+                    assert!(flows.flowid_shift.is_none_or(|shift| [3, 16].contains(&shift)));
+                }
+            });
+            for round in 0..500 {
+                lagg.set_hash([hash::L3, hash::L4][round % 2]).unwrap();
+                let opts = [opt::USE_FLOWID, -opt::USE_FLOWID][round % 2];
+                lagg.set_options(OptionsRequest { opts, ..OptionsRequest::default() }).unwrap();
+                lagg.set_options(shift([3, 16][round % 2])).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
     });
 }
 
