@@ -22,6 +22,13 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub const NEW: Ledger = Ledger { ports: ArrayVec::new_const(), left: [0; KINDS] };
+
+    fn add<'a>(&mut self, ports: impl Iterator<Item = &'a Ref<Port>>) {
+        for port in ports {
+            // There is room: no more ports than slots.
+            let _ = self.ports.try_push(port.clone());
+        }
+    }
 }
 
 /// How much of an interface's counters it has carried for the lagg.
@@ -89,9 +96,7 @@ pub(super) fn memory() -> Result<Unique<Ledger>> {
 pub(super) fn enter(softc: &Softc, port: &Ref<Port>, mut ledger: Unique<Ledger>) {
     let now = softc.ledger().get();
     ledger.left = now.left;
-    ledger.ports.extend(now.ports.iter().cloned());
-    // There is room: no more ports than slots.
-    let _ = ledger.ports.try_push(port.clone());
+    ledger.add(now.ports.iter().chain([port]));
     softc.ledger().replace(ledger.share());
 }
 
@@ -105,6 +110,6 @@ pub(super) fn settle(softc: &Softc, ports: &[Ref<Port>], mut ledger: Unique<Ledg
         }
     }
     let stays = |port: &&Ref<Port>| !ports.iter().any(|gone| gone.is(port));
-    ledger.ports.extend(now.ports.iter().filter(stays).cloned());
+    ledger.add(now.ports.iter().filter(stays));
     softc.ledger().replace(ledger.share());
 }
