@@ -33,10 +33,10 @@ pub(super) fn publish(softc: &Ref<Softc>) {
 /// Has flows go to other ports when theirs went down, and back when it came up. Until then packets
 /// take their flow's second choice.
 fn follow_links(softc: &Softc) {
+    if !softc.state().has_stale_flows() {
+        return;
+    }
     // Without memory they do so until the next event.
     let Ok(memory) = softc.plan_memory() else { return };
-    let mut state = softc.state();
-    if state.has_stale_flows() {
-        softc.publish(&mut state, memory);
-    }
+    softc.publish(&mut softc.state(), memory);
 }
