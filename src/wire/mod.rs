@@ -1,3 +1,6 @@
-//! Byte formats: checked views of what comes off the wire. No input makes them panic.
+//! Formats of frames.
 
 pub mod flow;
+pub mod lacpdu;
+pub mod marker;
+pub mod slow;

@@ -1,0 +1,85 @@
+//! Churn detection (802.1AX-2008 5.4.17; in 802.1AX-2014, 6.4.17): a side that does not get in sync
+//! within a minute is told to the administrator. One machine for the actor, one for the partner.
+
+use super::Port;
+use super::time::{Time, Timer};
+use crate::wire::lacpdu::State as Bits;
+
+/// Where a machine is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    /// In sync, or the link is down.
+    #[default]
+    NoChurn,
+    /// Not in sync yet.
+    ChurnMonitor,
+    /// Not in sync for longer than it should be.
+    Churn,
+}
+
+/// What a machine looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conditions {
+    /// The link is up.
+    pub enabled: bool,
+    /// The side is in sync.
+    pub sync: bool,
+    /// The machine's timer has expired.
+    pub expired: bool,
+}
+
+/// Milliseconds (Actor_Churn_Detection_Time, Partner_Churn_Detection_Time).
+pub const DETECTION_TIME: u32 = 60_000;
+
+impl State {
+    /// Where it goes; none: it stays.
+    pub fn next(self, conditions: Conditions) -> Option<State> {
+        let Conditions { enabled, sync, expired } = conditions;
+        match self {
+            State::NoChurn => (enabled && !sync).then_some(State::ChurnMonitor),
+            _ if !enabled || sync => Some(State::NoChurn),
+            State::ChurnMonitor => expired.then_some(State::Churn),
+            State::Churn => None,
+        }
+    }
+}
+
+/// One side's machine.
+#[derive(Default)]
+pub(super) struct Machine {
+    pub state: State,
+    timer: Timer,
+    /// How often it was in CHURN.
+    pub count: u32,
+}
+
+impl Machine {
+    fn run(&mut self, enabled: bool, sync: bool, now: Time) -> bool {
+        let expired = self.timer.expires(now);
+        let Some(next) = self.state.next(Conditions { enabled, sync, expired }) else {
+            return false;
+        };
+        self.state = next;
+        self.timer.stop();
+        match next {
+            State::NoChurn => {}
+            State::ChurnMonitor => self.timer.start(now, DETECTION_TIME),
+            State::Churn => self.count = self.count.saturating_add(1),
+        }
+        true
+    }
+
+    pub fn deadline(&self) -> Option<Time> {
+        self.timer.deadline()
+    }
+}
+
+impl Port {
+    /// Runs both machines for one step. True: one has moved.
+    pub(super) fn run_churn(&mut self, now: Time) -> bool {
+        let enabled = self.is_enabled();
+        let actor = self.actor_churn.run(enabled, self.actor.state.contains(Bits::SYNC), now);
+        let partner = self.partner_churn.run(enabled, self.partner.state.contains(Bits::SYNC), now);
+        actor || partner
+    }
+}

@@ -1,0 +1,55 @@
+//! Operational keys: ports of the same key can be aggregated (802.1AX-2008 5.3.5).
+//!
+//! A key holds the lagg and a class of the link's speed, in bits of their own (F-20).
+
+/// Bits of the class.
+const CLASS: u16 = 0x001f;
+/// Bits of the lagg.
+const LAGG: u16 = 0x7fe0;
+/// A link that is not to be aggregated: the rest is the port's own.
+const INDIVIDUAL: u16 = 0x8000;
+
+/// Megabits a second of each class; 0, unknown, is one of its own.
+const SPEEDS: [u32; 19] = [
+    0, 10, 100, 1_000, 2_500, 5_000, 10_000, 14_000, 20_000, 25_000, 28_000, 40_000, 50_000,
+    56_000, 100_000, 200_000, 400_000, 800_000, 1_600_000,
+];
+
+/// The key of a link of `speed` bits a second in the lagg whose `if_index` this is. A speed that is
+/// none of the usual ones is taken for the next lower.
+pub fn aggregatable(lagg: u32, speed: u64) -> u16 {
+    let class = SPEEDS.iter().rposition(|&known| u64::from(known) * 1_000_000 <= speed);
+    let class = u16::try_from(class.unwrap_or(0)).unwrap_or(0);
+    ((lagg << 5) as u16 & LAGG) | (class & CLASS)
+}
+
+/// The key of a link that LACP does not aggregate, on the port whose `if_index` this is.
+pub fn individual(port: u32) -> u16 {
+    INDIVIDUAL | port as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Links of different speeds, in any lagg, never have the same key.
+    #[test]
+    fn f20_keys_keep_speeds_apart() {
+        for lagg in 0..1024 {
+            let mut keys: Vec<_> =
+                SPEEDS.iter().map(|&s| aggregatable(lagg, u64::from(s) * 1_000_000)).collect();
+            assert!(keys.iter().all(|key| key & INDIVIDUAL == 0));
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), SPEEDS.len());
+        }
+    }
+
+    #[test]
+    fn f21_links_of_unknown_speed_aggregate_with_their_like() {
+        assert_eq!(aggregatable(7, 0), aggregatable(7, 1));
+        assert_ne!(aggregatable(7, 0), aggregatable(7, 10_000_000));
+        assert_ne!(aggregatable(7, 0), aggregatable(8, 0));
+        assert_eq!(individual(0x1_0203), 0x8203);
+    }
+}

@@ -1,0 +1,97 @@
+//! The marker generator (802.1AX-2008 5.2.3.2, 5.5; in 802.1AX-2014, 6.5): before a flow moves to
+//! another port, the old one's partner says when it has all of it. And the responder, which says so
+//! to others.
+
+use super::Port;
+use super::time::{Time, Timer};
+use crate::wire::marker::Marker;
+
+/// Milliseconds that a response is waited for.
+pub const TIMEOUT: u32 = 3_000;
+
+/// What is known of a partner's responder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Responder {
+    /// It was not asked yet.
+    #[default]
+    Unknown,
+    /// It has answered.
+    Answers,
+    /// It has not: nobody waits for it again until it does.
+    Silent,
+}
+
+/// One port's generator.
+#[derive(Default)]
+pub(super) struct Generator {
+    transaction: u32,
+    waiting: Timer,
+    due: bool,
+    pub responder: Responder,
+}
+
+impl Generator {
+    /// Asks. True: the answer is to be waited for.
+    fn ask(&mut self, now: Time) -> bool {
+        self.due = true;
+        self.transaction = self.transaction.wrapping_add(1);
+        if self.responder == Responder::Silent {
+            return false;
+        }
+        self.waiting.start(now, TIMEOUT);
+        true
+    }
+
+    /// Nothing is under way any more.
+    pub fn stop(&mut self) {
+        self.waiting.stop();
+        self.due = false;
+    }
+
+    /// Gives up a partner that has not answered in time.
+    pub fn run(&mut self, now: Time) {
+        if self.waiting.expires(now) {
+            self.responder = Responder::Silent;
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Time> {
+        self.waiting.deadline()
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.deadline().is_some()
+    }
+}
+
+impl Port {
+    /// Has a marker sent. True: frames that would overtake those before it have to wait for
+    /// its response; false if the link is down, or its partner is known not to answer.
+    pub(super) fn ask_marker(&mut self, now: Time) -> bool {
+        self.is_enabled() && self.marker.ask(now)
+    }
+
+    /// The marker that is due, if there is one; it counts as sent.
+    pub(super) fn poll_marker(&mut self) -> Option<Marker> {
+        core::mem::take(&mut self.marker.due).then(|| self.asked())
+    }
+
+    /// A response came. True: it is the one that was waited for.
+    pub(super) fn marker_response(&mut self, response: &Marker) -> bool {
+        if *response != self.asked() {
+            return false;
+        }
+        self.marker.responder = Responder::Answers;
+        let waited = self.marker.is_waiting();
+        self.marker.waiting.stop();
+        waited
+    }
+
+    fn asked(&self) -> Marker {
+        Marker {
+            port: self.actor.port,
+            system: self.actor.system,
+            transaction: self.marker.transaction,
+        }
+    }
+}

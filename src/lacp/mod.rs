@@ -1,0 +1,547 @@
+//! LACP: IEEE 802.1AX's machines, and nothing else.
+//!
+//! No clock, I/O, lock or allocation is in here. What happens goes in (`receive`, `set_link`, …) with
+//! the time at which it does, [`Lacp::run`] brings all machines to where they have nothing more to
+//! do, and what follows from it comes out: LACPDUs and markers to send (`poll_*`), the ports that
+//! collect and distribute, and when to run again ([`Lacp::deadline`]).
+//!
+//! Clauses are those of 802.1AX-2008; the same is in 6.4 of 802.1AX-2014 and in 43.4 of 802.3ad. It
+//! is version 1: one key a port, no conversations.
+
+pub mod churn;
+pub mod key;
+pub mod marker;
+pub mod mux;
+pub mod periodic;
+pub mod receive;
+pub mod selection;
+pub mod time;
+pub mod transmit;
+
+pub use selection::Selected;
+pub use time::{Time, Timer};
+
+use crate::kpi::ioctl::LAGG_MAX_PORTS;
+use crate::kpi::{Array, MacAddr, Result};
+use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
+use crate::wire::marker::{Frame, Kind, Marker};
+use crate::wire::slow::{FRAME, Malformed};
+use selection::LagId;
+
+const AGGREGATORS: usize = LAGG_MAX_PORTS;
+
+/// The priority of our system and of our ports: the standard's own.
+const PRIORITY: u16 = 0x8000;
+
+/// Rounds after which the machines are left where they are. They have never needed ten.
+const ROUNDS: u32 = 64;
+
+/// What a system is known by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct System {
+    /// Its priority.
+    pub priority: u16,
+    /// Its address.
+    pub address: MacAddr,
+}
+
+/// What an administrator can set (`lacp_*` of ifconfig(8)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// A missing partner is taken for one that agrees to nothing.
+    pub strict: bool,
+    /// The partner is asked to speak every second, not every 30.
+    pub fast_timeout: bool,
+    /// LACPDUs that would be sent are not, for tests.
+    pub txtest: bool,
+    /// LACPDUs that come are dropped, for tests.
+    pub rxtest: bool,
+}
+
+/// A port's link, as LACP sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// Down, or not known yet.
+    Down,
+    /// Up, and not one to be aggregated: half duplex, or no Ethernet.
+    Unfit,
+    /// Up; bits a second, 0 where nobody knows.
+    Up(u64),
+}
+
+/// What a port has done and seen (802.1AX-2008 6.3.3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "their names say it")]
+pub struct Statistics {
+    pub pdus_in: u32,
+    pub pdus_out: u32,
+    pub markers_in: u32,
+    pub markers_out: u32,
+    pub responses_in: u32,
+    pub responses_out: u32,
+    /// LACPDUs of our own that came back.
+    pub looped: u32,
+    /// Malformed ones, by reason.
+    pub illegal: [u32; Malformed::ALL.len()],
+    /// Of slow protocols that are none of ours.
+    pub unknown: u32,
+    /// When the mux machine last moved.
+    pub last_change: Time,
+}
+
+/// The machines of one port.
+pub struct Port {
+    actor: Info,
+    partner: Info,
+    /// The address that its frames come from.
+    source: MacAddr,
+    /// Its number among the interfaces.
+    index: u32,
+    link: Link,
+    /// Of its link, in bits a second; kept while that is down.
+    speed: u64,
+    receive: receive::State,
+    current_while: Timer,
+    periodic: periodic::State,
+    periodic_timer: Timer,
+    selected: Selected,
+    aggregator: Option<u8>,
+    mux: mux::State,
+    wait_while: Timer,
+    ntt: bool,
+    window: transmit::Window,
+    actor_churn: churn::Machine,
+    partner_churn: churn::Machine,
+    marker: marker::Generator,
+    statistics: Statistics,
+}
+
+impl Port {
+    /// The link is up, and one to be aggregated (port_enabled and LACP_Enabled).
+    fn is_enabled(&self) -> bool {
+        matches!(self.link, Link::Up(_))
+    }
+
+    /// Our side.
+    pub fn actor(&self) -> &Info {
+        &self.actor
+    }
+
+    /// The other side.
+    pub fn partner(&self) -> &Info {
+        &self.partner
+    }
+
+    /// Its statistics.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Where its mux machine is.
+    pub fn mux(&self) -> mux::State {
+        self.mux
+    }
+
+    /// How often our side, and the partner's, did not get in sync.
+    pub fn churns(&self) -> (u32, u32) {
+        (self.actor_churn.count, self.partner_churn.count)
+    }
+
+    /// The next moment at which a machine has something to do.
+    fn deadline(&self, now: Time) -> Option<Time> {
+        [
+            self.current_while.deadline(),
+            self.periodic_timer.deadline(),
+            self.wait_while.deadline(),
+            self.actor_churn.deadline(),
+            self.partner_churn.deadline(),
+            self.marker.deadline(),
+            self.transmit_deadline(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// LACP of one lagg. Ports are known by their slots.
+pub struct Lacp {
+    address: MacAddr,
+    /// The lagg's number among the interfaces.
+    index: u32,
+    options: Options,
+    ports: Array<Option<Port>>,
+    aggregators: [Option<LagId>; AGGREGATORS],
+    active: Option<u8>,
+    flapping: u32,
+}
+
+impl Lacp {
+    /// Without ports; of the lagg whose address and `if_index` these are. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(address: MacAddr, index: u32, options: Options) -> Result<Self> {
+        let ports = Array::try_new(LAGG_MAX_PORTS, |_| None)?;
+        let aggregators = [None; AGGREGATORS];
+        Ok(Lacp { address, index, options, ports, aggregators, active: None, flapping: 0 })
+    }
+
+    /// A port joins, its link down so far: its slot, its `if_index`, and the address that its frames
+    /// come from.
+    pub fn add(&mut self, slot: u8, index: u32, source: MacAddr, now: Time) {
+        let mut state = Bits::ACTIVITY;
+        state.set(Bits::TIMEOUT, self.options.fast_timeout);
+        let actor = Info {
+            system_priority: PRIORITY,
+            system: self.address,
+            key: key::individual(index),
+            port_priority: PRIORITY,
+            port: index as u16,
+            state,
+        };
+        let mut port = Port {
+            actor,
+            partner: Info::default(),
+            source,
+            index,
+            link: Link::Down,
+            speed: 0,
+            receive: receive::State::default(),
+            current_while: Timer::default(),
+            periodic: periodic::State::default(),
+            periodic_timer: Timer::default(),
+            selected: Selected::default(),
+            aggregator: None,
+            mux: mux::State::default(),
+            wait_while: Timer::default(),
+            ntt: false,
+            window: transmit::Window::default(),
+            actor_churn: churn::Machine::default(),
+            partner_churn: churn::Machine::default(),
+            marker: marker::Generator::default(),
+            statistics: Statistics {
+                pdus_in: 0,
+                pdus_out: 0,
+                markers_in: 0,
+                markers_out: 0,
+                responses_in: 0,
+                responses_out: 0,
+                looped: 0,
+                illegal: [0; Malformed::ALL.len()],
+                unknown: 0,
+                last_change: now,
+            },
+        };
+        port.initialize(self.options.strict);
+        if let Some(place) = self.ports.get_mut(usize::from(slot)) {
+            *place = Some(port);
+        }
+    }
+
+    /// A port leaves. Returned: the LACPDU that tells its partner, if its link is up; it is not in
+    /// sync, and not to be aggregated any more.
+    pub fn remove(&mut self, slot: u8) -> Option<[u8; FRAME]> {
+        let mut port = self.ports.get_mut(usize::from(slot))?.take()?;
+        let said = Bits::ACTIVITY | Bits::TIMEOUT;
+        port.actor.state &= said;
+        let speaks = port.speaks() && !self.options.txtest;
+        speaks.then(|| Lacpdu { actor: port.actor, partner: port.partner }.emit(port.source))
+    }
+
+    /// The lagg has another address: partners are told (F-26).
+    pub fn set_address(&mut self, address: MacAddr) {
+        self.address = address;
+        for port in self.ports.iter_mut().flatten().filter(|port| port.actor.system != address) {
+            port.actor.system = address;
+            port.ntt = true;
+        }
+    }
+
+    /// The options.
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Other options. The short timeout holds for all ports, those to come included (F-18).
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+        for port in self.ports.iter_mut().flatten() {
+            if port.actor.state.contains(Bits::TIMEOUT) != options.fast_timeout {
+                port.actor.state.set(Bits::TIMEOUT, options.fast_timeout);
+                port.ntt = true;
+            }
+        }
+    }
+
+    /// A port's link.
+    pub fn link(&self, slot: u8) -> Option<Link> {
+        self.port(slot).map(|port| port.link)
+    }
+
+    /// A port's link has changed. While it is down its key and what is known of its partner stay as
+    /// they are (5.4.12, PORT_DISABLED).
+    pub fn set_link(&mut self, slot: u8, link: Link, now: Time) {
+        let (lagg, strict) = (self.index, self.options.strict);
+        let Some(port) = self.port_mut(slot) else { return };
+        let was = port.link;
+        port.link = link;
+        let event = match link {
+            Link::Down => receive::Event::Down,
+            Link::Unfit => receive::Event::Unfit,
+            Link::Up(_) => receive::Event::Up,
+        };
+        let (key, aggregatable) = match link {
+            Link::Up(speed) => (key::aggregatable(lagg, speed), true),
+            Link::Unfit => (key::individual(port.index), false),
+            Link::Down => (port.actor.key, port.actor.state.contains(Bits::AGGREGATION)),
+        };
+        if let Link::Up(speed) = link {
+            port.speed = speed;
+        }
+        if (port.actor.key, port.actor.state.contains(Bits::AGGREGATION)) != (key, aggregatable) {
+            port.actor.key = key;
+            port.actor.state.set(Bits::AGGREGATION, aggregatable);
+            port.selected = Selected::Unselected;
+            port.ntt = true;
+        }
+        if link != was {
+            // What was on its way is gone, or has arrived.
+            port.marker.stop();
+            port.receive_event(event, strict, now);
+        }
+    }
+
+    /// A LACPDU came in on a port. Ignored while the link is down, and if it is our own.
+    pub fn receive(&mut self, slot: u8, pdu: &Lacpdu, now: Time) {
+        let (options, system) = (self.options, self.system());
+        let Some(port) = self.port_mut(slot) else { return };
+        port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
+        if system.is_own(pdu) {
+            port.statistics.looped = port.statistics.looped.saturating_add(1);
+            return;
+        }
+        if options.rxtest || !port.is_enabled() {
+            return;
+        }
+        if !port.partner.is_same_port(&pdu.actor) {
+            port.marker.responder = marker::Responder::Unknown;
+        }
+        port.receive_pdu(pdu, now);
+        self.forget_moved(slot, &pdu.actor, now);
+    }
+
+    /// A partner that speaks on one port has left the one that is down, where it was last heard
+    /// (port_moved, 5.4.8).
+    fn forget_moved(&mut self, slot: u8, partner: &Info, now: Time) {
+        let strict = self.options.strict;
+        let others = self.ports.iter_mut().enumerate().filter(|(n, _)| *n != usize::from(slot));
+        for port in others.filter_map(|(_, port)| port.as_mut()) {
+            let defaulted = port.actor.state.contains(Bits::DEFAULTED);
+            let same = (port.partner.system, port.partner.port) == (partner.system, partner.port);
+            if same && !defaulted {
+                port.receive_event(receive::Event::Moved, strict, now);
+            }
+        }
+    }
+
+    /// A Marker PDU came in on a port. Returned: the response to be sent, if it asks.
+    pub fn receive_marker(&mut self, slot: u8, frame: &Frame, kind: Kind) -> Option<[u8; FRAME]> {
+        let port = self.port_mut(slot)?;
+        let counted = match kind {
+            Kind::Information => &mut port.statistics.markers_in,
+            Kind::Response => &mut port.statistics.responses_in,
+        };
+        *counted = counted.saturating_add(1);
+        if !port.is_enabled() {
+            return None;
+        }
+        match kind {
+            Kind::Information => {
+                port.statistics.responses_out = port.statistics.responses_out.saturating_add(1);
+                Some(frame.response(port.source))
+            }
+            Kind::Response => {
+                port.marker_response(&frame.marker());
+                None
+            }
+        }
+    }
+
+    /// A frame of a slow protocol came in on a port that is malformed.
+    pub fn receive_malformed(&mut self, slot: u8, why: Malformed) {
+        let Some(port) = self.port_mut(slot) else { return };
+        if let Some(count) = port.statistics.illegal.get_mut(why as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Runs all machines until none moves: nothing that has just become possible waits for a timer.
+    /// To be called after whatever has happened, and when [`Lacp::deadline`] has come.
+    pub fn run(&mut self, now: Time) {
+        let strict = self.options.strict;
+        for _ in 0..ROUNDS {
+            let mut moved = false;
+            for port in self.ports.iter_mut().flatten() {
+                if port.current_while.expires(now) {
+                    moved |= port.receive_event(receive::Event::Timeout, strict, now);
+                }
+                port.wait_while.expires(now);
+                port.marker.run(now);
+                moved |= port.run_periodic(now);
+                moved |= port.run_churn(now);
+            }
+            moved |= self.run_selection();
+            moved |= self.run_mux(now);
+            if !moved {
+                break;
+            }
+        }
+        self.choose_active();
+    }
+
+    fn run_mux(&mut self, now: Time) -> bool {
+        let mut moved = false;
+        for slot in 0..AGGREGATORS as u8 {
+            let Some(port) = self.port(slot) else { continue };
+            let ready = port.aggregator.is_some_and(|number| self.is_ready(number));
+            let Some(port) = self.port_mut(slot) else { continue };
+            let distributed = port.mux == mux::State::Distributing;
+            let moves = port.run_mux(ready, now);
+            moved |= moves;
+            if distributed && moves {
+                self.flapping = self.flapping.saturating_add(1);
+            }
+        }
+        moved
+    }
+
+    /// Ready (5.4.8): counted anew each time, so that a port that leaves while it waits keeps nobody
+    /// waiting (F-15).
+    fn is_ready(&self, number: u8) -> bool {
+        let mut ports = self.ports().filter(|(_, port)| port.aggregator == Some(number));
+        ports.all(|(_, port)| port.is_ready())
+    }
+
+    /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None:
+    /// nothing is due.
+    pub fn poll_transmit(&mut self, now: Time) -> Option<(u8, [u8; FRAME])> {
+        let txtest = self.options.txtest;
+        for (slot, port) in self.ports.iter_mut().enumerate() {
+            let Some(port) = port else { continue };
+            while let Some(pdu) = port.poll_pdu(now) {
+                if !txtest {
+                    port.statistics.pdus_out = port.statistics.pdus_out.saturating_add(1);
+                    return Some((slot as u8, pdu.emit(port.source)));
+                }
+            }
+        }
+        None
+    }
+
+    /// The next marker that is due, likewise. To be sent when no packet of a plan before the one that
+    /// asked for it is under way any more.
+    pub fn poll_marker(&mut self) -> Option<(u8, [u8; FRAME])> {
+        self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
+            let port = port.as_mut()?;
+            let marker: Marker = port.poll_marker()?;
+            port.statistics.markers_out = port.statistics.markers_out.saturating_add(1);
+            Some((slot as u8, marker.emit(port.source)))
+        })
+    }
+
+    /// A LACPDU was not sent after all: it is tried again as soon as the limit allows.
+    pub fn transmit_failed(&mut self, slot: u8) {
+        if let Some(port) = self.port_mut(slot) {
+            port.ntt = true;
+        }
+    }
+
+    /// When [`Lacp::run`] and the polls have something to do again, if nothing happens before.
+    pub fn deadline(&self, now: Time) -> Option<Time> {
+        self.ports().filter_map(|(_, port)| port.deadline(now)).min()
+    }
+
+    /// Asks the partners of these ports to say when they have all frames. Returned: those that
+    /// are to be waited for.
+    pub fn ask_markers(&mut self, slots: u32, now: Time) -> u32 {
+        let mut waiting = 0;
+        for (slot, port) in self.ports.iter_mut().enumerate() {
+            let bit = 1_u32.wrapping_shl(slot as u32);
+            if let Some(port) = port
+                && slots & bit != 0
+                && port.ask_marker(now)
+            {
+                waiting |= bit;
+            }
+        }
+        waiting
+    }
+
+    /// The ports whose markers' responses are waited for.
+    pub fn waiting(&self) -> u32 {
+        self.set(|port| port.marker.is_waiting())
+    }
+
+    /// The ports that frames are taken in from: they collect on the active aggregator.
+    pub fn collecting(&self) -> u32 {
+        let Some(active) = self.active else { return 0 };
+        self.set(|port| {
+            port.aggregator == Some(active) && port.actor.state.contains(Bits::COLLECTING)
+        })
+    }
+
+    /// The ports that frames are sent on: they distribute on the active aggregator.
+    pub fn distributing(&self) -> u32 {
+        let Some(active) = self.active else { return 0 };
+        self.set(|port| {
+            port.aggregator == Some(active) && port.actor.state.contains(Bits::DISTRIBUTING)
+        })
+    }
+
+    /// Bits a second of the active aggregator.
+    pub fn bandwidth(&self) -> u64 {
+        let Some(active) = self.active else { return 0 };
+        self.distributing_on(active).fold(0, |sum, (_, port)| sum.saturating_add(port.speed))
+    }
+
+    /// How often a port has left DISTRIBUTING.
+    pub fn flapping(&self) -> u32 {
+        self.flapping
+    }
+
+    /// Actor and partner of the active aggregator, if there is one.
+    pub fn active_aggregator(&self) -> Option<(Info, Info)> {
+        let id = self.aggregators.get(usize::from(self.active?)).copied().flatten()?;
+        let actor = Info { system_priority: PRIORITY, system: self.address, ..Info::default() };
+        Some(id.infos(&actor))
+    }
+
+    /// Whether a port's aggregator is the active one.
+    pub fn is_active(&self, slot: u8) -> bool {
+        self.active.is_some() && self.port(slot).is_some_and(|port| port.aggregator == self.active)
+    }
+
+    /// The machines of a port.
+    pub fn port(&self, slot: u8) -> Option<&Port> {
+        self.ports.get(usize::from(slot))?.as_ref()
+    }
+
+    fn port_mut(&mut self, slot: u8) -> Option<&mut Port> {
+        self.ports.get_mut(usize::from(slot))?.as_mut()
+    }
+
+    fn ports(&self) -> impl Iterator<Item = (u8, &Port)> + Clone {
+        let ports = self.ports.iter().enumerate();
+        ports.filter_map(|(slot, port)| Some((slot as u8, port.as_ref()?)))
+    }
+
+    fn set(&self, has: impl Fn(&Port) -> bool) -> u32 {
+        let slots = self.ports().filter(|(_, port)| has(port));
+        slots.fold(0, |set, (slot, _)| set | 1_u32.wrapping_shl(slot.into()))
+    }
+
+    fn system(&self) -> System {
+        System { priority: PRIORITY, address: self.address }
+    }
+}

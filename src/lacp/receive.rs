@@ -1,0 +1,189 @@
+//! The receive machine (802.1AX-2008 5.4.12; in 802.1AX-2014, 6.4.12).
+
+use super::time::Time;
+use super::{Port, Selected, System};
+use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
+
+/// Where the machine is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    /// The link is down. What was known of the partner is kept: if it is still there when the link
+    /// comes back, nothing has to be negotiated anew.
+    #[default]
+    PortDisabled,
+    /// The link is one that LACP does not aggregate: half duplex, or no Ethernet.
+    LacpDisabled,
+    /// The partner has not been heard for its timeout; it is asked to speak, every second.
+    Expired,
+    /// There is no partner: the configured one stands in.
+    Defaulted,
+    /// The partner was heard within its timeout.
+    Current,
+}
+
+/// What happens to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The link went down.
+    Down,
+    /// The link is up, and not one to be aggregated.
+    Unfit,
+    /// The link is up.
+    Up,
+    /// A LACPDU came.
+    Pdu,
+    /// `current_while` has expired.
+    Timeout,
+    /// The partner was heard on another port, while this one is down (`port_moved`).
+    Moved,
+}
+
+/// Milliseconds until a partner that was asked to speak every second is missed
+/// (Short_Timeout_Time).
+pub const SHORT_TIMEOUT: u32 = 3_000;
+/// The same for one that speaks every 30 seconds (Long_Timeout_Time).
+pub const LONG_TIMEOUT: u32 = 90_000;
+
+impl State {
+    /// Where an event leads; none: it changes nothing. Figure 5-10, with INITIALIZE as what
+    /// [`Event::Moved`] does on its way back.
+    pub fn next(self, event: Event) -> Option<State> {
+        use State::{Current, Defaulted, Expired, LacpDisabled, PortDisabled};
+        match (self, event) {
+            (PortDisabled, Event::Down) | (LacpDisabled, Event::Unfit) => None,
+            (_, Event::Down) => Some(PortDisabled),
+            (_, Event::Unfit) => Some(LacpDisabled),
+            (PortDisabled | LacpDisabled, Event::Up) => Some(Expired),
+            (PortDisabled, Event::Moved) => Some(PortDisabled),
+            (Expired | Defaulted | Current, Event::Pdu) => Some(Current),
+            (Expired, Event::Timeout) => Some(Defaulted),
+            (Current, Event::Timeout) => Some(Expired),
+            _ => None,
+        }
+    }
+}
+
+/// The partner that is assumed where none is heard (5.4.7's administrative values). Not strict: one
+/// that would agree to everything; it brings no port into service all the same.
+fn default_partner(strict: bool) -> Info {
+    let agreeing = Bits::AGGREGATION | Bits::SYNC | Bits::COLLECTING | Bits::DISTRIBUTING;
+    Info {
+        system_priority: 0xffff,
+        port_priority: 0xffff,
+        state: if strict { Bits::empty() } else { agreeing },
+        ..Info::default()
+    }
+}
+
+impl Port {
+    /// Has the receive machine take an event other than a LACPDU. True: it has moved.
+    pub(super) fn receive_event(&mut self, event: Event, strict: bool, now: Time) -> bool {
+        let Some(next) = self.receive.next(event) else { return false };
+        self.receive = next;
+        match next {
+            State::PortDisabled => {
+                if event == Event::Moved {
+                    self.initialize(strict);
+                }
+                self.partner.state.remove(Bits::SYNC);
+                self.current_while.stop();
+            }
+            State::LacpDisabled => {
+                self.selected = Selected::Unselected;
+                self.record_default(strict);
+                self.partner.state.remove(Bits::AGGREGATION);
+                self.actor.state.remove(Bits::EXPIRED);
+                self.current_while.stop();
+            }
+            State::Expired => {
+                self.partner.state.remove(Bits::SYNC);
+                self.partner.state.insert(Bits::TIMEOUT);
+                self.current_while.start(now, SHORT_TIMEOUT);
+                self.actor.state.insert(Bits::EXPIRED);
+                // The partner hears at once that it was missed, and on a link that has just come up,
+                // that there is somebody (F-22, F-23).
+                self.ntt = true;
+            }
+            State::Defaulted => {
+                self.update_default_selected(strict);
+                self.record_default(strict);
+                self.actor.state.remove(Bits::EXPIRED);
+            }
+            State::Current => {}
+        }
+        true
+    }
+
+    /// A LACPDU that is no echo of our own came on a link that is up.
+    pub(super) fn receive_pdu(&mut self, pdu: &Lacpdu, now: Time) {
+        let Some(next) = self.receive.next(Event::Pdu) else { return };
+        self.receive = next;
+        self.update_selected(pdu);
+        self.update_ntt(pdu);
+        self.record_pdu(pdu);
+        let short = self.actor.state.contains(Bits::TIMEOUT);
+        self.current_while.start(now, if short { SHORT_TIMEOUT } else { LONG_TIMEOUT });
+        self.actor.state.remove(Bits::EXPIRED);
+    }
+
+    /// INITIALIZE.
+    pub(super) fn initialize(&mut self, strict: bool) {
+        self.selected = Selected::Unselected;
+        self.record_default(strict);
+        self.actor.state.remove(Bits::EXPIRED);
+    }
+
+    /// recordDefault (5.4.9).
+    fn record_default(&mut self, strict: bool) {
+        self.partner = default_partner(strict);
+        self.actor.state.insert(Bits::DEFAULTED);
+    }
+
+    /// update_Default_Selected (5.4.9).
+    fn update_default_selected(&mut self, strict: bool) {
+        if differs(&self.partner, &default_partner(strict), Bits::AGGREGATION) {
+            self.selected = Selected::Unselected;
+        }
+    }
+
+    /// update_Selected (5.4.9).
+    fn update_selected(&mut self, pdu: &Lacpdu) {
+        if differs(&pdu.actor, &self.partner, Bits::AGGREGATION) {
+            self.selected = Selected::Unselected;
+        }
+    }
+
+    /// update_NTT (5.4.9): the partner has something else of us than we are.
+    fn update_ntt(&mut self, pdu: &Lacpdu) {
+        let told = Bits::ACTIVITY | Bits::TIMEOUT | Bits::SYNC | Bits::AGGREGATION;
+        if differs(&pdu.partner, &self.actor, told) {
+            self.ntt = true;
+        }
+    }
+
+    /// recordPDU (5.4.9).
+    fn record_pdu(&mut self, pdu: &Lacpdu) {
+        self.partner = pdu.actor;
+        self.actor.state.remove(Bits::DEFAULTED);
+        let active = pdu.actor.state.contains(Bits::ACTIVITY)
+            || (self.actor.state & pdu.partner.state).contains(Bits::ACTIVITY);
+        let knows_us = !differs(&pdu.partner, &self.actor, Bits::AGGREGATION);
+        let individual = !pdu.actor.state.contains(Bits::AGGREGATION);
+        // What the LACPDU does not say is never added (F-24).
+        if !(active && (knows_us || individual)) {
+            self.partner.state.remove(Bits::SYNC);
+        }
+    }
+}
+
+/// Whether two are not the same port, or differ in one of these bits of their states.
+fn differs(a: &Info, b: &Info, bits: Bits) -> bool {
+    !a.is_same_port(b) || a.state & bits != b.state & bits
+}
+
+impl System {
+    /// Whether a LACPDU is an echo of our own: the link is looped.
+    pub(super) fn is_own(&self, pdu: &Lacpdu) -> bool {
+        (pdu.actor.system_priority, pdu.actor.system) == (self.priority, self.address)
+    }
+}

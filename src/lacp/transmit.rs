@@ -1,0 +1,52 @@
+//! The transmit machine (802.1AX-2008 5.4.16; in 802.1AX-2014, 6.4.16).
+
+use super::time::Time;
+use super::{Port, periodic};
+use crate::wire::lacpdu::{Lacpdu, State as Bits};
+
+/// LACPDUs on a port within any [`periodic::FAST`] ms.
+pub const LIMIT: usize = 3;
+
+/// When the last LACPDUs were sent, the oldest first.
+#[derive(Default)]
+pub(super) struct Window([Option<Time>; LIMIT]);
+
+impl Window {
+    /// When one more may be sent; none: at once.
+    fn opens(&self, now: Time) -> Option<Time> {
+        let oldest = self.0.first().copied().flatten()?.after(periodic::FAST);
+        (now < oldest).then_some(oldest)
+    }
+
+    fn sent(&mut self, now: Time) {
+        self.0.rotate_left(1);
+        if let Some(last) = self.0.last_mut() {
+            *last = Some(now);
+        }
+    }
+}
+
+impl Port {
+    /// Whether LACPDUs are sent on it at all: the link is up, and one side at least is active.
+    pub(super) fn speaks(&self) -> bool {
+        self.is_enabled() && (self.actor.state | self.partner.state).contains(Bits::ACTIVITY)
+    }
+
+    /// The LACPDU that is due now, if there is one; it counts as sent.
+    pub(super) fn poll_pdu(&mut self, now: Time) -> Option<Lacpdu> {
+        if !self.speaks() {
+            self.ntt = false;
+        }
+        if !self.ntt || self.window.opens(now).is_some() {
+            return None;
+        }
+        self.ntt = false;
+        self.window.sent(now);
+        Some(Lacpdu { actor: self.actor, partner: self.partner })
+    }
+
+    /// When a LACPDU that is due may be sent, if it has to wait.
+    pub(super) fn transmit_deadline(&self, now: Time) -> Option<Time> {
+        if self.ntt { self.window.opens(now) } else { None }
+    }
+}

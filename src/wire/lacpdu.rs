@@ -1,0 +1,312 @@
+//! The LACPDU (802.1AX-2008 5.4.2; in 802.1AX-2014, 6.4.2.3).
+
+use bitflags::bitflags;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
+
+use super::slow::{FRAME, Header, MULTICAST, Malformed, Subtype};
+use crate::kpi::MacAddr;
+
+bitflags! {
+    /// The state of an actor, or of a partner, as LACPDUs carry it (5.4.2.2 m).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct State: u8 {
+        /// It speaks without being spoken to.
+        const ACTIVITY = 0x01;
+        /// It wants LACPDUs every second: the short timeout.
+        const TIMEOUT = 0x02;
+        /// The link can be aggregated; else it is an individual one.
+        const AGGREGATION = 0x04;
+        /// The link is in the right aggregation.
+        const SYNC = 0x08;
+        /// Incoming frames are collected.
+        const COLLECTING = 0x10;
+        /// Outgoing frames are distributed.
+        const DISTRIBUTING = 0x20;
+        /// It works with a partner that is configured, not heard.
+        const DEFAULTED = 0x40;
+        /// It has not heard its partner for a timeout.
+        const EXPIRED = 0x80;
+    }
+}
+
+/// One side of a link, as LACPDUs carry it. In host byte order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Info {
+    /// The system's priority; the lower, the better.
+    pub system_priority: u16,
+    /// The system's address.
+    pub system: MacAddr,
+    /// Its key: links of the same key can be aggregated.
+    pub key: u16,
+    /// The port's priority; the lower, the better.
+    pub port_priority: u16,
+    /// The port's number.
+    pub port: u16,
+    /// Its state.
+    pub state: State,
+}
+
+impl Info {
+    /// Whether both are the same side of the same link, whatever their states.
+    pub fn is_same_port(&self, other: &Info) -> bool {
+        Info { state: State::empty(), ..*self } == Info { state: State::empty(), ..*other }
+    }
+}
+
+/// What a LACPDU says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lacpdu {
+    /// Its sender.
+    pub actor: Info,
+    /// What its sender takes for the other side.
+    pub partner: Info,
+}
+
+/// The version of LACP that we speak.
+pub const VERSION: u8 = 1;
+
+const TERMINATOR: u8 = 0;
+const ACTOR: u8 = 1;
+const PARTNER: u8 = 2;
+const COLLECTOR: u8 = 3;
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Tlv {
+    kind: u8,
+    /// Its own two octets included.
+    length: u8,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Side {
+    tlv: Tlv,
+    system_priority: U16,
+    system: MacAddr,
+    key: U16,
+    port_priority: U16,
+    port: U16,
+    state: u8,
+    reserved: [u8; 3],
+}
+
+/// The frame up to what every version has in the same place. A view: nothing of it is checked.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Fixed {
+    header: Header,
+    actor: Side,
+    partner: Side,
+    collector: Tlv,
+    max_delay: U16,
+    reserved: [u8; 12],
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Frame {
+    fixed: Fixed,
+    terminator: Tlv,
+    reserved: [u8; 50],
+}
+
+static_assertions::assert_eq_size!(Frame, [u8; FRAME]);
+
+impl Side {
+    fn new(kind: u8, info: &Info) -> Self {
+        Side {
+            tlv: Tlv { kind, length: size_of::<Side>() as u8 },
+            system_priority: U16::new(info.system_priority),
+            system: info.system,
+            key: U16::new(info.key),
+            port_priority: U16::new(info.port_priority),
+            port: U16::new(info.port),
+            state: info.state.bits(),
+            reserved: [0; 3],
+        }
+    }
+
+    fn info(&self) -> Info {
+        Info {
+            system_priority: self.system_priority.get(),
+            system: self.system,
+            key: self.key.get(),
+            port_priority: self.port_priority.get(),
+            port: self.port.get(),
+            state: State::from_bits_retain(self.state),
+        }
+    }
+}
+
+impl Lacpdu {
+    /// Reads a frame whose [`Subtype`] is LACP. The version, the TLVs' types and what is reserved are
+    /// not looked at (5.4.12); after the three TLVs that every version begins with, what a higher
+    /// one adds is skipped.
+    ///
+    /// # Errors
+    /// It is dropped, and why.
+    pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
+        if frame.len() < FRAME {
+            return Err(Malformed::Short);
+        }
+        let (fixed, rest) = Fixed::ref_from_prefix(frame).map_err(|_| Malformed::Short)?;
+        if fixed.header.destination != MULTICAST {
+            return Err(Malformed::Destination);
+        }
+        let lengths = [fixed.actor.tlv.length, fixed.partner.tlv.length, fixed.collector.length];
+        if lengths != [20, 20, 16] {
+            return Err(Malformed::Length);
+        }
+        if fixed.header.version > VERSION {
+            skip_tlvs(rest)?;
+        } else if !matches!(rest, [_, 0, ..]) {
+            return Err(Malformed::Length);
+        }
+        Ok(Lacpdu { actor: fixed.actor.info(), partner: fixed.partner.info() })
+    }
+
+    /// The frame that says it, from a port whose own address is `source`.
+    pub fn emit(&self, source: MacAddr) -> [u8; FRAME] {
+        zerocopy::transmute!(Frame {
+            fixed: Fixed {
+                header: Header::new(source, Subtype::LACP, VERSION),
+                actor: Side::new(ACTOR, &self.actor),
+                partner: Side::new(PARTNER, &self.partner),
+                collector: Tlv { kind: COLLECTOR, length: 16 },
+                max_delay: U16::ZERO,
+                reserved: [0; 12],
+            },
+            terminator: Tlv { kind: TERMINATOR, length: 0 },
+            reserved: [0; 50],
+        })
+    }
+}
+
+/// Skips TLVs up to the terminator, or to the frame's end if there is none.
+fn skip_tlvs(mut rest: &[u8]) -> Result<(), Malformed> {
+    while let [kind, length, ..] = *rest
+        && kind != TERMINATOR
+    {
+        let length = usize::from(length).max(1);
+        rest = rest.get(length..).filter(|_| length > 1).ok_or(Malformed::Length)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pdu() -> Lacpdu {
+        Lacpdu {
+            actor: Info {
+                system_priority: 0x8000,
+                system: [0x02, 0x11, 0x22, 0x33, 0x44, 0x55],
+                key: 0x016b,
+                port_priority: 0x8001,
+                port: 0x0203,
+                state: State::ACTIVITY | State::AGGREGATION | State::SYNC,
+            },
+            partner: Info {
+                system_priority: 0xffff,
+                system: [0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5],
+                key: 0xbbcc,
+                port_priority: 0xddee,
+                port: 0x1234,
+                state: State::DEFAULTED | State::EXPIRED,
+            },
+        }
+    }
+
+    #[rustfmt::skip]
+    const BYTES: [u8; 74] = [
+        0x01, 0x80, 0xc2, 0x00, 0x00, 0x02, 0x02, 0x99, 0x99, 0x99, 0x99, 0x01, 0x88, 0x09, 1, 1,
+        1, 20, 0x80, 0x00, 0x02, 0x11, 0x22, 0x33, 0x44, 0x55, 0x01, 0x6b, 0x80, 0x01, 0x02, 0x03,
+        0x0d, 0, 0, 0,
+        2, 20, 0xff, 0xff, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xbb, 0xcc, 0xdd, 0xee, 0x12, 0x34,
+        0xc0, 0, 0, 0,
+        3, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0,
+    ];
+
+    fn frame() -> [u8; FRAME] {
+        let mut frame = [0; FRAME];
+        frame[..BYTES.len()].copy_from_slice(&BYTES);
+        frame
+    }
+
+    #[test]
+    fn is_what_the_standard_draws_byte_for_byte() {
+        assert_eq!(pdu().emit([0x02, 0x99, 0x99, 0x99, 0x99, 0x01]), frame());
+        assert_eq!(Lacpdu::parse(&frame()), Ok(pdu()));
+        assert_eq!(Subtype::of(&frame()), Some(Subtype::Lacp));
+    }
+
+    #[test]
+    fn versions_types_and_reserved_octets_are_not_looked_at() {
+        for place in [15, 16, 33, 34, 35, 36, 53, 54, 55, 56, 58, 59, 71, 72, 74, 123] {
+            let mut frame = frame();
+            frame[place] = if place == 15 { 0 } else { 0xa5 };
+            assert_eq!(Lacpdu::parse(&frame), Ok(pdu()), "octet {place}");
+        }
+    }
+
+    #[test]
+    fn a_higher_version_may_have_more_tlvs() {
+        let mut frame = frame();
+        frame[15] = 2;
+        assert_eq!(Lacpdu::parse(&frame), Ok(pdu()));
+        // A Port Algorithm TLV, a Port Conversation ID Digest TLV.
+        frame[72..74].copy_from_slice(&[4, 6]);
+        frame[78..80].copy_from_slice(&[5, 20]);
+        assert_eq!(Lacpdu::parse(&frame), Ok(pdu()));
+        // Up to the end of a longer frame.
+        let mut long = [0xff; 400];
+        long[..FRAME].copy_from_slice(&frame);
+        long[98..100].copy_from_slice(&[10, 255]);
+        long[353..355].copy_from_slice(&[7, 47]);
+        assert_eq!(Lacpdu::parse(&long), Ok(pdu()));
+        for length in [0, 1, 48] {
+            long[354] = length;
+            assert_eq!(Lacpdu::parse(&long), Err(Malformed::Length), "{length}");
+        }
+        // In version 1 the terminator is where it is.
+        frame[15] = 1;
+        assert_eq!(Lacpdu::parse(&frame), Err(Malformed::Length));
+    }
+
+    #[test]
+    fn what_is_malformed_is_told_apart() {
+        assert_eq!(Lacpdu::parse(&frame()[..FRAME - 1]), Err(Malformed::Short));
+        for place in [17, 37, 57, 73] {
+            for wrong in [1, 19, 21, 255] {
+                let mut frame = frame();
+                frame[place] = wrong;
+                assert_eq!(Lacpdu::parse(&frame), Err(Malformed::Length), "octet {place}");
+            }
+        }
+        for place in 0..6 {
+            let mut frame = frame();
+            frame[place] ^= 1;
+            assert_eq!(Lacpdu::parse(&frame), Err(Malformed::Destination));
+        }
+    }
+
+    #[test]
+    fn no_length_makes_it_panic() {
+        let mut bytes = [0; 1514];
+        for version in [0, 1, 2, 255] {
+            bytes[..BYTES.len()].copy_from_slice(&BYTES);
+            bytes[15] = version;
+            for fill in [0, 1, 2, 0xff] {
+                bytes[72..].fill(fill);
+                for length in 0..=bytes.len() {
+                    let parsed = Lacpdu::parse(&bytes[..length]);
+                    assert_eq!(parsed == Err(Malformed::Short), length < FRAME);
+                    let _ = Subtype::of(&bytes[..length]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Slow protocols: frames for the other end of one link, which no bridge passes on (802.1AX-2008
+//! Annex 5A; IEEE 802.3 Annex 57A).
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
+
+use crate::kpi::MacAddr;
+
+/// Where slow protocols' frames go.
+pub const MULTICAST: MacAddr = [0x01, 0x80, 0xc2, 0x00, 0x00, 0x02];
+
+/// Their EtherType.
+pub const ETHERTYPE: u16 = 0x8809;
+
+/// Octets of a LACPDU's frame, and of a Marker PDU's, without the checksum.
+pub const FRAME: usize = 124;
+
+/// What a slow protocol's frame begins with.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct Header {
+    /// The destination, [`MULTICAST`].
+    pub destination: MacAddr,
+    /// The source: the port's own address.
+    pub source: MacAddr,
+    /// [`ETHERTYPE`].
+    pub ethertype: U16,
+    /// Which of the slow protocols it is.
+    pub subtype: u8,
+    /// The protocol's version.
+    pub version: u8,
+}
+
+impl Header {
+    /// Of a frame from `source`.
+    pub fn new(source: MacAddr, subtype: u8, version: u8) -> Self {
+        Header { destination: MULTICAST, source, ethertype: U16::new(ETHERTYPE), subtype, version }
+    }
+}
+
+/// A slow protocol that lagg takes part in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subtype {
+    /// LACP.
+    Lacp,
+    /// The Marker protocol.
+    Marker,
+}
+
+impl Subtype {
+    /// LACP's number.
+    pub const LACP: u8 = 1;
+    /// The Marker protocol's number.
+    pub const MARKER: u8 = 2;
+
+    /// Which of them a frame is, by its first octets. None: a slow protocol of others (OAM, ESMC),
+    /// or no slow protocol.
+    pub fn of(frame: &[u8]) -> Option<Self> {
+        let (header, _) = Header::ref_from_prefix(frame).ok()?;
+        match (header.ethertype.get(), header.subtype) {
+            (ETHERTYPE, Self::LACP) => Some(Subtype::Lacp),
+            (ETHERTYPE, Self::MARKER) => Some(Subtype::Marker),
+            _ => None,
+        }
+    }
+}
+
+/// Why a PDU is none (802.1AX-2008 5.4.12, 5.5.4.1: what a receiver may validate). Such a one is
+/// dropped and counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Malformed {
+    /// Shorter than its fields.
+    Short,
+    /// Not for the slow protocols' address.
+    Destination,
+    /// A TLV's length is not that of what has to be there, or more than what is left.
+    Length,
+    /// A Marker PDU that is neither information nor response.
+    Kind,
+}
+
+impl Malformed {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Malformed; 4] =
+        [Malformed::Short, Malformed::Destination, Malformed::Length, Malformed::Kind];
+
+    /// Its name in the statistics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Malformed::Short => "short",
+            Malformed::Destination => "destination",
+            Malformed::Length => "length",
+            Malformed::Kind => "kind",
+        }
+    }
+}
