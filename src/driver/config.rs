@@ -56,13 +56,18 @@ pub(super) fn reconcile(softc: &Ref<Softc>) {
     });
 }
 
-/// Brings the lagg up (`if_init`).
+/// Brings the lagg up (`if_init`): an address has set IFF_UP, of which no SIOCSIFFLAGS tells.
 ///
 /// # Errors
 /// ENXIO: the lagg is being destroyed.
 pub(super) fn bring_up(softc: &Ref<Softc>) -> Result {
+    {
+        let mut state = softc.state();
+        // From here on a down is a change.
+        state.flags_seen |= softc.ifp().flags() & iff::UP;
+    }
     let token = softc.token()?;
-    start(softc, &token);
+    follow_flags(softc, &token);
     Ok(())
 }
 

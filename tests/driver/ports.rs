@@ -271,6 +271,31 @@ fn an_address_brings_the_lagg_up() {
     });
 }
 
+/// SIOCSIFADDR sets IFF_UP by itself; what comes after it finds a lagg that is up.
+#[test]
+fn a_down_takes_down_what_an_address_brought_up() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg();
+        lagg.add("em1").unwrap();
+        lagg.add("em2").unwrap();
+        for _ in 0..2 {
+            host::set_address(&lagg.ifp).unwrap();
+            assert!(lagg.ifp.is_running() && lagg.ifp.flags() & iff::UP != 0);
+            lagg.down();
+            assert!(!lagg.ifp.is_running());
+            assert_eq!((a.ifp.flags() | b.ifp.flags()) & iff::UP, 0);
+        }
+        host::set_address(&lagg.ifp).unwrap();
+        ether(&lagg.name, mac(9)).unwrap();
+        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr()), (mac(9), mac(9)));
+        // A mode that comes in between does not hide it.
+        host::set_promisc(&lagg.ifp, true).unwrap();
+        lagg.down();
+        assert!(!lagg.ifp.is_running());
+    });
+}
+
 #[test]
 fn ether_reaches_the_ports() {
     lab(|| {
