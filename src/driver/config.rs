@@ -130,7 +130,7 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
     let ifp = softc.ifp();
     let old = ifp.mtu();
     let ports = token.ports();
-    for (place, port) in ports.iter().enumerate() {
+    for port in &ports {
         if let Err(errno) = port.methods().set_mtu(port.ifp(), mtu) {
             log(
                 ifp,
@@ -140,7 +140,8 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
                     errno.number()
                 ),
             );
-            for port in ports.iter().take(place) {
+            // Among them may be the one that refused: it may have failed half way.
+            for port in ports.iter().filter(|port| port.ifp().mtu() != old) {
                 let _ = port.methods().set_mtu(port.ifp(), old);
             }
             return Err(errno);

@@ -124,6 +124,8 @@ fn prepare(softc: &Softc, port: &Ref<Port>, token: &Token<'_>) -> Result {
                         errno.number()
                     ),
                 );
+                // It may have failed half way.
+                restore(port);
             })?;
         }
         // A driver that cannot change its address keeps it.

@@ -1,10 +1,12 @@
 //! Creating and destroying, joining and leaving, MTU, address, up and down, link state.
 
-use lagg_rs::kpi::Errno;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use lagg_rs::kpi::host::testing::{Events, SET_LLADDR, TestNic};
-use lagg_rs::kpi::host::{self, Event, Vnet};
+use lagg_rs::kpi::host::{self, Event, Nic, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSIFFLAGS, SIOCSIFMTU};
-use lagg_rs::kpi::{IfType, LinkState, iff};
+use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, LinkState, Mbuf, Result, iff};
 
 use crate::lab::{card, ether, flags, lab, lagg, lagg_of, mac, mtu};
 
@@ -323,6 +325,41 @@ fn mtu_is_that_of_all_or_of_none() {
         assert_eq!([a.ifp.mtu(), b.ifp.mtu(), c.ifp.mtu(), lagg.ifp.mtu()], [9000; 4]);
         assert_eq!(mtu("em1", 1400), Err(Errno::EINVAL), "a port's MTU is the lagg's");
         assert_eq!(lagg.set_mtu(71), Err(Errno::EINVAL));
+    });
+}
+
+/// A card that changes its MTU first, and then finds that it cannot.
+#[derive(Default)]
+struct Hasty(AtomicBool);
+
+impl Nic for Hasty {
+    fn transmit(&self, _: &Ifnet, _: Mbuf, _: &Epoch) -> Result {
+        Ok(())
+    }
+
+    fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        let command = r.command();
+        host::default_ioctl(ifp, r)?;
+        let fails = command == SIOCSIFMTU && self.0.swap(false, Ordering::Relaxed);
+        if fails { Err(Errno::EIO) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_port_that_fails_half_way_gets_its_mtu_back() {
+    lab(|| {
+        let (a, nic) = (card(1), Arc::new(Hasty::default()));
+        let hasty = host::attach("hasty0", IfType::Ethernet, mac(2), 1500, 0, nic.clone());
+        let lagg = lagg_of(&[&a]);
+        lagg.add("hasty0").unwrap();
+        nic.0.store(true, Ordering::Relaxed);
+        assert_eq!(lagg.set_mtu(4000), Err(Errno::EIO));
+        assert_eq!([a.ifp.mtu(), hasty.mtu(), lagg.ifp.mtu()], [1500; 3]);
+        lagg.remove("hasty0").unwrap();
+        lagg.set_mtu(4000).unwrap();
+        nic.0.store(true, Ordering::Relaxed);
+        assert_eq!(lagg.add("hasty0"), Err(Errno::EIO));
+        assert_eq!(hasty.mtu(), 1500);
     });
 }
 
