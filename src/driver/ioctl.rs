@@ -210,11 +210,27 @@ fn saturated(count: usize) -> u32 {
 
 /// Whether two names of the ABI are the same up to their NUL.
 fn same_name(a: &Name, b: &Name) -> bool {
-    text(a) == text(b)
+    up_to_nul(a) == up_to_nul(b)
 }
 
-/// A name of the ABI as text.
+/// A name of the ABI as text; empty if it is no UTF-8.
 pub(super) fn text(name: &Name) -> &str {
-    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-    name.get(..end).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or("")
+    core::str::from_utf8(up_to_nul(name)).unwrap_or("")
+}
+
+fn up_to_nul(name: &Name) -> &[u8] {
+    name.split(|&byte| byte == 0).next().unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_name;
+
+    /// The kernel asks of a name no more than that it is not empty.
+    #[test]
+    fn names_that_are_no_text_are_told_apart() {
+        assert!(same_name(&[0xff; 16], &[0xff; 16]));
+        assert!(!same_name(&[0xff; 16], &[0xfe; 16]));
+        assert!(!same_name(&[0xff; 16], &[0; 16]));
+    }
 }
