@@ -8,7 +8,8 @@
 //! Let the *members* be the slots that have a port, and *up* those that carry flows.
 //!
 //! 1. **Even**: the buckets of any two slots that are up differ by one at most; so do the homes of
-//!    any two members.
+//!    any two members. So a port's share of the flows is that of its buckets, 1/n to within one
+//!    bucket in 1,024.
 //! 2. **Home**: a bucket whose home is up is there. So while all are up nothing depends on the past
 //!    but the homes, and those only on joins and leaves.
 //! 3. **Second choice**: where the bucket goes if its slot, and no other, goes down next: up, not the
