@@ -12,7 +12,7 @@ use lagg_rs::kpi::ioctl::{
     SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT,
 };
-use lagg_rs::kpi::{IfnetRef, LinkState, MacAddr, Mbuf, Ref, Result, iff};
+use lagg_rs::kpi::{Errno, IfnetRef, LinkState, MacAddr, Mbuf, Ref, Result, iff};
 use zerocopy::FromBytes;
 
 /// Runs a test in a vnet of its own.
@@ -161,13 +161,7 @@ impl Lagg {
 
     /// SIOCGLAGG with room for so many bytes of records.
     pub fn get(&self, room: usize) -> Result<(LaggRequest, Vec<PortRequest>)> {
-        let memory = UserMemory::new(room.max(1));
-        let (size, port) = (room as u64, memory.address());
-        let mut request = LaggRequest { size, port, ..LaggRequest::default() };
-        ifioctl(&self.name, SIOCGLAGG, &mut request)?;
-        let bytes = memory.read();
-        let records = bytes.chunks_exact(72).take(request.ports as usize);
-        Ok((request, records.map(|r| PortRequest::read_from_bytes(r).unwrap()).collect()))
+        get(&self.name, room)
     }
 
     /// The names of the ports, in their order.
@@ -202,6 +196,16 @@ impl Lagg {
     }
 }
 
+fn get(lagg: &str, room: usize) -> Result<(LaggRequest, Vec<PortRequest>)> {
+    let memory = UserMemory::new(room.max(1));
+    let (size, port) = (room as u64, memory.address());
+    let mut request = LaggRequest { size, port, ..LaggRequest::default() };
+    ifioctl(lagg, SIOCGLAGG, &mut request)?;
+    let bytes = memory.read();
+    let records = bytes.chunks_exact(72).take(request.ports as usize);
+    Ok((request, records.map(|r| PortRequest::read_from_bytes(r).unwrap()).collect()))
+}
+
 pub fn port_request(ifname: &str, command: usize, port: &str) -> Result<PortRequest> {
     let mut request = PortRequest { portname: name(port), ..PortRequest::default() };
     ifioctl(ifname, command, &mut request)?;
@@ -227,6 +231,52 @@ pub fn ether(ifname: &str, to: MacAddr) -> Result {
     request[17] = 18;
     request[18..24].copy_from_slice(&to);
     ifioctl(ifname, host::SIOCSIFLLADDR, &mut request)
+}
+
+/// Makes a request that is to be refused with `errno`, and sees that nothing in the vnet is changed.
+#[track_caller]
+pub fn refused<T>(errno: Errno, request: impl FnOnce() -> Result<T>) {
+    let before = everything();
+    assert_eq!(request().map(drop), Err(errno));
+    assert_eq!(everything(), before, "changed by a request that was refused");
+}
+
+/// Makes a request whose every allocation fails once, until none is left to fail.
+#[track_caller]
+pub fn without_memory(request: impl Fn() -> Result) {
+    for n in 1.. {
+        let before = everything();
+        host::fail_allocation(n);
+        let result = request();
+        if host::fail_allocation(0) != 0 {
+            result.unwrap();
+            assert!(n > 1, "it allocates nothing");
+            return;
+        }
+        assert_eq!(result, Err(Errno::ENOMEM));
+        assert_eq!(everything(), before, "changed without memory");
+    }
+}
+
+/// What requests change: all of every interface in the vnet, and what every lagg answers.
+pub fn everything() -> Vec<String> {
+    host::settle();
+    let mut lines = Vec::new();
+    for ifp in Vnet::current().interfaces() {
+        let of_stack = (ifp.if_type(), ifp.mtu(), ifp.lladdr(), ifp.flags(), ifp.is_running());
+        let of_driver = (ifp.link_state(), ifp.baudrate(), ifp.offloads(), host::groups(&ifp));
+        let ipv6 = ifp.has_ipv6_lladdr();
+        lines.push(format!("{ifp:?} {of_stack:x?} {of_driver:x?} {ipv6}"));
+        if ifp.lagg_softc().is_some() {
+            let lagg = text(&ifp.name());
+            let (all, records) = get(&lagg, 32 * 72).unwrap();
+            let (mut options, mut flags) = (OptionsRequest::default(), FlagsRequest::default());
+            ifioctl(&lagg, SIOCGLAGGOPTS, &mut options).unwrap();
+            ifioctl(&lagg, SIOCGLAGGFLAGS, &mut flags).unwrap();
+            lines.push(format!("{} {records:?} {options:?} {flags:?}", all.proto));
+        }
+    }
+    lines
 }
 
 /// A name as the ABI has it.

@@ -8,6 +8,7 @@ use super::super::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result};
 use super::attach::{Attached, attach};
 use super::driver::{Nic, default_ioctl};
 use super::event::{self, Event};
+use super::methods::IoctlMethod;
 use super::witness::{self, lock};
 
 /// The command by which [`TestNic`] knows a change of the link-level address.
@@ -166,6 +167,12 @@ impl Nic for TestNic {
     fn set_lladdr(&self, _: &Ifnet, _: &MacAddr) -> Result {
         self.called(SET_LLADDR)
     }
+}
+
+/// Makes an interface one whose driver takes no ioctls (`if_ioctl` is NULL). It must not be a port.
+pub fn remove_ioctl(ifp: &Ifnet) {
+    assert_eq!(ifp.ioctl_method(), IoctlMethod::Own, "{ifp:?} has its driver's ioctl");
+    ifp.ioctl_method.store(IoctlMethod::None as u8, Ordering::Release);
 }
 
 /// Keeps what happens to an interface.

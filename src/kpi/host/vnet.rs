@@ -114,7 +114,11 @@ impl Vnet {
     }
 
     pub(super) fn find(&self, name: &Name) -> Option<IfnetRef> {
-        lock(&self.0.interfaces).iter().find(|ifp| ifp.name() == *name).cloned()
+        // What follows the NUL is not the name (strncmp).
+        let text = |name: &Name| name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        let wanted = &name[..text(name)];
+        let is = |ifp: &&IfnetRef| ifp.name()[..text(&ifp.name())] == *wanted;
+        lock(&self.0.interfaces).iter().find(is).cloned()
     }
 
     #[inline]

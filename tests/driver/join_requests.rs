@@ -1,0 +1,128 @@
+//! SIOCSLAGGPORT and SIOCSLAGGDELPORT: which interfaces become ports, and why not (spec A.5, B.3).
+//! What becomes of those that do is in `ports.rs`.
+
+use lagg_rs::kpi::host::testing::{self, TestNic};
+use lagg_rs::kpi::host::{self, ifioctl};
+use lagg_rs::kpi::ioctl::{PortRequest, SIOCSIFMTU, SIOCSLAGGPORT, port};
+use lagg_rs::kpi::{Errno, IfType};
+use zerocopy::FromBytes;
+
+use crate::lab::{card, lab, lagg, lagg_of, mac, mtu, name, refused, without_memory};
+
+/// Priority and flags are the lagg's to tell.
+#[test]
+fn siocslaggport_reads_nothing_but_the_name() {
+    lab(|| {
+        let _a = card(1);
+        let lagg = lagg();
+        let garbage = PortRequest::read_from_bytes(&[0xa5; 72]).unwrap();
+        let mut request = PortRequest { portname: name("em1"), ..garbage };
+        ifioctl(&lagg.name, SIOCSLAGGPORT, &mut request).unwrap();
+        let record = lagg.port("em1").unwrap();
+        assert_eq!((record.prio, record.flags), (0, port::MASTER | port::ACTIVE));
+    });
+}
+
+/// Where there are two reasons, the one that is looked for first (spec B.3).
+#[test]
+fn siocslaggport_refuses_in_this_order() {
+    lab(|| {
+        let cards: Vec<_> = (1..=32).map(card).collect();
+        let (other, gif) = (card(40), TestNic::new());
+        let gif = host::attach("gif0", IfType::Other(0xf0), [0; 6], 1280, 0, gif);
+        let ib = host::attach("ib0", IfType::Infiniband, mac(50), 2044, 0, TestNic::new());
+        let (full, empty, third) = (lagg(), lagg(), lagg_of(&[&other]));
+        for card in &cards[..31] {
+            full.add(&card.name()).unwrap();
+        }
+        for (name, errno) in [
+            ("", Errno::EINVAL),
+            ("em99", Errno::EINVAL),
+            ("lagg0", Errno::EINVAL),
+            ("em1", Errno::EEXIST),
+            ("em40", Errno::EBUSY),
+            ("gif0", Errno::EPROTONOSUPPORT),
+            ("ib0", Errno::EPROTONOSUPPORT),
+            ("lagg1", Errno::EINVAL),
+            ("lagg2", Errno::EINVAL),
+        ] {
+            refused(errno, || full.add(name));
+        }
+        full.add("em32").unwrap();
+        for name in ["em1", "em40", "gif0", "ib0", "lagg1"] {
+            refused(Errno::ENOSPC, || full.add(name));
+        }
+        for name in ["", "em99", "lagg0"] {
+            refused(Errno::EINVAL, || full.add(name));
+        }
+        // And to a lagg without ports: it takes nothing of what it refuses.
+        refused(Errno::EBUSY, || empty.add("em40"));
+        refused(Errno::EPROTONOSUPPORT, || empty.add("gif0"));
+        refused(Errno::EPROTONOSUPPORT, || empty.add("ib0"));
+        refused(Errno::EINVAL, || empty.add("lagg0"));
+        drop((gif, ib, third));
+    });
+}
+
+#[test]
+fn siocslaggport_refuses_a_vlan_of_its_own() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let vlan = host::vlan_create(&lagg.ifp, 3, "vlan3").unwrap();
+        refused(Errno::EINVAL, || lagg.add("vlan3"));
+        drop(vlan);
+    });
+}
+
+#[test]
+fn siocslaggport_passes_on_what_the_port_says_to_the_mtu() {
+    lab(|| {
+        let (a, b, c) = (card(1), card(2), card(3));
+        mtu("em1", 4000).unwrap();
+        let lagg = lagg_of(&[&a]);
+        b.nic.refuse_all(SIOCSIFMTU, Errno::ENOBUFS);
+        refused(Errno::ENOBUFS, || lagg.add("em2"));
+        testing::remove_ioctl(&c.ifp);
+        refused(Errno::EINVAL, || lagg.add("em3"));
+        // Of the same MTU it is not asked.
+        lagg.remove("em1").unwrap();
+        lagg.add("em2").unwrap();
+        lagg.add("em3").unwrap();
+    });
+}
+
+#[test]
+fn siocslaggport_without_memory_changes_nothing() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        host::set_ipv6(&a.ifp, true);
+        mtu("em1", 4000).unwrap();
+        host::set_ipv6(&b.ifp, true);
+        let lagg = lagg();
+        without_memory(|| lagg.add("em1"));
+        without_memory(|| lagg.add("em2"));
+        assert_eq!((lagg.ports().len(), b.ifp.mtu()), (2, 4000));
+    });
+}
+
+#[test]
+fn siocslaggdelport_wants_a_port_of_this_lagg() {
+    lab(|| {
+        let (a, b, c) = (card(1), card(2), card(3));
+        let (lagg0, _lagg1) = (lagg_of(&[&a]), lagg_of(&[&b]));
+        for unknown in ["", "em9", "em1 "] {
+            refused(Errno::EINVAL, || lagg0.remove(unknown));
+        }
+        for other in ["em2", "em3", "lagg0", "lagg1"] {
+            refused(Errno::ENOENT, || lagg0.remove(other));
+        }
+        let before = (c.ifp.mtu(), c.ifp.lladdr(), c.ifp.if_type());
+        lagg0.add("em3").unwrap();
+        lagg0.remove("em3").unwrap();
+        assert_eq!((c.ifp.mtu(), c.ifp.lladdr(), c.ifp.if_type()), before);
+        refused(Errno::ENOENT, || lagg0.remove("em3"));
+        lagg0.remove("em1").unwrap();
+        assert_eq!(lagg0.ports().len(), 0, "the last one too");
+    });
+}

@@ -1,0 +1,380 @@
+//! Requests to the lagg: what they answer, and with which errno they refuse (spec A.3, A.5).
+//! What joins and leaves is in `join_requests.rs`, SIOCSLAGGOPTS in `options.rs`, and the records of
+//! ports in `records.rs`.
+
+use lagg_rs::kpi::host::{self, UserMemory, ifioctl};
+use lagg_rs::kpi::ioctl::{
+    FlagsRequest, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG, SIOCGLAGGFLAGS,
+    SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS,
+    SIOCSLAGGPORT, hash, opt, proto,
+};
+use lagg_rs::kpi::{Errno, LinkState, Result};
+use proptest::prelude::*;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::lab::{
+    card, everything, flags, frame, lab, lagg, lagg_of, name, port_request, refused, text,
+    without_memory,
+};
+
+/// All that there are but lacp.
+pub const PROTOCOLS: [u32; 5] =
+    [proto::NONE, proto::ROUNDROBIN, proto::FAILOVER, proto::LOADBALANCE, proto::BROADCAST];
+
+/// A request full of what the caller had there.
+fn garbage<T: FromBytes + IntoBytes + KnownLayout + Immutable>() -> T {
+    T::read_from_bytes(&vec![0xa5; size_of::<T>()]).unwrap()
+}
+
+#[test]
+fn siocglagg_tells_the_protocol_and_leaves_the_aggregator_alone() {
+    lab(|| {
+        let lagg = lagg();
+        for protocol in PROTOCOLS {
+            lagg.set_protocol(protocol).unwrap();
+            let mut request = LaggRequest { size: 0, ..garbage() };
+            ifioctl(&lagg.name, SIOCGLAGG, &mut request).unwrap();
+            assert_eq!((request.proto, request.ports, request.size), (protocol, 0, 0));
+            assert_eq!(request.psc, garbage(), "lacp's alone");
+            assert_eq!((request.ifname, request.port), ([0xa5; 16], garbage()));
+        }
+    });
+}
+
+#[test]
+fn siocglagg_has_a_record_for_each_port_as_far_as_there_is_room() {
+    lab(|| {
+        let (a, b, c) = (card(1), card(2), card(3));
+        let lagg = lagg();
+        for card in [&c, &a, &b] {
+            lagg.add(&card.name()).unwrap();
+        }
+        let all = ["em1", "em2", "em3"];
+        for room in [0, 1, 71, 72, 143, 144, 215, 216, 217, 32 * 72] {
+            let fit = (room / 72).min(3);
+            let (request, records) = lagg.get(room).unwrap();
+            assert_eq!((request.ports, request.size), (fit as i32, fit as u64 * 72));
+            let names: Vec<_> = records.iter().map(|record| text(&record.portname)).collect();
+            assert_eq!(names, all[..fit], "in the order of if_index");
+        }
+    });
+}
+
+/// The size counts by its lower 32 bits alone.
+#[test]
+fn siocglagg_writes_no_more_than_it_was_told_there_is_room_for() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        for (size, fit) in [
+            (u64::from(u32::MAX), 2),
+            (1 << 32, 0),
+            (1 << 32 | 71, 0),
+            (1 << 32 | 72, 1),
+            (u64::MAX << 32 | 144, 2),
+        ] {
+            let memory = UserMemory::new(3 * 72);
+            let port = memory.address();
+            let mut request = LaggRequest { size, port, ..LaggRequest::default() };
+            ifioctl(&lagg.name, SIOCGLAGG, &mut request).unwrap();
+            assert_eq!((request.ports, request.size), (fit, fit as u64 * 72), "{size:#x}");
+            assert!(memory.read()[fit as usize * 72..].iter().all(|&byte| byte == 0));
+        }
+    });
+}
+
+#[test]
+fn siocglagg_to_nowhere_is_efault() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        let short = UserMemory::new(143);
+        for port in [0, 16, short.address(), u64::MAX - 71] {
+            let mut request = LaggRequest { size: 144, port, ports: 77, ..LaggRequest::default() };
+            refused(Errno::EFAULT, || ifioctl(&lagg.name, SIOCGLAGG, &mut request));
+            assert_eq!((request.size, request.ports), (144, 77));
+        }
+        // Nothing is to be written.
+        let mut request = LaggRequest::default();
+        ifioctl(&lagg.name, SIOCGLAGG, &mut request).unwrap();
+    });
+}
+
+#[test]
+fn sioclagg_takes_the_protocols_that_are_there() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        for protocol in PROTOCOLS {
+            lagg.set_protocol(protocol).unwrap();
+            for unknown in [proto::LACP, 6, 7, 1 << 16 | proto::FAILOVER, u32::MAX] {
+                refused(Errno::EPROTONOSUPPORT, || lagg.set_protocol(unknown));
+            }
+            assert_eq!(lagg.get(0).unwrap().0.proto, protocol);
+        }
+    });
+}
+
+/// The number alone counts.
+#[test]
+fn siocslagg_reads_nothing_but_the_protocol() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let mut request = LaggRequest { proto: proto::BROADCAST, ..garbage() };
+        ifioctl(&lagg.name, SIOCSLAGG, &mut request).unwrap();
+        assert_eq!((lagg.get(0).unwrap().0.proto, lagg.ports().len()), (proto::BROADCAST, 1));
+    });
+}
+
+#[test]
+fn siocslagg_of_the_same_protocol_starts_it_anew() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
+        let limit = OptionsRequest { opts: opt::RR_LIMIT, bkt: 3, ..OptionsRequest::default() };
+        lagg.set_options(limit).unwrap();
+        for _ in 0..4 {
+            lagg.send(&frame(0)).unwrap();
+        }
+        assert_eq!((a.sent(), b.sent()), (3, 1));
+        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
+        assert_eq!(lagg.options().unwrap().bkt, 1);
+        lagg.send(&frame(0)).unwrap();
+        assert_eq!((a.sent(), b.sent()), (1, 0), "at the first port again");
+    });
+}
+
+#[test]
+fn siocslagg_without_memory_leaves_the_protocol() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        for from in PROTOCOLS {
+            for to in PROTOCOLS {
+                lagg.set_protocol(from).unwrap();
+                without_memory(|| lagg.set_protocol(to));
+                assert_eq!(lagg.get(0).unwrap().0.proto, to);
+            }
+        }
+    });
+}
+
+#[test]
+fn siocglaggopts_fills_all_that_there_is() {
+    lab(|| {
+        let (a, b, c) = (card(1), card(2), card(3));
+        let lagg = lagg_of(&[&a, &b, &c]);
+        for protocol in PROTOCOLS {
+            lagg.set_protocol(protocol).unwrap();
+            let bkt = if protocol == proto::NONE { 0 } else { 1 };
+            let counts = |active| {
+                let mut options: OptionsRequest = garbage();
+                ifioctl(&lagg.name, SIOCGLAGGOPTS, &mut options).unwrap();
+                assert_eq!((options.count, options.active, options.flapping), (3, active, 0));
+                assert_eq!((options.opts, options.flowid_shift), (opt::USE_NUMA, 16));
+                assert_eq!(options.bkt, bkt, "roundrobin's, since it was there once");
+                assert_eq!(options.ifname, [0xa5; 16]);
+            };
+            counts(3);
+            b.link(LinkState::Down);
+            counts(2);
+            b.link(LinkState::Unknown);
+            counts(2);
+            b.link(LinkState::Up);
+            flags("em3", 0).unwrap();
+            counts(2);
+            flags("em3", 1).unwrap();
+        }
+    });
+}
+
+#[test]
+fn siocglaggflags_tells_the_hash() {
+    lab(|| {
+        let lagg = lagg();
+        let mut request: FlagsRequest = garbage();
+        ifioctl(&lagg.name, SIOCGLAGGFLAGS, &mut request).unwrap();
+        assert_eq!(request.flags, hash::L2 | hash::L3 | hash::L4, "of a new one");
+        assert_eq!(request.ifname, [0xa5; 16]);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn siocslagghash_takes_any_flags_of_which_one_is_known(
+        wanted in prop::collection::vec(prop_oneof![0..16_u32, any::<u32>()], 1..8),
+        protocol in prop::sample::select(&PROTOCOLS[..]),
+    ) {
+        lab(|| {
+            let lagg = lagg();
+            lagg.set_protocol(protocol).unwrap();
+            for flags in wanted {
+                if flags & 7 == 0 {
+                    refused(Errno::EINVAL, || lagg.set_hash(flags));
+                } else {
+                    lagg.set_hash(flags).unwrap();
+                    assert_eq!(lagg.hash(), flags & 7);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn options_and_hash_without_memory_stay() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        for protocol in PROTOCOLS {
+            lagg.set_protocol(protocol).unwrap();
+            for (bits, opts) in [(hash::L3, opt::USE_FLOWID), (hash::L4, -opt::USE_FLOWID)] {
+                without_memory(|| lagg.set_hash(bits));
+                let option = OptionsRequest { opts, ..OptionsRequest::default() };
+                without_memory(|| lagg.set_options(option));
+            }
+        }
+    });
+}
+
+#[test]
+fn siocglaggport_wants_a_port_of_this_lagg() {
+    lab(|| {
+        let (a, b, _c) = (card(1), card(2), card(3));
+        let (lagg0, _lagg1) = (lagg_of(&[&a]), lagg_of(&[&b]));
+        for unknown in ["", "em9", "EM1", "em1 "] {
+            refused(Errno::EINVAL, || lagg0.port(unknown));
+        }
+        for other in ["em2", "em3", "lagg0", "lagg1"] {
+            refused(Errno::ENOENT, || lagg0.port(other));
+        }
+        lagg0.port("em1").unwrap();
+    });
+}
+
+/// A name ends at its NUL, or after 16 bytes.
+#[test]
+fn names_count_up_to_their_nul() {
+    lab(|| {
+        let (a, _b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a]);
+        let ask = |ifname: &str, command, portname| {
+            let mut request = PortRequest { portname, ..PortRequest::default() };
+            ifioctl(ifname, command, &mut request).map(|()| request.portname)
+        };
+        let dirty = |text: &str| {
+            let mut name = [0xa5; 16];
+            name[..text.len()].copy_from_slice(text.as_bytes());
+            name[text.len()] = 0;
+            name
+        };
+        for asked in [&*lagg.name, "em1"] {
+            assert_eq!(ask(asked, SIOCGLAGGPORT, dirty("em1")), Ok(name("em1")));
+            refused(Errno::EINVAL, || ask(asked, SIOCGLAGGPORT, dirty("")));
+            refused(Errno::EINVAL, || ask(asked, SIOCGLAGGPORT, [0xff; 16]));
+            refused(Errno::EINVAL, || ask(asked, SIOCGLAGGPORT, *b"em1em1em1em1em1e"));
+        }
+        ask(&lagg.name, SIOCSLAGGPORT, dirty("em2")).unwrap();
+        assert_eq!(lagg.ports(), ["em1", "em2"]);
+        ask(&lagg.name, SIOCSLAGGDELPORT, dirty("em2")).unwrap();
+        assert_eq!(lagg.ports(), ["em1"]);
+    });
+}
+
+/// What sets wants PRIV_NET_LAGG before it looks at anything; what gets is for all.
+#[test]
+fn an_unprivileged_user_may_ask_and_change_nothing() {
+    lab(|| {
+        let (a, _b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a]);
+        let option = |opts| OptionsRequest { opts, ..OptionsRequest::default() };
+        let before = everything();
+        host::set_privileged(false);
+        for name in ["em2", "em1", "em9", ""] {
+            assert_eq!(lagg.add(name), Err(Errno::EPERM));
+            assert_eq!(lagg.remove(name), Err(Errno::EPERM));
+        }
+        for protocol in [proto::NONE, proto::FAILOVER, 6] {
+            assert_eq!(lagg.set_protocol(protocol), Err(Errno::EPERM));
+        }
+        for opts in [0, opt::USE_FLOWID, opt::RR_LIMIT, 8] {
+            assert_eq!(lagg.set_options(option(opts)), Err(Errno::EPERM));
+        }
+        for flags in [hash::L2, 0] {
+            assert_eq!(lagg.set_hash(flags), Err(Errno::EPERM));
+        }
+        // All four that get are among this.
+        assert_eq!(everything(), before);
+        lagg.port("em1").unwrap();
+        port_request("em1", SIOCGLAGGPORT, "em1").unwrap();
+        host::set_privileged(true);
+    });
+}
+
+/// What all nine requests to a lagg are answered, without anything in them.
+fn ask_all(ifname: &str) -> [Result; 9] {
+    [
+        ask::<80>(ifname, SIOCGLAGG),
+        ask::<80>(ifname, SIOCSLAGG),
+        ask::<40>(ifname, SIOCGLAGGOPTS),
+        ask::<40>(ifname, SIOCSLAGGOPTS),
+        ask::<20>(ifname, SIOCGLAGGFLAGS),
+        ask::<20>(ifname, SIOCSLAGGHASH),
+        ask::<72>(ifname, SIOCGLAGGPORT),
+        ask::<72>(ifname, SIOCSLAGGPORT),
+        ask::<72>(ifname, SIOCSLAGGDELPORT),
+    ]
+}
+
+fn ask<const SIZE: usize>(ifname: &str, command: usize) -> Result {
+    ifioctl(ifname, command, &mut [0_u8; SIZE])
+}
+
+#[test]
+fn a_name_that_nobody_has_is_enxio() {
+    lab(|| {
+        let _lagg = lagg();
+        for name in ["lagg1", "lagg", "lagg00"] {
+            for answer in ask_all(name) {
+                assert_eq!(answer, Err(Errno::ENXIO));
+            }
+        }
+    });
+}
+
+/// The numbers between lagg's that are not lagg's, and the two that 32-bit programs have of their own.
+#[test]
+fn numbers_that_are_not_laggs_are_einval() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        for number in 147..=151 {
+            for direction in [0x8000_0000, 0xc000_0000] {
+                let command = |size: usize| direction | size << 16 | 0x6900 | number;
+                refused(Errno::EINVAL, || ask::<20>(&lagg.name, command(20)));
+                refused(Errno::EINVAL, || ask::<40>(&lagg.name, command(40)));
+                refused(Errno::EINVAL, || ask::<72>(&lagg.name, command(72)));
+            }
+        }
+        refused(Errno::EINVAL, || ask::<64>(&lagg.name, 0xc040_698f));
+        refused(Errno::EINVAL, || ask::<64>(&lagg.name, 0x8040_6990));
+        refused(Errno::EINVAL, || ask::<32>(&lagg.name, 0xc020_69ff));
+    });
+}
+
+/// ifconfig(8) asks every interface, and takes one that refuses for no lagg.
+#[test]
+fn what_is_no_lagg_refuses_all_of_them() {
+    lab(|| {
+        let (a, _b) = (card(1), card(2));
+        let _lagg = lagg_of(&[&a]);
+        let before = everything();
+        for name in ["em1", "em2"] {
+            assert_eq!(ask_all(name), [Err(Errno::EINVAL); 9]);
+        }
+        assert_eq!(everything(), before);
+    });
+}
