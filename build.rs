@@ -21,7 +21,7 @@ mod kernel {
         if_.* ifc_.* ifmedia_.* ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
         ether_bpf_mtap_if in6_ifdetach ifpromisc link_init_sdl";
     const TYPES: &str = "
-        mtx sx cv task epoch_context epoch_tracker ifnet mbuf sockaddr ifreq ifmedia ifmediareq
+        mtx sx cv task callout epoch_context epoch_tracker ifnet mbuf sockaddr ifreq ifmedia ifmediareq
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";
     const VARIABLES: &str = "
         net_epoch_preempt taskqueue_swi lagg_.*_p

@@ -65,27 +65,22 @@ VNET_SYSUNINIT(vnet_lagg_uninit, SI_SUB_INIT_IF, SI_ORDER_ANY, vnet_lagg_uninit,
 SYSCTL_DECL(_net_link);
 SYSCTL_NODE(_net_link, OID_AUTO, lagg, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Link aggregation");
 
+SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
+
 /* A sysctl of each vnet, and the function by which the Rust side reads that of the current one. */
-#define	LAGG_SYSCTL(name, value, access, text)							\
+#define	LAGG_SYSCTL(parent, name, value, access, text)						\
 	VNET_DEFINE_STATIC(int, name) = (value);						\
-	SYSCTL_INT(_net_link_lagg, OID_AUTO, name, (access) | CTLFLAG_VNET, &VNET_NAME(name), 0, text);	\
+	SYSCTL_INT(parent, OID_AUTO, name, (access) | CTLFLAG_VNET, &VNET_NAME(name), 0, text);	\
 	int lagg_rs_##name(void) { return (VNET(name)); }					\
 	struct __hack
 
-LAGG_SYSCTL(failover_rx_all, 0, CTLFLAG_RW, "Failover: accept what any port receives");
-LAGG_SYSCTL(default_use_flowid, 0, CTLFLAG_RWTUN, "New laggs choose ports by the flow id that the NIC computed");
-LAGG_SYSCTL(default_use_numa, 1, CTLFLAG_RWTUN, "New laggs prefer ports of the flow's NUMA domain");
-LAGG_SYSCTL(default_flowid_shift, 16, CTLFLAG_RWTUN, "By how many bits new laggs shift the flow id");
-
-SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
-
-VNET_DEFINE_STATIC(int, lacp_debug) = 0;
-SYSCTL_INT(_net_link_lagg_lacp, OID_AUTO, debug, CTLFLAG_RWTUN | CTLFLAG_VNET, &VNET_NAME(lacp_debug), 0,
-    "Messages: 1 debug, 2 trace");
-
-VNET_DEFINE_STATIC(int, lacp_default_strict_mode) = 1;
-SYSCTL_INT(_net_link_lagg_lacp, OID_AUTO, default_strict_mode, CTLFLAG_RWTUN | CTLFLAG_VNET,
-    &VNET_NAME(lacp_default_strict_mode), 0, "New LACP laggs keep strictly to the standard");
+LAGG_SYSCTL(_net_link_lagg, failover_rx_all, 0, CTLFLAG_RW, "Failover: accept what any port receives");
+LAGG_SYSCTL(_net_link_lagg, default_use_flowid, 0, CTLFLAG_RWTUN,
+    "New laggs choose ports by the flow id that the NIC computed");
+LAGG_SYSCTL(_net_link_lagg, default_use_numa, 1, CTLFLAG_RWTUN, "New laggs prefer ports of the flow's NUMA domain");
+LAGG_SYSCTL(_net_link_lagg, default_flowid_shift, 16, CTLFLAG_RWTUN, "By how many bits new laggs shift the flow id");
+LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2 LACPDUs too");
+LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
 
 /* For whoever links against the C driver's names (net/if_lagg.h). */
 extern const uint8_t ethermulticastaddr_slowprotocols[ETHER_ADDR_LEN];

@@ -81,6 +81,36 @@ lagg_rs_task_init(struct task *task, task_fn_t *run, void *context)
 	TASK_INIT(task, 0, run, context);
 }
 
+void
+lagg_rs_callout_init(struct callout *callout, struct mtx *m)
+{
+	callout_init_mtx(callout, m, CALLOUT_RETURNUNLOCKED);
+}
+
+void
+lagg_rs_callout_reset(struct callout *callout, uint32_t ms, callout_func_t *run, void *context)
+{
+	callout_reset_sbt(callout, ms * SBT_1MS, 0, run, context, 0);
+}
+
+void
+lagg_rs_callout_stop(struct callout *callout)
+{
+	callout_stop(callout);
+}
+
+void
+lagg_rs_callout_drain(struct callout *callout)
+{
+	callout_drain(callout);
+}
+
+uint64_t
+lagg_rs_uptime_ms(void)
+{
+	return (getsbinuptime() / SBT_1MS);
+}
+
 uint32_t *
 lagg_rs_percpu_alloc(void)
 {
@@ -104,6 +134,12 @@ void
 lagg_rs_iflladdr_event(struct ifnet *ifp)
 {
 	EVENTHANDLER_INVOKE(iflladdr_event, ifp);
+}
+
+void
+lagg_rs_baudrate_event(struct ifnet *ifp)
+{
+	EVENTHANDLER_INVOKE(ifnet_event, ifp, IFNET_EVENT_UPDATE_BAUDRATE);
 }
 
 eventhandler_tag
@@ -191,6 +227,19 @@ void
 lagg_rs_vlan_capabilities(struct ifnet *ifp)
 {
 	VLAN_CAPABILITIES(ifp);
+}
+
+struct mbuf *
+lagg_rs_mbuf(const uint8_t *bytes, size_t length)
+{
+	struct mbuf *m = m_get2(length, M_NOWAIT, MT_DATA, M_PKTHDR);
+
+	if (m != NULL) {
+		memcpy(mtod(m, uint8_t *), bytes, length);
+		m->m_len = m->m_pkthdr.len = length;
+		m->m_flags |= M_MCAST;
+	}
+	return (m);
 }
 
 int

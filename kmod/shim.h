@@ -26,6 +26,15 @@ void	lagg_rs_detach_unlock(void);
 int	lagg_rs_taskqueue_start(struct taskqueue **, const char *name);
 void	lagg_rs_task_init(struct task *, task_fn_t *, void *context);
 
+/* callout(9): the function gives the mutex back */
+void	lagg_rs_callout_init(struct callout *, struct mtx *);
+void	lagg_rs_callout_reset(struct callout *, uint32_t ms, callout_func_t *, void *context);
+void	lagg_rs_callout_stop(struct callout *);
+void	lagg_rs_callout_drain(struct callout *);
+
+/* getmicrouptime(9) */
+uint64_t lagg_rs_uptime_ms(void);
+
 /* zpcpu, sys/pcpu.h: a number for each processor */
 uint32_t *lagg_rs_percpu_alloc(void);
 uint32_t lagg_rs_percpu_next(uint32_t *);
@@ -33,6 +42,7 @@ void	lagg_rs_percpu_free(uint32_t *);
 
 /* EVENTHANDLER(9) */
 void	lagg_rs_iflladdr_event(struct ifnet *);
+void	lagg_rs_baudrate_event(struct ifnet *);
 eventhandler_tag lagg_rs_departure_register(ifnet_departure_event_handler_t);
 void	lagg_rs_departure_deregister(eventhandler_tag);
 eventhandler_tag lagg_rs_vlan_config_register(vlan_config_fn);
@@ -51,6 +61,9 @@ bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
 struct ifnet *lagg_rs_vlan_parent(struct ifnet *);			/* in the epoch */
 void	lagg_rs_vlan_capabilities(struct ifnet *);
 
+/* mbuf(9): a packet for a group; NULL: no memory */
+struct mbuf *lagg_rs_mbuf(const uint8_t *, size_t);
+
 /* priv(9) */
 int	lagg_rs_priv_check(void);
 
@@ -59,5 +72,7 @@ int	lagg_rs_failover_rx_all(void);
 int	lagg_rs_default_use_flowid(void);
 int	lagg_rs_default_use_numa(void);
 int	lagg_rs_default_flowid_shift(void);
+int	lagg_rs_debug(void);
+int	lagg_rs_default_strict_mode(void);
 
 #endif

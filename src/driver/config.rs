@@ -2,13 +2,13 @@
 
 use core::num::NonZeroU32;
 
-use super::softc::{PlanMemory, State, Token};
-use super::{Port, Softc, groups, ioctl, offloads, vlans};
+use super::softc::{Needs, PlanMemory, State, Token};
+use super::{Port, Softc, groups, ioctl, lacp, offloads, vlans};
 use crate::kpi::ioctl::proto;
 use crate::kpi::{Errno, Ioctl, Ref, Result, Unique, iff, log, random};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::hash::Key;
-use crate::policy::{LoadBalance, Protocol, RoundRobin};
+use crate::policy::{Flows, Lacp, Protocol, RoundRobin};
 
 /// How long a request for up or down waits for others to finish before it leaves the work to the
 /// configuration task, in milliseconds.
@@ -51,6 +51,7 @@ pub(super) fn reconcile(softc: &Ref<Softc>) {
         groups::update(softc, &token);
         vlans::update(softc, &token);
         offloads::update(softc, &token);
+        lacp::follow_links(softc, &token);
         drop(token);
         softc.ifp().refresh_vlans();
     });
@@ -71,7 +72,7 @@ pub(super) fn bring_up(softc: &Ref<Softc>) -> Result {
     Ok(())
 }
 
-fn follow_flags(softc: &Softc, token: &Token<'_>) {
+fn follow_flags(softc: &Ref<Softc>, token: &Token<'_>) {
     if softc.ifp().flags() & iff::UP != 0 {
         start(softc, token);
     } else {
@@ -80,7 +81,7 @@ fn follow_flags(softc: &Softc, token: &Token<'_>) {
 }
 
 /// Up: the ports get the lagg's address and come up, then packets are taken in (spec B.13).
-fn start(softc: &Softc, token: &Token<'_>) {
+fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     let ifp = softc.ifp();
     if ifp.is_running() {
         return;
@@ -98,10 +99,11 @@ fn start(softc: &Softc, token: &Token<'_>) {
         let _ = port.methods().set_flags(port.ifp());
     }
     set_running(softc, token, true);
+    lacp::follow_links(softc, token);
 }
 
 /// Down: no packet is taken in, then the ports go down.
-fn stop(softc: &Softc, token: &Token<'_>) {
+fn stop(softc: &Ref<Softc>, token: &Token<'_>) {
     if !softc.ifp().is_running() {
         return;
     }
@@ -112,12 +114,15 @@ fn stop(softc: &Softc, token: &Token<'_>) {
     }
 }
 
-fn set_running(softc: &Softc, token: &Token<'_>, running: bool) {
+fn set_running(softc: &Ref<Softc>, token: &Token<'_>, running: bool) {
     let plan = token.plan_memory();
-    let mut state = softc.state();
-    state.running = running;
-    softc.ifp().set_running(running);
-    softc.publish(&mut state, plan);
+    {
+        let mut state = softc.state();
+        state.running = running;
+        softc.ifp().set_running(running);
+        softc.publish(&mut state, plan);
+    }
+    lacp::link_changed(softc);
 }
 
 /// SIOCSIFMTU: the MTU of the lagg and of all its ports. What one port refuses none of them keeps
@@ -187,35 +192,55 @@ pub(super) fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
 /// ENOMEM; ENXIO while the lagg is being destroyed; EPROTONOSUPPORT for a protocol that is not
 /// served.
 pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
-    let _token = softc.token()?;
-    let mut homes = None;
+    let token = softc.token()?;
+    let (mut homes, mut lacp) = (None, None);
     let protocol = match number {
         proto::NONE => Protocol::None,
         proto::FAILOVER => Protocol::Failover,
         proto::BROADCAST => Protocol::Broadcast,
         proto::ROUNDROBIN => Protocol::RoundRobin(RoundRobin::try_new(NonZeroU32::MIN)?),
-        proto::LOADBALANCE => {
-            let mut none: Unique<Homes> = Unique::try_zeroed()?;
-            none.clear();
-            homes = Some(none);
-            let table = Unique::<Table>::try_zeroed()?.share();
-            let key = Key::new(random());
-            Protocol::LoadBalance(LoadBalance { key, layers: 0, flowid_shift: None, table })
+        proto::LOADBALANCE => Protocol::LoadBalance(new_flows(&mut homes)?),
+        proto::LACP => {
+            lacp = Some(lacp::Control::try_new(softc.ifp())?);
+            let flows = new_flows(&mut homes)?;
+            Protocol::Lacp(Lacp { flows, collecting: 0, distributing: 0, paused: None })
         }
         _ => return Err(Errno::EPROTONOSUPPORT),
     };
-    let memory = PlanMemory::try_new(homes.is_some())?;
+    let memory = PlanMemory::try_new(Needs::of(&protocol))?;
+    if lacp.is_some() {
+        groups::join_slow(softc, &token, true)?;
+    }
     let mut state = softc.state();
     if matches!(protocol, Protocol::RoundRobin(_)) {
         state.options.rr_stride = Some(NonZeroU32::MIN);
     }
+    if let Some(lacp) = &mut lacp {
+        state.members().for_each(|port| lacp.add(port));
+    }
     let replaced = core::mem::replace(&mut state.protocol, protocol);
     let homeless = core::mem::replace(&mut state.homes, homes);
+    let lacp = core::mem::replace(&mut state.lacp, lacp);
     softc.publish(&mut state, memory);
     drop(state);
     drop((replaced, homeless));
+    if let Some(lacp) = lacp {
+        lacp::say_farewells(lacp, &token.ports());
+    }
+    if number != proto::LACP {
+        groups::join_slow(softc, &token, false)?;
+    }
+    lacp::follow_links(softc, &token);
     Softc::wake_protocol(softc);
     Ok(())
+}
+/// Flows that nobody has placed yet, and where they will belong.
+fn new_flows(homes: &mut Option<Unique<Homes>>) -> Result<Flows> {
+    let mut none: Unique<Homes> = Unique::try_zeroed()?;
+    none.clear();
+    *homes = Some(none);
+    let table = Unique::<Table>::try_zeroed()?.share();
+    Ok(Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table })
 }
 
 /// Changes an option, and publishes the plan that has it. `change` refuses what is no option.

@@ -1,37 +1,43 @@
 //! The data path: nothing here takes a lock, sleeps, allocates, or reaches a port but through the
 //! plan.
 
-use super::{Plan, Port, Softc};
+use super::{Plan, Port, Softc, lacp};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
-use crate::policy::{Protocol, broadcast, failover};
+use crate::policy::{Protocol, broadcast, failover, loadbalance};
 
 /// Sends a packet on the port that the plan's protocol chooses (spec B.12).
 ///
 /// # Errors
-/// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; else what the port's
-/// driver returns.
+/// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp has
+/// the packet's flow wait; else what the port's driver returns.
 #[inline]
 pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     let plan = softc.plan(epoch);
     if plan.ports().is_empty() {
-        softc.ifp().count(Counter::Oerrors, 1);
-        return Err(Errno::ENXIO);
+        return refuse(softc, Errno::ENXIO);
     }
     softc.ifp().bpf_tap(&m);
     let chosen = match plan.protocol() {
         Protocol::None => None,
         Protocol::Failover => failover::select(plan),
         Protocol::RoundRobin(turns) => turns.select(plan),
-        Protocol::LoadBalance(flows) => flows.select(plan, &m),
+        Protocol::LoadBalance(flows) => loadbalance::select(flows, plan, &m),
+        Protocol::Lacp(lacp) => match lacp.select(plan, &m) {
+            Ok(port) => Some(port),
+            Err(errno) => return refuse(softc, errno),
+        },
         Protocol::Broadcast => return send_to_all(softc, plan, m, epoch),
     };
     match chosen {
         Some(port) => port.ifp().transmit(m, epoch),
-        None => {
-            softc.ifp().count(Counter::Oerrors, 1);
-            Err(Errno::ENETDOWN)
-        }
+        None => refuse(softc, Errno::ENETDOWN),
     }
+}
+
+#[cold]
+fn refuse(softc: &Softc, errno: Errno) -> Result {
+    softc.ifp().count(Counter::Oerrors, 1);
+    Err(errno)
 }
 
 #[inline(never)]
@@ -57,6 +63,11 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
         Protocol::None => false,
         Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
+        Protocol::Lacp(_) if lacp::is_pdu(&m) => {
+            lacp::receive(port, m);
+            return None;
+        }
+        Protocol::Lacp(lacp) => lacp.accepts(port),
     };
     if !accepted {
         return None;

@@ -3,7 +3,8 @@
 use super::ioctl::text;
 use super::softc::Token;
 use super::{Port, Softc};
-use crate::kpi::{Array, Group, Result, iff, log};
+use crate::kpi::{Array, Group, MacAddr, Result, iff, log};
+use crate::wire::slow;
 
 /// What the driver has asked of a port's interface, and has to take back.
 #[derive(Default)]
@@ -16,19 +17,39 @@ pub(super) struct Wants {
 /// Brings all ports to what the lagg has.
 pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     for port in &token.ports() {
-        follow(softc, port);
+        // What cannot be had is in the log.
+        let _ = follow(softc, port);
     }
+}
+
+/// Has all ports be in the slow protocols' group, or not any more.
+///
+/// # Errors
+/// What a port said to the group; none is in it then.
+pub(super) fn join_slow(softc: &Softc, token: &Token<'_>, join: bool) -> Result {
+    softc.state().slow = join;
+    let refused = token.ports().iter().map(|port| follow(softc, port)).fold(Ok(()), Result::and);
+    if join && refused.is_err() {
+        softc.state().slow = false;
+        update(softc, token);
+        return refused;
+    }
+    Ok(())
 }
 
 /// Brings one port to what the lagg has: only what differs is asked for. What the port refuses is
 /// tried again with the next change. The caller has the token.
-pub(super) fn follow(softc: &Softc, port: &Port) {
+///
+/// # Errors
+/// The port has not joined the slow protocols' group, and LACP wants it to.
+pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let mut wants = softc.state().take_wants(port);
     let flags = lagg.flags();
     switch(&mut wants.promisc, flags & iff::PROMISC != 0, |on| ifp.want_promisc(on));
     switch(&mut wants.allmulti, flags & iff::ALLMULTI != 0, |on| ifp.want_allmulti(on));
-    if let Err(errno) = join(softc, port, &mut wants) {
+    let joined = join(softc, port, &mut wants);
+    if let Err(errno) = joined {
         log(
             lagg,
             format_args!(
@@ -38,11 +59,16 @@ pub(super) fn follow(softc: &Softc, port: &Port) {
             ),
         );
     }
+    let is_in =
+        |address: &MacAddr| wants.groups.iter().flatten().any(|group| group.address() == *address);
+    let deaf = softc.state().slow && !is_in(&slow::MULTICAST);
     softc.state().put_wants(port, wants);
+    if deaf { joined } else { Ok(()) }
 }
 
-/// Takes everything back from a port that leaves.
-pub(super) fn release(port: &Port, mut wants: Wants) {
+/// Takes everything back from a port that leaves, or did not come.
+pub(super) fn give_back(softc: &Softc, port: &Port) {
+    let mut wants = softc.state().take_wants(port);
     let ifp = port.ifp();
     leave(port, core::mem::take(&mut wants.groups));
     // An interface that is being destroyed has no use for modes.
@@ -61,11 +87,22 @@ fn switch(asked: &mut bool, wanted: bool, ask: impl FnOnce(bool) -> Result) {
 
 /// Joins what the lagg is in and the port is not, and leaves what the lagg has left.
 fn join(softc: &Softc, port: &Port, wants: &mut Wants) -> Result {
-    let wanted = softc.ifp().groups()?;
+    let lagg = softc.ifp().groups()?;
+    let slow = softc.state().slow.then_some(slow::MULTICAST);
+    let wanted = || lagg.iter().chain(&slow);
+    for group in wants.groups.iter_mut() {
+        if let Some(left) = group.take_if(|group| !wanted().any(|a| *a == group.address())) {
+            port.ifp().leave_group(left);
+        }
+    }
+    let count = wanted().count();
+    if wants.groups.iter().flatten().count() == count {
+        return Ok(());
+    }
     let mut refused = Ok(());
-    let joined = &mut wants.groups;
-    let now = Array::try_new(wanted.len(), |place| {
-        let address = wanted.get(place)?;
+    let (mut wanted, joined) = (wanted(), &mut wants.groups);
+    *joined = Array::try_new(count, |_| {
+        let address = wanted.next()?;
         let has = |group: &&mut Option<Group>| {
             group.as_ref().is_some_and(|group| group.address() == *address)
         };
@@ -74,8 +111,6 @@ fn join(softc: &Softc, port: &Port, wants: &mut Wants) -> Result {
             None => port.ifp().join_group(address).inspect_err(|errno| refused = Err(*errno)).ok(),
         }
     })?;
-    let left = core::mem::replace(joined, now);
-    leave(port, left);
     refused
 }
 

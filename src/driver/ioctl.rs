@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use zerocopy::IntoBytes;
 
 use super::softc::{Options, Phase};
-use super::{Plan, Port, Softc, config, join, leave};
+use super::{Plan, Port, Softc, config, join, lacp, leave};
 use crate::kpi::ioctl::{
     FlagsRequest, InterfaceRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCADDMULTI,
     SIOCDELMULTI, SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS,
@@ -86,7 +86,7 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
         SIOCSIFFLAGS => {
             let result = port.methods().forward(port.ifp(), request);
             // IFF_UP may have changed, and with it where flows go.
-            Softc::wake_protocol(port.softc());
+            lacp::link_changed(port.softc());
             result
         }
         _ => port.methods().forward(port.ifp(), request),
@@ -109,6 +109,9 @@ fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
         written = written.wrapping_add(1);
     }
     request.proto = plan.protocol().number();
+    if let Some(lacp) = &softc.state().lacp {
+        request.psc = lacp::aggregator_record(lacp);
+    }
     request.ports = written;
     request.size = u64::from(written.unsigned_abs()).wrapping_mul(RECORD as u64);
     Ok(())
@@ -138,18 +141,38 @@ fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
             if port.is_active() { port_flag::ACTIVE } else { 0 }
         }
+        Protocol::Lacp(_) => {
+            let state = port.softc().state();
+            lacp::record(&state, port, &mut record.psc)
+        }
     };
 }
 
 /// SIOCGLAGGOPTS.
 fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
     let plan = softc.plan_ref();
-    let options = softc.state().options;
+    let (options, lacp, flapping) = {
+        let state = softc.state();
+        let machines = state.lacp.as_ref().map(|lacp| &lacp.machines);
+        (
+            state.options,
+            machines.map(|lacp| (lacp.options(), lacp.distributing())),
+            state.flapping(),
+        )
+    };
     request.opts = if options.use_flowid { opt::USE_FLOWID } else { 0 }
         | if options.use_numa { opt::USE_NUMA } else { 0 };
     request.count = saturated(plan.ports().len());
     request.active = saturated(plan.ports().iter().filter(|port| port.is_active()).count());
-    request.flapping = 0;
+    if let Some((options, distributing)) = lacp {
+        let with = |set: bool, option: i32| if set { option } else { 0 };
+        request.opts |= with(options.strict, opt::LACP_STRICT)
+            | with(options.txtest, opt::LACP_TXTEST)
+            | with(options.rxtest, opt::LACP_RXTEST)
+            | with(options.fast_timeout, opt::LACP_FAST_TIMO);
+        request.active = distributing.count_ones();
+    }
+    request.flapping = flapping;
     request.flowid_shift = options.flowid_shift;
     request.bkt = options.rr_stride.map_or(0, NonZeroU32::get);
     Ok(())
@@ -159,9 +182,15 @@ fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
 ///
 /// # Errors
 /// EINVAL: no such option, more than one, a bad value, or one that the protocol does not have.
-fn set_option(softc: &Softc, request: &OptionsRequest) -> Result {
+fn set_option(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
     config::set_options(softc, |state| {
         let is_roundrobin = matches!(state.protocol, Protocol::RoundRobin(_));
+        if let Some(lacp) = &mut state.lacp
+            && let Some(options) = lacp_option(lacp.machines.options(), request.opts)
+        {
+            lacp.machines.set_options(options);
+            return Ok(());
+        }
         let Options { use_flowid, use_numa, flowid_shift, rr_stride, .. } = &mut state.options;
         match (request.opts, NonZeroU32::new(request.bkt)) {
             (0, None) => {}
@@ -175,11 +204,25 @@ fn set_option(softc: &Softc, request: &OptionsRequest) -> Result {
             {
                 *flowid_shift = request.flowid_shift;
             }
-            // The lacp_* are lacp's.
             _ => return Err(Errno::EINVAL),
         }
         Ok(())
-    })
+    })?;
+    Softc::wake_protocol(softc);
+    Ok(())
+}
+
+/// LACP's options after one of them was set or cleared; none if it is not one of them.
+fn lacp_option(mut options: crate::lacp::Options, request: i32) -> Option<crate::lacp::Options> {
+    let option = match request.checked_abs()? {
+        opt::LACP_STRICT => &mut options.strict,
+        opt::LACP_TXTEST => &mut options.txtest,
+        opt::LACP_RXTEST => &mut options.rxtest,
+        opt::LACP_FAST_TIMO => &mut options.fast_timeout,
+        _ => return None,
+    };
+    *option = request > 0;
+    Some(options)
 }
 
 const NO_USE_FLOWID: i32 = -opt::USE_FLOWID;

@@ -3,7 +3,7 @@
 use super::counters::Ledger;
 use super::ioctl::text;
 use super::softc::{Phase, PlanMemory, Token};
-use super::{Port, Softc, counters, groups, offloads, vlans};
+use super::{Port, Softc, counters, groups, lacp, offloads, vlans};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
 use crate::kpi::{
     DetachGuard, Errno, IfType, Ifnet, IfnetRef, Ref, Result, Unique, detach_lock, iff, log,
@@ -108,7 +108,7 @@ fn reaches(ifp: &Ifnet, softc: &Softc, depth: u32) -> bool {
 }
 
 /// Fits the port to the lagg and publishes it.
-fn prepare(softc: &Softc, port: &Ref<Port>, token: &Token<'_>) -> Result {
+fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     let (plan, ledger) = (softc.plan_memory()?, counters::memory()?);
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let first = token.ports().is_empty();
@@ -132,16 +132,18 @@ fn prepare(softc: &Softc, port: &Ref<Port>, token: &Token<'_>) -> Result {
         let _ = ifp.set_lladdr(&lagg.lladdr());
     }
     port.carried().begin(ifp);
-    if let Err(errno) = publish(softc, port, first, plan, ledger) {
-        restore(port);
-        return Err(errno);
-    }
+    groups::follow(softc, port)
+        .and_then(|()| publish(softc, port, first, plan, ledger))
+        .inspect_err(|_| {
+            groups::give_back(softc, port);
+            restore(port);
+        })?;
     if first {
         lagg.lladdr_event();
     }
-    groups::follow(softc, port);
     vlans::announce(softc, port);
     offloads::update(softc, token);
+    lacp::follow_links(softc, token);
     Ok(())
 }
 
@@ -163,6 +165,9 @@ fn publish(
         state.primary = Some(port.slot());
     }
     state.set_phase(port, Phase::Member);
+    if let Some(lacp) = &mut state.lacp {
+        lacp.add(port);
+    }
     counters::enter(softc, port, ledger);
     port.ifp().enslave(port.methods());
     softc.publish(&mut state, plan);

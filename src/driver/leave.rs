@@ -1,7 +1,7 @@
 //! Leaving: how a port becomes an interface of its own again, and how a lagg ends (spec B.4).
 
 use super::softc::{Phase, Token};
-use super::{Port, Softc, counters, groups, join, offloads, vlans};
+use super::{Port, Softc, counters, groups, join, lacp, offloads, vlans};
 use crate::kpi::ioctl::Name;
 use crate::kpi::{Errno, Ifnet, IfnetRef, Ref, Result, epoch};
 
@@ -53,16 +53,21 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
     let token = softc.last_token();
     let ports = token.ports();
     let plan = token.plan_memory();
-    {
+    let lacp = {
         let mut state = softc.state();
         state.running = false;
         state.primary = None;
+        let lacp = state.lacp.take();
         for port in &ports {
             state.set_phase(port, Phase::Leaving);
         }
         softc.publish(&mut state, plan);
-    }
+        lacp
+    };
     softc.ifp().set_running(false);
+    if let Some(lacp) = lacp {
+        lacp::say_farewells(lacp, &ports);
+    }
     give_back(softc, &ports, &token);
     drop(token);
     softc.drain_tasks();
@@ -71,17 +76,22 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
 /// Takes one port out: first no packet finds it, then it is restored.
 fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
     let plan = token.plan_memory();
-    let primary_left = {
+    let (primary_left, farewell) = {
         let mut state = softc.state();
         state.set_phase(port, Phase::Leaving);
+        let farewell = state.lacp.as_mut().and_then(|lacp| lacp.machines.remove(port.slot()));
         let was_primary = state.primary == Some(port.slot());
         if was_primary {
             let lowest = state.members().min_by_key(|port| port.ifp().index());
             state.primary = lowest.map(|port| port.slot());
         }
         softc.publish(&mut state, plan);
-        was_primary
+        (was_primary, farewell)
     };
+    if let Some(frame) = farewell {
+        epoch::wait();
+        lacp::say_farewell(port, &frame);
+    }
     if primary_left {
         readdress(softc, token);
     }
@@ -104,8 +114,7 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
     }
     counters::settle(softc, ports, ledger);
     for port in ports {
-        let wants = softc.state().take_wants(port);
-        groups::release(port, wants);
+        groups::give_back(softc, port);
         vlans::withdraw(softc, port);
         join::restore(port);
         join::abandon(softc, port);

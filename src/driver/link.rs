@@ -1,7 +1,7 @@
 //! Link state and baud rate of the lagg: published by the protocol task, in the order in which they
 //! came true (spec B.9).
 
-use super::Softc;
+use super::{Softc, lacp};
 use crate::kpi::{LinkState, Ref};
 use crate::policy::Protocol;
 
@@ -10,30 +10,40 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     if softc.state().destroying {
         return;
     }
-    follow_links(softc);
+    softc.ifp().in_vnet(|| {
+        if !lacp::run(softc) {
+            follow_links(softc);
+        }
+        publish_link(softc);
+    });
+}
+
+fn publish_link(softc: &Softc) {
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
     let ports = plan.ports().iter().map(|port| port.ifp());
-    let up = ports.clone().any(|port| port.link_state() == LinkState::Up);
+    let mut up = ports.clone().any(|port| port.link_state() == LinkState::Up);
     let baudrate = match plan.protocol() {
         Protocol::None => None,
+        Protocol::Lacp(lacp) => {
+            up = lacp.distributing != 0;
+            lacp::bandwidth(softc)
+        }
         Protocol::Failover => Some(plan.primary().map_or(0, |port| port.ifp().baudrate())),
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
             Some(ports.fold(0, |sum, port| port.baudrate().saturating_add(sum)))
         }
     };
-    ifp.in_vnet(|| {
-        if let Some(baudrate) = baudrate {
-            ifp.set_baudrate(baudrate);
-        }
-        ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
-    });
+    if let Some(baudrate) = baudrate {
+        ifp.set_baudrate(baudrate);
+    }
+    ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
 }
 
 /// Has flows go to other ports when theirs went down, and back when it came up. Until then packets
 /// take their flow's second choice.
 fn follow_links(softc: &Softc) {
-    if !softc.state().has_stale_flows() {
+    if !softc.state().has_stale_plan() {
         return;
     }
     // Without memory they do so until the next event.

@@ -7,7 +7,7 @@
 //! | network epoch | `transmit`, `input` | nothing | no |
 //! | callbacks from the stack, its locks held | `port_link_state`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
 //! | ioctl, clone, departure, configuration task | `ioctl`, `port_ioctl`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
-//! | protocol task | `link::publish` | mutex | yes, without the mutex |
+//! | protocol task | `link::publish`, `lacp::run` | mutex | yes, without the mutex |
 //!
 //! Order: `ifnet_detach_sxlock` → the stack's other locks → token → mutex. `ifnet_detach_sxlock` is
 //! never asked for with the token held, and nothing that the stack calls with its own locks held
@@ -28,6 +28,7 @@ mod data;
 mod groups;
 mod ioctl;
 mod join;
+mod lacp;
 mod leave;
 mod link;
 mod offloads;
@@ -102,7 +103,7 @@ impl Driver for Lagg {
     }
 
     fn port_link_state(port: &Ref<Port>) {
-        Softc::wake_protocol(port.softc());
+        lacp::link_changed(port.softc());
     }
 
     fn vlan(softc: &Ref<Softc>, id: u16, configured: bool) {

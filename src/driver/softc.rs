@@ -7,14 +7,15 @@ use arrayvec::ArrayVec;
 use super::counters::Ledger;
 use super::groups::Wants;
 use super::vlans::Vlans;
-use super::{Plan, Port, config, counters, link};
+use super::{Plan, Port, config, counters, lacp, link};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
 use crate::kpi::{
-    Array, Cv, Defaults, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Media, Mtx, MtxGuard, Queue,
-    Ref, Result, Task, Unique, defaults, epoch,
+    Array, Callout, Cv, Defaults, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, Media, Mtx,
+    MtxGuard, Queue, Ref, Result, Task, Unique, defaults, epoch,
 };
-use crate::policy::Protocol;
 use crate::policy::buckets::{Homes, Table};
+use crate::policy::lacp::Paused;
+use crate::policy::{Lacp, Protocol};
 
 /// A lagg.
 ///
@@ -28,6 +29,10 @@ pub struct Softc {
     /// Signalled when the configuration token is given back.
     token_returned: Cv,
     protocol_task: Task<Softc>,
+    /// Wakes the protocol task when LACP has something to do.
+    protocol_callout: Callout<Softc>,
+    /// Frames of slow protocols, for the protocol task.
+    inbox: Inbox,
     configuration_task: Task<Softc>,
     media: Media,
 }
@@ -42,8 +47,11 @@ pub(super) struct State {
     pub destroying: bool,
     pub running: bool,
     pub protocol: Protocol,
-    /// loadbalance's: where each bucket of flows belongs.
+    /// loadbalance's and lacp's: where each bucket of flows belongs.
     pub homes: Option<Unique<Homes>>,
+    pub lacp: Option<lacp::Control>,
+    /// Ports are to be in the slow protocols' group.
+    pub slow: bool,
     /// The ports that the flows are spread over, by their slots.
     spread_over: (u32, u32),
     /// failover's primary port, by its slot.
@@ -65,10 +73,32 @@ struct Place {
     wants: Wants,
 }
 
-/// Memory for a plan, and for its table of flows if the protocol has one.
+/// Memory for a plan, and for what it points at.
 pub(super) struct PlanMemory {
     plan: Unique<Plan>,
     table: Option<Unique<Table>>,
+    paused: Option<Unique<Paused>>,
+}
+
+/// What a protocol's plans point at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// A table of flows.
+    Table,
+    /// A table of flows, and those of them that wait.
+    TableAndPaused,
+}
+
+impl Needs {
+    pub fn of(protocol: &Protocol) -> Self {
+        match protocol {
+            Protocol::LoadBalance(_) => Needs::Table,
+            Protocol::Lacp(_) => Needs::TableAndPaused,
+            _ => Needs::Nothing,
+        }
+    }
 }
 
 impl PlanMemory {
@@ -76,9 +106,11 @@ impl PlanMemory {
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn try_new(has_flows: bool) -> Result<Self> {
-        let table = if has_flows { Some(Unique::try_zeroed()?) } else { None };
-        Ok(PlanMemory { plan: Unique::try_new(Plan::new(Protocol::None))?, table })
+    pub fn try_new(needs: Needs) -> Result<Self> {
+        let table = if needs == Needs::Nothing { None } else { Some(Unique::try_zeroed()?) };
+        let paused =
+            if needs == Needs::TableAndPaused { Some(Unique::try_zeroed()?) } else { None };
+        Ok(PlanMemory { plan: Unique::try_new(Plan::new(Protocol::None))?, table, paused })
     }
 }
 
@@ -98,7 +130,7 @@ impl Options {
 
     /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
     fn of_vnet() -> Self {
-        let Defaults { use_flowid, use_numa, flowid_shift } = defaults();
+        let Defaults { use_flowid, use_numa, flowid_shift, .. } = defaults();
         let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
         let flowid_shift = if is_shift { flowid_shift } else { 16 };
         Options { use_flowid, use_numa, flowid_shift, hash: hash::MASK, rr_stride: None }
@@ -187,30 +219,51 @@ impl State {
         })
     }
 
-    /// Whether flows are spread over other ports than those that are up now.
-    pub fn has_stale_flows(&self) -> bool {
-        matches!(self.protocol, Protocol::LoadBalance(_)) && self.spread_over != self.slots_up()
+    /// Whether the plan has flows on other ports than they are to be on now.
+    pub fn has_stale_plan(&self) -> bool {
+        match (&self.protocol, &self.lacp) {
+            (Protocol::LoadBalance(_), _) => self.spread_over != self.slots_up(),
+            (Protocol::Lacp(_), Some(lacp)) => lacp.is_stale(),
+            _ => false,
+        }
     }
 
-    /// The protocol as the next plan has it: with the options, and with `table` as its table.
-    fn protocol_now(&mut self, table: Option<Unique<Table>>) -> Protocol {
-        let (options, spread_over) = (self.options, self.slots_up());
-        match &mut self.protocol {
-            Protocol::RoundRobin(turns) => {
+    /// How often a port of an LACP lagg has stopped distributing.
+    pub fn flapping(&self) -> u32 {
+        self.lacp.as_ref().map_or(0, |lacp| lacp.machines.flapping())
+    }
+
+    /// The protocol as the next plan has it: with the options, in this memory.
+    fn protocol_now(
+        &mut self,
+        table: Option<Unique<Table>>,
+        paused: Option<Unique<Paused>>,
+    ) -> Protocol {
+        let (options, (members, up)) = (self.options, self.slots_up());
+        if let Protocol::LoadBalance(flows) | Protocol::Lacp(Lacp { flows, .. }) =
+            &mut self.protocol
+        {
+            flows.layers = options.hash;
+            flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift.unsigned_abs());
+        }
+        match (&mut self.protocol, &mut self.lacp) {
+            (Protocol::RoundRobin(turns), _) => {
                 turns.stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
             }
-            Protocol::LoadBalance(flows) => {
-                flows.layers = options.hash;
-                flows.flowid_shift =
-                    options.use_flowid.then_some(options.flowid_shift.unsigned_abs());
+            (Protocol::LoadBalance(flows), _) => {
                 if let (Some(mut table), Some(homes)) = (table, &mut self.homes) {
                     table.copy_from(&flows.table);
-                    table.rebuild(homes, spread_over.0, spread_over.1);
+                    table.rebuild(homes, members, up);
                     flows.table = table.share();
-                    self.spread_over = spread_over;
+                    self.spread_over = (members, up);
                 }
             }
-            Protocol::None | Protocol::Failover | Protocol::Broadcast => {}
+            (Protocol::Lacp(protocol), Some(lacp)) => {
+                if let (Some(table), Some(paused), Some(homes)) = (table, paused, &mut self.homes) {
+                    lacp.update(protocol, homes, members, table, paused);
+                }
+            }
+            _ => {}
         }
         self.protocol.clone()
     }
@@ -247,6 +300,8 @@ impl Softc {
             running: false,
             protocol: Protocol::Failover,
             homes: None,
+            lacp: None,
+            slow: false,
             spread_over: (0, 0),
             primary: None,
             flags_seen: 0,
@@ -261,6 +316,8 @@ impl Softc {
             state: Mtx::try_new(c"lagg", state)?,
             token_returned: Cv::try_new(c"laggtoken")?,
             protocol_task: Task::try_new(Queue::Protocol, link::publish)?,
+            protocol_callout: Callout::try_new(Softc::wake_protocol)?,
+            inbox: Inbox::new(),
             configuration_task: Task::try_new(Queue::Configuration, config::reconcile)?,
             media: Media::try_new()?,
         })
@@ -297,8 +354,8 @@ impl Softc {
 
     /// Publishes a plan of the state as it is now. `memory` was at hand before the mutex was taken.
     pub(super) fn publish(&self, state: &mut State, memory: PlanMemory) {
-        let PlanMemory { mut plan, table } = memory;
-        let protocol = state.protocol_now(table);
+        let PlanMemory { mut plan, table, paused } = memory;
+        let protocol = state.protocol_now(table, paused);
         plan.fill(protocol, state.running, state.members(), state.primary);
         self.plan.replace(plan.share());
     }
@@ -308,8 +365,8 @@ impl Softc {
     /// # Errors
     /// ENOMEM.
     pub(super) fn plan_memory(&self) -> Result<PlanMemory> {
-        let has_flows = matches!(self.state().protocol, Protocol::LoadBalance(_));
-        PlanMemory::try_new(has_flows)
+        let needs = Needs::of(&self.state().protocol);
+        PlanMemory::try_new(needs)
     }
 
     /// Has the protocol task publish what follows from the ports: link state, baud rate.
@@ -322,8 +379,21 @@ impl Softc {
         softc.configuration_task.enqueue(softc);
     }
 
-    /// Waits until neither task is queued or running. Sleeps.
+    /// Wakes the protocol task in `ms` milliseconds, and not when that was said before.
+    pub(super) fn wake_protocol_in(softc: &Ref<Self>, ms: u32) {
+        softc.protocol_callout.reset(softc, ms);
+    }
+
+    /// Frames of slow protocols that have come in.
+    pub(super) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Waits until neither task is queued or running, nor will be. Sleeps; the lagg is being destroyed.
     pub(super) fn drain_tasks(&self) {
+        self.protocol_task.drain();
+        // From here on the task sees that it is, and sets the callout no more.
+        self.protocol_callout.drain();
         self.protocol_task.drain();
         self.configuration_task.drain();
     }
@@ -404,8 +474,8 @@ impl Token<'_> {
     }
 }
 
-/// Tries until there is memory.
-fn insist<T>(allocate: impl Fn() -> Result<T>) -> T {
+/// Tries until there is memory. Sleeps.
+pub(super) fn insist<T>(allocate: impl Fn() -> Result<T>) -> T {
     loop {
         match allocate() {
             Ok(memory) => return memory,

@@ -8,8 +8,9 @@
 //! | [`Ref`], [`EpochCell`], [`epoch`] | counted objects, published and freed through the epoch | malloc(9), epoch(9) |
 //! | [`Mtx`], [`Cv`] | a mutex over the data that it guards, and a condition to wait for under it | mutex(9), condvar(9) |
 //! | [`Task`], [`Queue`] | work for one of the module's two threads | taskqueue(9) |
+//! | [`Callout`] | a function at a later time | callout(9) |
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
-//! | [`Mbuf`] | a packet, owned | mbuf(9) |
+//! | [`Mbuf`], [`Inbox`] | a packet, owned; packets for a task | mbuf(9) |
 //! | [`Media`], [`Ioctl`] | media status, a request | ifmedia(4), ioctl(2) |
 //! | [`DetachGuard`] | `ifnet_detach_sxlock`, held | sx(9) |
 
@@ -33,8 +34,9 @@ mod freebsd;
 use freebsd as backend;
 
 pub use backend::{
-    Cv, DetachGuard, Group, Ifnet, IfnetRef, Mbuf, Media, Mtx, MtxGuard, PerCpu, PortMethods,
-    Queue, Task, copyout, defaults, detach_lock, failover_rx_all, log, priv_check_lagg, random,
+    Callout, Cv, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx, MtxGuard, PerCpu,
+    PortMethods, Queue, Task, copyout, defaults, detach_lock, failover_rx_all, lacp_debug, log,
+    priv_check_lagg, random, uptime_ms,
 };
 pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};
@@ -58,6 +60,17 @@ pub struct Defaults {
     pub use_numa: bool,
     /// `default_flowid_shift`: anything that an administrator wrote there.
     pub flowid_shift: i32,
+    /// `lacp.default_strict_mode`.
+    pub lacp_strict: bool,
+}
+
+/// The Ethernet media in use on an interface (ifmedia(4)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortMedia {
+    /// IFM_FDX.
+    pub full_duplex: bool,
+    /// Bits a second; 0 where the media does not say.
+    pub baudrate: u64,
 }
 
 /// The kinds of lagg (`struct iflaggparam`, `lagg_type`).

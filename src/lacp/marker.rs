@@ -59,6 +59,10 @@ impl Generator {
         self.waiting.deadline()
     }
 
+    pub fn is_due(&self) -> bool {
+        self.due
+    }
+
     pub fn is_waiting(&self) -> bool {
         self.waiting.deadline().is_some()
     }

@@ -171,8 +171,10 @@ pub struct Lacp {
     index: u32,
     options: Options,
     ports: Array<Option<Port>>,
-    aggregators: [Option<LagId>; AGGREGATORS],
+    aggregators: Array<Option<LagId>>,
     active: Option<u8>,
+    /// Until when the ports of the first active aggregator are waited for.
+    gathering: Timer,
     flapping: u32,
 }
 
@@ -183,8 +185,17 @@ impl Lacp {
     /// ENOMEM.
     pub fn try_new(address: MacAddr, index: u32, options: Options) -> Result<Self> {
         let ports = Array::try_new(LAGG_MAX_PORTS, |_| None)?;
-        let aggregators = [None; AGGREGATORS];
-        Ok(Lacp { address, index, options, ports, aggregators, active: None, flapping: 0 })
+        let aggregators = Array::try_new(AGGREGATORS, |_| None)?;
+        Ok(Lacp {
+            address,
+            index,
+            options,
+            ports,
+            aggregators,
+            active: None,
+            gathering: Timer::default(),
+            flapping: 0,
+        })
     }
 
     /// A port joins, its link down so far: its slot, its `if_index`, and the address that its frames
@@ -397,7 +408,7 @@ impl Lacp {
                 break;
             }
         }
-        self.choose_active();
+        self.choose_active(now);
     }
 
     fn run_mux(&mut self, now: Time) -> bool {
@@ -454,12 +465,19 @@ impl Lacp {
     pub fn transmit_failed(&mut self, slot: u8) {
         if let Some(port) = self.port_mut(slot) {
             port.ntt = true;
+            port.statistics.pdus_out = port.statistics.pdus_out.saturating_sub(1);
         }
+    }
+
+    /// Whether a marker is due.
+    pub fn has_marker(&self) -> bool {
+        self.ports().any(|(_, port)| port.marker.is_due())
     }
 
     /// When [`Lacp::run`] and the polls have something to do again, if nothing happens before.
     pub fn deadline(&self, now: Time) -> Option<Time> {
-        self.ports().filter_map(|(_, port)| port.deadline(now)).min()
+        let ports = self.ports().filter_map(|(_, port)| port.deadline(now));
+        ports.chain(self.gathering.deadline()).min()
     }
 
     /// Asks the partners of these ports to say when they have all frames. Returned: those that

@@ -2,9 +2,13 @@
 //! which aggregator is the active one.
 
 use super::mux::State as Mux;
+use super::time::Time;
 use super::{AGGREGATORS, Lacp, Port};
 use crate::kpi::MacAddr;
 use crate::wire::lacpdu::{Info, State as Bits};
+
+/// Milliseconds that the ports of the first active aggregator have to come up together.
+pub const GATHERING: u32 = 100;
 
 /// Whether a port has an aggregator that suits it. STANDBY is not used: an aggregator has room for
 /// all ports.
@@ -119,7 +123,10 @@ impl Lacp {
     /// Chooses the active aggregator among those that distribute: the one whose partner has the best
     /// priority, then the fastest, then the one that is active already, then the lowest (F-19).
     /// One of unknown speed will do if there is no other (F-21).
-    pub(super) fn choose_active(&mut self) {
+    ///
+    /// The first one is active when all of its ports distribute, or after [`GATHERING`]: theirs come up
+    /// within moments, and flows that begin on the first would have to move, and to wait, with each.
+    pub(super) fn choose_active(&mut self, now: Time) {
         let candidates = (0..AGGREGATORS as u8).filter_map(|number| {
             let id = self.lag_id(number)?;
             let mut ports = self.distributing_on(number).peekable();
@@ -133,7 +140,17 @@ impl Lacp {
             );
             Some((order, number))
         });
-        self.active = candidates.min_by_key(|(order, _)| *order).map(|(_, number)| number);
+        let best = candidates.min_by_key(|(order, _)| *order).map(|(_, number)| number);
+        let complete = |number| {
+            let mut ports = self.ports().filter(|(_, port)| port.aggregator == Some(number));
+            ports.all(|(_, port)| port.mux == Mux::Distributing || !port.is_enabled())
+        };
+        if self.active.is_some() || best.is_none_or(complete) || self.gathering.expires(now) {
+            self.active = best;
+            self.gathering.stop();
+        } else if self.gathering.deadline().is_none() {
+            self.gathering.start(now, GATHERING);
+        }
     }
 
     /// The ports that distribute on an aggregator.

@@ -7,12 +7,15 @@
 pub mod broadcast;
 pub mod buckets;
 pub mod failover;
+pub mod flows;
 pub mod hash;
+pub mod lacp;
 pub mod loadbalance;
 pub mod roundrobin;
 
 use crate::kpi::ioctl::proto;
-pub use loadbalance::LoadBalance;
+pub use flows::Flows;
+pub use lacp::Lacp;
 pub use roundrobin::RoundRobin;
 
 /// A protocol with all that its rules need.
@@ -25,7 +28,9 @@ pub enum Protocol {
     /// Sends on each port in turn.
     RoundRobin(RoundRobin),
     /// Sends each flow on a port of its own.
-    LoadBalance(LoadBalance),
+    LoadBalance(Flows),
+    /// Sends each flow on one of the ports that LACP lets distribute.
+    Lacp(Lacp),
     /// Sends on all ports.
     Broadcast,
 }
@@ -38,6 +43,7 @@ impl Protocol {
             Protocol::Failover => proto::FAILOVER,
             Protocol::RoundRobin(_) => proto::ROUNDROBIN,
             Protocol::LoadBalance(_) => proto::LOADBALANCE,
+            Protocol::Lacp(_) => proto::LACP,
             Protocol::Broadcast => proto::BROADCAST,
         }
     }

@@ -94,7 +94,7 @@ fn every_protocol_follows_every_other_under_traffic() {
                     }
                 });
             }
-            let all = [PROTOCOLS.as_slice(), &[proto::BROADCAST]].concat();
+            let all = [PROTOCOLS.as_slice(), &[proto::BROADCAST, proto::LACP]].concat();
             for from in &all {
                 for to in &all {
                     lagg.set_protocol(*from).unwrap();

@@ -4,7 +4,7 @@
 
 use lagg_rs::kpi::host::{self, UserMemory, ifioctl};
 use lagg_rs::kpi::ioctl::{
-    FlagsRequest, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG, SIOCGLAGGFLAGS,
+    FlagsRequest, LacpInfo, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG, SIOCGLAGGFLAGS,
     SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS,
     SIOCSLAGGPORT, hash, opt, proto,
 };
@@ -17,9 +17,15 @@ use crate::lab::{
     without_memory,
 };
 
-/// All that there are but lacp.
-pub const PROTOCOLS: [u32; 5] =
-    [proto::NONE, proto::ROUNDROBIN, proto::FAILOVER, proto::LOADBALANCE, proto::BROADCAST];
+/// All that there are.
+pub const PROTOCOLS: [u32; 6] = [
+    proto::NONE,
+    proto::ROUNDROBIN,
+    proto::FAILOVER,
+    proto::LOADBALANCE,
+    proto::LACP,
+    proto::BROADCAST,
+];
 
 /// A request full of what the caller had there.
 fn garbage<T: FromBytes + IntoBytes + KnownLayout + Immutable>() -> T {
@@ -35,7 +41,9 @@ fn siocglagg_tells_the_protocol_and_leaves_the_aggregator_alone() {
             let mut request = LaggRequest { size: 0, ..garbage() };
             ifioctl(&lagg.name, SIOCGLAGG, &mut request).unwrap();
             assert_eq!((request.proto, request.ports, request.size), (protocol, 0, 0));
-            assert_eq!(request.psc, garbage(), "lacp's alone");
+            let no_aggregator = LacpInfo::default();
+            let psc = if protocol == proto::LACP { no_aggregator } else { garbage() };
+            assert_eq!(request.psc, psc);
             assert_eq!((request.ifname, request.port), ([0xa5; 16], garbage()));
         }
     });
@@ -107,7 +115,7 @@ fn sioclagg_takes_the_protocols_that_are_there() {
         let lagg = lagg_of(&[&a]);
         for protocol in PROTOCOLS {
             lagg.set_protocol(protocol).unwrap();
-            for unknown in [proto::LACP, 6, 7, 1 << 16 | proto::FAILOVER, u32::MAX] {
+            for unknown in [6, 7, 1 << 16 | proto::FAILOVER, u32::MAX] {
                 refused(Errno::EPROTONOSUPPORT, || lagg.set_protocol(unknown));
             }
             assert_eq!(lagg.get(0).unwrap().0.proto, protocol);
@@ -154,6 +162,11 @@ fn siocslagg_without_memory_leaves_the_protocol() {
         for from in PROTOCOLS {
             for to in PROTOCOLS {
                 lagg.set_protocol(from).unwrap();
+                if from == proto::LACP {
+                    // Its last LACPDUs are lost then, and that is all.
+                    lagg.set_protocol(to).unwrap();
+                    continue;
+                }
                 without_memory(|| lagg.set_protocol(to));
                 assert_eq!(lagg.get(0).unwrap().0.proto, to);
             }
@@ -172,8 +185,12 @@ fn siocglaggopts_fills_all_that_there_is() {
             let counts = |active| {
                 let mut options: OptionsRequest = garbage();
                 ifioctl(&lagg.name, SIOCGLAGGOPTS, &mut options).unwrap();
+                // lacp has no partner here.
+                let is_lacp = protocol == proto::LACP;
+                let active = if is_lacp { 0 } else { active };
                 assert_eq!((options.count, options.active, options.flapping), (3, active, 0));
-                assert_eq!((options.opts, options.flowid_shift), (opt::USE_NUMA, 16));
+                let strict = if is_lacp { opt::LACP_STRICT } else { 0 };
+                assert_eq!((options.opts, options.flowid_shift), (opt::USE_NUMA | strict, 16));
                 assert_eq!(options.bkt, bkt, "roundrobin's, since it was there once");
                 assert_eq!(options.ifname, [0xa5; 16]);
             };

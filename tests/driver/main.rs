@@ -8,6 +8,7 @@ mod generic_requests;
 mod groups;
 mod join_requests;
 mod lab;
+mod lacp;
 mod lagg_requests;
 mod offloads;
 mod options;

@@ -86,7 +86,7 @@ fn use_flowid_and_use_numa_are_set_and_cleared_each_by_itself() {
         ] {
             lagg.set_options(limit(opts, 9)).unwrap();
             let options = lagg.options().unwrap();
-            assert_eq!(options.opts, then);
+            assert_eq!(options.opts & !opt::LACP_STRICT, then);
             assert_ne!(options.bkt, 9, "that is not asked for");
         }
     });
@@ -107,10 +107,18 @@ fn a_flowid_shift_is_0_to_31() {
 
 #[test]
 fn the_lacp_options_are_lacps() {
-    for_each_protocol(|lagg, _| {
-        for opts in [opt::LACP_STRICT, opt::LACP_TXTEST, opt::LACP_RXTEST, opt::LACP_FAST_TIMO] {
-            refused(Errno::EINVAL, || lagg.set_options(option(opts)));
-            refused(Errno::EINVAL, || lagg.set_options(option(-opts)));
+    let all = [opt::LACP_STRICT, opt::LACP_TXTEST, opt::LACP_RXTEST, opt::LACP_FAST_TIMO];
+    for_each_protocol(|lagg, protocol| {
+        for opts in all {
+            if protocol == proto::LACP {
+                lagg.set_options(option(opts)).unwrap();
+                assert_eq!(lagg.options().unwrap().opts & opts, opts);
+                lagg.set_options(option(-opts)).unwrap();
+                assert_eq!(lagg.options().unwrap().opts & opts, 0);
+            } else {
+                refused(Errno::EINVAL, || lagg.set_options(option(opts)));
+                refused(Errno::EINVAL, || lagg.set_options(option(-opts)));
+            }
         }
     });
 }
@@ -136,7 +144,7 @@ fn anything_else_is_refused() {
     });
 }
 
-/// What a lagg without lacp keeps, and the table of SIOCSLAGGOPTS.
+/// What a lagg keeps, and the table of SIOCSLAGGOPTS.
 #[derive(Debug, PartialEq)]
 struct Model {
     protocol: u32,
@@ -156,6 +164,10 @@ impl Model {
 
     fn set_protocol(&mut self, protocol: u32) {
         self.protocol = protocol;
+        self.opts &= 0x5;
+        if protocol == proto::LACP {
+            self.opts |= opt::LACP_STRICT;
+        }
         if protocol == proto::ROUNDROBIN {
             self.bkt = 1;
         }
@@ -173,6 +185,10 @@ impl Model {
             0x2 => self.flowid_shift = request.flowid_shift,
             0x100 if !is_roundrobin || request.bkt == 0 => return Err(Errno::EINVAL),
             0x100 => self.bkt = request.bkt,
+            0x10 | 0x20 | 0x40 | 0x80 if self.protocol == proto::LACP => self.opts |= request.opts,
+            -0x10 | -0x20 | -0x40 | -0x80 if self.protocol == proto::LACP => {
+                self.opts &= !-request.opts;
+            }
             _ => return Err(Errno::EINVAL),
         }
         Ok(())

@@ -167,9 +167,12 @@ impl Ifnet {
         call!(if_getbaudrate, self)
     }
 
-    /// Stores its speed.
+    /// Sets its speed, and tells its VLANs if it is another one. May sleep.
     pub fn set_baudrate(&self, bits_per_second: u64) {
-        call!(if_setbaudrate, self, bits_per_second);
+        if self.baudrate() != bits_per_second {
+            call!(if_setbaudrate, self, bits_per_second);
+            call!(lagg_rs_baudrate_event, self);
+        }
     }
 
     /// Its Ethernet address; zeros if it has none any more.

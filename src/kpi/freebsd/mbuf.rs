@@ -16,6 +16,14 @@ pub struct Mbuf(NonNull<c::mbuf>);
 unsafe impl Send for Mbuf {}
 
 impl Mbuf {
+    /// A packet for a group, of one piece, with these bytes; none if there is no memory.
+    pub fn multicast(bytes: &[u8]) -> Option<Mbuf> {
+        // SAFETY: the bytes are copied.
+        let m = unsafe { c::lagg_rs_mbuf(bytes.as_ptr(), bytes.len()) };
+        // INVARIANT: new, with a header.
+        NonNull::new(m).map(Mbuf)
+    }
+
     /// Takes over a packet.
     ///
     /// # Safety
@@ -104,6 +112,19 @@ impl Mbuf {
         let tagged = unsafe { (*self.as_ptr()).m_flags() } & c::M_VLANTAG != 0;
         // SAFETY: the header is there and ours; ether_vtag is the first of these.
         tagged.then(|| unsafe { (*self.header()).PH_per.sixteen[0] })
+    }
+
+    /// Stores a number in it for whoever has it (PH_loc).
+    pub(super) fn set_local(&self, number: u64) {
+        // SAFETY: the header is there and ours, and so is the place for who has the packet.
+        unsafe { (*self.header()).__bindgen_anon_4.PH_loc.sixtyfour = [number] };
+    }
+
+    /// The number that was stored.
+    pub(super) fn local(&self) -> u64 {
+        // SAFETY: as above; any bits are a number.
+        let [number] = unsafe { (*self.header()).__bindgen_anon_4.PH_loc.sixtyfour };
+        number
     }
 
     /// Says on which interface it was received.

@@ -40,8 +40,21 @@ pub fn defaults() -> Defaults {
             use_flowid: c::lagg_rs_default_use_flowid() != 0,
             use_numa: c::lagg_rs_default_use_numa() != 0,
             flowid_shift: c::lagg_rs_default_flowid_shift(),
+            lacp_strict: c::lagg_rs_default_strict_mode() != 0,
         }
     }
+}
+
+/// The sysctl `net.link.lagg.lacp.debug` of the current vnet.
+pub fn lacp_debug() -> i32 {
+    // SAFETY: laggs do their work in a vnet.
+    unsafe { c::lagg_rs_debug() }
+}
+
+/// Milliseconds since the system was started.
+pub fn uptime_ms() -> u64 {
+    // SAFETY: any context.
+    unsafe { c::lagg_rs_uptime_ms() }
 }
 
 /// Logs a line that begins with the interface's name.

@@ -1,6 +1,7 @@
 //! kpi in FreeBSD's kernel, over bindgen's bindings and the C shim in `kmod/`.
 
 mod bindings;
+mod callout;
 mod clone;
 mod epoch;
 mod events;
@@ -8,6 +9,7 @@ mod gate;
 mod groups;
 mod hooks;
 mod ifnet;
+mod inbox;
 mod locks;
 mod mbuf;
 mod media;
@@ -21,12 +23,16 @@ mod port;
 mod slot;
 mod tasks;
 
+pub use callout::Callout;
 pub use groups::Group;
 pub use ifnet::{Ifnet, IfnetRef};
+pub use inbox::Inbox;
 pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
 pub use media::Media;
-pub use misc::{copyout, defaults, failover_rx_all, log, priv_check_lagg, random};
+pub use misc::{
+    copyout, defaults, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
+};
 pub use percpu::PerCpu;
 pub use port::PortMethods;
 pub use tasks::{Queue, Task};

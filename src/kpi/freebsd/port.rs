@@ -10,8 +10,8 @@ use super::ifnet::{Ifnet, field};
 use super::locks::DetachGuard;
 use super::slot::Slot;
 use crate::Module;
-use crate::kpi::ioctl::{InterfaceRequest, SIOCSIFFLAGS, SIOCSIFMTU};
-use crate::kpi::{Driver, Epoch, Errno, Ioctl, Ref, Result};
+use crate::kpi::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFFLAGS, SIOCSIFMTU};
+use crate::kpi::{Driver, Epoch, Errno, Ioctl, PortMedia, Ref, Result};
 
 type Port = <Module as Driver>::Port;
 
@@ -116,6 +116,24 @@ impl PortMethods {
     /// What its driver returned; EINVAL if it takes no ioctls.
     pub fn set_flags(&self, ifp: &Ifnet) -> Result {
         self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::new_zeroed())
+    }
+
+    /// The Ethernet media in use on `ifp`, whose methods these are; none if it has no such, or does
+    /// not say. May sleep; may take locks of the stack.
+    pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
+        let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
+            // SAFETY: zeros are one: without room for a list.
+            let mut argument: c::ifmediareq = unsafe { core::mem::zeroed() };
+            // SAFETY: both commands take an ifmediareq, which this is, and it is ours for the call.
+            let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
+            self.forward(ifp, &mut request).ok().map(|()| argument.ifm_active)
+        })?;
+        let kind = active as u32;
+        (kind & c::IFM_NMASK == c::IFM_ETHER).then(|| PortMedia {
+            full_duplex: kind & c::IFM_FDX != 0,
+            // SAFETY: any word will do.
+            baudrate: unsafe { c::ifmedia_baudrate(active) },
+        })
     }
 
     fn request(&self, ifp: &Ifnet, command: usize, mut argument: InterfaceRequest) -> Result {

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use super::super::driver::Driver;
 use super::super::epoch::section;
 use super::super::ioctl::{
-    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS,
-    SIOCSIFMTU,
+    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
+    SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
 };
 use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, MacAddr, Mbuf, Result, iff};
+use super::media::{MediaRequest, media_of};
 use super::vlan::Vlan;
 use super::{module, offloads};
 use crate::Module;
@@ -29,6 +30,12 @@ pub trait Nic: Send + Sync {
     /// Whatever it likes.
     fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         default_ioctl(ifp, r)
+    }
+
+    /// The media in use (`ifm_active`): Ethernet of the interface's baud rate, full duplex, unless a card
+    /// says otherwise.
+    fn media(&self, ifp: &Ifnet) -> u32 {
+        media_of(ifp.baudrate())
     }
 
     /// The interface gets another link-level address; SIOCSIFFLAGS follows if it is up. The kernel
@@ -70,6 +77,13 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         }
         SIOCADDMULTI | SIOCDELMULTI => Ok(()),
         SIOCSIFCAP | SIOCSIFCAPNV => offloads::switch(ifp, r),
+        SIOCGIFXMEDIA | SIOCGIFMEDIA => {
+            let Kind::Nic(nic) = &ifp.kind else { return Err(Errno::EINVAL) };
+            // SAFETY: both come with a `struct ifmediareq`, ours alone.
+            let request = unsafe { &mut *r.data().cast::<MediaRequest>() };
+            request.active = nic.media(ifp);
+            Ok(())
+        }
         _ => ifp.ether_ioctl(r),
     }
 }

@@ -17,6 +17,8 @@ pub enum Event {
     Link(LinkState),
     /// It has another link-level address (`iflladdr_event`).
     Lladdr(MacAddr),
+    /// Its baud rate is another one (`ifnet_event`).
+    Baudrate(u64),
     /// The network layers were told of its MTU (if_notifymtu).
     Mtu(u32),
     /// It is new in its vnet (`ifnet_arrival_event`).

@@ -334,9 +334,11 @@ impl Ifnet {
         self.baudrate.load(Ordering::Relaxed)
     }
 
-    /// Sets the baud rate.
+    /// Sets the baud rate, and tells of it if it is another one.
     pub fn set_baudrate(&self, bits_per_second: u64) {
-        self.baudrate.store(bits_per_second, Ordering::Relaxed);
+        if self.baudrate.swap(bits_per_second, Ordering::Relaxed) != bits_per_second {
+            event::tell(self, &event::Event::Baudrate(bits_per_second));
+        }
     }
 
     /// Its link-level address.

@@ -1,6 +1,7 @@
 //! Packets (mbuf(9)).
 
 use super::super::Ifnet;
+use super::memory;
 
 /// A packet, owned: a chain of segments under one header. Freed when it is dropped.
 pub struct Mbuf(Box<Packet>);
@@ -23,6 +24,12 @@ impl Mbuf {
     /// A packet of one segment.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Mbuf::from_vec(bytes.to_vec())
+    }
+
+    /// A packet for a group, of one segment; none if there is no memory.
+    pub fn multicast(bytes: &[u8]) -> Option<Self> {
+        memory::may_fail_at_once().ok()?;
+        Some(Mbuf::from_bytes(bytes))
     }
 
     /// A packet of one segment, not copied.

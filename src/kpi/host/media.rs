@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::super::ioctl::{InterfaceRequest, Name, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFMEDIA};
-use super::super::{Driver, Errno, Ifnet, Ioctl, Result, epoch};
+use super::super::{Driver, Errno, Ifnet, Ioctl, PortMedia, PortMethods, Result, epoch};
 use super::memory;
 
 /// IFM_ETHER with the subtype IFM_AUTO.
@@ -14,6 +14,64 @@ const IFM_KIND: u32 = 0xe0 | 0x1f;
 pub const IFM_AVALID: u32 = 1;
 /// The interface is on a working network.
 pub const IFM_ACTIVE: u32 = 2;
+
+/// Full duplex.
+pub const IFM_FDX: u32 = 0x10_0000;
+/// The type Ethernet.
+pub const IFM_ETHER: u32 = 0x20;
+/// IFM_ETHER with a subtype that says nothing.
+const IFM_UNKNOWN: u32 = IFM_ETHER | 25;
+/// Bits of a type.
+const IFM_NMASK: u32 = 0xe0;
+
+/// Subtypes of Ethernet, one for each speed in bits a second. Those beyond the first 31 have more bits
+/// elsewhere (IFM_ETHER_SUBTYPE).
+const SPEEDS: [(u32, u64); 13] = [
+    (3, 10_000_000),
+    (6, 100_000_000),
+    (16, 1_000_000_000),
+    (extended(37), 2_500_000_000),
+    (extended(38), 5_000_000_000),
+    (26, 10_000_000_000),
+    (extended(35), 20_000_000_000),
+    (extended(53), 25_000_000_000),
+    (27, 40_000_000_000),
+    (extended(56), 50_000_000_000),
+    (extended(47), 100_000_000_000),
+    (extended(103), 200_000_000_000),
+    (extended(113), 400_000_000_000),
+];
+
+/// Bits of a subtype.
+const IFM_TMASK: u32 = extended(0xff);
+
+const fn extended(subtype: u32) -> u32 {
+    subtype & 0x1f | (subtype & !0x1f) << 6
+}
+
+/// The media of an Ethernet card of this speed, full duplex.
+pub fn media_of(bits_per_second: u64) -> u32 {
+    let known = SPEEDS.iter().find(|(_, speed)| *speed == bits_per_second);
+    IFM_FDX | known.map_or(IFM_UNKNOWN, |(subtype, _)| IFM_ETHER | subtype)
+}
+
+impl PortMethods {
+    /// The Ethernet media in use on `ifp`, whose methods these are; none if it has no such, or does
+    /// not say. Sleeps.
+    pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
+        let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
+            let mut argument = MediaRequest::default();
+            // SAFETY: both commands come with a `struct ifmediareq`, the callee's while it runs.
+            let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
+            self.forward(ifp, &mut request).ok().map(|()| argument.active)
+        })?;
+        let speed = SPEEDS.iter().find(|(subtype, _)| *subtype == active & IFM_TMASK);
+        (active & IFM_NMASK == IFM_ETHER).then(|| PortMedia {
+            full_duplex: active & IFM_FDX != 0,
+            baudrate: speed.map_or(0, |(_, speed)| *speed),
+        })
+    }
+}
 
 /// `struct ifmediareq`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -23,6 +23,11 @@ pub fn fail_allocation(n: usize) -> usize {
 /// An allocation that may sleep and may be told to fail.
 pub(super) fn may_fail() -> Result {
     witness::may_sleep("malloc(M_WAITOK)");
+    may_fail_at_once()
+}
+
+/// The same for one that does not sleep.
+pub(super) fn may_fail_at_once() -> Result {
     let left = FAIL_IN.get();
     FAIL_IN.set(left.saturating_sub(1));
     if left == 1 { Err(Errno::ENOMEM) } else { Ok(()) }

@@ -10,11 +10,13 @@
 
 mod attach;
 mod capture;
+mod clock;
 mod clone;
 mod driver;
 mod epoch;
 mod event;
 mod ifnet;
+mod inbox;
 mod input;
 mod locks;
 mod mbuf;
@@ -40,8 +42,10 @@ mod witness;
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
 pub(super) use memory::{allocate, release};
 
+pub use clock::{Callout, uptime_ms};
 pub use event::log;
 pub use ifnet::{Ifnet, IfnetRef};
+pub use inbox::Inbox;
 pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
 pub use media::Media;
@@ -51,7 +55,7 @@ pub use multicast::Group;
 pub use percpu::PerCpu;
 pub use privilege::priv_check_lagg;
 pub use tasks::{Queue, Task};
-pub use vnet::{defaults, failover_rx_all};
+pub use vnet::{defaults, failover_rx_all, lacp_debug};
 
 pub use attach::{Attached, attach, rename, vmove};
 pub use capture::{Capture, capture};
@@ -59,7 +63,9 @@ pub use clone::{clone_create, clone_destroy};
 pub use driver::{Nic, default_ioctl, requested_mtu};
 pub use event::{Event, listen};
 pub use input::{output, receive, set_input, transmit};
-pub use media::{IFM_ACTIVE, IFM_AVALID, IFM_ETHER_AUTO, MediaRequest};
+pub use media::{
+    IFM_ACTIVE, IFM_AVALID, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, MediaRequest, media_of,
+};
 pub use memory::{UserMemory, fail_allocation};
 pub use module::{is_loaded, kldload, kldunload};
 pub use multicast::{groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc};

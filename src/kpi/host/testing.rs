@@ -1,13 +1,14 @@
 //! A card for tests: it keeps what is sent, refuses what it is told to, and blocks where it is
 //! told to.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::super::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result};
 use super::attach::{Attached, attach};
 use super::driver::{Nic, default_ioctl};
 use super::event::{self, Event};
+use super::media::media_of;
 use super::methods::IoctlMethod;
 use super::witness::{self, lock};
 
@@ -32,6 +33,8 @@ pub struct TestNic {
     changed: Condvar,
     count: AtomicU64,
     keep_none: bool,
+    /// What the card says of its media; 0: what most say.
+    media: AtomicU32,
 }
 
 impl TestNic {
@@ -89,6 +92,11 @@ impl TestNic {
     pub fn block(self: &Arc<Self>, command: usize) -> Blocked {
         lock(&self.state).blocked.push((command, 0));
         Blocked { nic: self.clone(), command }
+    }
+
+    /// What the card says of its media from now on (`ifm_active`).
+    pub fn set_media(&self, media: u32) {
+        self.media.store(media, Ordering::Relaxed);
     }
 
     fn called(&self, command: usize) -> Result {
@@ -162,6 +170,13 @@ impl Nic for TestNic {
     fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         self.called(r.command())?;
         default_ioctl(ifp, r)
+    }
+
+    fn media(&self, ifp: &Ifnet) -> u32 {
+        match self.media.load(Ordering::Relaxed) {
+            0 => media_of(ifp.baudrate()),
+            media => media,
+        }
     }
 
     fn set_lladdr(&self, _: &Ifnet, _: &MacAddr) -> Result {

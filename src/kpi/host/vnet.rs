@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{LazyLock, Mutex};
 
 use super::super::Defaults;
 use super::super::ioctl::Name;
 use super::IfnetRef;
+use super::clock::Clock;
 use super::witness::lock;
 
 pub(super) struct State {
@@ -17,18 +18,23 @@ pub(super) struct State {
     pub(super) units: Mutex<BTreeSet<u32>>,
     pub(super) failover_rx_all: AtomicBool,
     defaults: Mutex<Defaults>,
+    lacp_debug: AtomicI32,
     shutting_down: AtomicBool,
+    pub(super) clock: Clock,
 }
 
 impl Default for State {
     fn default() -> Self {
-        let defaults = Defaults { use_flowid: false, use_numa: true, flowid_shift: 16 };
+        let defaults =
+            Defaults { use_flowid: false, use_numa: true, flowid_shift: 16, lacp_strict: true };
         State {
             interfaces: Mutex::default(),
             units: Mutex::default(),
             failover_rx_all: AtomicBool::default(),
             defaults: Mutex::new(defaults),
+            lacp_debug: AtomicI32::default(),
             shutting_down: AtomicBool::default(),
+            clock: Clock::default(),
         }
     }
 }
@@ -95,6 +101,11 @@ impl Vnet {
         self.0.failover_rx_all.store(on, Ordering::Relaxed);
     }
 
+    /// Sets `net.link.lagg.lacp.debug`.
+    pub fn set_lacp_debug(&self, level: i32) {
+        self.0.lacp_debug.store(level, Ordering::Relaxed);
+    }
+
     /// Sets `net.link.lagg.default_*`.
     pub fn set_defaults(&self, defaults: Defaults) {
         *lock(&self.0.defaults) = defaults;
@@ -146,6 +157,11 @@ pub fn failover_rx_all() -> bool {
 /// The sysctls `net.link.lagg.default_*` of the current vnet.
 pub fn defaults() -> Defaults {
     *lock(&Vnet::current().0.defaults)
+}
+
+/// The sysctl `net.link.lagg.lacp.debug` of the current vnet.
+pub fn lacp_debug() -> i32 {
+    Vnet::current().0.lacp_debug.load(Ordering::Relaxed)
 }
 
 /// The calling thread is one of the kernel's own.

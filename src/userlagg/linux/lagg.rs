@@ -11,7 +11,7 @@ use lagg_rs::kpi::{IfnetRef, LaggType, LinkState, Mbuf};
 
 use super::errno::{describe, text};
 use super::netlink::{self, Change, Monitor};
-use super::port::{Port, wait};
+use super::port::{Port, stopped, wait};
 use super::tap::Tap;
 
 /// The largest frame that Linux sends: the largest MTU, a header and a tag.
@@ -82,6 +82,8 @@ impl Lagg {
 
         let (tap, ifp, stop) = (self.tap.clone(), self.ifp.clone(), self.stop.clone());
         self.spawn("tap", move || from_linux(&tap, &ifp, &stop))?;
+        let (vnet, stop) = (host::Vnet::current(), self.stop.clone());
+        self.spawn("clock", move || vnet.run_clock(|| stopped(&stop)))?;
         let watcher = Watcher {
             monitor: Monitor::new()?,
             ports: self.ports.clone(),

@@ -1,12 +1,12 @@
 //! A Linux interface as a network card of the driver's.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::{fs, io};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -19,9 +19,6 @@ use super::errno::from_linux;
 use super::netlink::{self, Change, Link};
 use super::packet::{Buffer, PacketSocket};
 use super::quiet::Quiet;
-
-/// What Linux does not know of most interfaces; failover's baud rate is for show.
-const BAUD_RATE: u64 = 1_000_000_000;
 
 /// The driver of the card.
 struct Card {
@@ -53,6 +50,12 @@ impl Nic for Card {
         }
     }
 
+    fn media(&self, ifp: &Ifnet) -> u32 {
+        let half = self.attribute("duplex").as_deref() == Some("half");
+        let media = host::media_of(ifp.baudrate());
+        if half { media & !host::IFM_FDX } else { media }
+    }
+
     fn set_lladdr(&self, ifp: &Ifnet, lladdr: &MacAddr) -> Result {
         // Before what Linux still sends on the card goes out with the lagg's address: a switch would
         // look for the lagg here.
@@ -78,6 +81,18 @@ impl Card {
         self.change(&Change::Up(up))?;
         ifp.set_running(up);
         Ok(())
+    }
+
+    /// In bits a second; 0 if Linux does not know.
+    fn speed(&self) -> u64 {
+        let megabits: Option<u64> = self.attribute("speed").and_then(|text| text.parse().ok());
+        megabits.unwrap_or(0).saturating_mul(1_000_000)
+    }
+
+    /// What sysfs says of the interface; nothing while it is down.
+    fn attribute(&self, name: &str) -> Option<String> {
+        let text = fs::read_to_string(format!("/sys/class/net/{}/{name}", self.name)).ok()?;
+        Some(text.trim_end().to_owned())
     }
 
     fn quiet(&self) -> io::Result<()> {
@@ -124,7 +139,7 @@ impl Port {
         });
         // The number is that of no type that a lagg takes.
         let if_type = if link.ethernet { IfType::Ethernet } else { IfType::Other(1) };
-        let attached = host::attach(name, if_type, link.lladdr, link.mtu, BAUD_RATE, card.clone());
+        let attached = host::attach(name, if_type, link.lladdr, link.mtu, 0, card.clone());
         let receiver = Receiver::start(card.clone(), attached.ifp())?;
         let port = Port { card, _receiver: receiver, attached, _claim: claim };
         port.changed(&link);
@@ -156,6 +171,7 @@ impl Port {
             if link.up { ifp.up() } else { ifp.down() }
         }
         ifp.set_running(link.up);
+        ifp.set_baudrate(self.card.speed());
         host::set_link(ifp, if link.lower_up { LinkState::Up } else { LinkState::Down });
     }
 }
@@ -216,4 +232,10 @@ pub fn wait(readable: &impl AsFd, stop: &EventFd) -> bool {
             Err(_) => return false,
         }
     }
+}
+
+/// Whether it is time to stop.
+pub fn stopped(stop: &EventFd) -> bool {
+    let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

@@ -1,0 +1,404 @@
+//! LACP in the driver: the machines of [`crate::lacp`] with the lagg's clock, ports and plan.
+//!
+//! The machines are in the lagg's state, under its mutex. The protocol task brings them what has happened
+//! (frames, from the inbox; time, from the callout; links that went down), publishes the plan that
+//! follows, and sends what is due in the network epoch, the mutex given back. What a port's driver
+//! has to be asked for, its media, the configuration task asks.
+
+use arrayvec::ArrayVec;
+
+use super::ioctl::text;
+use super::softc::{State, Token, insist};
+use super::{Port, Softc};
+use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
+use crate::kpi::{
+    Epoch, Errno, Ifnet, Mbuf, Ref, Result, Unique, defaults, epoch, lacp_debug, log, uptime_ms,
+};
+use crate::lacp::mux::State as Mux;
+use crate::lacp::{Lacp, Link, Options, Time};
+use crate::policy;
+use crate::policy::buckets::{Homes, Table};
+use crate::policy::lacp::{Paused, Waits};
+use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
+use crate::wire::marker;
+use crate::wire::slow::{FRAME, Subtype};
+
+/// LACP's part of a lagg's state.
+pub(super) struct Control {
+    pub machines: Lacp,
+    waits: Unique<Waits>,
+    /// What the plan has.
+    published: Published,
+    /// A link may have come up since its media were last asked for.
+    pub links_changed: bool,
+}
+
+/// What a plan takes from the machines, as sets of slots.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Published {
+    collecting: u32,
+    distributing: u32,
+    waiting: u32,
+}
+
+impl Published {
+    fn of(machines: &Lacp) -> Self {
+        Published {
+            collecting: machines.collecting(),
+            distributing: machines.distributing(),
+            waiting: machines.waiting(),
+        }
+    }
+}
+
+impl Control {
+    /// LACP for a lagg whose protocol it is to be. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(ifp: &Ifnet) -> Result<Self> {
+        let strict = defaults().lacp_strict;
+        let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
+        Ok(Control {
+            machines: Lacp::try_new(ifp.lladdr(), ifp.index(), options)?,
+            waits: Unique::try_zeroed()?,
+            published: Published::default(),
+            links_changed: true,
+        })
+    }
+
+    /// A port is in the plan from now on.
+    pub fn add(&mut self, port: &Port) {
+        self.machines.add(port.slot(), port.ifp().index(), port.original_lladdr(), now());
+        self.links_changed = true;
+    }
+
+    /// Whether the plan has something else than the machines.
+    pub fn is_stale(&self) -> bool {
+        self.published != Published::of(&self.machines)
+    }
+
+    /// Brings the plan's part to what the machines have. Flows that move wait for the frames that their
+    /// old port has under way, if its partner is known to tell: markers are due then. Where there was no
+    /// port none is under way, and where there is none nothing waits.
+    pub fn update(
+        &mut self,
+        protocol: &mut policy::Lacp,
+        homes: &mut Homes,
+        members: u32,
+        mut table: Unique<Table>,
+        mut paused: Unique<Paused>,
+    ) {
+        let before = self.published.distributing;
+        let distributing = self.machines.distributing();
+        if distributing == 0 {
+            self.waits.clear();
+        } else {
+            table.copy_from(&protocol.flows.table);
+            table.rebuild(homes, members, distributing);
+            let left = self.waits.moved(&protocol.flows.table, &table, before);
+            self.machines.ask_markers(left, now());
+            protocol.flows.table = table.share();
+        }
+        let published = Published::of(&self.machines);
+        let waits = self.waits.settle(published.waiting, &mut paused);
+        protocol.paused = waits.then(|| paused.share());
+        protocol.collecting = published.collecting;
+        protocol.distributing = published.distributing;
+        self.published = published;
+    }
+}
+
+/// The time, as the machines have it.
+fn now() -> Time {
+    Time::new(uptime_ms())
+}
+
+/// Whether a frame is LACP's own.
+#[inline]
+pub(super) fn is_pdu(m: &Mbuf) -> bool {
+    const GROUP: u8 = 1;
+    // Those are for a group: the others need not be looked at any further.
+    let is_group = m.first().first().is_some_and(|first| first & GROUP != 0);
+    is_group && m.vlan_tag().is_none() && Subtype::of(m.first()).is_some()
+}
+
+/// A frame of LACP's own has come in: the protocol task looks at it.
+#[cold]
+pub(super) fn receive(port: &Port, m: Mbuf) {
+    // By its slot and its interface: the slot may be another port's by then.
+    let number = u64::from(port.ifp().index()) << 8 | u64::from(port.slot());
+    if port.softc().inbox().put(m, number) {
+        Softc::wake_protocol(port.softc());
+    }
+}
+
+/// What the protocol task does for LACP. True: there is LACP.
+pub(super) fn run(softc: &Ref<Softc>) -> bool {
+    take_frames(softc);
+    if !run_machines(softc) {
+        return false;
+    }
+    publish(softc);
+    send_markers(softc);
+    send_pdus(softc);
+    let deadline = {
+        let state = softc.state();
+        let now = now();
+        let deadline = state.lacp.as_ref().and_then(|lacp| lacp.machines.deadline(now));
+        deadline.map(|deadline| u32::try_from(deadline.since(now)).unwrap_or(u32::MAX))
+    };
+    if let Some(ms) = deadline {
+        Softc::wake_protocol_in(softc, ms.max(1));
+    }
+    true
+}
+
+/// Gives the machines the frames that have come in, and sends what answers them.
+fn take_frames(softc: &Softc) {
+    softc.inbox().take(|m, number| {
+        let (slot, index) = ((number & 0xff) as u8, (number >> 8) as u32);
+        let answer = {
+            let mut state = softc.state();
+            let port = state.claimed(slot.into()).filter(|port| port.ifp().index() == index);
+            let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
+            take_frame(&mut lacp.machines, slot, &m)
+        };
+        if let Some(answer) = answer {
+            let _ = send(softc, slot, &answer);
+        }
+    });
+}
+
+/// Gives the machines one frame. Returned: the frame that answers it.
+fn take_frame(machines: &mut Lacp, slot: u8, m: &Mbuf) -> Option<[u8; FRAME]> {
+    /// What is looked at of a frame that came in pieces.
+    const PIECES: usize = 256;
+    let mut copy = [0; PIECES];
+    let mut frame = m.first();
+    if frame.len() < m.len() {
+        let place = copy.get_mut(..m.len().min(PIECES))?;
+        m.copy_to(0, place);
+        frame = place;
+    }
+    let malformed = match Subtype::of(frame)? {
+        Subtype::Lacp => match Lacpdu::parse(frame) {
+            Ok(pdu) => {
+                machines.receive(slot, &pdu, now());
+                return None;
+            }
+            Err(why) => why,
+        },
+        Subtype::Marker => match marker::Frame::parse(frame) {
+            Ok((frame, kind)) => return machines.receive_marker(slot, frame, kind),
+            Err(why) => why,
+        },
+    };
+    machines.receive_malformed(slot, malformed);
+    None
+}
+
+/// Where each port's mux machine is.
+type Muxes = ArrayVec<(Ref<Port>, Mux), LAGG_MAX_PORTS>;
+
+fn muxes(state: &State) -> Muxes {
+    let Some(lacp) = &state.lacp else { return Muxes::new() };
+    let mux = |port: &Ref<Port>| Some((port.clone(), lacp.machines.port(port.slot())?.mux()));
+    state.members().filter_map(mux).collect()
+}
+
+/// Runs the machines until they rest. False: there is no LACP.
+fn run_machines(softc: &Softc) -> bool {
+    let (before, after) = {
+        let mut guard = softc.state();
+        let before = muxes(&guard);
+        let state = &mut *guard;
+        let running = state.running;
+        let down: ArrayVec<u8, LAGG_MAX_PORTS> = state
+            .members()
+            .filter(|port| !running || !port.is_active())
+            .map(|port| port.slot())
+            .collect();
+        let Some(lacp) = &mut state.lacp else { return false };
+        lacp.machines.set_address(softc.ifp().lladdr());
+        for slot in down {
+            lacp.machines.set_link(slot, Link::Down, now());
+        }
+        lacp.machines.run(now());
+        (before, muxes(&guard))
+    };
+    for ((port, from), (_, to)) in before.iter().zip(&after) {
+        report(softc, port, *from, *to);
+    }
+    true
+}
+
+/// Says what administrators want to know, and the rest if they ask (`net.link.lagg.lacp.debug`).
+fn report(softc: &Softc, port: &Port, from: Mux, to: Mux) {
+    let name = port.ifp().name();
+    if from != to && lacp_debug() > 0 {
+        log(softc.ifp(), format_args!("{}: {} to {}", text(&name), from.name(), to.name()));
+    } else if from == Mux::Distributing && to != from {
+        log(softc.ifp(), format_args!("{} does not distribute any more", text(&name)));
+    }
+}
+
+/// Publishes a plan of what the machines have, if it is another one. A plan that says otherwise would
+/// send where nobody collects, so memory is waited for.
+fn publish(softc: &Softc) {
+    if softc.state().has_stale_plan() {
+        let memory = insist(|| softc.plan_memory());
+        softc.publish(&mut softc.state(), memory);
+    }
+}
+
+/// Sends the markers that are due: behind all packets of the plans before this one.
+fn send_markers(softc: &Softc) {
+    if !softc.state().lacp.as_ref().is_some_and(|lacp| lacp.machines.has_marker()) {
+        return;
+    }
+    epoch::wait();
+    while send_next(softc, |lacp| lacp.poll_marker()) {}
+}
+
+/// Sends the LACPDUs that are due.
+fn send_pdus(softc: &Softc) {
+    while send_next(softc, |lacp| lacp.poll_transmit(now())) {}
+}
+
+/// Sends what the machines give. In one section of the epoch: who waits for it after it has taken a port
+/// from the machines knows that none of their frames is still to be sent on it.
+fn send_next(softc: &Softc, poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])>) -> bool {
+    epoch::section(|epoch| {
+        let next = softc.state().lacp.as_mut().and_then(|lacp| poll(&mut lacp.machines));
+        let Some((slot, frame)) = next else { return false };
+        if send_on(softc, slot, &frame, epoch).is_err()
+            && let Some(lacp) = &mut softc.state().lacp
+        {
+            lacp.machines.transmit_failed(slot);
+        }
+        true
+    })
+}
+
+fn send(softc: &Softc, slot: u8, frame: &[u8; FRAME]) -> Result {
+    epoch::section(|epoch| send_on(softc, slot, frame, epoch))
+}
+
+fn send_on(softc: &Softc, slot: u8, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
+    let port = softc.state().claimed(slot.into()).ok_or(Errno::ENXIO)?;
+    transmit(&port, frame, epoch)
+}
+
+fn transmit(port: &Port, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
+    let m = Mbuf::multicast(frame).ok_or(Errno::ENOBUFS)?;
+    port.ifp().transmit(m, epoch)
+}
+
+/// Tells the partner of a port that has left that it is no longer part of the aggregation. The caller
+/// has waited for the epoch since: this comes behind all packets, and all LACPDUs, that were under way.
+pub(super) fn say_farewell(port: &Port, frame: &[u8; FRAME]) {
+    if port.is_active() {
+        // If it is lost, the partner will miss the port.
+        let _ = epoch::section(|epoch| transmit(port, frame, epoch));
+    }
+}
+
+/// The same for all ports of a lagg that no longer has LACP. Sleeps.
+pub(super) fn say_farewells(mut lacp: Control, ports: &[Ref<Port>]) {
+    epoch::wait();
+    for port in ports {
+        if let Some(frame) = lacp.machines.remove(port.slot()) {
+            say_farewell(port, &frame);
+        }
+    }
+}
+
+/// Asks ports whose link may have come up for their media. The caller has the token.
+pub(super) fn follow_links(softc: &Ref<Softc>, token: &Token<'_>) {
+    let running = {
+        let mut state = softc.state();
+        let running = state.running;
+        let Some(lacp) = &mut state.lacp else { return };
+        if !core::mem::take(&mut lacp.links_changed) {
+            return;
+        }
+        running
+    };
+    let ports = token.ports();
+    let up = ports.iter().filter(|port| running && port.is_active());
+    let links: ArrayVec<_, LAGG_MAX_PORTS> = up.map(|port| (port.slot(), link(port))).collect();
+    // All at once: ports that come up together are to be found together.
+    if let Some(lacp) = &mut softc.state().lacp {
+        for (slot, link) in links {
+            lacp.machines.set_link(slot, link, now());
+        }
+    }
+    Softc::wake_protocol(softc);
+}
+
+/// The link of an active port.
+fn link(port: &Port) -> Link {
+    match port.methods().media(port.ifp()) {
+        Some(media) if media.full_duplex => Link::Up(media.baudrate),
+        _ => Link::Unfit,
+    }
+}
+
+/// A link has changed: down is for the protocol task, up for the configuration task too. Does not
+/// wait.
+pub(super) fn link_changed(softc: &Ref<Softc>) {
+    Softc::wake_protocol(softc);
+    let is_lacp = match &mut softc.state().lacp {
+        Some(lacp) => {
+            lacp.links_changed = true;
+            true
+        }
+        None => false,
+    };
+    if is_lacp {
+        Softc::wake_configuration(softc);
+    }
+}
+
+/// Bits a second of the active aggregator.
+pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
+    softc.state().lacp.as_ref().map(|lacp| lacp.machines.bandwidth())
+}
+
+/// A port's record (spec A.6): its flags; its sides go to `sides`.
+pub(super) fn record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
+    let Some(lacp) = &state.lacp else { return 0 };
+    let Some(machines) = lacp.machines.port(port.slot()) else { return 0 };
+    *sides = info(machines.actor(), machines.partner());
+    let bits = machines.actor().state;
+    let with = |has: bool, flag: u32| if has { flag } else { 0 };
+    with(lacp.machines.is_active(port.slot()), port_flag::ACTIVE)
+        | with(bits.contains(Bits::COLLECTING), port_flag::COLLECTING)
+        | with(bits.contains(Bits::DISTRIBUTING), port_flag::DISTRIBUTING)
+}
+
+/// The active aggregator's record; zeros if there is none.
+pub(super) fn aggregator_record(lacp: &Control) -> LacpInfo {
+    let sides = lacp.machines.active_aggregator();
+    sides.map(|(actor, partner)| info(&actor, &partner)).unwrap_or_default()
+}
+
+fn info(actor: &Info, partner: &Info) -> LacpInfo {
+    LacpInfo {
+        actor_prio: actor.system_priority,
+        actor_mac: actor.system,
+        actor_key: actor.key,
+        actor_portprio: actor.port_priority,
+        actor_portno: actor.port,
+        actor_state: actor.state.bits(),
+        pad1: 0,
+        partner_prio: partner.system_priority,
+        partner_mac: partner.system,
+        partner_key: partner.key,
+        partner_portprio: partner.port_priority,
+        partner_portno: partner.port,
+        partner_state: partner.state.bits(),
+        pad2: 0,
+    }
+}

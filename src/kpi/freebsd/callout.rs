@@ -1,0 +1,116 @@
+//! Functions at a later time (callout(9)).
+
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+use super::bindings as c;
+use super::memory::Pinned;
+use crate::kpi::mem::Counted;
+use crate::kpi::{Ref, Result};
+
+/// A function that is called for its owner at a later time, on a thread that may not sleep.
+///
+/// # Invariants
+/// `owner` is a reference while the kernel is to call the function, and NULL else; both change under
+/// `lock`. The owner holds this.
+pub struct Callout<T: Send + Sync + 'static>(Pinned<Inner<T>>);
+
+struct Inner<T: Send + Sync + 'static> {
+    lock: c::mtx,
+    callout: c::callout,
+    run: fn(&Ref<T>),
+    owner: *mut Counted<T>,
+}
+
+// SAFETY: what changes is under the lock, the function is plain, and the reference is `Send` and
+// `Sync` as `T` is.
+unsafe impl<T: Send + Sync> Send for Callout<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Callout<T> {}
+
+impl<T: Send + Sync> Callout<T> {
+    /// One that calls `run`. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(run: fn(&Ref<T>)) -> Result<Self> {
+        // SAFETY: all fields are made in their final place.
+        let inner = unsafe {
+            Pinned::try_new(|place: *mut Inner<T>| {
+                (&raw mut (*place).run).write(run);
+                (&raw mut (*place).owner).write(ptr::null_mut());
+                let lock = &raw mut (*place).lock;
+                c::lagg_rs_mtx_init(lock, c"laggcallout".as_ptr());
+                c::lagg_rs_callout_init(&raw mut (*place).callout, lock);
+            })?
+        };
+        // INVARIANT: the kernel is not to call it.
+        Ok(Callout(inner))
+    }
+
+    /// Has it called in `ms` milliseconds for `owner`, which holds this, and not at the time that was
+    /// said before. Never sleeps.
+    pub fn reset(&self, owner: &Ref<T>, ms: u32) {
+        let place = self.0.get();
+        let owner = owner.clone().into_raw();
+        // SAFETY: initialised, and used under the lock.
+        // INVARIANT: the reference is there before the kernel is to call.
+        let before = self.locked(|| unsafe {
+            let before = core::mem::replace(&mut (*place).owner, owner);
+            c::lagg_rs_callout_reset(&raw mut (*place).callout, ms, Some(fire::<T>), place.cast());
+            before
+        });
+        // SAFETY: it was there, and has been taken out once.
+        drop(NonNull::new(before).map(|before| unsafe { Ref::from_raw(before) }));
+    }
+
+    /// Calls it off, and waits until it is not running. Sleeps.
+    pub fn drain(&self) {
+        let place = self.0.get();
+        // SAFETY: initialised, and used under the lock: who is called off there does not begin.
+        let before = self.locked(|| unsafe {
+            c::lagg_rs_callout_stop(&raw mut (*place).callout);
+            core::mem::replace(&mut (*place).owner, ptr::null_mut())
+        });
+        // SAFETY: initialised.
+        unsafe { c::lagg_rs_callout_drain(&raw mut (*place).callout) };
+        // SAFETY: it was there, and has been taken out once.
+        drop(NonNull::new(before).map(|before| unsafe { Ref::from_raw(before) }));
+    }
+
+    fn locked<R>(&self, f: impl FnOnce() -> R) -> R {
+        let place = self.0.get();
+        // SAFETY: initialised; taken and given back by this thread.
+        unsafe {
+            c::lagg_rs_mtx_lock(&raw mut (*place).lock);
+            let result = f();
+            c::lagg_rs_mtx_unlock(&raw mut (*place).lock);
+            result
+        }
+    }
+}
+
+impl<T: Send + Sync> Drop for Callout<T> {
+    fn drop(&mut self) {
+        // SAFETY: with a reference at `owner` the owner would not go, so the kernel is not to call; who
+        // has called gave the lock back before it gave up its reference, a grace period ago.
+        unsafe { c::lagg_rs_mtx_destroy(&raw mut (*self.0.get()).lock) };
+    }
+}
+
+/// # Safety
+/// The kernel calls it with the `Inner<T>` of a callout that was reset, and its lock held.
+unsafe extern "C" fn fire<T: Send + Sync + 'static>(inner: *mut c_void) {
+    let inner: *mut Inner<T> = inner.cast();
+    // SAFETY: the reference to the owner keeps the callout; it becomes this function's, and the lock is
+    // given back as promised when the callout was initialised.
+    let (run, owner) = unsafe {
+        let taken = ((*inner).run, core::mem::replace(&mut (*inner).owner, ptr::null_mut()));
+        c::lagg_rs_mtx_unlock(&raw mut (*inner).lock);
+        taken
+    };
+    if let Some(owner) = NonNull::new(owner) {
+        // SAFETY: taken out once. With it the callout may go: it is not touched again.
+        run(&unsafe { Ref::from_raw(owner) });
+    }
+}

@@ -1,0 +1,81 @@
+//! Packets for a task, from any number of threads.
+
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use super::bindings as c;
+use super::mbuf::Mbuf;
+
+/// Packets that wait to be looked at. Putting one in takes no lock and never waits.
+///
+/// # Invariants
+/// `head` is a list, linked by `m_nextpkt`, of packets that are nobody else's, the last one first.
+pub struct Inbox {
+    head: AtomicPtr<c::mbuf>,
+    len: AtomicU32,
+}
+
+impl Inbox {
+    /// Packets that it holds at the most.
+    pub const LIMIT: u32 = 128;
+
+    /// Without packets.
+    #[expect(clippy::new_without_default, reason = "const")]
+    pub const fn new() -> Self {
+        // INVARIANT: an empty list.
+        Inbox { head: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
+    }
+
+    /// Puts a packet in, and a number that goes with it; false if there is no room, and it is freed.
+    pub fn put(&self, m: Mbuf, number: u64) -> bool {
+        if self.len.fetch_add(1, Ordering::Relaxed) >= Self::LIMIT {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        m.set_local(number);
+        let m = m.into_ptr();
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: ours until it is in the list.
+            unsafe { (*m).__bindgen_anon_2.m_nextpkt = head };
+            // INVARIANT: the list so far follows it.
+            match self.head.compare_exchange_weak(head, m, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes all packets out, and hands each to `f` with its number, in the order in which they came.
+    pub fn take(&self, mut f: impl FnMut(Mbuf, u64)) {
+        let mut from = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut first = ptr::null_mut();
+        while !from.is_null() {
+            // SAFETY: by the invariant the list is this thread's since the swap, and so are both links.
+            unsafe {
+                let next = (*from).__bindgen_anon_2.m_nextpkt;
+                (*from).__bindgen_anon_2.m_nextpkt = first;
+                (first, from) = (from, next);
+            }
+        }
+        while !first.is_null() {
+            // SAFETY: as above; each is taken out once.
+            let m = unsafe {
+                let next = (*first).__bindgen_anon_2.m_nextpkt;
+                (*first).__bindgen_anon_2.m_nextpkt = ptr::null_mut();
+                let m = Mbuf::from_ptr(first);
+                first = next;
+                m
+            };
+            self.len.fetch_sub(1, Ordering::Relaxed);
+            let number = m.local();
+            f(m, number);
+        }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.take(|_, _| {});
+    }
+}

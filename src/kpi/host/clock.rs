@@ -1,0 +1,140 @@
+//! Time, and functions at a later time (callout(9)). It is virtual: a vnet's clock moves when somebody
+//! moves it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::super::{Ref, Result};
+use super::vnet::Vnet;
+use super::witness::lock;
+use super::{memory, witness};
+
+/// How long a clock that goes with the world's waits at most before it looks around.
+const IDLE_MS: u64 = 200;
+
+/// A vnet's clock. A system has been up for a while when its interfaces come.
+pub(super) struct Clock {
+    ms: AtomicU64,
+    calls: Mutex<Vec<Call>>,
+    /// Somebody has set a callout.
+    set: Condvar,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock { ms: AtomicU64::new(1_000), calls: Mutex::default(), set: Condvar::new() }
+    }
+}
+
+/// A function that is to be called.
+struct Call {
+    deadline: u64,
+    callout: Arc<Mutex<()>>,
+    run: Box<dyn FnOnce() + Send>,
+}
+
+impl Vnet {
+    /// Milliseconds since it was made.
+    pub fn uptime_ms(&self) -> u64 {
+        self.state().clock.ms.load(Ordering::Acquire)
+    }
+
+    /// When the next callout is due, on the same clock.
+    pub fn next_callout(&self) -> Option<u64> {
+        lock(&self.state().clock.calls).iter().map(|call| call.deadline).min()
+    }
+
+    /// Moves the clock on to `ms`, and calls what is due by then, each at its time.
+    pub fn advance_to(&self, ms: u64) {
+        let clock = &self.state().clock;
+        loop {
+            let due = {
+                let mut calls = lock(&clock.calls);
+                let next = (0..calls.len()).min_by_key(|&place| calls[place].deadline);
+                let next = next.filter(|&place| calls[place].deadline <= ms);
+                next.map(|place| calls.remove(place))
+            };
+            let Some(due) = due else { break };
+            clock.ms.fetch_max(due.deadline, Ordering::AcqRel);
+            // Who drains it waits.
+            let _running = lock(&due.callout);
+            (due.run)();
+        }
+        clock.ms.fetch_max(ms, Ordering::AcqRel);
+    }
+
+    /// Has the clock go with the world's until `ends` says so, which it is asked a few times a second.
+    pub fn run_clock(&self, ends: impl Fn() -> bool) {
+        let clock = &self.state().clock;
+        let (began, first) = (Instant::now(), self.uptime_ms());
+        while !ends() {
+            let now = first + u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.advance_to(now);
+            let calls = lock(&clock.calls);
+            let next = calls.iter().map(|call| call.deadline.saturating_sub(now)).min();
+            let wait = Duration::from_millis(next.unwrap_or(IDLE_MS).min(IDLE_MS));
+            let woken = clock.set.wait_timeout(calls, wait);
+            drop(woken.unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn call_off(&self, callout: &Arc<Mutex<()>>) {
+        let mut calls = lock(&self.state().clock.calls);
+        let place = calls.iter().position(|call| Arc::ptr_eq(&call.callout, callout));
+        let gone = place.map(|place| calls.remove(place));
+        drop(calls);
+        drop(gone);
+    }
+}
+
+/// Milliseconds since the current vnet was made.
+pub fn uptime_ms() -> u64 {
+    Vnet::current().uptime_ms()
+}
+
+/// A function that is called for its owner at a later time, on a thread that may not sleep.
+pub struct Callout<T: Send + Sync + 'static> {
+    run: fn(&Ref<T>),
+    running: Arc<Mutex<()>>,
+    /// Whose clock it was last set by.
+    vnet: Mutex<Option<Vnet>>,
+}
+
+impl<T: Send + Sync> Callout<T> {
+    /// One that calls `run`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(run: fn(&Ref<T>)) -> Result<Self> {
+        memory::may_fail()?;
+        Ok(Callout { run, running: Arc::default(), vnet: Mutex::default() })
+    }
+
+    /// Has it called in `ms` milliseconds of the current vnet for `owner`, which holds this, and not at
+    /// the time that was said before. Does not sleep.
+    pub fn reset(&self, owner: &Ref<T>, ms: u32) {
+        let vnet = Vnet::current();
+        let mut set_by = lock(&self.vnet);
+        if let Some(before) = set_by.replace(vnet) {
+            before.call_off(&self.running);
+        }
+        let (run, owner) = (self.run, owner.clone());
+        let clock = &vnet.state().clock;
+        lock(&clock.calls).push(Call {
+            deadline: vnet.uptime_ms() + u64::from(ms),
+            callout: self.running.clone(),
+            run: Box::new(move || run(&owner)),
+        });
+        clock.set.notify_all();
+    }
+
+    /// Calls it off, and waits until it is not running. Sleeps.
+    pub fn drain(&self) {
+        witness::may_sleep("callout_drain");
+        if let Some(before) = lock(&self.vnet).take() {
+            before.call_off(&self.running);
+        }
+        drop(lock(&self.running));
+    }
+}

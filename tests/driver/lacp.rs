@@ -1,0 +1,416 @@
+//! LACP in the driver: two laggs whose ports are joined by wires, in virtual time.
+
+use std::collections::BTreeSet;
+
+use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::ioctl::{OptionsRequest, PortRequest, opt, port, proto};
+use lagg_rs::kpi::{Counter, Errno, LinkState, MacAddr};
+use lagg_rs::lacp::mux::AGGREGATE_WAIT;
+use lagg_rs::lacp::receive::{LONG_TIMEOUT, SHORT_TIMEOUT};
+use lagg_rs::wire::lacpdu::{Lacpdu, State};
+use lagg_rs::wire::slow::{MULTICAST, Subtype};
+
+use crate::lab::{Card, Lagg, card, ether, lab, lagg};
+
+/// Two laggs, and the cards by which they are joined, pair by pair.
+struct Pair {
+    left: Lagg,
+    right: Lagg,
+    wires: Vec<(Card, Card)>,
+    /// Frames that do not arrive.
+    lost: fn(&[u8]) -> bool,
+}
+
+/// Two laggs with so many links, which have not heard of each other yet.
+fn strangers(links: u8) -> Pair {
+    let wires: Vec<_> = (0..links).map(|n| (card(1 + n), card(101 + n))).collect();
+    let (left, right) = (lagg(), lagg());
+    for (lagg, left_side) in [(&left, true), (&right, false)] {
+        lagg.set_protocol(proto::LACP).unwrap();
+        for (a, b) in &wires {
+            lagg.add(&if left_side { a } else { b }.name()).unwrap();
+        }
+        lagg.up();
+    }
+    Pair { left, right, wires, lost: |_| false }
+}
+
+/// Two laggs that distribute on all their links.
+fn pair(links: u8) -> Pair {
+    let pair = strangers(links);
+    pair.pass(AGGREGATE_WAIT);
+    assert_eq!(pair.distributing(&pair.left), usize::from(links));
+    assert_eq!(pair.distributing(&pair.right), usize::from(links));
+    // So that LACPDUs may be sent at once again.
+    pair.pass(1_000);
+    pair
+}
+
+impl Pair {
+    /// Carries frames until there are none.
+    fn exchange(&self) {
+        loop {
+            host::settle();
+            let mut moved = false;
+            for (a, b) in &self.wires {
+                for (from, to) in [(a, b), (b, a)] {
+                    for frame in from.nic.take_sent() {
+                        moved = true;
+                        if !(self.lost)(&frame) && from.ifp.link_state() == LinkState::Up {
+                            to.receive(&frame);
+                        }
+                    }
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+    }
+
+    /// Lets so many milliseconds pass.
+    fn pass(&self, ms: u32) {
+        let vnet = Vnet::current();
+        let end = vnet.uptime_ms() + u64::from(ms);
+        self.exchange();
+        while let Some(next) = vnet.next_callout().filter(|next| *next <= end) {
+            vnet.advance_to(next);
+            self.exchange();
+        }
+        vnet.advance_to(end);
+        self.exchange();
+    }
+
+    fn link(&self, n: usize, state: LinkState) {
+        self.wires[n].0.link(state);
+        self.wires[n].1.link(state);
+        self.exchange();
+    }
+
+    fn records(&self, lagg: &Lagg) -> Vec<PortRequest> {
+        lagg.get(32 * 72).unwrap().1
+    }
+
+    fn distributing(&self, lagg: &Lagg) -> usize {
+        let all = port::ACTIVE | port::COLLECTING | port::DISTRIBUTING;
+        self.records(lagg).iter().filter(|record| record.flags == all).count()
+    }
+
+    /// Sends a frame of each of so many flows; returned: on which wire each went, none if it was
+    /// refused with ENOBUFS.
+    fn send(&self, flows: u16) -> Vec<Option<usize>> {
+        (0..flows)
+            .map(|n| match self.left.send(&flow(n)) {
+                Ok(()) => {
+                    let sent = |(a, _): &(Card, Card)| a.nic.take_sent() == [flow(n)];
+                    Some(self.wires.iter().position(sent).expect("it was sent"))
+                }
+                Err(errno) => {
+                    assert_eq!(errno, Errno::ENOBUFS);
+                    None
+                }
+            })
+            .collect()
+    }
+}
+
+/// A frame of a flow: UDP from another port each.
+fn flow(n: u16) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 200, 2, 0, 0, 0, 0, 100, 8, 0];
+    frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+    frame.extend(n.to_be_bytes());
+    frame.extend([0, 9, 0, 8, 0, 0]);
+    frame
+}
+
+fn option(opts: i32) -> OptionsRequest {
+    OptionsRequest { opts, ..OptionsRequest::default() }
+}
+
+fn is_marker(frame: &[u8]) -> bool {
+    Subtype::of(frame) == Some(Subtype::Marker)
+}
+
+#[test]
+fn two_laggs_agree_after_the_wait_for_others() {
+    lab(|| {
+        let pair = strangers(2);
+        pair.pass(AGGREGATE_WAIT - 1);
+        assert_eq!(pair.distributing(&pair.left), 0);
+        assert_eq!(pair.left.send(&flow(0)), Err(Errno::ENETDOWN));
+        assert_eq!(pair.left.ifp.link_state(), LinkState::Down);
+        pair.pass(1);
+        for lagg in [&pair.left, &pair.right] {
+            assert_eq!(pair.distributing(lagg), 2);
+            assert_eq!(
+                (lagg.ifp.link_state(), lagg.ifp.baudrate()),
+                (LinkState::Up, 2_000_000_000)
+            );
+            let options = lagg.options().unwrap();
+            assert_eq!((options.active, options.count, options.flapping), (2, 2, 0));
+            assert_eq!(options.opts & opt::LACP_STRICT, opt::LACP_STRICT);
+        }
+        // What each says of itself is what the other has of it.
+        let (left, right) = (pair.records(&pair.left), pair.records(&pair.right));
+        for (a, b) in left.iter().zip(&right) {
+            assert_eq!((a.psc.actor_mac, a.psc.actor_prio), (pair.left.ifp.lladdr(), 0x8000));
+            assert_eq!((a.psc.actor_mac, a.psc.actor_key), (b.psc.partner_mac, b.psc.partner_key));
+            assert_eq!((a.psc.actor_portno, a.psc.actor_state), (b.psc.partner_portno, 0x3d));
+            assert_eq!((a.psc.partner_state, b.psc.partner_state), (0x3d, 0x3d));
+        }
+        let aggregator = pair.left.get(0).unwrap().0.psc;
+        assert_eq!(aggregator.partner_mac, pair.right.ifp.lladdr());
+        assert_eq!((aggregator.actor_state, aggregator.partner_state), (0x04, 0));
+    });
+}
+
+#[test]
+fn flows_are_spread_and_taken_in() {
+    lab(|| {
+        let pair = pair(3);
+        let sent = pair.send(300);
+        assert!(sent.iter().all(Option::is_some), "nothing waits at the first activation");
+        assert_eq!(sent, pair.send(300), "a flow stays");
+        let used: BTreeSet<_> = sent.into_iter().collect();
+        assert_eq!(used.len(), 3);
+        let before = pair.right.ifp.counter(Counter::Ipackets);
+        pair.wires[1].1.receive(&flow(0));
+        assert_eq!(pair.right.ifp.counter(Counter::Ipackets), before + 1);
+    });
+}
+
+/// The partner stops at once, and what was under way is behind the last LACPDU.
+#[test]
+fn a_port_that_leaves_says_so() {
+    lab(|| {
+        let pair = pair(2);
+        pair.left.remove("em2").unwrap();
+        let last = pair.wires[1].0.nic.take_sent().pop().unwrap();
+        let pdu = Lacpdu::parse(&last).unwrap();
+        assert!(!pdu.actor.state.intersects(State::AGGREGATION | State::SYNC | State::COLLECTING));
+        pair.wires[1].1.receive(&last);
+        pair.exchange();
+        assert_eq!(pair.distributing(&pair.right), 1);
+        assert!(pair.send(50).iter().all(|wire| *wire == Some(0)));
+        assert!(!host::groups(&pair.wires[1].0.ifp).contains(&MULTICAST));
+        assert!(host::groups(&pair.wires[0].0.ifp).contains(&MULTICAST));
+    });
+}
+
+#[test]
+fn another_protocol_and_the_end_say_farewell_too() {
+    lab(|| {
+        let pair = pair(2);
+        pair.left.set_protocol(proto::FAILOVER).unwrap();
+        pair.exchange();
+        assert_eq!(pair.distributing(&pair.right), 0);
+        assert_eq!(pair.right.ifp.link_state(), LinkState::Down);
+        assert!(!host::groups(&pair.wires[0].0.ifp).contains(&MULTICAST));
+        assert_eq!(pair.left.ifp.link_state(), LinkState::Up, "F-13");
+    });
+    lab(|| {
+        let pair = pair(2);
+        pair.left.destroy();
+        pair.exchange();
+        assert_eq!(pair.distributing(&pair.right), 0);
+    });
+}
+
+#[test]
+fn a_cut_moves_flows_at_once_and_a_healed_link_gets_its_own_back() {
+    lab(|| {
+        let pair = pair(3);
+        let before = pair.send(300);
+        pair.link(1, LinkState::Down);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+        let cut = pair.send(300);
+        assert!(cut.iter().all(|wire| wire.is_some() && *wire != Some(1)), "a down pauses nothing");
+        let moved = |n: usize| before[n] != cut[n];
+        assert!((0..300).all(|n| moved(n) == (before[n] == Some(1))));
+        // Both sides still know each other: as soon as they have spoken.
+        pair.link(1, LinkState::Up);
+        pair.exchange();
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (3, 3));
+        assert_eq!(pair.send(300), before);
+    });
+}
+
+/// While the markers are under way the flows that move wait, and no others; then none.
+#[test]
+fn a_port_that_comes_pauses_the_flows_that_move_to_it_alone() {
+    lab(|| {
+        let mut pair = pair(2);
+        pair.link(1, LinkState::Down);
+        pair.pass(LONG_TIMEOUT);
+        let before = pair.send(300);
+        pair.lost = is_marker;
+        pair.link(1, LinkState::Up);
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!(pair.distributing(&pair.left), 2);
+        let meanwhile = pair.send(300);
+        let pausing = meanwhile.iter().filter(|wire| wire.is_none()).count();
+        assert!((100..200).contains(&pausing), "{pausing} of 300 wait");
+        assert!((0..300).all(|n| meanwhile[n].is_none() || meanwhile[n] == before[n]));
+        assert_eq!(pair.left.ifp.counter(Counter::Oerrors), pausing as u64);
+        // Nobody has answered: at the latest after three seconds.
+        pair.pass(3_000);
+        let after = pair.send(300);
+        assert!(after.iter().all(Option::is_some));
+        assert!((0..300).all(|n| (after[n] == Some(1)) == meanwhile[n].is_none()));
+        // Such a partner is not waited for again.
+        pair.link(1, LinkState::Down);
+        pair.link(1, LinkState::Up);
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!(pair.distributing(&pair.left), 2);
+        assert_eq!(pair.send(300), after);
+    });
+}
+
+#[test]
+fn a_partner_that_answers_ends_the_pause() {
+    lab(|| {
+        let pair = pair(2);
+        let before = pair.send(300);
+        pair.link(1, LinkState::Down);
+        pair.link(1, LinkState::Up);
+        pair.exchange();
+        assert_eq!(pair.distributing(&pair.left), 2);
+        assert_eq!(pair.send(300), before, "no time has passed");
+    });
+}
+
+#[test]
+fn f17_after_a_down_no_pause_stays() {
+    lab(|| {
+        let mut pair = pair(2);
+        pair.link(1, LinkState::Down);
+        pair.lost = is_marker;
+        pair.link(1, LinkState::Up);
+        pair.exchange();
+        assert!(pair.send(300).contains(&None));
+        pair.left.down();
+        pair.exchange();
+        assert_eq!(pair.left.send(&flow(0)), Err(Errno::ENETDOWN));
+        pair.pass(1_000);
+        pair.left.up();
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!(pair.distributing(&pair.left), 2);
+        assert!(pair.send(300).iter().all(Option::is_some));
+    });
+}
+
+#[test]
+fn f18_the_fast_timeout_holds_for_ports_that_join_later() {
+    lab(|| {
+        let pair = pair(2);
+        pair.left.set_options(option(opt::LACP_FAST_TIMO)).unwrap();
+        let late = card(50);
+        pair.left.add("em50").unwrap();
+        host::settle();
+        let states = pair.records(&pair.left).into_iter().map(|record| record.psc.actor_state);
+        assert!(states.map(State::from_bits_retain).all(|state| state.contains(State::TIMEOUT)));
+        assert_ne!(pair.left.options().unwrap().opts & opt::LACP_FAST_TIMO, 0);
+        drop(late);
+    });
+}
+
+/// A partner that falls silent is missed after its timeout.
+#[test]
+fn a_silent_partner_is_missed() {
+    lab(|| {
+        let mut pair = pair(2);
+        pair.left.set_options(option(opt::LACP_FAST_TIMO)).unwrap();
+        pair.exchange();
+        pair.lost = |_| true;
+        pair.pass(SHORT_TIMEOUT);
+        assert_eq!(pair.distributing(&pair.left), 0);
+        assert_eq!(pair.distributing(&pair.right), 2, "its timeout is the long one");
+        assert_eq!(pair.left.ifp.link_state(), LinkState::Down);
+        assert_eq!(pair.left.options().unwrap().flapping, 2);
+        pair.pass(LONG_TIMEOUT);
+        assert_eq!(pair.distributing(&pair.right), 0);
+        pair.lost = |_| false;
+        pair.pass(30_000 + AGGREGATE_WAIT);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+    });
+}
+
+#[test]
+fn f25_txtest_and_rxtest_are_for_all_ports() {
+    lab(|| {
+        let pair = pair(2);
+        pair.left.set_options(option(opt::LACP_TXTEST)).unwrap();
+        pair.pass(LONG_TIMEOUT);
+        assert_eq!(pair.distributing(&pair.right), 0);
+        pair.left.set_options(option(-opt::LACP_TXTEST)).unwrap();
+        pair.pass(30_000 + AGGREGATE_WAIT);
+        assert_eq!(pair.distributing(&pair.right), 2);
+        pair.left.set_options(option(opt::LACP_RXTEST)).unwrap();
+        pair.pass(LONG_TIMEOUT);
+        assert_eq!(pair.distributing(&pair.left), 0);
+    });
+}
+
+#[test]
+fn f26_the_laggs_address_is_its_systems() {
+    const OTHER: MacAddr = [2, 1, 2, 3, 4, 5];
+    lab(|| {
+        let pair = pair(2);
+        ether(&pair.left.name, OTHER).unwrap();
+        pair.pass(AGGREGATE_WAIT + 2_000);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+        assert!(pair.records(&pair.right).iter().all(|record| record.psc.partner_mac == OTHER));
+        assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, OTHER);
+    });
+}
+
+/// The lagg takes the next port's address, and so does LACP.
+#[test]
+fn the_primary_leaves() {
+    lab(|| {
+        let pair = pair(3);
+        pair.left.remove("em1").unwrap();
+        pair.pass(AGGREGATE_WAIT + 2_000);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+        let other = pair.wires[1].0.ifp.lladdr();
+        assert_eq!(pair.left.ifp.lladdr(), other);
+        assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, other);
+    });
+}
+
+/// Other slow protocols go on up, whoever collects.
+#[test]
+fn lacp_takes_its_own_frames_alone() {
+    lab(|| {
+        let pair = pair(2);
+        let received = |frame: &[u8]| {
+            let before = pair.right.ifp.counter(Counter::Imcasts);
+            let bpf = host::capture(&pair.right.ifp);
+            pair.wires[0].1.receive(frame);
+            host::settle();
+            assert!(pair.right.ifp.counter(Counter::Imcasts) > before);
+            bpf.take().len()
+        };
+        let pdu = Lacpdu::default().emit([2, 0, 0, 0, 0, 9]);
+        let mut frame = pdu;
+        frame[14] = 3;
+        assert_eq!(received(&frame), 1, "OAM");
+        frame[12..15].copy_from_slice(&[0x88, 0xcc, 1]);
+        assert_eq!(received(&frame), 1, "no slow protocol");
+        assert_eq!(received(&pdu), 0);
+    });
+}
+
+#[test]
+fn a_half_duplex_link_is_not_aggregated() {
+    lab(|| {
+        let pair = pair(2);
+        pair.wires[0].0.nic.set_media(host::IFM_ETHER | 6);
+        pair.link(0, LinkState::Down);
+        pair.link(0, LinkState::Up);
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!(pair.distributing(&pair.left), 1);
+        let state = State::from_bits_retain(pair.records(&pair.left)[0].psc.actor_state);
+        assert!(!state.intersects(State::AGGREGATION | State::SYNC));
+    });
+}
