@@ -1,0 +1,152 @@
+//! What always holds, whatever the cables do.
+
+use lagg_rs::lacp::{Link, mux, periodic, receive, transmit};
+use lagg_rs::wire::lacpdu::{Info, State};
+
+use super::lab::{Lab, Record, System};
+
+/// What a system shows of itself. Two of them, before and after something that must not matter,
+/// are the same.
+fn view(system: &System) -> impl PartialEq + std::fmt::Debug + use<> {
+    let lacp = &system.lacp;
+    let ports = (0..32).filter_map(|slot| lacp.port(slot));
+    let ports = ports.map(|port| (*port.actor(), *port.partner(), port.mux(), port.churns()));
+    (
+        ports.collect::<Vec<_>>(),
+        (lacp.collecting(), lacp.distributing(), lacp.waiting()),
+        (lacp.bandwidth(), lacp.flapping(), lacp.active_aggregator()),
+    )
+}
+
+/// Without what the partner is not told at once.
+fn told(info: &Info) -> Info {
+    Info { state: info.state - State::DEFAULTED - State::EXPIRED, ..*info }
+}
+
+impl Record {
+    /// At most 3 LACPDUs in any second.
+    pub fn check_rate(&mut self) {
+        let keep = self.sent.len().saturating_sub(transmit::LIMIT + 1);
+        self.sent.drain(..keep);
+        if let [first, .., last] = self.sent[..]
+            && self.sent.len() > transmit::LIMIT
+        {
+            assert!(last - first >= u64::from(periodic::FAST), "too many LACPDUs: {:?}", self.sent);
+        }
+    }
+
+    /// No LACPDU may be sent now.
+    fn is_full(&self, now: u64) -> bool {
+        let recent = self.sent.iter().filter(|&&at| at + u64::from(periodic::FAST) > now);
+        recent.count() >= transmit::LIMIT
+    }
+}
+
+impl Lab {
+    pub fn check(&mut self) {
+        self.check_fixpoint();
+        for system in &self.systems {
+            self.check_system(system);
+        }
+        self.check_ports();
+        self.check_partners();
+    }
+
+    /// A second run at the same time changes nothing, and what comes next is in the future.
+    fn check_fixpoint(&mut self) {
+        let now = self.time();
+        for system in &mut self.systems {
+            let before = view(system);
+            system.lacp.run(now);
+            assert_eq!(before, view(system), "it was not at its fixpoint");
+            assert_eq!(system.lacp.poll_transmit(now), None);
+            assert_eq!(system.lacp.poll_marker(), None);
+            assert!(system.lacp.deadline(now).is_none_or(|at| at > now), "a busy loop");
+        }
+    }
+
+    fn check_system(&self, system: &System) {
+        let lacp = &system.lacp;
+        let (collecting, distributing) = (lacp.collecting(), lacp.distributing());
+        assert_eq!(distributing & !collecting, 0);
+        assert_eq!(lacp.active_aggregator().is_some(), distributing != 0);
+        for slot in (0..32).filter(|slot| collecting & 1 << slot != 0) {
+            let port = lacp.port(slot).unwrap();
+            assert!(matches!(lacp.link(slot), Some(Link::Up(_))) && lacp.is_active(slot));
+            assert!(!port.actor().state.contains(State::DEFAULTED), "in service without a partner");
+            // All are of one aggregator: of one partner, for both sides.
+            let (actor, partner) = lacp.active_aggregator().unwrap();
+            assert_eq!((actor.system, actor.key), (port.actor().system, port.actor().key));
+            let id = |info: &Info| (info.system_priority, info.system, info.key);
+            assert_eq!(id(&partner), id(port.partner()));
+        }
+        for slot in (0..32).filter(|slot| lacp.waiting() & 1 << slot != 0) {
+            assert_ne!(lacp.link(slot), Some(Link::Down), "waits for a link that is down");
+        }
+    }
+
+    /// What a port is follows from what it has heard, and has been said or is held by the limit.
+    fn check_ports(&self) {
+        for end in self.cables.iter().flat_map(|cable| &cable.ends).filter(|end| end.present) {
+            let system = &self.systems[end.system];
+            let record = &system.records[usize::from(end.slot)];
+            let port = system.lacp.port(end.slot).unwrap();
+            let state = port.actor().state;
+            let bits = match port.mux() {
+                mux::State::Detached | mux::State::Waiting => State::empty(),
+                mux::State::Attached => State::SYNC,
+                mux::State::Collecting => State::SYNC | State::COLLECTING,
+                mux::State::Distributing => State::SYNC | State::COLLECTING | State::DISTRIBUTING,
+            };
+            assert_eq!(state & (State::SYNC | State::COLLECTING | State::DISTRIBUTING), bits);
+            if port.mux() == mux::State::Distributing {
+                let heard = record.heard.expect("distributes without a partner");
+                assert!(heard.knew && heard.at + u64::from(receive::LONG_TIMEOUT) > self.now);
+                assert!(heard.pdu.actor.state.contains(State::SYNC | State::COLLECTING));
+            }
+            if matches!(end.link, Link::Up(_)) && !record.hushed {
+                let said =
+                    record.said.is_some_and(|said| told(&said.pdu.actor) == told(port.actor()));
+                assert!(said || record.is_full(self.now), "not said: {}", self.describe());
+            }
+        }
+    }
+
+    /// No port distributes to one that does not collect, for longer than it takes to say so: the
+    /// limit of LACPDUs and the way of one. Where LACPDUs of that moment could get lost, or late,
+    /// nothing is asked.
+    fn check_partners(&mut self) {
+        for cable in 0..self.cables.len() {
+            for from in [0, 1] {
+                let end = &self.cables[cable].ends[from];
+                let collects = self[end.system]
+                    .port(end.slot)
+                    .is_some_and(|port| port.actor().state.contains(State::COLLECTING));
+                let (now, it) = (self.now, &mut self.cables[cable]);
+                let deaf = &mut it.ends[from].deaf;
+                *deaf = if collects { None } else { deaf.or(Some(now)) };
+                let Some(since) = *deaf else { continue };
+                let it = &self.cables[cable];
+                let told_by = since + u64::from(periodic::FAST) + it.ways[from].delay;
+                if since > it.disturbed[from] && self.is_sound(cable, from) && now > told_by {
+                    let other = &it.ends[1 - from];
+                    let distributes = self[other.system]
+                        .port(other.slot)
+                        .is_some_and(|port| port.mux() == mux::State::Distributing);
+                    assert!(!distributes, "into a deaf port: {}", self.describe());
+                }
+            }
+        }
+    }
+
+    /// What is sent in this direction arrives, in order, and is taken in.
+    fn is_sound(&self, cable: usize, from: usize) -> bool {
+        let it = &self.cables[cable];
+        let (way, [sender, hearer]) = (it.ways[from], [&it.ends[from], &it.ends[1 - from]]);
+        !way.cut
+            && (way.lost, way.jitter) == (0, 0)
+            && matches!(sender.link, Link::Up(_))
+            && !self[sender.system].options().txtest
+            && !self[hearer.system].options().rxtest
+    }
+}

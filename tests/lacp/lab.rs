@@ -1,0 +1,438 @@
+//! Systems joined by cables, in virtual time: it jumps to whatever happens next. After each event
+//! all that must always hold is checked (`checks.rs`), in every test.
+
+use std::collections::BTreeMap;
+use std::ops::Index;
+
+use lagg_rs::kpi::MacAddr;
+use lagg_rs::lacp::{Lacp, Link, Options, Port, Time};
+use lagg_rs::wire::lacpdu::Lacpdu;
+use lagg_rs::wire::marker::{Frame as MarkerFrame, Kind};
+use lagg_rs::wire::slow::{FRAME, Subtype};
+
+/// One gigabit.
+pub const GIGABIT: Link = Link::Up(1_000_000_000);
+
+/// The system priority that every [`Lacp`] has.
+pub const PRIORITY: u16 = 0x8000;
+
+pub const DEFAULTS: Options =
+    Options { strict: true, fast_timeout: false, txtest: false, rxtest: false };
+
+/// Milliseconds that a frame takes if nothing else is said.
+pub const DELAY: u64 = 1;
+
+/// What one port said, or heard, last.
+#[derive(Clone, Copy, Debug)]
+pub struct Last {
+    pub at: u64,
+    pub pdu: Lacpdu,
+    /// The partner in it was its hearer.
+    pub knew: bool,
+}
+
+/// A port's history.
+#[derive(Clone, Default)]
+pub struct Record {
+    /// When LACPDUs were sent, the last 3.
+    pub sent: Vec<u64>,
+    pub said: Option<Last>,
+    pub heard: Option<Last>,
+    /// What it would have said since was lost to txtest.
+    pub hushed: bool,
+}
+
+pub struct System {
+    pub lacp: Lacp,
+    pub address: MacAddr,
+    /// The lagg's `if_index`: part of the ports' keys.
+    pub lagg: u32,
+    /// The priority that it has on the wire.
+    pub priority: u16,
+    pub answers_markers: bool,
+    pub records: Vec<Record>,
+}
+
+/// One direction of a cable: from the end of the same number to the other.
+#[derive(Clone, Copy)]
+pub struct Way {
+    /// Nothing comes through, and nobody notices.
+    pub cut: bool,
+    /// Milliseconds.
+    pub delay: u64,
+    /// Up to so many milliseconds more, so that frames overtake each other.
+    pub jitter: u64,
+    /// Of a hundred frames.
+    pub lost: u64,
+    /// Likewise.
+    pub doubled: u64,
+}
+
+pub const STRAIGHT: Way = Way { cut: false, delay: DELAY, jitter: 0, lost: 0, doubled: 0 };
+
+pub struct End {
+    pub system: usize,
+    pub slot: u8,
+    pub link: Link,
+    pub present: bool,
+    /// Since when it does not collect, if it does not.
+    pub deaf: Option<u64>,
+}
+
+pub struct Cable {
+    pub ends: [End; 2],
+    pub ways: [Way; 2],
+    /// Until when a frame of this direction may have been harmed.
+    pub disturbed: [u64; 2],
+}
+
+struct Flight {
+    cable: usize,
+    to: usize,
+    frame: [u8; FRAME],
+}
+
+pub struct Lab {
+    pub now: u64,
+    pub systems: Vec<System>,
+    pub cables: Vec<Cable>,
+    flights: BTreeMap<(u64, u64), Flight>,
+    count: u64,
+    random: u64,
+}
+
+impl Index<usize> for Lab {
+    type Output = Lacp;
+
+    fn index(&self, system: usize) -> &Lacp {
+        &self.systems[system].lacp
+    }
+}
+
+/// The address of the system `n`.
+pub fn mac(n: u8) -> MacAddr {
+    [2, 0, 0, 0, 0, n]
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let (systems, cables, flights) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Lab { now: 1_000, systems, cables, flights, count: 0, random: 1 }
+    }
+
+    /// Two systems, 0 and 1, with so many cables, all up.
+    pub fn pair(cables: usize) -> Self {
+        let mut lab = Lab::new();
+        let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
+        for _ in 0..cables {
+            let cable = lab.cable(a, b);
+            lab.plug(cable);
+        }
+        lab
+    }
+
+    /// Another seed for what is lost, doubled or late.
+    pub fn seed(&mut self, seed: u64) {
+        self.random = seed.wrapping_mul(2).wrapping_add(1);
+    }
+
+    /// A number below `below` (xorshift64*).
+    fn random(&mut self, below: u64) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % below
+    }
+
+    pub fn time(&self) -> Time {
+        Time::new(self.now)
+    }
+
+    /// One more system. Two of the same address and lagg are an MLAG pair.
+    pub fn system(&mut self, address: MacAddr, lagg: u32, options: Options) -> usize {
+        self.systems.push(System {
+            lacp: Lacp::try_new(address, lagg, options).unwrap(),
+            address,
+            lagg,
+            priority: PRIORITY,
+            answers_markers: true,
+            records: vec![Record::default(); 32],
+        });
+        self.systems.len() - 1
+    }
+
+    /// One more port on each of two systems, and a cable between them; the links are down.
+    pub fn cable(&mut self, a: usize, b: usize) -> usize {
+        let ends = [a, b].map(|system| {
+            let ends = self.cables.iter().flat_map(|cable| &cable.ends);
+            let slot = ends.filter(|end| end.system == system).count() as u8;
+            End { system, slot, link: Link::Down, present: false, deaf: None }
+        });
+        self.cables.push(Cable { ends, ways: [STRAIGHT; 2], disturbed: [0; 2] });
+        let cable = self.cables.len() - 1;
+        self.join(cable, 0);
+        self.join(cable, 1);
+        cable
+    }
+
+    /// What happens to a system; everything that follows from it at once happens too.
+    pub fn at<R>(&mut self, system: usize, what: impl FnOnce(&mut Lacp, Time) -> R) -> R {
+        let now = self.time();
+        let result = what(&mut self.systems[system].lacp, now);
+        self.settle();
+        result
+    }
+
+    /// The port at an end joins its system, with its link as it is.
+    pub fn join(&mut self, cable: usize, end: usize) {
+        let now = self.time();
+        let end = &mut self.cables[cable].ends[end];
+        end.present = true;
+        let system = &mut self.systems[end.system];
+        let index = 100 * end.system as u32 + u32::from(end.slot) + 1;
+        let hushed = system.lacp.options().txtest;
+        system.records[usize::from(end.slot)] = Record { hushed, ..Record::default() };
+        system.lacp.add(end.slot, index, [2, 0, 0, 1, end.system as u8, end.slot], now);
+        system.lacp.set_link(end.slot, end.link, now);
+        self.settle();
+    }
+
+    /// It leaves, with a farewell.
+    pub fn leave(&mut self, cable: usize, end: usize) {
+        let at = &mut self.cables[cable].ends[end];
+        at.present = false;
+        let farewell = self.systems[at.system].lacp.remove(at.slot);
+        if let Some(frame) = farewell {
+            self.send(cable, end, frame);
+        }
+        self.settle();
+    }
+
+    /// A system forgets all, and has these identity and options now; its links stay up.
+    pub fn restart(&mut self, system: usize, address: MacAddr, lagg: u32, options: Options) {
+        let lacp = Lacp::try_new(address, lagg, options).unwrap();
+        let it = &mut self.systems[system];
+        (it.lacp, it.address, it.lagg) = (lacp, address, lagg);
+        self.disturb(system);
+        let mut ends = self.ends_of(system);
+        ends.retain(|&(cable, end)| self.cables[cable].ends[end].present);
+        for &(cable, end) in &ends {
+            self.cables[cable].ends[end].present = false;
+        }
+        for (cable, end) in ends {
+            self.join(cable, end);
+        }
+    }
+
+    /// An end's link changes.
+    pub fn link(&mut self, cable: usize, end: usize, link: Link) {
+        let now = self.time();
+        let at = &mut self.cables[cable].ends[end];
+        at.link = link;
+        let (system, slot) = (at.system, at.slot);
+        self.systems[system].records[usize::from(slot)].heard = None;
+        self.systems[system].lacp.set_link(slot, link, now);
+        self.disturb_way(cable, end);
+        self.settle();
+    }
+
+    /// Both ends have a link.
+    pub fn plug(&mut self, cable: usize) {
+        self.link(cable, 0, GIGABIT);
+        self.link(cable, 1, GIGABIT);
+    }
+
+    /// Both ends have lost it, and what was under way.
+    pub fn unplug(&mut self, cable: usize) {
+        self.flights.retain(|_, flight| flight.cable != cable);
+        self.link(cable, 0, Link::Down);
+        self.link(cable, 1, Link::Down);
+    }
+
+    /// A direction gets other properties.
+    pub fn way(&mut self, cable: usize, from: usize, way: Way) {
+        self.disturb_way(cable, from);
+        self.cables[cable].ways[from] = way;
+    }
+
+    /// In both directions nothing comes through; the links stay up.
+    pub fn cut(&mut self, cable: usize) {
+        for from in [0, 1] {
+            self.way(cable, from, Way { cut: true, ..STRAIGHT });
+        }
+    }
+
+    pub fn heal(&mut self, cable: usize) {
+        for from in [0, 1] {
+            self.way(cable, from, STRAIGHT);
+        }
+    }
+
+    pub fn options(&mut self, system: usize, options: Options) {
+        self.disturb(system);
+        for record in &mut self.systems[system].records {
+            record.hushed |= options.txtest;
+        }
+        self.at(system, |lacp, _| lacp.set_options(options));
+    }
+
+    pub fn set_address(&mut self, system: usize, address: MacAddr) {
+        self.systems[system].address = address;
+        self.at(system, |lacp, _| lacp.set_address(address));
+    }
+
+    fn disturb_way(&mut self, cable: usize, from: usize) {
+        let cable = &mut self.cables[cable];
+        let way = cable.ways[from];
+        cable.disturbed[from] = cable.disturbed[from].max(self.now + way.delay + way.jitter);
+    }
+
+    fn disturb(&mut self, system: usize) {
+        for (cable, _) in self.ends_of(system) {
+            self.disturb_way(cable, 0);
+            self.disturb_way(cable, 1);
+        }
+    }
+
+    /// The cables of a system, and which end of each it is.
+    pub fn ends_of(&self, system: usize) -> Vec<(usize, usize)> {
+        let all = (0..self.cables.len()).flat_map(|cable| [(cable, 0), (cable, 1)]);
+        all.filter(|&(cable, end)| self.cables[cable].ends[end].system == system).collect()
+    }
+
+    /// The port at an end.
+    pub fn port(&self, cable: usize, end: usize) -> &Port {
+        let end = &self.cables[cable].ends[end];
+        self[end.system].port(end.slot).expect("the port has left")
+    }
+
+    /// A frame goes onto a cable, as the way there lets it.
+    fn send(&mut self, cable: usize, from: usize, mut frame: [u8; FRAME]) {
+        let Way { cut, delay, jitter, lost, doubled } = self.cables[cable].ways[from];
+        let priority = self.systems[self.cables[cable].ends[from].system].priority;
+        if Subtype::of(&frame) == Some(Subtype::Lacp) {
+            let mut pdu = Lacpdu::parse(&frame).unwrap();
+            pdu.actor.system_priority = priority;
+            frame = pdu.emit(frame[6..12].try_into().unwrap());
+        }
+        let copies = if self.random(100) < doubled { 2 } else { 1 };
+        for _ in 0..copies {
+            if cut || self.random(100) < lost {
+                continue;
+            }
+            let at = self.now + delay + self.random(jitter + 1);
+            self.count += 1;
+            self.flights.insert((at, self.count), Flight { cable, to: 1 - from, frame });
+        }
+    }
+
+    fn deliver(&mut self, flight: Flight) {
+        let now = self.time();
+        let end = &self.cables[flight.cable].ends[flight.to];
+        if !end.present || end.link == Link::Down {
+            return;
+        }
+        let (slot, system) = (end.slot, &mut self.systems[end.system]);
+        match Subtype::of(&flight.frame).unwrap() {
+            Subtype::Lacp => {
+                let mut pdu = Lacpdu::parse(&flight.frame).unwrap();
+                if pdu.partner.system_priority == system.priority {
+                    pdu.partner.system_priority = PRIORITY;
+                }
+                let knew = pdu.partner.is_same_port(system.lacp.port(slot).unwrap().actor());
+                if !system.lacp.options().rxtest {
+                    system.records[usize::from(slot)].heard =
+                        Some(Last { at: self.now, pdu, knew });
+                }
+                system.lacp.receive(slot, &pdu, now);
+            }
+            Subtype::Marker => {
+                let (frame, kind) = MarkerFrame::parse(&flight.frame).unwrap();
+                let response = system.lacp.receive_marker(slot, frame, kind);
+                assert!(response.is_none() || kind == Kind::Information);
+                if let Some(frame) = response.filter(|_| system.answers_markers) {
+                    self.send(flight.cable, flight.to, frame);
+                }
+            }
+        }
+    }
+
+    /// The cable of a port, and which end of it the port is.
+    fn end_at(&self, system: usize, slot: u8) -> (usize, usize) {
+        let is_it = |&(cable, end): &(usize, usize)| self.cables[cable].ends[end].slot == slot;
+        self.ends_of(system).into_iter().find(is_it).unwrap()
+    }
+
+    /// All systems run, and send what is due.
+    pub fn settle(&mut self) {
+        let now = self.time();
+        for system in 0..self.systems.len() {
+            self.systems[system].lacp.run(now);
+            while let Some((slot, frame)) = self.systems[system].lacp.poll_transmit(now) {
+                let said = Last { at: self.now, pdu: Lacpdu::parse(&frame).unwrap(), knew: false };
+                let record = &mut self.systems[system].records[usize::from(slot)];
+                (record.said, record.hushed) = (Some(said), false);
+                record.sent.push(self.now);
+                record.check_rate();
+                let (cable, end) = self.end_at(system, slot);
+                self.send(cable, end, frame);
+            }
+            while let Some((slot, frame)) = self.systems[system].lacp.poll_marker() {
+                let (cable, end) = self.end_at(system, slot);
+                self.send(cable, end, frame);
+            }
+        }
+        self.check();
+    }
+
+    /// When the next thing happens.
+    fn next(&self) -> Option<u64> {
+        let time = self.time();
+        let deadlines = self.systems.iter().filter_map(|system| system.lacp.deadline(time));
+        let deadlines = deadlines.map(|at| self.now + at.since(time));
+        deadlines.chain(self.flights.keys().next().map(|&(at, _)| at)).min()
+    }
+
+    /// Goes to the next event, if that is not after `end`. False: it is.
+    fn step(&mut self, end: u64) -> bool {
+        let Some(at) = self.next().filter(|&at| at <= end) else { return false };
+        assert!(at > self.now, "something is due at the time at which all was done");
+        self.now = at;
+        while let Some(flight) = self.flights.first_entry().filter(|entry| entry.key().0 == at) {
+            let flight = flight.remove();
+            self.deliver(flight);
+        }
+        self.settle();
+        true
+    }
+
+    /// So many milliseconds pass.
+    pub fn advance(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.step(end) {}
+        self.now = end;
+        self.settle();
+    }
+
+    /// Goes on until something is seen, within `ms` milliseconds: how many it took.
+    pub fn until(&mut self, ms: u64, seen: impl Fn(&Lab) -> bool) -> u64 {
+        let (begin, end) = (self.now, self.now + ms);
+        while !seen(self) {
+            assert!(self.step(end), "not seen within {ms} ms: {}", self.describe());
+        }
+        self.now - begin
+    }
+
+    /// Every port, for people.
+    pub fn describe(&self) -> String {
+        let mut text = format!("at {} ms", self.now);
+        for (cable, it) in self.cables.iter().enumerate() {
+            for end in &it.ends {
+                let Some(port) = self[end.system].port(end.slot) else { continue };
+                text += &format!("\ncable {cable}, system {}: {:?}", end.system, port.mux());
+                text += &format!("\n  actor {:?}\n  partner {:?}", port.actor(), port.partner());
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,8 @@
+//! LACP's machines: systems that speak to each other in virtual time, without sockets.
+
+mod checks;
+mod defects;
+mod lab;
+mod negotiation;
+mod partners;
+mod solo;

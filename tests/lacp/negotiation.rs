@@ -1,0 +1,364 @@
+//! How two systems come to an agreement, lose it, and find it again.
+
+use lagg_rs::lacp::{Lacp, Link, Options, Time, mux};
+use lagg_rs::wire::lacpdu::{Lacpdu, State};
+
+use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac};
+
+/// On both ends of a cable frames are sent.
+pub fn carries(lab: &Lab, cable: usize) -> bool {
+    lab.cables[cable].ends.iter().all(|end| lab[end.system].distributing() & 1 << end.slot != 0)
+}
+
+pub fn all_carry(lab: &Lab) -> bool {
+    (0..lab.cables.len()).all(|cable| carries(lab, cable))
+}
+
+pub fn plug<const N: usize>(lab: &mut Lab, cables: [usize; N]) {
+    cables.into_iter().for_each(|cable| lab.plug(cable));
+}
+
+/// A pair whose cables carry frames, a good while after.
+pub fn agreed(cables: usize) -> Lab {
+    let mut lab = Lab::pair(cables);
+    lab.until(3_000, all_carry);
+    lab.advance(100_000);
+    assert!(all_carry(&lab));
+    lab
+}
+
+#[test]
+fn a_cold_start_takes_the_wait_for_others_and_four_frames() {
+    let mut lab = Lab::new();
+    let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
+    let cable = lab.cable(a, b);
+    lab.advance(500);
+    lab.plug(cable);
+    // A LACPDU each at once; 2 s until the aggregators are taken; a LACPDU that says in sync, and
+    // one that says collecting.
+    assert_eq!(lab.until(3_000, all_carry), 1 + 2_000 + 1 + 1);
+    assert_eq!((lab[a].bandwidth(), lab[b].bandwidth()), (1_000_000_000, 1_000_000_000));
+    let [(actor, partner), (other, us)] = [a, b].map(|it| lab[it].active_aggregator().unwrap());
+    assert_eq!((actor.system, actor.key, us.system, us.key), (mac(1), 0x0163, mac(1), 0x0163));
+    assert_eq!((other.system, other.key), (partner.system, partner.key));
+}
+
+#[test]
+fn what_each_side_has_of_the_other_is_what_it_is() {
+    let lab = agreed(2);
+    for cable in [0, 1] {
+        assert_eq!(lab.port(cable, 0).partner(), lab.port(cable, 1).actor());
+        assert_eq!(lab.port(cable, 1).partner(), lab.port(cable, 0).actor());
+    }
+}
+
+/// 32 at once, and one 1.5 s before the others: it waits for them.
+#[test]
+fn thirty_two_ports_come_into_service_together() {
+    let mut lab = Lab::new();
+    let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
+    let first = lab.cable(a, b);
+    for _ in 1..32 {
+        lab.cable(a, b);
+    }
+    lab.plug(first);
+    lab.advance(1_500);
+    for cable in 1..32 {
+        lab.plug(cable);
+    }
+    assert_eq!(lab.until(3_000, |lab| carries(lab, first)), 2_003);
+    assert!(all_carry(&lab));
+    assert_eq!((lab[a].distributing(), lab[b].collecting()), (u32::MAX, u32::MAX));
+    assert_eq!(lab[a].bandwidth(), 32_000_000_000);
+}
+
+#[test]
+fn a_port_that_joins_later_disturbs_no_other() {
+    let mut lab = agreed(1);
+    let flapping = lab[0].flapping();
+    let late = lab.cable(0, 1);
+    lab.plug(late);
+    assert_eq!(lab.until(3_000, all_carry), 2_003);
+    assert_eq!((flapping, lab[0].flapping()), (0, 0));
+}
+
+/// Both notice at once; after the link is back nothing has to be waited for.
+#[test]
+fn a_link_that_is_lost_and_comes_back_is_in_service_again_within_three_frames() {
+    let mut lab = agreed(2);
+    lab.unplug(1);
+    for system in [0, 1] {
+        assert_eq!((lab[system].distributing(), lab[system].bandwidth()), (0b01, 1_000_000_000));
+        assert_eq!(lab[system].flapping(), 1);
+    }
+    lab.advance(20_000);
+    lab.plug(1);
+    assert!(lab.until(1_000, all_carry) <= 5);
+    assert_eq!(lab[0].distributing(), 0b11);
+}
+
+/// Only one side has no carrier: the other hears nothing of it, but misses it.
+#[test]
+fn a_link_that_only_one_side_has_lost_is_missed_by_the_other() {
+    for side in [0, 1] {
+        let mut lab = Lab::pair(2);
+        for system in [0, 1] {
+            lab.options(system, Options { fast_timeout: true, ..DEFAULTS });
+        }
+        lab.until(5_000, all_carry);
+        lab.advance(10_000);
+        lab.link(1, side, Link::Down);
+        assert_eq!(lab[side].distributing(), 0b01);
+        let other = 1 - side;
+        let missed = lab.until(3_001, |lab| lab[other].distributing() == 0b01);
+        assert!(missed > 2_000, "{missed}");
+        lab.advance(20_000);
+        lab.link(1, side, GIGABIT);
+        lab.until(2_100, all_carry);
+    }
+}
+
+/// Whom nobody hears any more learns it from the one that misses him.
+#[test]
+fn one_way_loss_ends_service_in_both_directions() {
+    let mut lab = Lab::pair(2);
+    for system in [0, 1] {
+        lab.options(system, Options { fast_timeout: true, ..DEFAULTS });
+    }
+    lab.until(5_000, all_carry);
+    lab.advance(10_000);
+    lab.way(1, 0, Way { cut: true, ..STRAIGHT });
+    lab.until(3_001, |lab| lab[1].distributing() == 0b01);
+    lab.until(1, |lab| lab[0].distributing() == 0b01);
+    // It stays so. Both have no partner then, and speak every 30 s.
+    lab.advance(100_000);
+    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
+    lab.heal(1);
+    lab.until(30_000 + 2_100, all_carry);
+}
+
+/// Half of the frames, of both directions, are lost at random.
+#[test]
+fn an_agreement_is_found_through_a_link_that_loses_half_of_all() {
+    for seed in 0..20 {
+        let mut lab = Lab::new();
+        lab.seed(seed);
+        let fast = Options { fast_timeout: true, ..DEFAULTS };
+        let (a, b) = (lab.system(mac(1), 11, fast), lab.system(mac(2), 22, fast));
+        let cable = lab.cable(a, b);
+        for from in [0, 1] {
+            lab.way(cable, from, Way { lost: 50, ..STRAIGHT });
+        }
+        lab.plug(cable);
+        lab.until(120_000, all_carry);
+    }
+}
+
+/// A third of the frames is doubled, and all come up to 2 s late, in any order.
+#[test]
+fn doubled_and_reordered_lacpdus_end_in_agreement_all_the_same() {
+    for seed in 0..20 {
+        let mut lab = Lab::new();
+        lab.seed(seed);
+        let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
+        for _ in 0..2 {
+            let cable = lab.cable(a, b);
+            for from in [0, 1] {
+                lab.way(cable, from, Way { jitter: 2_000, doubled: 33, ..STRAIGHT });
+            }
+            lab.plug(cable);
+        }
+        lab.advance(200_000);
+        assert!(all_carry(&lab), "{}", lab.describe());
+    }
+}
+
+/// Same LACPDU, twice: nothing changes, and nothing is sent.
+#[test]
+fn a_doubled_lacpdu_changes_nothing() {
+    let mut lab = agreed(1);
+    let said = lab.systems[1].records[0].said.unwrap().pdu;
+    let before = (*lab.port(0, 0).actor(), *lab.port(0, 0).partner());
+    let out = lab.port(0, 0).statistics().pdus_out;
+    lab.at(0, |lacp, now| lacp.receive(0, &said, now));
+    lab.at(0, |lacp, now| lacp.receive(0, &said, now));
+    assert_eq!(before, (*lab.port(0, 0).actor(), *lab.port(0, 0).partner()));
+    assert_eq!(lab.port(0, 0).statistics().pdus_out, out);
+}
+
+/// The partner is another lagg of the same system now: all of the old agreement goes at once, and
+/// the new one takes what a cold start takes.
+#[test]
+fn a_partner_that_restarts_with_another_key_is_agreed_with_anew() {
+    let mut lab = agreed(2);
+    lab.restart(1, mac(2), 33, DEFAULTS);
+    lab.advance(1);
+    assert_eq!(lab[0].distributing(), 0);
+    assert_eq!(lab.until(3_000, all_carry), 2_003);
+    assert_eq!(lab.port(0, 0).partner().key, 33 << 5 | 3);
+}
+
+#[test]
+fn a_partner_that_restarts_as_it_was_is_agreed_with_anew() {
+    let mut lab = agreed(2);
+    lab.restart(1, mac(2), 22, DEFAULTS);
+    lab.advance(1);
+    assert_eq!(lab[0].distributing(), 0);
+    lab.until(4_000, all_carry);
+}
+
+/// A port that leaves says so; its partner sends nothing more to it as soon as it hears it.
+#[test]
+fn a_farewell_ends_the_partners_service_at_once() {
+    let mut lab = agreed(2);
+    lab.leave(1, 0);
+    lab.advance(1);
+    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
+    let said = lab.systems[1].records[1].heard.unwrap().pdu;
+    assert_eq!(said.actor.state, State::ACTIVITY);
+    assert_eq!(said.partner.system, mac(2));
+    // Back, it is in service as fast as a new one.
+    lab.advance(60_000);
+    lab.join(1, 0);
+    lab.until(2_100, all_carry);
+}
+
+#[test]
+fn a_port_that_leaves_says_nothing_where_nobody_could_hear_it() {
+    let mut lab = agreed(3);
+    lab.link(0, 0, Link::Down);
+    lab.options(0, Options { txtest: true, ..DEFAULTS });
+    let mut lacp = |slot| lab.systems[0].lacp.remove(slot);
+    assert_eq!((lacp(0), lacp(1), lacp(7)), (None, None, None));
+    let options = Options { txtest: false, ..DEFAULTS };
+    lab.systems[0].lacp.set_options(options);
+    assert!(lab.systems[0].lacp.remove(2).is_some());
+}
+
+/// The priority that the partner's system has says which of two aggregators is the active one, also
+/// when it changes.
+#[test]
+fn a_partner_with_another_priority_is_another_partner() {
+    let mut lab = Lab::new();
+    let a = lab.system(mac(1), 11, DEFAULTS);
+    let (b, c) = (lab.system(mac(2), 22, DEFAULTS), lab.system(mac(3), 33, DEFAULTS));
+    let cables = [lab.cable(a, b), lab.cable(a, c)];
+    plug(&mut lab, cables);
+    lab.until(3_000, |lab| carries(lab, cables[0]));
+    lab.systems[c].priority = 100;
+    lab.advance(35_000);
+    assert!(carries(&lab, cables[1]), "{}", lab.describe());
+    assert_eq!(lab[a].distributing(), 0b10);
+    assert_eq!(lab[a].active_aggregator().unwrap().1.system_priority, 100);
+    lab.systems[b].priority = 99;
+    lab.advance(35_000);
+    assert_eq!(lab[a].distributing(), 0b01);
+}
+
+/// Links of different speeds are two aggregators; the faster one is active.
+#[test]
+fn different_speeds_are_different_aggregators() {
+    let mut lab = Lab::new();
+    let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
+    for _ in 0..4 {
+        lab.cable(a, b);
+    }
+    for cable in 0..3 {
+        lab.plug(cable);
+    }
+    lab.link(3, 0, Link::Up(10_000_000_000));
+    lab.link(3, 1, Link::Up(10_000_000_000));
+    lab.advance(3_000);
+    assert_eq!((lab[a].distributing(), lab[b].distributing()), (0b1000, 0b1000));
+    assert_eq!((lab[a].is_active(3), lab[a].is_active(0)), (true, false));
+    assert_eq!(lab.port(0, 0).mux(), mux::State::Distributing);
+    lab.unplug(3);
+    assert_eq!((lab[a].distributing(), lab[a].bandwidth()), (0b0111, 3_000_000_000));
+}
+
+/// A link whose speed changes leaves its aggregator, and takes another.
+#[test]
+fn a_link_that_changes_its_speed_changes_its_aggregator() {
+    let mut lab = agreed(2);
+    lab.link(1, 0, Link::Up(100_000_000));
+    lab.link(1, 1, Link::Up(100_000_000));
+    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
+    lab.advance(5_000);
+    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
+    assert_eq!(lab.port(1, 0).mux(), mux::State::Distributing);
+    lab.plug(1);
+    lab.advance(5_000);
+    assert!(all_carry(&lab));
+}
+
+/// Half duplex, or no Ethernet: LACP does nothing there.
+#[test]
+fn an_unfit_link_is_never_in_service_and_nothing_is_said_on_it() {
+    let mut lab = agreed(2);
+    let out = lab.port(1, 0).statistics().pdus_out;
+    lab.link(1, 0, Link::Unfit);
+    assert_eq!(lab[0].distributing(), 0b01);
+    lab.advance(200_000);
+    assert_eq!(lab.port(1, 0).mux(), mux::State::Detached);
+    assert!(!lab.port(1, 0).actor().state.contains(State::AGGREGATION));
+    assert_eq!(lab.port(1, 0).statistics().pdus_out, out);
+    assert_eq!(lab[1].distributing(), 0b01);
+    lab.link(1, 0, GIGABIT);
+    lab.until(2_100, all_carry);
+}
+
+/// A cable with both ends in one system: it is looped, and nobody is there.
+#[test]
+fn a_looped_link_has_no_partner() {
+    let mut lab = Lab::new();
+    let a = lab.system(mac(1), 11, DEFAULTS);
+    let cable = lab.cable(a, a);
+    lab.plug(cable);
+    lab.advance(100_000);
+    assert_eq!(lab[a].collecting(), 0);
+    assert!(lab.port(cable, 0).actor().state.contains(State::DEFAULTED));
+    assert!(lab.port(cable, 0).statistics().looped > 0);
+}
+
+/// Cables pulled out and put into each other's sockets: the ports have moved (port_moved).
+#[test]
+fn partners_that_change_places_are_agreed_with_where_they_are() {
+    let mut lab = Lab::new();
+    let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
+    let cables = [lab.cable(a, b), lab.cable(a, b)];
+    plug(&mut lab, cables);
+    lab.until(3_000, all_carry);
+    lab.advance(60_000);
+    cables.into_iter().for_each(|cable| lab.unplug(cable));
+    let old = *lab.port(1, 0).partner();
+    // One of them is put back first, elsewhere: what was known where it was is forgotten.
+    (lab.cables[0].ends[1].slot, lab.cables[1].ends[1].slot) = (1, 0);
+    lab.plug(0);
+    lab.advance(2);
+    assert_eq!(lab.port(0, 0).partner().port, old.port);
+    let down = lab.port(1, 0);
+    assert!(down.actor().state.contains(State::DEFAULTED) && down.partner().port == 0);
+    lab.plug(1);
+    lab.until(3_000, all_carry);
+}
+
+/// A slot that is none, and a port that is not there, are answered with nothing.
+#[test]
+fn slots_without_a_port_are_ignored() {
+    let now = Time::new(5);
+    let mut lacp = Lacp::try_new(mac(1), 1, DEFAULTS).unwrap();
+    lacp.add(32, 1, mac(9), now);
+    for slot in [0, 31, 32, 255] {
+        lacp.set_link(slot, GIGABIT, now);
+        lacp.receive(slot, &Lacpdu::default(), now);
+        lacp.receive_malformed(slot, lagg_rs::wire::slow::Malformed::Short);
+        lacp.transmit_failed(slot);
+        assert!(lacp.port(slot).is_none() && lacp.link(slot).is_none() && !lacp.is_active(slot));
+    }
+    lacp.run(now);
+    assert_eq!(
+        (lacp.poll_transmit(now), lacp.poll_marker(), lacp.deadline(now)),
+        (None, None, None)
+    );
+    assert_eq!((lacp.ask_markers(u32::MAX, now), lacp.waiting(), lacp.bandwidth()), (0, 0, 0));
+}

@@ -1,0 +1,104 @@
+//! One system whose partners' LACPDUs are written by hand.
+
+use lagg_rs::lacp::{Lacp, Options, Port, Time};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+
+use crate::lab::{GIGABIT, mac};
+
+/// What a partner in service says of itself.
+pub const IN_SERVICE: State = State::ACTIVITY
+    .union(State::AGGREGATION)
+    .union(State::SYNC)
+    .union(State::COLLECTING)
+    .union(State::DISTRIBUTING);
+
+/// What one says that has just begun.
+pub const NEW: State = State::ACTIVITY.union(State::AGGREGATION);
+
+pub struct Solo {
+    pub lacp: Lacp,
+    pub ms: u64,
+}
+
+impl Solo {
+    /// With so many ports, all up; nothing of what they said is left.
+    pub fn new(ports: u8, options: Options) -> Self {
+        let mut solo = Solo { lacp: Lacp::try_new(mac(1), 11, options).unwrap(), ms: 10_000 };
+        for slot in 0..ports {
+            solo.lacp.add(slot, u32::from(slot) + 1, [2, 0, 0, 0, 1, slot], solo.now());
+            solo.lacp.set_link(slot, GIGABIT, solo.now());
+        }
+        solo.said();
+        solo
+    }
+
+    pub fn now(&self) -> Time {
+        Time::new(self.ms)
+    }
+
+    pub fn port(&self, slot: u8) -> &Port {
+        self.lacp.port(slot).unwrap()
+    }
+
+    /// The other side of a port, in the state `state`: system 9, key 9.
+    pub fn partner(slot: u8, state: State) -> Info {
+        let port = 900 + u16::from(slot);
+        Info { system_priority: 0x8000, system: mac(9), key: 9, port_priority: 0x8000, port, state }
+    }
+
+    /// What it says if it knows us as we are.
+    pub fn pdu(&self, slot: u8, state: State) -> Lacpdu {
+        Lacpdu { actor: Self::partner(slot, state), partner: *self.port(slot).actor() }
+    }
+
+    /// Hears this, and runs.
+    pub fn receive(&mut self, slot: u8, pdu: &Lacpdu) {
+        self.lacp.receive(slot, pdu, self.now());
+        self.lacp.run(self.now());
+    }
+
+    /// Hears a partner that knows us.
+    pub fn hear(&mut self, slot: u8, state: State) {
+        self.receive(slot, &self.pdu(slot, state));
+    }
+
+    /// What is said now.
+    pub fn said(&mut self) -> Vec<(u8, Lacpdu)> {
+        let now = self.now();
+        self.lacp.run(now);
+        let mut said = Vec::new();
+        while let Some((slot, frame)) = self.lacp.poll_transmit(now) {
+            said.push((slot, Lacpdu::parse(&frame).unwrap()));
+        }
+        said
+    }
+
+    /// What is said while so much time passes.
+    pub fn pass(&mut self, ms: u64) -> Vec<(u64, Lacpdu)> {
+        let (begin, end) = (self.ms, self.ms + ms);
+        let mut said = Vec::new();
+        while let Some(deadline) = self.lacp.deadline(self.now()) {
+            let at = self.ms + deadline.since(self.now());
+            if at > end {
+                break;
+            }
+            self.ms = at;
+            said.extend(self.said().into_iter().map(|(_, pdu)| (at - begin, pdu)));
+        }
+        self.ms = end;
+        said.extend(self.said().into_iter().map(|(_, pdu)| (ms, pdu)));
+        said
+    }
+
+    /// Agrees with the partners of all ports.
+    pub fn agree(&mut self) {
+        for state in [NEW, IN_SERVICE, IN_SERVICE] {
+            for slot in 0..32 {
+                if self.lacp.port(slot).is_some() {
+                    self.hear(slot, state);
+                }
+            }
+            self.pass(2_000);
+        }
+    }
+}
