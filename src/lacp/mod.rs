@@ -102,6 +102,8 @@ pub struct Port {
     speed: u64,
     receive: receive::State,
     current_while: Timer,
+    /// What `current_while` was last set to by a LACPDU, in milliseconds.
+    timeout: u32,
     periodic: periodic::State,
     periodic_timer: Timer,
     selected: Selected,
@@ -220,6 +222,7 @@ impl Lacp {
             speed: 0,
             receive: receive::State::default(),
             current_while: Timer::default(),
+            timeout: receive::LONG_TIMEOUT,
             periodic: periodic::State::default(),
             periodic_timer: Timer::default(),
             selected: Selected::default(),
@@ -278,10 +281,7 @@ impl Lacp {
     pub fn set_options(&mut self, options: Options) {
         self.options = options;
         for port in self.ports.iter_mut().flatten() {
-            if port.actor.state.contains(Bits::TIMEOUT) != options.fast_timeout {
-                port.actor.state.set(Bits::TIMEOUT, options.fast_timeout);
-                port.ntt = true;
-            }
+            port.set_timeout(options.fast_timeout);
         }
     }
 

@@ -122,8 +122,26 @@ impl Port {
         self.update_ntt(pdu);
         self.record_pdu(pdu);
         let short = self.actor.state.contains(Bits::TIMEOUT);
-        self.current_while.start(now, if short { SHORT_TIMEOUT } else { LONG_TIMEOUT });
+        self.timeout = if short { SHORT_TIMEOUT } else { LONG_TIMEOUT };
+        self.current_while.start(now, self.timeout);
         self.actor.state.remove(Bits::EXPIRED);
+    }
+
+    /// Asks the partner to speak every second, or every 30, from now on (Actor_Oper_Port_State's
+    /// LACP_Timeout).
+    pub(super) fn set_timeout(&mut self, short: bool) {
+        if self.actor.state.contains(Bits::TIMEOUT) == short {
+            return;
+        }
+        self.actor.state.set(Bits::TIMEOUT, short);
+        self.ntt = true;
+        // A partner that is told to speak every 30 seconds does not speak once more before it begins
+        // with that: it must not be missed meanwhile. One that is to speak every second does so at
+        // once.
+        if !short && self.receive == State::Current {
+            self.current_while.extend(LONG_TIMEOUT.saturating_sub(self.timeout));
+            self.timeout = LONG_TIMEOUT;
+        }
     }
 
     /// INITIALIZE.

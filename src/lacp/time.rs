@@ -37,6 +37,11 @@ impl Timer {
         self.0 = Some(now.after(ms));
     }
 
+    /// If it runs, it runs for `ms` milliseconds more.
+    pub fn extend(&mut self, ms: u32) {
+        self.0 = self.0.map(|deadline| deadline.after(ms));
+    }
+
     /// Stops it.
     pub fn stop(&mut self) {
         self.0 = None;
@@ -71,6 +76,11 @@ mod tests {
         assert_eq!(timer.deadline(), Some(now.after(3_000)));
         assert!(!timer.expires(now) && !timer.expires(now.after(2_999)));
         assert!(timer.expires(now.after(3_000)) && !timer.expires(now.after(4_000)));
+        timer.extend(1_000);
+        assert_eq!(timer.deadline(), None);
+        timer.start(now, 3_000);
+        timer.extend(1_000);
+        assert_eq!(timer.deadline(), Some(now.after(4_000)));
         assert_eq!((now.after(5).since(now), now.since(now.after(5))), (5, 0));
     }
 }

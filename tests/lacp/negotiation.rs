@@ -4,6 +4,7 @@ use lagg_rs::lacp::{Lacp, Link, Options, Time, mux};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac};
+use crate::solo::{IN_SERVICE, Solo};
 
 /// On both ends of a cable frames are sent.
 pub fn carries(lab: &Lab, cable: usize) -> bool {
@@ -233,6 +234,53 @@ fn a_port_that_leaves_says_nothing_where_nobody_could_hear_it() {
     let options = Options { txtest: false, ..DEFAULTS };
     lab.systems[0].lacp.set_options(options);
     assert!(lab.systems[0].lacp.remove(2).is_some());
+}
+
+/// Every pair of timeouts, each reached from every other while the link is in service, without a
+/// moment out of it.
+#[test]
+fn timeouts_change_while_the_link_stays_in_service() {
+    let pairs = [(false, false), (false, true), (true, false), (true, true)];
+    for before in pairs {
+        for after in pairs {
+            let mut lab = Lab::pair(2);
+            let set = |lab: &mut Lab, (a, b)| {
+                lab.options(0, Options { fast_timeout: a, ..DEFAULTS });
+                lab.options(1, Options { fast_timeout: b, ..DEFAULTS });
+            };
+            set(&mut lab, before);
+            lab.until(4_000, all_carry);
+            lab.advance(10_300);
+            set(&mut lab, after);
+            lab.advance(200_000);
+            assert!(all_carry(&lab));
+            let flapping = (lab[0].flapping(), lab[1].flapping());
+            assert_eq!(flapping, (0, 0), "{before:?} to {after:?}");
+            // Each side hears the other as often as it asks for.
+            let heard = [0, 1].map(|side| lab.port(0, side).statistics().pdus_in);
+            lab.advance(30_000);
+            for (side, fast) in [(0, after.0), (1, after.1)] {
+                let more = lab.port(0, side).statistics().pdus_in - heard[side];
+                assert_eq!(more, if fast { 30 } else { 1 }, "{before:?} to {after:?}");
+            }
+        }
+    }
+}
+
+/// However often the option changes, a partner that is gone is missed after 90 s at the latest.
+#[test]
+fn a_change_of_the_timeout_does_not_put_off_the_end_of_a_partner() {
+    let mut solo = Solo::new(1, DEFAULTS);
+    solo.agree();
+    solo.hear(0, IN_SERVICE);
+    for ms in [0, 30_000, 0, 30_000, 0, 29_999] {
+        let fast_timeout = !solo.lacp.options().fast_timeout;
+        solo.lacp.set_options(Options { fast_timeout, ..DEFAULTS });
+        solo.pass(ms);
+        assert_eq!(solo.lacp.distributing(), 1);
+    }
+    solo.pass(1);
+    assert_eq!(solo.lacp.distributing(), 0);
 }
 
 /// The priority that the partner's system has says which of two aggregators is the active one, also
