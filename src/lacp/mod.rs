@@ -364,7 +364,8 @@ impl Lacp {
             Kind::Response => &mut port.statistics.responses_in,
         };
         *counted = counted.saturating_add(1);
-        if !port.is_enabled() {
+        // Whether LACP is used on the link does not matter (5.5.1).
+        if port.link == Link::Down {
             return None;
         }
         match kind {

@@ -3,6 +3,7 @@
 mod checks;
 mod defects;
 mod lab;
+mod markers;
 mod negotiation;
 mod partners;
 mod solo;

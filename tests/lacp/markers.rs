@@ -1,0 +1,181 @@
+//! Markers: asked, answered, and not answered.
+
+use lagg_rs::lacp::{Link, Options};
+use lagg_rs::wire::lacpdu::State;
+use lagg_rs::wire::marker::{Frame, Kind, Marker};
+use lagg_rs::wire::slow::FRAME;
+
+use crate::lab::{DEFAULTS, GIGABIT, Lab, mac};
+use crate::negotiation::agreed;
+use crate::solo::{IN_SERVICE, Solo};
+
+fn ask(lab: &mut Lab, slots: u32) -> u32 {
+    lab.at(0, |lacp, now| lacp.ask_markers(slots, now))
+}
+
+/// A response comes to port 0.
+fn respond(solo: &mut Solo, marker: Marker) {
+    let frame: [u8; FRAME] = Frame::parse(&marker.emit(mac(9))).unwrap().0.response(mac(9));
+    let (frame, kind) = Frame::parse(&frame).unwrap();
+    assert_eq!(solo.lacp.receive_marker(0, frame, kind), None);
+    solo.lacp.run(solo.now());
+}
+
+/// What is asked now.
+fn asked(solo: &mut Solo) -> Vec<(u8, Marker)> {
+    let mut asked = Vec::new();
+    while let Some((slot, frame)) = solo.lacp.poll_marker() {
+        let (frame, kind) = Frame::parse(&frame).unwrap();
+        assert_eq!(kind, Kind::Information);
+        asked.push((slot, frame.marker()));
+    }
+    asked
+}
+
+#[test]
+fn a_marker_is_answered_by_the_way_there_and_back() {
+    let mut lab = agreed(3);
+    assert_eq!(ask(&mut lab, 0b101), 0b101);
+    assert_eq!(lab[0].waiting(), 0b101);
+    assert_eq!(lab.until(3_000, |lab| lab[0].waiting() == 0), 2);
+    for (slot, markers) in [(0, 1), (1, 0), (2, 1)] {
+        let [ours, theirs] = [0, 1].map(|it| *lab[it].port(slot).unwrap().statistics());
+        assert_eq!((ours.markers_out, ours.responses_in), (markers, markers));
+        assert_eq!((theirs.markers_in, theirs.responses_out), (markers, markers));
+    }
+}
+
+#[test]
+fn a_partner_that_does_not_answer_is_waited_for_3_s_and_only_once() {
+    let mut lab = agreed(2);
+    lab.systems[1].answers_markers = false;
+    assert_eq!(ask(&mut lab, 0b11), 0b11);
+    lab.advance(2_999);
+    assert_eq!(lab[0].waiting(), 0b11);
+    lab.advance(1);
+    assert_eq!(lab[0].waiting(), 0);
+    // It is still asked: it might answer now.
+    let before = lab.port(0, 0).statistics().markers_out;
+    assert_eq!(ask(&mut lab, 0b11), 0);
+    assert_eq!((lab[0].waiting(), lab.port(0, 0).statistics().markers_out), (0, before + 1));
+    lab.advance(2);
+    lab.systems[1].answers_markers = true;
+    assert_eq!(ask(&mut lab, 0b01), 0);
+    lab.advance(2);
+    assert_eq!(ask(&mut lab, 0b11), 0b01);
+}
+
+#[test]
+fn another_partner_is_waited_for_again() {
+    let mut lab = agreed(1);
+    lab.systems[1].answers_markers = false;
+    ask(&mut lab, 1);
+    lab.advance(3_000);
+    assert_eq!(ask(&mut lab, 1), 0);
+    lab.restart(1, mac(3), 22, DEFAULTS);
+    lab.advance(10_000);
+    assert_eq!(ask(&mut lab, 1), 1);
+}
+
+#[test]
+fn a_link_that_goes_down_is_not_waited_for() {
+    let mut lab = agreed(2);
+    lab.cut(1);
+    assert_eq!(ask(&mut lab, 0b11), 0b11);
+    lab.unplug(1);
+    assert_eq!(lab[0].waiting(), 0b01);
+    // Nor asked, while it is down.
+    assert_eq!(ask(&mut lab, 0b10), 0);
+    assert_eq!(lab.port(1, 0).statistics().markers_out, 1);
+    // Going down is not the partner's silence.
+    lab.heal(1);
+    lab.plug(1);
+    lab.advance(5_000);
+    assert_eq!(ask(&mut lab, 0b10), 0b10);
+}
+
+#[test]
+fn a_port_that_leaves_is_not_waited_for() {
+    let mut lab = agreed(2);
+    lab.cut(1);
+    assert_eq!(ask(&mut lab, 0b11), 0b11);
+    lab.leave(1, 0);
+    assert_eq!(lab[0].waiting(), 0b01);
+}
+
+/// Of another transaction, of another port, of another system.
+#[test]
+fn responses_to_other_questions_are_ignored() {
+    let mut solo = Solo::new(1, DEFAULTS);
+    solo.agree();
+    solo.lacp.ask_markers(1, solo.now());
+    let [(0, first)] = asked(&mut solo)[..] else { panic!("one is asked") };
+    assert_eq!((first.system, first.port), (mac(1), solo.port(0).actor().port));
+    solo.pass(1_000);
+    solo.lacp.ask_markers(1, solo.now());
+    let [(0, second)] = asked(&mut solo)[..] else { panic!("one is asked") };
+    assert_ne!(first.transaction, second.transaction);
+    let others = [
+        first,
+        Marker { port: second.port + 1, ..second },
+        Marker { system: mac(9), ..second },
+        Marker { transaction: second.transaction + 1, ..second },
+    ];
+    for other in others {
+        respond(&mut solo, other);
+        assert_eq!(solo.lacp.waiting(), 1);
+    }
+    // The second question has 3 s of its own.
+    solo.pass(2_999);
+    assert_eq!(solo.lacp.waiting(), 1);
+    respond(&mut solo, second);
+    assert_eq!(solo.lacp.waiting(), 0);
+    // The same again does no harm.
+    respond(&mut solo, second);
+    assert_eq!(solo.port(0).statistics().responses_in, 6);
+}
+
+/// A marker that was asked for twice before it could be sent is sent once.
+#[test]
+fn one_marker_at_a_time_is_due() {
+    let mut solo = Solo::new(2, DEFAULTS);
+    solo.agree();
+    solo.lacp.ask_markers(0b11, solo.now());
+    solo.lacp.ask_markers(0b01, solo.now());
+    let slots: Vec<_> = asked(&mut solo).into_iter().map(|(slot, _)| slot).collect();
+    assert_eq!(slots, [0, 1]);
+    assert_eq!(asked(&mut solo), []);
+}
+
+/// Whatever LACP does, as long as the link is up: half duplex, without a partner, and where LACPDUs
+/// are neither sent nor read.
+#[test]
+fn the_responder_answers_in_every_state() {
+    let marker = Marker { port: 5, system: mac(9), transaction: 77 };
+    let frame = marker.emit(mac(9));
+    let (frame, kind) = Frame::parse(&frame).unwrap();
+    let mut solo = Solo::new(1, Options { txtest: true, rxtest: true, ..DEFAULTS });
+    let answers = |solo: &mut Solo| {
+        let answer = solo.lacp.receive_marker(0, frame, kind);
+        answer.map(|answer| {
+            let (answer, kind) = Frame::parse(&answer).unwrap();
+            assert_eq!((answer.marker(), kind), (marker, Kind::Response));
+        })
+    };
+    assert!(answers(&mut solo).is_some(), "missed");
+    solo.pass(10_000);
+    assert!(solo.port(0).actor().state.contains(State::DEFAULTED));
+    assert!(answers(&mut solo).is_some(), "without a partner");
+    solo.lacp.set_options(DEFAULTS);
+    solo.agree();
+    assert!(answers(&mut solo).is_some(), "in service");
+    solo.lacp.set_link(0, Link::Unfit, solo.now());
+    assert!(answers(&mut solo).is_some(), "LACP disabled");
+    solo.lacp.set_link(0, Link::Down, solo.now());
+    assert!(answers(&mut solo).is_none(), "the link is down");
+    let statistics = solo.port(0).statistics();
+    assert_eq!((statistics.markers_in, statistics.responses_out), (5, 4));
+    solo.lacp.set_link(0, GIGABIT, solo.now());
+    solo.hear(0, IN_SERVICE);
+    assert!(answers(&mut solo).is_some(), "in service again");
+}
