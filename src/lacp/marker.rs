@@ -27,7 +27,7 @@ pub(super) struct Generator {
     transaction: u32,
     waiting: Timer,
     due: bool,
-    pub responder: Responder,
+    responder: Responder,
 }
 
 impl Generator {
@@ -46,6 +46,12 @@ impl Generator {
     pub fn stop(&mut self) {
         self.waiting.stop();
         self.due = false;
+    }
+
+    /// The partner is another one, which was not asked yet.
+    pub fn forget(&mut self) {
+        self.stop();
+        self.responder = Responder::Unknown;
     }
 
     /// Gives up a partner that has not answered in time.

@@ -269,6 +269,8 @@ impl Lacp {
         for port in self.ports.iter_mut().flatten().filter(|port| port.actor.system != address) {
             port.actor.system = address;
             port.ntt = true;
+            // Answers to the old address would not be known.
+            port.marker.stop();
         }
     }
 
@@ -336,7 +338,7 @@ impl Lacp {
             return;
         }
         if !port.partner.is_same_port(&pdu.actor) {
-            port.marker.responder = marker::Responder::Unknown;
+            port.marker.forget();
         }
         port.receive_pdu(pdu, now);
         self.forget_moved(slot, &pdu.actor, now);

@@ -1,13 +1,13 @@
 //! Markers: asked, answered, and not answered.
 
 use lagg_rs::lacp::{Link, Options};
-use lagg_rs::wire::lacpdu::State;
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 use lagg_rs::wire::marker::{Frame, Kind, Marker};
 use lagg_rs::wire::slow::FRAME;
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, mac};
 use crate::negotiation::agreed;
-use crate::solo::{IN_SERVICE, Solo};
+use crate::solo::{IN_SERVICE, NEW, Solo};
 
 fn ask(lab: &mut Lab, slots: u32) -> u32 {
     lab.at(0, |lacp, now| lacp.ask_markers(slots, now))
@@ -75,6 +75,36 @@ fn another_partner_is_waited_for_again() {
     lab.restart(1, mac(3), 22, DEFAULTS);
     lab.advance(10_000);
     assert_eq!(ask(&mut lab, 1), 1);
+}
+
+/// The old partner's answer does not come any more, and that is not the new one's fault.
+#[test]
+fn a_partner_is_not_blamed_for_markers_that_the_one_before_it_was_sent() {
+    let mut solo = Solo::new(1, DEFAULTS);
+    solo.agree();
+    assert_eq!(solo.lacp.ask_markers(1, solo.now()), 1);
+    asked(&mut solo);
+    let other = Info { system: mac(8), ..Solo::partner(0, NEW) };
+    let partner = *solo.port(0).actor();
+    solo.receive(0, &Lacpdu { actor: other, partner });
+    assert_eq!(solo.lacp.waiting(), 0);
+    solo.pass(4_000);
+    assert_eq!(solo.lacp.ask_markers(1, solo.now()), 1);
+}
+
+/// Its answers bear the old address, and would not be known.
+#[test]
+fn nothing_is_waited_for_after_a_change_of_the_address() {
+    let mut solo = Solo::new(1, DEFAULTS);
+    solo.agree();
+    solo.lacp.ask_markers(1, solo.now());
+    let [(0, old)] = asked(&mut solo)[..] else { panic!("one is asked") };
+    solo.lacp.set_address(mac(5));
+    assert_eq!(solo.lacp.waiting(), 0);
+    respond(&mut solo, old);
+    solo.pass(4_000);
+    assert_eq!(solo.lacp.ask_markers(1, solo.now()), 1);
+    assert_eq!(asked(&mut solo)[0].1.system, mac(5));
 }
 
 #[test]
