@@ -7,3 +7,4 @@ mod markers;
 mod negotiation;
 mod partners;
 mod solo;
+mod tables;
