@@ -5,14 +5,13 @@
 //! follows, and sends what is due in the network epoch, the mutex given back. What a port's driver
 //! has to be asked for, its media, the configuration task asks.
 
-use arrayvec::ArrayVec;
-
 use super::ioctl::text;
 use super::softc::{State, Token, insist};
 use super::{Port, Softc};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
 use crate::kpi::{
-    Epoch, Errno, Ifnet, Mbuf, Ref, Result, Unique, defaults, epoch, lacp_debug, log, uptime_ms,
+    Array, Epoch, Errno, Ifnet, Mbuf, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
+    uptime_ms,
 };
 use crate::lacp::mux::State as Mux;
 use crate::lacp::{Lacp, Link, Options, Time};
@@ -198,47 +197,51 @@ fn take_frame(machines: &mut Lacp, slot: u8, m: &Mbuf) -> Option<[u8; FRAME]> {
     None
 }
 
-/// Where each port's mux machine is.
-type Muxes = ArrayVec<(Ref<Port>, Mux), LAGG_MAX_PORTS>;
+/// Where each port's mux machine is, by slots.
+type Muxes = [Mux; LAGG_MAX_PORTS];
 
-fn muxes(state: &State) -> Muxes {
-    let Some(lacp) = &state.lacp else { return Muxes::new() };
-    let mux = |port: &Ref<Port>| Some((port.clone(), lacp.machines.port(port.slot())?.mux()));
-    state.members().filter_map(mux).collect()
+fn muxes(machines: &Lacp) -> Muxes {
+    let mut muxes = Muxes::default();
+    for (slot, mux) in (0_u8..).zip(&mut muxes) {
+        *mux = machines.port(slot).map_or(Mux::Detached, |port| port.mux());
+    }
+    muxes
 }
 
 /// Runs the machines until they rest. False: there is no LACP.
 fn run_machines(softc: &Softc) -> bool {
     let (before, after) = {
         let mut guard = softc.state();
-        let before = muxes(&guard);
         let state = &mut *guard;
-        let running = state.running;
-        let down: ArrayVec<u8, LAGG_MAX_PORTS> = state
-            .members()
-            .filter(|port| !running || !port.is_active())
-            .map(|port| port.slot())
-            .collect();
-        let Some(lacp) = &mut state.lacp else { return false };
-        lacp.machines.set_address(softc.ifp().lladdr());
-        for slot in down {
-            lacp.machines.set_link(slot, Link::Down, now());
+        let (running, now) = (state.running, now());
+        let down = state.members().filter(|port| !running || !port.is_active());
+        let down = down.fold(0_u32, |set, port| set | 1_u32.wrapping_shl(port.slot().into()));
+        let Some(Control { machines, .. }) = &mut state.lacp else { return false };
+        let before = muxes(machines);
+        machines.set_address(softc.ifp().lladdr());
+        for slot in 0..LAGG_MAX_PORTS as u8 {
+            if down & 1_u32.wrapping_shl(slot.into()) != 0 {
+                machines.set_link(slot, Link::Down, now);
+            }
         }
-        lacp.machines.run(now());
-        (before, muxes(&guard))
+        machines.run(now);
+        (before, muxes(machines))
     };
-    for ((port, from), (_, to)) in before.iter().zip(&after) {
-        report(softc, port, *from, *to);
+    for (slot, (from, to)) in before.into_iter().zip(after).enumerate() {
+        if from != to {
+            report(softc, slot, from, to);
+        }
     }
     true
 }
 
 /// Says what administrators want to know, and the rest if they ask (`net.link.lagg.lacp.debug`).
-fn report(softc: &Softc, port: &Port, from: Mux, to: Mux) {
+fn report(softc: &Softc, slot: usize, from: Mux, to: Mux) {
+    let Some(port) = softc.state().claimed(slot) else { return };
     let name = port.ifp().name();
-    if from != to && lacp_debug() > 0 {
+    if lacp_debug() > 0 {
         log(softc.ifp(), format_args!("{}: {} to {}", text(&name), from.name(), to.name()));
-    } else if from == Mux::Distributing && to != from {
+    } else if from == Mux::Distributing {
         log(softc.ifp(), format_args!("{} does not distribute any more", text(&name)));
     }
 }
@@ -314,8 +317,8 @@ pub(super) fn say_farewells(mut lacp: Control, ports: &[Ref<Port>]) {
     }
 }
 
-/// Asks ports whose link may have come up for their media. The caller has the token.
-pub(super) fn follow_links(softc: &Ref<Softc>, token: &Token<'_>) {
+/// Asks ports whose link may have come up for their media. The caller has the token, so the ports stay.
+pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     let running = {
         let mut state = softc.state();
         let running = state.running;
@@ -325,13 +328,19 @@ pub(super) fn follow_links(softc: &Ref<Softc>, token: &Token<'_>) {
         }
         running
     };
-    let ports = token.ports();
-    let up = ports.iter().filter(|port| running && port.is_active());
-    let links: ArrayVec<_, LAGG_MAX_PORTS> = up.map(|port| (port.slot(), link(port))).collect();
+    let plan = softc.plan_ref();
+    let ports = plan.ports();
+    let link_of = |place: usize| match ports.get(place) {
+        Some(port) if running && port.is_active() => link(port),
+        _ => Link::Down,
+    };
+    // On the heap: a kernel stack is small.
+    let links = insist(|| Array::try_new(ports.len(), link_of));
     // All at once: ports that come up together are to be found together.
     if let Some(lacp) = &mut softc.state().lacp {
-        for (slot, link) in links {
-            lacp.machines.set_link(slot, link, now());
+        for (port, link) in ports.iter().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
+        {
+            lacp.machines.set_link(port.slot(), *link, now());
         }
     }
     Softc::wake_protocol(softc);
