@@ -16,9 +16,9 @@ mod kernel {
     // What the Rust side sees of the headers, as regular expressions; add what `src/kpi/freebsd`
     // needs. All that `kmod/shim.h` declares is let through besides.
     const FUNCTIONS: &str = "
-        malloc malloc_aligned free copyout panic cv_init cv_destroy
+        malloc malloc_aligned free copyout panic cv_init cv_destroy counter_u64_alloc counter_u64_fetch counter_u64_free sbuf_bcat
         epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copym m_copydata arc4random_buf
-        if_.* ifc_.* ifmedia_.* ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
+        if_.* ifc_.* ifmedia_.* ifnet_byindex_ref ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
         ether_bpf_mtap_if in6_ifdetach ifpromisc link_init_sdl";
     const TYPES: &str = "
         mtx sx cv task callout epoch_context epoch_tracker ifnet mbuf sockaddr ifreq ifmedia ifmediareq
@@ -28,7 +28,7 @@ mod kernel {
         M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*";
     /// Kernel objects that are only pointed at: their insides stay out of the bindings.
     const OPAQUE: &str =
-        "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list";
+        "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list sbuf";
 
     /// What the kernel's own build (`sys/conf/kern.mk`, `kmod.mk`) says to clang, as far as it
     /// changes code or layout.

@@ -7,11 +7,12 @@
  */
 #include "wrapper.h"
 
-/* In Rust: src/kpi/freebsd/module.rs and clone.rs. */
+/* In Rust: src/kpi/freebsd/module.rs, sysctl.rs and clone.rs. */
 int	lagg_rs_load(void);
 int	lagg_rs_quiesce(void);
 int	lagg_rs_unload(void);
 void	lagg_rs_unhook(const void *);
+int	lagg_rs_stats(u_int index, struct sbuf *);
 ifc_create_f lagg_rs_clone_create;
 ifc_destroy_f lagg_rs_clone_destroy;
 
@@ -81,6 +82,44 @@ LAGG_SYSCTL(_net_link_lagg, default_use_numa, 1, CTLFLAG_RWTUN, "New laggs prefe
 LAGG_SYSCTL(_net_link_lagg, default_flowid_shift, 16, CTLFLAG_RWTUN, "By how many bits new laggs shift the flow id");
 LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2 LACPDUs too");
 LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
+
+/*
+ * net.link.lagg.stats.<if_index>: what a lagg has dropped, and why. Each is an OID of its own, made and removed with its
+ * lagg: sysctl(8) asks for the number of each name, and the kernel's answer (name2oid) ends at a node with a handler, so
+ * a node that is one procedure for all could be read by number alone. Names are the whole host's, as indices are; a
+ * reader in another vnet than the lagg's gets ENOENT, which sysctl(8) skips when it lists all.
+ */
+SYSCTL_NODE(_net_link_lagg, OID_AUTO, stats, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "What laggs dropped, by interface index");
+
+static int
+lagg_stats(SYSCTL_HANDLER_ARGS)
+{
+	struct sbuf text;
+	int error;
+
+	if (sbuf_new_for_sysctl(&text, NULL, 512, req) == NULL)
+		return (ENOMEM);
+	error = lagg_rs_stats(arg2, &text);
+	if (error == 0)
+		error = sbuf_finish(&text);
+	sbuf_delete(&text);
+	return (error);
+}
+
+void
+lagg_rs_stats_add(const char *name, u_int index)
+{
+	SYSCTL_ADD_PROC(NULL, SYSCTL_STATIC_CHILDREN(_net_link_lagg_stats), OID_AUTO, name,
+	    CTLTYPE_STRING | CTLFLAG_RD | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, index, lagg_stats, "A",
+	    "What the lagg dropped, and why");
+}
+
+/* Waits until nobody is in the handler. */
+void
+lagg_rs_stats_remove(const char *name)
+{
+	sysctl_remove_name(&sysctl___net_link_lagg_stats, name, 1, 0);
+}
 
 /* For whoever links against the C driver's names (net/if_lagg.h). */
 extern const uint8_t ethermulticastaddr_slowprotocols[ETHER_ADDR_LEN];

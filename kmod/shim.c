@@ -131,6 +131,12 @@ lagg_rs_percpu_free(uint32_t *base)
 }
 
 void
+lagg_rs_counter_increment(counter_u64_t counter)
+{
+	counter_u64_add(counter, 1);
+}
+
+void
 lagg_rs_iflladdr_event(struct ifnet *ifp)
 {
 	EVENTHANDLER_INVOKE(iflladdr_event, ifp);

@@ -40,6 +40,9 @@ uint32_t *lagg_rs_percpu_alloc(void);
 uint32_t lagg_rs_percpu_next(uint32_t *);
 void	lagg_rs_percpu_free(uint32_t *);
 
+/* counter(9) */
+void	lagg_rs_counter_increment(counter_u64_t);
+
 /* EVENTHANDLER(9) */
 void	lagg_rs_iflladdr_event(struct ifnet *);
 void	lagg_rs_baudrate_event(struct ifnet *);
@@ -74,5 +77,9 @@ int	lagg_rs_default_use_numa(void);
 int	lagg_rs_default_flowid_shift(void);
 int	lagg_rs_debug(void);
 int	lagg_rs_default_strict_mode(void);
+
+/* kmod/module.c: net.link.lagg.stats.NAME, which is the lagg's index */
+void	lagg_rs_stats_add(const char *name, u_int index);
+void	lagg_rs_stats_remove(const char *name);
 
 #endif

@@ -6,7 +6,7 @@
 #include <sys/ck.h>
 #include <sys/callout.h>
 #include <sys/condvar.h>
-#include <sys/condvar.h>
+#include <sys/counter.h>
 #include <sys/epoch.h>
 #include <sys/errno.h>
 #include <sys/eventhandler.h>
@@ -18,6 +18,7 @@
 #include <sys/pcpu.h>
 #include <sys/priv.h>
 #include <sys/proc.h>
+#include <sys/sbuf.h>
 #include <sys/socket.h>
 #include <sys/sockio.h>
 #include <sys/sx.h>

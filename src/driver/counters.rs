@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
+use super::stats::REFUSED;
 use super::{Port, Softc};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{Counter, Epoch, Ifnet, Ref, Result, Unique};
@@ -18,10 +19,23 @@ pub(super) struct Ledger {
     ports: ArrayVec<Ref<Port>, LAGG_MAX_PORTS>,
     /// What those have carried that left.
     left: [u64; KINDS],
+    /// What they did not take in.
+    refused: [u64; REFUSED],
 }
 
 impl Ledger {
-    pub const NEW: Ledger = Ledger { ports: ArrayVec::new_const(), left: [0; KINDS] };
+    pub const NEW: Ledger =
+        Ledger { ports: ArrayVec::new_const(), left: [0; KINDS], refused: [0; REFUSED] };
+
+    /// The ports that count, in the order in which they joined.
+    pub fn ports(&self) -> &[Ref<Port>] {
+        &self.ports
+    }
+
+    /// What those did not take in that left.
+    pub fn refused_by_left(&self) -> [u64; REFUSED] {
+        self.refused
+    }
 
     fn add<'a>(&mut self, ports: impl Iterator<Item = &'a Ref<Port>>) {
         for port in ports {
@@ -95,7 +109,7 @@ pub(super) fn memory() -> Result<Unique<Ledger>> {
 /// A port joins that has begun to count. The caller has the token.
 pub(super) fn enter(softc: &Softc, port: &Ref<Port>, mut ledger: Unique<Ledger>) {
     let now = softc.ledger().get();
-    ledger.left = now.left;
+    (ledger.left, ledger.refused) = (now.left, now.refused);
     ledger.add(now.ports.iter().chain([port]));
     softc.ledger().replace(ledger.share());
 }
@@ -103,8 +117,11 @@ pub(super) fn enter(softc: &Softc, port: &Ref<Port>, mut ledger: Unique<Ledger>)
 /// Ports have left: frozen a grace period ago. The caller has the token.
 pub(super) fn settle(softc: &Softc, ports: &[Ref<Port>], mut ledger: Unique<Ledger>) {
     let now = softc.ledger().get();
-    ledger.left = now.left;
+    (ledger.left, ledger.refused) = (now.left, now.refused);
     for port in ports {
+        for (left, count) in ledger.refused.iter_mut().zip(port.refused().fetch()) {
+            *left = left.wrapping_add(count);
+        }
         for (left, counter) in ledger.left.iter_mut().zip(Counter::ALL) {
             *left = left.wrapping_add(port.carried().last_word(port.ifp(), counter));
         }

@@ -1,6 +1,7 @@
 //! The data path: nothing here takes a lock, sleeps, allocates, or reaches a port but through the
 //! plan.
 
+use super::stats::{Refused, Unsent};
 use super::{Plan, Port, Softc, lacp};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{Protocol, broadcast, failover, loadbalance};
@@ -14,7 +15,7 @@ use crate::policy::{Protocol, broadcast, failover, loadbalance};
 pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     let plan = softc.plan(epoch);
     if plan.ports().is_empty() {
-        return refuse(softc, Errno::ENXIO);
+        return unsent(softc, plan, m, Errno::ENXIO);
     }
     softc.ifp().bpf_tap(&m);
     let chosen = match plan.protocol() {
@@ -24,30 +25,44 @@ pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
         Protocol::LoadBalance(flows) => loadbalance::select(flows, plan, &m),
         Protocol::Lacp(lacp) => match lacp.select(plan, &m) {
             Ok(port) => Some(port),
-            Err(errno) => return refuse(softc, errno),
+            Err(errno) => return unsent(softc, plan, m, errno),
         },
         Protocol::Broadcast => return send_to_all(softc, plan, m, epoch),
     };
     match chosen {
         Some(port) => port.ifp().transmit(m, epoch),
-        None => refuse(softc, Errno::ENETDOWN),
+        None => unsent(softc, plan, m, Errno::ENETDOWN),
     }
-}
-
-#[cold]
-fn refuse(softc: &Softc, errno: Errno) -> Result {
-    softc.ifp().count(Counter::Oerrors, 1);
-    Err(errno)
 }
 
 #[inline(never)]
 fn send_to_all(softc: &Softc, plan: &Plan, m: Mbuf, epoch: &Epoch) -> Result {
-    let failed = || softc.ifp().count(Counter::Oerrors, 1);
-    broadcast::transmit(plan, m, epoch, failed).inspect_err(|errno| {
-        if *errno == Errno::ENOENT {
-            failed();
-        }
-    })
+    broadcast::transmit(plan, m, epoch, |why| count_unsent(softc, plan, why))
+}
+
+/// Drops what no port is chosen for.
+#[cold]
+#[inline(never)]
+fn unsent(softc: &Softc, plan: &Plan, m: Mbuf, errno: Errno) -> Result {
+    drop(m);
+    let why = match (errno, plan.protocol()) {
+        (Errno::ENXIO, _) => Unsent::NoPorts,
+        (Errno::ENOBUFS, _) => Unsent::Paused,
+        (_, Protocol::None) => Unsent::Disabled,
+        _ => Unsent::NoActivePort,
+    };
+    count_unsent(softc, plan, Some(why));
+    Err(errno)
+}
+
+/// Counts an output error, and why if it is not a port's driver that refused.
+#[cold]
+#[inline(never)]
+fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
+    softc.ifp().count(Counter::Oerrors, 1);
+    if let Some(why) = why {
+        softc.unsent().count(plan.protocol().number(), why);
+    }
 }
 
 /// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it
@@ -56,32 +71,57 @@ fn send_to_all(softc: &Softc, plan: &Plan, m: Mbuf, epoch: &Epoch) -> Result {
 pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let softc = port.softc();
     let plan = softc.plan(epoch);
-    if !plan.is_running() || !plan.has(port) {
-        return None;
+    if !plan.is_running() {
+        return refuse(port, m, Refused::NotRunning);
+    }
+    if !plan.has(port) {
+        return refuse(port, m, Refused::NotMember);
     }
     let accepted = match plan.protocol() {
         Protocol::None => false,
         Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
         Protocol::Lacp(_) if lacp::is_pdu(&m) => {
-            lacp::receive(port, m);
+            let taken = lacp::receive(port, m);
+            if !taken {
+                port.refused().count(Refused::NoRoom);
+            }
             return None;
         }
         Protocol::Lacp(lacp) => lacp.accepts(port),
     };
     if !accepted {
-        return None;
+        return refuse(port, m, Refused::NotAccepted);
     }
     let ifp = softc.ifp();
     m.set_receiver(ifp);
     ifp.bpf_tap(&m);
-    (ifp.flags() & iff::MONITOR == 0).then_some(m)
+    if ifp.flags() & iff::MONITOR != 0 {
+        return refuse(port, m, Refused::Monitor);
+    }
+    Some(m)
 }
 
-/// Whether a packet of this address family may go out on a port itself: frames whose header the
-/// sender wrote, as bpf(4) does, and no protocol's.
-pub(super) fn port_output_allowed(family: u8) -> bool {
+/// Drops what is not taken in.
+#[cold]
+#[inline(never)]
+fn refuse(port: &Port, m: Mbuf, why: Refused) -> Option<Mbuf> {
+    drop(m);
+    port.refused().count(why);
+    None
+}
+
+/// Asks whether a packet of this address family may go out on a port itself: frames whose header
+/// the sender wrote, as bpf(4) does, and no protocol's.
+///
+/// # Errors
+/// ENETDOWN: it may not.
+pub(super) fn port_output(port: &Port, family: u8) -> Result {
     const AF_UNSPEC: u8 = 0;
     const PSEUDO_AF_HDRCMPLT: u8 = 31;
-    matches!(family, AF_UNSPEC | PSEUDO_AF_HDRCMPLT)
+    if matches!(family, AF_UNSPEC | PSEUDO_AF_HDRCMPLT) {
+        return Ok(());
+    }
+    port.refused().count(Refused::OwnOutput);
+    Err(Errno::ENETDOWN)
 }

@@ -59,7 +59,7 @@ fn claim(softc: &Ref<Softc>, name: &Name) -> Result<Ref<Port>> {
     if ifp.lagg_softc().is_some() || reaches(&ifp, softc, MAX_STACKING) {
         return Err(Errno::EINVAL);
     }
-    let port = Ref::try_new(Port::new(ifp, softc, slot))?;
+    let port = Port::try_new(ifp, softc, slot)?;
     commit_claim(softc, port, &detach)
 }
 

@@ -122,14 +122,16 @@ pub(super) fn is_pdu(m: &Mbuf) -> bool {
     is_group && m.vlan_tag().is_none() && Subtype::of(m.first()).is_some()
 }
 
-/// A frame of LACP's own has come in: the protocol task looks at it.
+/// A frame of LACP's own has come in: the protocol task looks at it. False: too many wait for it.
 #[cold]
-pub(super) fn receive(port: &Port, m: Mbuf) {
+pub(super) fn receive(port: &Port, m: Mbuf) -> bool {
     // By its slot and its interface: the slot may be another port's by then.
     let number = u64::from(port.ifp().index()) << 8 | u64::from(port.slot());
-    if port.softc().inbox().put(m, number) {
+    let taken = port.softc().inbox().put(m, number);
+    if taken {
         Softc::wake_protocol(port.softc());
     }
+    taken
 }
 
 /// What the protocol task does for LACP. True: there is LACP.

@@ -35,11 +35,15 @@ mod offloads;
 mod plan;
 mod port;
 mod softc;
+mod stats;
 mod vlans;
 
 pub use plan::Plan;
 pub use port::Port;
 pub use softc::Softc;
+pub use stats::Unsent;
+
+use core::fmt;
 
 use crate::kpi::{
     Counter, Driver, Epoch, Errno, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result,
@@ -86,6 +90,10 @@ impl Driver for Lagg {
         counters::counter(softc, counter, epoch)
     }
 
+    fn stats(softc: &Softc, to: &mut dyn fmt::Write) -> fmt::Result {
+        stats::write(softc, to)
+    }
+
     fn media_active(softc: &Softc, epoch: &Epoch) -> bool {
         softc.plan(epoch).first_active().is_some()
     }
@@ -98,8 +106,8 @@ impl Driver for Lagg {
         port.methods()
     }
 
-    fn port_output_allowed(family: u8) -> bool {
-        data::port_output_allowed(family)
+    fn port_output(port: &Port, family: u8) -> Result {
+        data::port_output(port, family)
     }
 
     fn port_link_state(port: &Ref<Port>) {

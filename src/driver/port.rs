@@ -2,7 +2,8 @@
 
 use super::Softc;
 use super::counters::Carried;
-use crate::kpi::{Ifnet, IfnetRef, MacAddr, PortMethods, Ref};
+use super::stats::RefusedCounters;
+use crate::kpi::{Ifnet, IfnetRef, MacAddr, PortMethods, Ref, Result};
 
 /// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
 /// own, or in the lagg's state.
@@ -19,6 +20,7 @@ pub struct Port {
     methods: PortMethods,
     parent: Option<IfnetRef>,
     carried: Carried,
+    refused: RefusedCounters,
 }
 
 static_assertions::assert_eq_size!(IfnetRef, *const ());
@@ -27,9 +29,12 @@ static_assertions::const_assert_eq!(core::mem::offset_of!(Port, ifp), 0);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Port, softc), size_of::<*const ()>());
 
 impl Port {
-    /// `ifp` as it is before it becomes a port, in slot `slot` of `softc`.
-    pub(super) fn new(ifp: IfnetRef, softc: &Ref<Softc>, slot: u8) -> Self {
-        Port {
+    /// `ifp` as it is before it becomes a port, in slot `slot` of `softc`. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn try_new(ifp: IfnetRef, softc: &Ref<Softc>, slot: u8) -> Result<Ref<Self>> {
+        Ref::try_new(Port {
             slot,
             lladdr: ifp.lladdr(),
             mtu: ifp.mtu(),
@@ -37,9 +42,10 @@ impl Port {
             methods: ifp.methods(),
             parent: ifp.vlan_parent(),
             carried: Carried::default(),
+            refused: RefusedCounters::try_new()?,
             softc: softc.clone(),
             ifp,
-        }
+        })
     }
 
     /// The interface.
@@ -88,6 +94,10 @@ impl Port {
 
     pub(super) fn carried(&self) -> &Carried {
         &self.carried
+    }
+
+    pub(super) fn refused(&self) -> &RefusedCounters {
+        &self.refused
     }
 
     /// The interface that this one is a VLAN of. The kernel tells VLANs by their type, and so not of

@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::counters::Ledger;
 use super::groups::Wants;
+use super::stats::UnsentCounters;
 use super::vlans::Vlans;
 use super::{Plan, Port, config, counters, lacp, link};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
@@ -35,6 +36,7 @@ pub struct Softc {
     inbox: Inbox,
     configuration_task: Task<Softc>,
     media: Media,
+    unsent: UnsentCounters,
 }
 
 static_assertions::const_assert_eq!(core::mem::offset_of!(Softc, ifp), 0);
@@ -320,6 +322,7 @@ impl Softc {
             inbox: Inbox::new(),
             configuration_task: Task::try_new(Queue::Configuration, config::reconcile)?,
             media: Media::try_new()?,
+            unsent: UnsentCounters::try_new()?,
         })
     }
 
@@ -346,6 +349,10 @@ impl Softc {
 
     pub(super) fn media(&self) -> &Media {
         &self.media
+    }
+
+    pub(super) fn unsent(&self) -> &UnsentCounters {
+        &self.unsent
     }
 
     pub(super) fn state(&self) -> MtxGuard<'_, State> {

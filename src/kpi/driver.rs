@@ -1,5 +1,7 @@
 //! What the kernel calls: the driver's side of kpi.
 
+use core::fmt;
+
 use super::{Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result};
 
 /// The driver that this module is. kpi's backends call [`crate::Module`], and nothing else above
@@ -52,6 +54,13 @@ pub trait Driver {
     /// One of the lagg's counters (`if_get_counter`).
     fn counter(softc: &Self::Softc, counter: Counter, epoch: &Epoch) -> u64;
 
+    /// Writes what the lagg has dropped and why, a record a line (the sysctl
+    /// `net.link.lagg.stats.<if_index>`). Holds no lock while it writes: that may sleep.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    fn stats(softc: &Self::Softc, to: &mut dyn fmt::Write) -> fmt::Result;
+
     /// Whether the media status of the lagg is active.
     fn media_active(softc: &Self::Softc, epoch: &Epoch) -> bool;
 
@@ -64,9 +73,12 @@ pub trait Driver {
     /// The methods that the port's interface had before it became a port.
     fn port_methods(port: &Self::Port) -> &PortMethods;
 
-    /// Whether a packet of this address family may be sent on a port itself (its `if_output` while
-    /// it is one); all others get ENETDOWN.
-    fn port_output_allowed(family: u8) -> bool;
+    /// Asks whether a packet of this address family may be sent on a port itself (its `if_output`
+    /// while it is one).
+    ///
+    /// # Errors
+    /// ENETDOWN: it may not, and is counted as dropped.
+    fn port_output(port: &Self::Port, family: u8) -> Result;
 
     /// The port's link state changed (`lagg_linkstate_p`; on `taskqueue_swi`, which the whole host
     /// shares: must not wait).

@@ -47,4 +47,22 @@ impl Protocol {
             Protocol::Broadcast => proto::BROADCAST,
         }
     }
+
+    /// Its name, as ifconfig(8) has it.
+    pub fn name(&self) -> &'static str {
+        name(self.number())
+    }
+}
+
+/// The name of a protocol (`LAGG_PROTO_*`), as ifconfig(8) has it.
+pub fn name(number: u32) -> &'static str {
+    match number {
+        proto::NONE => "none",
+        proto::FAILOVER => "failover",
+        proto::ROUNDROBIN => "roundrobin",
+        proto::LOADBALANCE => "loadbalance",
+        proto::LACP => "lacp",
+        proto::BROADCAST => "broadcast",
+        _ => "unknown",
+    }
 }

@@ -16,4 +16,5 @@ mod port_requests;
 mod ports;
 mod protocols;
 mod records;
+mod stats;
 mod vlans;

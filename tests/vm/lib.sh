@@ -77,6 +77,9 @@ ifc() { ifconfig -n "$@"; }
 has() { ifconfig -n "$1" 2>&1 | grep -q -- "$2"; }
 hasnt() { ! has "$@"; }
 
+# The index of an interface
+index() { netstat -I "$1" -n | sed -n 's/.*<Link#\([0-9]*\)>.*/\1/p'; }
+
 is_up() { ifconfig -n "$1" | grep -q 'flags=.*<UP[,>]'; }
 
 gone() { ! ifconfig -n "$1" >/dev/null 2>&1; }

@@ -6,6 +6,7 @@ use super::bindings as c;
 use super::gate::{self, Inside};
 use super::hooks;
 use super::ifnet::Ifnet;
+use super::sysctl;
 use crate::Module;
 use crate::kpi::errno::to_c;
 use crate::kpi::{Driver, Errno, LaggType, Result};
@@ -71,6 +72,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         c::if_setcapenable(ifp, c::IFCAP_HWSTATS as c_int);
         c::ether_ifattach(ifp, [0; 6].as_ptr());
     }
+    sysctl::add_stats(interface);
     inside.stay();
     Ok(ifp)
 }
@@ -111,6 +113,9 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     // SAFETY: by contract; freed last.
     let slot = unsafe { Ifnet::from_ptr(ifp).softc_slot() };
     let Some(softc) = slot.upgrade() else { return to_c(Err(Errno::ENXIO)) };
+    // Its readers take none of the locks that are held here.
+    // SAFETY: by contract.
+    sysctl::remove_stats(unsafe { Ifnet::from_ptr(ifp) });
     Module::destroy(&softc);
     // SAFETY: attached when it was made.
     unsafe { c::ether_ifdetach(ifp) };

@@ -141,8 +141,10 @@ pub(super) unsafe extern "C" fn port_output(
     let (interface, m, family, epoch) =
         unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), (*to).sa_family, Epoch::assume()) };
     let methods = match interface.shared_port(&epoch) {
-        Some(_) if !Module::port_output_allowed(family) => return Errno::ENETDOWN.number(),
-        Some(port) => *Module::port_methods(port),
+        Some(port) => match Module::port_output(port, family) {
+            Ok(()) => *Module::port_methods(port),
+            Err(errno) => return errno.number(),
+        },
         // The caller had read the method when the interface was still a port.
         None => interface.methods(),
     };

@@ -349,6 +349,14 @@ impl IfnetRef {
         // INVARIANT: counted by the kernel.
         NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
     }
+
+    /// The interface of that index, if it is one of the current vnet and not dying.
+    pub fn by_index(index: u32) -> Option<IfnetRef> {
+        // SAFETY: in the epoch.
+        let ifp = epoch::section(|_| unsafe { c::ifnet_byindex_ref(index) });
+        // INVARIANT: counted by the kernel.
+        NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
+    }
 }
 
 impl Clone for IfnetRef {

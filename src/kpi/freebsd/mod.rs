@@ -21,6 +21,7 @@ mod panic;
 mod percpu;
 mod port;
 mod slot;
+mod sysctl;
 mod tasks;
 
 pub use callout::Callout;
@@ -33,7 +34,7 @@ pub use media::Media;
 pub use misc::{
     copyout, defaults, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
-pub use percpu::PerCpu;
+pub use percpu::{CounterU64, PerCpu};
 pub use port::PortMethods;
 pub use tasks::{Queue, Task};
 

@@ -133,10 +133,8 @@ impl Ifnet {
         match method {
             OutputMethod::Own => self.transmit(m, epoch),
             OutputMethod::LaggPort => {
-                if !Module::port_output_allowed(family) {
-                    return Err(Errno::ENETDOWN);
-                }
                 let port = self.lagg.load(epoch).ok_or(Errno::ENETDOWN)?;
+                Module::port_output(port, family)?;
                 self.output_by(Module::port_methods(port).output, family, m, epoch)
             }
             OutputMethod::Dead => Err(Errno::ENXIO),

@@ -31,6 +31,7 @@ mod privilege;
 mod request;
 mod slot;
 mod stack;
+mod sysctl;
 mod tasks;
 pub mod testing;
 #[cfg(all(test, not(loom)))]
@@ -52,7 +53,7 @@ pub use media::Media;
 pub use memory::copyout;
 pub use methods::PortMethods;
 pub use multicast::Group;
-pub use percpu::PerCpu;
+pub use percpu::{CounterU64, PerCpu};
 pub use privilege::priv_check_lagg;
 pub use tasks::{Queue, Task};
 pub use vnet::{defaults, failover_rx_all, lacp_debug};
@@ -63,6 +64,7 @@ pub use clone::{clone_create, clone_destroy};
 pub use driver::{Nic, default_ioctl, requested_mtu};
 pub use event::{Event, listen};
 pub use input::{output, receive, set_input, transmit};
+pub use mbuf::fail_copy;
 pub use media::{
     IFM_ACTIVE, IFM_AVALID, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, MediaRequest, media_of,
 };
@@ -73,6 +75,7 @@ pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
 pub use slot::Slot;
 pub use stack::{set_address, set_link};
+pub use sysctl::sysctl_stats;
 pub use tasks::settle;
 pub use vlan::vlan_create;
 pub use vnet::Vnet;

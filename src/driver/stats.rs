@@ -1,0 +1,169 @@
+//! What a lagg drops, and why: counted where it is dropped, and told as text
+//! (`net.link.lagg.stats.<if_index>`).
+//!
+//! Processors that drop at the same time do not write the same cache line, nor one that packets read.
+
+use core::fmt::{self, Write};
+
+use arrayvec::ArrayVec;
+
+use super::ioctl::text;
+use super::{Port, Softc};
+use crate::kpi::ioctl::proto;
+use crate::kpi::{CounterU64, Result};
+use crate::policy;
+
+/// Why a lagg sends a packet on no port, or on one less.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// It has no ports.
+    NoPorts,
+    /// None of its ports is active.
+    NoActivePort,
+    /// broadcast: there was no memory for a port's copy.
+    NoCopy,
+    /// none: nothing is sent.
+    Disabled,
+    /// lacp: its flow waits for the frames that its old port has under way.
+    Paused,
+}
+
+impl Unsent {
+    fn name(self) -> &'static str {
+        match self {
+            Unsent::NoPorts => "no_ports",
+            Unsent::NoActivePort => "no_active_port",
+            Unsent::NoCopy => "no_copy",
+            Unsent::Disabled => "disabled",
+            Unsent::Paused => "paused",
+        }
+    }
+}
+
+/// What each protocol (`LAGG_PROTO_*`) counts, in the order of the text.
+const UNSENT: [(u32, Unsent); 14] = [
+    (proto::FAILOVER, Unsent::NoPorts),
+    (proto::FAILOVER, Unsent::NoActivePort),
+    (proto::ROUNDROBIN, Unsent::NoPorts),
+    (proto::ROUNDROBIN, Unsent::NoActivePort),
+    (proto::LOADBALANCE, Unsent::NoPorts),
+    (proto::LOADBALANCE, Unsent::NoActivePort),
+    (proto::LACP, Unsent::NoPorts),
+    (proto::LACP, Unsent::NoActivePort),
+    (proto::LACP, Unsent::Paused),
+    (proto::BROADCAST, Unsent::NoPorts),
+    (proto::BROADCAST, Unsent::NoActivePort),
+    (proto::BROADCAST, Unsent::NoCopy),
+    (proto::NONE, Unsent::NoPorts),
+    (proto::NONE, Unsent::Disabled),
+];
+
+/// Why a lagg drops what comes to one of its ports.
+#[derive(Clone, Copy)]
+pub(super) enum Refused {
+    /// The protocol takes nothing in from this port.
+    NotAccepted,
+    /// The lagg is down.
+    NotRunning,
+    /// The port just joins or leaves.
+    NotMember,
+    /// The lagg is a monitor: bpf(4) alone has seen it.
+    Monitor,
+    /// The host wanted to send it on the port itself.
+    OwnOutput,
+    /// lacp: a frame of its own, and too many wait to be looked at.
+    NoRoom,
+}
+
+/// How many reasons of [`Refused`] there are.
+pub(super) const REFUSED: usize = 6;
+
+/// Their names, in their order.
+const REFUSED_NAMES: [&str; REFUSED] =
+    ["not_accepted", "not_running", "not_member", "monitor", "own_output", "no_room"];
+
+/// What a lagg did not send.
+pub(super) struct UnsentCounters(ArrayVec<CounterU64, { UNSENT.len() }>);
+
+impl UnsentCounters {
+    /// May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new() -> Result<Self> {
+        counters().map(UnsentCounters)
+    }
+
+    /// Counts a packet that this protocol (`LAGG_PROTO_*`) did not send.
+    pub fn count(&self, protocol: u32, why: Unsent) {
+        let place = UNSENT.iter().position(|&record| record == (protocol, why));
+        if let Some(counter) = place.and_then(|place| self.0.get(place)) {
+            counter.increment();
+        }
+    }
+}
+
+/// What a port did not take in, or not send.
+pub(super) struct RefusedCounters(ArrayVec<CounterU64, REFUSED>);
+
+impl RefusedCounters {
+    /// May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new() -> Result<Self> {
+        counters().map(RefusedCounters)
+    }
+
+    /// Counts a packet.
+    pub fn count(&self, why: Refused) {
+        if let Some(counter) = self.0.get(why as usize) {
+            counter.increment();
+        }
+    }
+
+    /// How many there were of each reason.
+    pub fn fetch(&self) -> [u64; REFUSED] {
+        let mut counts = [0; REFUSED];
+        counts.iter_mut().zip(&self.0).for_each(|(count, counter)| *count = counter.fetch());
+        counts
+    }
+}
+
+fn counters<const N: usize>() -> Result<ArrayVec<CounterU64, N>> {
+    let mut counters = ArrayVec::new();
+    while counters.remaining_capacity() != 0 {
+        let _ = counters.try_push(CounterU64::try_new()?);
+    }
+    Ok(counters)
+}
+
+/// Writes all records: words, and a number or a word at the end. Takes no lock: `to` may sleep.
+///
+/// # Errors
+/// Those of `to`.
+pub(super) fn write(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
+    writeln!(to, "lagg {}", text(&softc.ifp().name()))?;
+    writeln!(to, "protocol {}", softc.plan_ref().protocol().name())?;
+    for ((protocol, why), counter) in UNSENT.iter().zip(&softc.unsent().0) {
+        let protocol = policy::name(*protocol);
+        writeln!(to, "dropped {protocol} {} {}", why.name(), counter.fetch())?;
+    }
+    let ledger = softc.ledger().get();
+    for port in ledger.ports() {
+        write_port(port, to)?;
+    }
+    for (name, count) in REFUSED_NAMES.iter().zip(ledger.refused_by_left()) {
+        writeln!(to, "left dropped {name} {count}")?;
+    }
+    Ok(())
+}
+
+/// The records of a port.
+fn write_port(port: &Port, to: &mut dyn Write) -> fmt::Result {
+    let name = port.ifp().name();
+    for (reason, count) in REFUSED_NAMES.iter().zip(port.refused().fetch()) {
+        writeln!(to, "port {} dropped {reason} {count}", text(&name))?;
+    }
+    Ok(())
+}
