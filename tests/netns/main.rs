@@ -20,7 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use flow::{Flow, Report};
-use lab::{Lab, USERLAGG, inside, must, until};
+use lab::{Lab, USERLAGG, inside, must, run, until};
 use packet::PacketSocket;
 
 /// A lab, or the end of the test where there can be none.
@@ -54,6 +54,24 @@ fn shows_what_ifconfig_shows() {
     until("the link is down", || lab.ok("lagg0").contains("status: no carrier"));
     assert_eq!(lab.ok("lagg0"), include_str!("empty.txt"));
     assert_eq!(lab.ok(""), include_str!("empty.txt"));
+}
+
+#[test]
+fn shows_what_was_dropped() {
+    let lab = lab!(2);
+    lab.failover();
+    let shown = lab.ok("lagg0 stats");
+    assert!(
+        shown.starts_with("lagg lagg0\nprotocol failover\ndropped failover no_ports "),
+        "{shown}"
+    );
+    assert!(shown.contains("\ndropped none disabled 0\n"), "{shown}");
+    assert!(shown.contains("\nport em1 dropped not_accepted "), "{shown}");
+    lab.ok("lagg0 laggproto none");
+    run(&format!("ip netns exec {} ping -c 1 -W 1 192.0.2.2", lab.near));
+    let shown = lab.ok("lagg0 stats");
+    assert!(shown.contains("\nprotocol none\n"), "{shown}");
+    assert!(!shown.contains("\ndropped none disabled 0\n"), "{shown}");
 }
 
 /// Only what is sent between the cut and its detection is lost; and when the cable is back, nothing

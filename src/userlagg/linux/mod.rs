@@ -27,6 +27,7 @@ const USAGE: &str = "\
 usage: userlagg [-v] [lagg]
        userlagg [-f] lagg create [laggtype type] [word ...]
        userlagg lagg word ...
+       userlagg lagg stats
 
 words: laggproto failover|none|...  laggport interface  -laggport interface
        lagghash l2,l3,l4  [-]use_flowid  [-]use_numa  [-]lacp_strict
@@ -34,7 +35,11 @@ words: laggproto failover|none|...  laggport interface  -laggport interface
        ether address  [inet] address/length  destroy
 
 Without words it shows the lagg, or all; -v shows more. create starts a process
-for the lagg, or with -f becomes it. The words are those of ifconfig(8).";
+for the lagg, or with -f becomes it. The words are those of ifconfig(8). stats
+shows what the lagg has dropped, and why.";
+
+/// The word that shows what was dropped.
+const STATS: &str = "stats";
 
 /// What the options say.
 #[derive(Default)]
@@ -72,7 +77,7 @@ pub fn main() -> ExitCode {
     let words: Vec<String> = arguments.collect();
     print(&match lagg {
         None => show_all(&options),
-        Some(lagg) if words.is_empty() => ask(&lagg, &options, words),
+        Some(lagg) if words.is_empty() || words == [STATS] => ask(&lagg, &options, words),
         Some(lagg) => match Line::parse(&words) {
             Err(message) => Reply::failure(message),
             Ok(Line { create: None, .. }) => ask(&lagg, &options, words),

@@ -13,8 +13,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid, write};
 
-use lagg_rs::kpi::{LaggType, iff};
+use lagg_rs::kpi::{LaggType, host, iff};
 
+use super::STATS;
 use super::control::{self, Reply};
 use super::errno::{describe, text};
 use super::lagg::Lagg;
@@ -126,6 +127,13 @@ fn answer(lagg: &mut Lagg, request: &control::Request, privileged: bool) -> (Rep
     if request.words.is_empty() {
         let reply = match request::show(lagg, request.verbose) {
             Ok(status) => Reply { output: status.to_string(), ..Reply::default() },
+            Err(errno) => Reply::failure(format!("{}: {}", lagg.name, text(errno))),
+        };
+        return (reply, false);
+    }
+    if request.words == [STATS] {
+        let reply = match host::sysctl_stats(lagg.ifp.index()) {
+            Ok(output) => Reply { output, ..Reply::default() },
             Err(errno) => Reply::failure(format!("{}: {}", lagg.name, text(errno))),
         };
         return (reply, false);
