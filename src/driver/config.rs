@@ -6,6 +6,7 @@ use super::softc::{Needs, PlanMemory, State, Token};
 use super::{Port, Softc, groups, ioctl, lacp, offloads, vlans};
 use crate::kpi::ioctl::proto;
 use crate::kpi::{Errno, Ioctl, Ref, Result, Unique, iff, log, random};
+use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::hash::Key;
 use crate::policy::{Flows, Lacp, Protocol, RoundRobin};
@@ -212,19 +213,15 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         groups::join_slow(softc, &token, true)?;
     }
     let mut state = softc.state();
-    if matches!(protocol, Protocol::RoundRobin(_)) {
-        state.options.rr_stride = Some(NonZeroU32::MIN);
-    }
     if let Some(lacp) = &mut lacp {
         state.members().for_each(|port| lacp.add(port));
     }
-    let replaced = core::mem::replace(&mut state.protocol, protocol);
-    let homeless = core::mem::replace(&mut state.homes, homes);
-    let lacp = core::mem::replace(&mut state.lacp, lacp);
+    let (replaced, left) = state.set_protocol(protocol, homes, lacp);
     softc.publish(&mut state, memory);
     drop(state);
-    drop((replaced, homeless));
-    if let Some(lacp) = lacp {
+    drop(replaced);
+    softc.debug(format_args!("the protocol is {}", policy::name(number)));
+    if let Some(lacp) = left {
         lacp::say_farewells(lacp, &token.ports());
     }
     if number != proto::LACP {

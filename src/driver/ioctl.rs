@@ -58,7 +58,13 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
             Softc::wake_configuration(softc);
             Ok(())
         }
-        SIOCSIFMEDIA | SIOCGIFMEDIA | SIOCGIFXMEDIA => softc.media().ioctl(softc.ifp(), request),
+        SIOCSIFMEDIA => {
+            softc.media().ioctl(softc.ifp(), request)?;
+            softc
+                .debug(format_args!("the media are set to autoselect, which is all that there is"));
+            Ok(())
+        }
+        SIOCGIFMEDIA | SIOCGIFXMEDIA => softc.media().ioctl(softc.ifp(), request),
         _ => softc.ifp().ether_ioctl(request),
     }
 }

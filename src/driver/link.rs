@@ -1,9 +1,11 @@
 //! Link state and baud rate of the lagg: published by the protocol task, in the order in which they
 //! came true (spec B.9).
 
+use super::ioctl::text;
 use super::{Softc, lacp};
 use crate::kpi::{LinkState, Ref};
 use crate::policy::Protocol;
+use crate::policy::buckets::BUCKETS;
 
 /// Publishes what the ports' link states make of the lagg's. The protocol task's function.
 pub(super) fn publish(softc: &Ref<Softc>) {
@@ -14,6 +16,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         if !lacp::run(softc) {
             follow_links(softc);
         }
+        log_flows(softc);
         publish_link(softc);
     });
 }
@@ -38,6 +41,17 @@ fn publish_link(softc: &Softc) {
         ifp.set_baudrate(baudrate);
     }
     ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
+}
+
+/// With IFF_DEBUG: how many buckets each port has now, if that changed.
+fn log_flows(softc: &Softc) {
+    let changed = core::mem::take(&mut softc.state().spread_changed);
+    let plan = softc.plan_ref();
+    let Protocol::LoadBalance(flows) = plan.protocol() else { return };
+    for port in plan.ports().iter().filter(|_| changed) {
+        let (name, count) = (port.ifp().name(), flows.table.count(port.slot()));
+        softc.debug(format_args!("{count} of {BUCKETS} buckets of flows go to {}", text(&name)));
+    }
 }
 
 /// Has flows go to other ports when theirs went down, and back when it came up. Until then packets

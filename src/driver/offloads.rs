@@ -41,5 +41,9 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     common.enabled |= now.enabled & capability::NETMAP;
     if common != now {
         ifp.store_offloads(&common);
+        let Offloads { capabilities, enabled, hwassist, tso: [bytes, segments, size] } = common;
+        softc.debug(format_args!(
+            "capabilities {capabilities:#x}, enabled {enabled:#x}, hwassist {hwassist:#x}, TSO {bytes} bytes in {segments} segments of {size}"
+        ));
     }
 }

@@ -1,5 +1,7 @@
 //! The softc: a lagg's state, its configuration token, and the publication of plans.
 
+use core::fmt;
+use core::mem::replace;
 use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
@@ -12,7 +14,7 @@ use super::{Plan, Port, config, counters, lacp, link};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
 use crate::kpi::{
     Array, Callout, Cv, Defaults, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, Media, Mtx,
-    MtxGuard, Queue, Ref, Result, Task, Unique, defaults, epoch,
+    MtxGuard, Queue, Ref, Result, Task, Unique, defaults, epoch, iff, log,
 };
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::Paused;
@@ -56,6 +58,8 @@ pub(super) struct State {
     pub slow: bool,
     /// The ports that the flows are spread over, by their slots.
     spread_over: (u32, u32),
+    /// The flows are spread over other ports than was last logged.
+    pub spread_changed: bool,
     /// failover's primary port, by its slot.
     pub primary: Option<u8>,
     /// IFF_UP, IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
@@ -235,6 +239,22 @@ impl State {
         self.lacp.as_ref().map_or(0, |lacp| lacp.machines.flapping())
     }
 
+    /// Switches the protocol; `homes` are those of its flows, if it has flows. Returns what it
+    /// replaces, to be dropped without the mutex.
+    pub fn set_protocol(
+        &mut self,
+        protocol: Protocol,
+        homes: Option<Unique<Homes>>,
+        lacp: Option<lacp::Control>,
+    ) -> ((Protocol, Option<Unique<Homes>>), Option<lacp::Control>) {
+        if matches!(protocol, Protocol::RoundRobin(_)) {
+            self.options.rr_stride = Some(NonZeroU32::MIN);
+        }
+        self.spread_over = (0, 0);
+        let replaced = (replace(&mut self.protocol, protocol), replace(&mut self.homes, homes));
+        (replaced, replace(&mut self.lacp, lacp))
+    }
+
     /// The protocol as the next plan has it: with the options, in this memory.
     fn protocol_now(
         &mut self,
@@ -257,6 +277,7 @@ impl State {
                     table.copy_from(&flows.table);
                     table.rebuild(homes, members, up);
                     flows.table = table.share();
+                    self.spread_changed |= self.spread_over != (members, up);
                     self.spread_over = (members, up);
                 }
             }
@@ -305,6 +326,7 @@ impl Softc {
             lacp: None,
             slow: false,
             spread_over: (0, 0),
+            spread_changed: false,
             primary: None,
             flags_seen: 0,
             options: Options::of_vnet(),
@@ -330,6 +352,13 @@ impl Softc {
     #[inline]
     pub fn ifp(&self) -> &Ifnet {
         &self.ifp
+    }
+
+    /// Logs a line if IFF_DEBUG is set (spec B.18). Not under the mutex.
+    pub(super) fn debug(&self, text: fmt::Arguments<'_>) {
+        if self.ifp.flags() & iff::DEBUG != 0 {
+            log(&self.ifp, text);
+        }
     }
 
     /// The plan, for the rest of the epoch section.

@@ -150,6 +150,11 @@ impl Table {
         (bucket.second() != bucket.first()).then(|| bucket.second())
     }
 
+    /// How many buckets go to `slot`.
+    pub fn count(&self, slot: u8) -> usize {
+        self.0.iter().filter(|bucket| bucket.is_used() && bucket.first() == slot).count()
+    }
+
     /// By the low bits of the hash: a NIC's flow id, shifted, has only those.
     #[inline]
     fn bucket(&self, hash: u32) -> Bucket {
