@@ -155,19 +155,33 @@ fn siocslagg_of_the_same_protocol_starts_it_anew() {
 }
 
 #[test]
-fn siocslagg_without_memory_leaves_the_protocol() {
+fn d21_siocslagg_without_memory_leaves_the_protocol() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
         for from in PROTOCOLS {
             for to in PROTOCOLS {
                 lagg.set_protocol(from).unwrap();
-                if from == proto::LACP {
-                    // Its last LACPDUs are lost then, and that is all.
-                    lagg.set_protocol(to).unwrap();
+                if from != proto::LACP && to != proto::LACP {
+                    without_memory(|| lagg.set_protocol(to));
+                    assert_eq!(lagg.get(0).unwrap().0.proto, to);
                     continue;
                 }
-                without_memory(|| lagg.set_protocol(to));
+                // lacp can do without some: its last LACPDUs are lost then, or it waits for more (D-21).
+                for n in 1.. {
+                    host::fail_allocation(n);
+                    let result = lagg.set_protocol(to);
+                    let all_came = host::fail_allocation(0) != 0;
+                    let now = lagg.get(0).unwrap().0.proto;
+                    match result {
+                        Ok(()) => assert_eq!(now, to),
+                        Err(errno) => assert_eq!((errno, now), (Errno::ENOMEM, from)),
+                    }
+                    if all_came {
+                        break;
+                    }
+                    lagg.set_protocol(from).unwrap();
+                }
                 assert_eq!(lagg.get(0).unwrap().0.proto, to);
             }
         }

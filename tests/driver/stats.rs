@@ -43,6 +43,9 @@ fn the_text_has_all_records_one_a_line() {
                  dropped roundrobin no_active_port 0\n\
                  dropped loadbalance no_ports 0\n\
                  dropped loadbalance no_active_port 0\n\
+                 dropped lacp no_ports 0\n\
+                 dropped lacp no_active_port 0\n\
+                 dropped lacp paused 0\n\
                  dropped broadcast no_ports 0\n\
                  dropped broadcast no_active_port 0\n\
                  dropped broadcast no_copy 0\n\
@@ -53,16 +56,19 @@ fn the_text_has_all_records_one_a_line() {
                  port em1 dropped not_member 0\n\
                  port em1 dropped monitor 0\n\
                  port em1 dropped own_output 0\n\
+                 port em1 dropped no_room 0\n\
                  port em2 dropped not_accepted 1\n\
                  port em2 dropped not_running 0\n\
                  port em2 dropped not_member 0\n\
                  port em2 dropped monitor 0\n\
                  port em2 dropped own_output 0\n\
+                 port em2 dropped no_room 0\n\
                  left dropped not_accepted 0\n\
                  left dropped not_running 0\n\
                  left dropped not_member 0\n\
                  left dropped monitor 0\n\
-                 left dropped own_output 0\n"
+                 left dropped own_output 0\n\
+                 left dropped no_room 0\n"
             )
         );
     });
