@@ -38,8 +38,8 @@ pub struct Record {
     pub sent: Vec<u64>,
     pub said: Option<Last>,
     pub heard: Option<Last>,
-    /// What it would have said since was lost to txtest.
-    pub hushed: bool,
+    /// Something that it would have said was lost to txtest, and counts in the limit until then.
+    pub hushed: Option<u64>,
 }
 
 pub struct System {
@@ -51,10 +51,19 @@ pub struct System {
     pub priority: u16,
     pub answers_markers: bool,
     pub records: Vec<Record>,
+    /// Something has happened to it since it ran.
+    pub touched: bool,
+}
+
+impl System {
+    fn touch(&mut self) -> &mut Lacp {
+        self.touched = true;
+        &mut self.lacp
+    }
 }
 
 /// One direction of a cable: from the end of the same number to the other.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Way {
     /// Nothing comes through, and nobody notices.
     pub cut: bool,
@@ -157,6 +166,7 @@ impl Lab {
             priority: PRIORITY,
             answers_markers: true,
             records: vec![Record::default(); 32],
+            touched: false,
         });
         self.systems.len() - 1
     }
@@ -178,7 +188,7 @@ impl Lab {
     /// What happens to a system; everything that follows from it at once happens too.
     pub fn at<R>(&mut self, system: usize, what: impl FnOnce(&mut Lacp, Time) -> R) -> R {
         let now = self.time();
-        let result = what(&mut self.systems[system].lacp, now);
+        let result = what(self.systems[system].touch(), now);
         self.settle();
         result
     }
@@ -190,9 +200,9 @@ impl Lab {
         end.present = true;
         let system = &mut self.systems[end.system];
         let index = 100 * end.system as u32 + u32::from(end.slot) + 1;
-        let hushed = system.lacp.options().txtest;
+        let hushed = system.lacp.options().txtest.then_some(self.now + 1_000);
         system.records[usize::from(end.slot)] = Record { hushed, ..Record::default() };
-        system.lacp.add(end.slot, index, [2, 0, 0, 1, end.system as u8, end.slot], now);
+        system.touch().add(end.slot, index, [2, 0, 0, 1, end.system as u8, end.slot], now);
         system.lacp.set_link(end.slot, end.link, now);
         self.settle();
     }
@@ -201,7 +211,7 @@ impl Lab {
     pub fn leave(&mut self, cable: usize, end: usize) {
         let at = &mut self.cables[cable].ends[end];
         at.present = false;
-        let farewell = self.systems[at.system].lacp.remove(at.slot);
+        let farewell = self.systems[at.system].touch().remove(at.slot);
         if let Some(frame) = farewell {
             self.send(cable, end, frame);
         }
@@ -230,8 +240,10 @@ impl Lab {
         let at = &mut self.cables[cable].ends[end];
         at.link = link;
         let (system, slot) = (at.system, at.slot);
-        self.systems[system].records[usize::from(slot)].heard = None;
-        self.systems[system].lacp.set_link(slot, link, now);
+        if !matches!(link, Link::Up(_)) {
+            self.systems[system].records[usize::from(slot)].heard = None;
+        }
+        self.systems[system].touch().set_link(slot, link, now);
         self.disturb_way(cable, end);
         self.settle();
     }
@@ -270,8 +282,10 @@ impl Lab {
 
     pub fn options(&mut self, system: usize, options: Options) {
         self.disturb(system);
-        for record in &mut self.systems[system].records {
-            record.hushed |= options.txtest;
+        if options.txtest || self[system].options().txtest {
+            for record in &mut self.systems[system].records {
+                record.hushed = Some(self.now + 1_000);
+            }
         }
         self.at(system, |lacp, _| lacp.set_options(options));
     }
@@ -344,11 +358,11 @@ impl Lab {
                     system.records[usize::from(slot)].heard =
                         Some(Last { at: self.now, pdu, knew });
                 }
-                system.lacp.receive(slot, &pdu, now);
+                system.touch().receive(slot, &pdu, now);
             }
             Subtype::Marker => {
                 let (frame, kind) = MarkerFrame::parse(&flight.frame).unwrap();
-                let response = system.lacp.receive_marker(slot, frame, kind);
+                let response = system.touch().receive_marker(slot, frame, kind);
                 assert!(response.is_none() || kind == Kind::Information);
                 if let Some(frame) = response.filter(|_| system.answers_markers) {
                     self.send(flight.cable, flight.to, frame);
@@ -363,15 +377,20 @@ impl Lab {
         self.ends_of(system).into_iter().find(is_it).unwrap()
     }
 
-    /// All systems run, and send what is due.
+    /// All systems that something has happened to, or whose time has come, run and send what is due.
     pub fn settle(&mut self) {
         let now = self.time();
         for system in 0..self.systems.len() {
-            self.systems[system].lacp.run(now);
+            let it = &mut self.systems[system];
+            if !it.touched && it.lacp.deadline(now).is_none_or(|at| at > now) {
+                continue;
+            }
+            it.touch().run(now);
             while let Some((slot, frame)) = self.systems[system].lacp.poll_transmit(now) {
                 let said = Last { at: self.now, pdu: Lacpdu::parse(&frame).unwrap(), knew: false };
                 let record = &mut self.systems[system].records[usize::from(slot)];
-                (record.said, record.hushed) = (Some(said), false);
+                record.said = Some(said);
+                record.hushed = record.hushed.filter(|&until| self.now < until);
                 record.sent.push(self.now);
                 record.check_rate();
                 let (cable, end) = self.end_at(system, slot);
@@ -383,6 +402,7 @@ impl Lab {
             }
         }
         self.check();
+        self.systems.iter_mut().for_each(|system| system.touched = false);
     }
 
     /// When the next thing happens.

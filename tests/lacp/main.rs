@@ -6,5 +6,6 @@ mod lab;
 mod markers;
 mod negotiation;
 mod partners;
+mod properties;
 mod solo;
 mod tables;
