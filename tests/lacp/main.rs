@@ -1,11 +1,13 @@
 //! LACP's machines: systems that speak to each other in virtual time, without sockets.
 
+mod bytes;
 mod checks;
 mod defects;
 mod lab;
 mod markers;
 mod negotiation;
 mod partners;
+mod peers;
 mod properties;
 mod solo;
 mod tables;

@@ -76,7 +76,7 @@ impl Solo {
     /// What is said while so much time passes.
     pub fn pass(&mut self, ms: u64) -> Vec<(u64, Lacpdu)> {
         let (begin, end) = (self.ms, self.ms + ms);
-        let mut said = Vec::new();
+        let mut said: Vec<_> = self.said().into_iter().map(|(_, pdu)| (0, pdu)).collect();
         while let Some(deadline) = self.lacp.deadline(self.now()) {
             let at = self.ms + deadline.since(self.now());
             if at > end {
