@@ -1,7 +1,7 @@
 //! How two systems come to an agreement, lose it, and find it again.
 
 use lagg_rs::lacp::{Lacp, Link, Options, Time, mux};
-use lagg_rs::wire::lacpdu::{Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac};
 use crate::solo::{IN_SERVICE, Solo};
@@ -388,6 +388,25 @@ fn partners_that_change_places_are_agreed_with_where_they_are() {
     assert!(down.actor().state.contains(State::DEFAULTED) && down.partner().port == 0);
     lab.plug(1);
     lab.until(3_000, all_carry);
+}
+
+/// The same partner's other port, or this one with another priority: what was agreed was agreed with
+/// another (update_Selected).
+#[test]
+fn another_port_of_the_same_partner_is_agreed_with_anew() {
+    let partner = Solo::partner(0, IN_SERVICE);
+    for other in [
+        Info { port: partner.port + 1, ..partner },
+        Info { port_priority: partner.port_priority - 1, ..partner },
+    ] {
+        let mut solo = Solo::new(1, DEFAULTS);
+        solo.agree();
+        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+        solo.receive(0, &Lacpdu { actor: other, partner: *solo.port(0).actor() });
+        assert_eq!(solo.port(0).mux(), mux::State::Waiting);
+        solo.pass(2_000);
+        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+    }
 }
 
 /// A slot that is none, and a port that is not there, are answered with nothing.
