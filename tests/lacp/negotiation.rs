@@ -409,6 +409,26 @@ fn another_port_of_the_same_partner_is_agreed_with_anew() {
     }
 }
 
+/// It is tried again at once, as long as the limit allows, and then when it allows again.
+#[test]
+fn a_lacpdu_that_could_not_be_sent_is_sent_later() {
+    let mut solo = Solo::new(1, DEFAULTS);
+    solo.agree();
+    solo.pass(5_000);
+    let sent = solo.port(0).statistics().pdus_out;
+    solo.lacp.set_address(mac(5));
+    for _ in 0..3 {
+        assert_eq!(solo.said().len(), 1);
+        solo.lacp.transmit_failed(0);
+    }
+    assert_eq!(solo.said(), []);
+    assert_eq!(solo.port(0).statistics().pdus_out, sent);
+    assert_eq!(solo.lacp.deadline(solo.now()), Some(solo.now().after(1_000)));
+    let said = solo.pass(1_000);
+    assert_eq!((said.len(), said[0].0, said[0].1.actor.system), (1, 1_000, mac(5)));
+    assert_eq!(solo.port(0).statistics().pdus_out, sent + 1);
+}
+
 /// A slot that is none, and a port that is not there, are answered with nothing.
 #[test]
 fn slots_without_a_port_are_ignored() {
