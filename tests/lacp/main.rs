@@ -4,6 +4,7 @@ mod bytes;
 mod checks;
 mod defects;
 mod lab;
+mod links;
 mod markers;
 mod negotiation;
 mod partners;

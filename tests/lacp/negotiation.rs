@@ -1,6 +1,6 @@
 //! How two systems come to an agreement, lose it, and find it again.
 
-use lagg_rs::lacp::{Lacp, Link, Options, Time, mux};
+use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac};
@@ -303,93 +303,6 @@ fn a_partner_with_another_priority_is_another_partner() {
     assert_eq!(lab[a].distributing(), 0b01);
 }
 
-/// Links of different speeds are two aggregators; the faster one is active.
-#[test]
-fn different_speeds_are_different_aggregators() {
-    let mut lab = Lab::new();
-    let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
-    for _ in 0..4 {
-        lab.cable(a, b);
-    }
-    for cable in 0..3 {
-        lab.plug(cable);
-    }
-    lab.link(3, 0, Link::Up(10_000_000_000));
-    lab.link(3, 1, Link::Up(10_000_000_000));
-    lab.advance(3_000);
-    assert_eq!((lab[a].distributing(), lab[b].distributing()), (0b1000, 0b1000));
-    assert_eq!((lab[a].is_active(3), lab[a].is_active(0)), (true, false));
-    assert_eq!(lab.port(0, 0).mux(), mux::State::Distributing);
-    lab.unplug(3);
-    assert_eq!((lab[a].distributing(), lab[a].bandwidth()), (0b0111, 3_000_000_000));
-}
-
-/// A link whose speed changes leaves its aggregator, and takes another.
-#[test]
-fn a_link_that_changes_its_speed_changes_its_aggregator() {
-    let mut lab = agreed(2);
-    lab.link(1, 0, Link::Up(100_000_000));
-    lab.link(1, 1, Link::Up(100_000_000));
-    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
-    lab.advance(5_000);
-    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
-    assert_eq!(lab.port(1, 0).mux(), mux::State::Distributing);
-    lab.plug(1);
-    lab.advance(5_000);
-    assert!(all_carry(&lab));
-}
-
-/// Half duplex, or no Ethernet: LACP does nothing there.
-#[test]
-fn an_unfit_link_is_never_in_service_and_nothing_is_said_on_it() {
-    let mut lab = agreed(2);
-    let out = lab.port(1, 0).statistics().pdus_out;
-    lab.link(1, 0, Link::Unfit);
-    assert_eq!(lab[0].distributing(), 0b01);
-    lab.advance(200_000);
-    assert_eq!(lab.port(1, 0).mux(), mux::State::Detached);
-    assert!(!lab.port(1, 0).actor().state.contains(State::AGGREGATION));
-    assert_eq!(lab.port(1, 0).statistics().pdus_out, out);
-    assert_eq!(lab[1].distributing(), 0b01);
-    lab.link(1, 0, GIGABIT);
-    lab.until(2_100, all_carry);
-}
-
-/// A cable with both ends in one system: it is looped, and nobody is there.
-#[test]
-fn a_looped_link_has_no_partner() {
-    let mut lab = Lab::new();
-    let a = lab.system(mac(1), 11, DEFAULTS);
-    let cable = lab.cable(a, a);
-    lab.plug(cable);
-    lab.advance(100_000);
-    assert_eq!(lab[a].collecting(), 0);
-    assert!(lab.port(cable, 0).actor().state.contains(State::DEFAULTED));
-    assert!(lab.port(cable, 0).statistics().looped > 0);
-}
-
-/// Cables pulled out and put into each other's sockets: the ports have moved (port_moved).
-#[test]
-fn partners_that_change_places_are_agreed_with_where_they_are() {
-    let mut lab = Lab::new();
-    let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
-    let cables = [lab.cable(a, b), lab.cable(a, b)];
-    plug(&mut lab, cables);
-    lab.until(3_000, all_carry);
-    lab.advance(60_000);
-    cables.into_iter().for_each(|cable| lab.unplug(cable));
-    let old = *lab.port(1, 0).partner();
-    // One of them is put back first, elsewhere: what was known where it was is forgotten.
-    (lab.cables[0].ends[1].slot, lab.cables[1].ends[1].slot) = (1, 0);
-    lab.plug(0);
-    lab.advance(2);
-    assert_eq!(lab.port(0, 0).partner().port, old.port);
-    let down = lab.port(1, 0);
-    assert!(down.actor().state.contains(State::DEFAULTED) && down.partner().port == 0);
-    lab.plug(1);
-    lab.until(3_000, all_carry);
-}
-
 /// The same partner's other port, or this one with another priority: what was agreed was agreed with
 /// another (update_Selected).
 #[test]
@@ -427,25 +340,4 @@ fn a_lacpdu_that_could_not_be_sent_is_sent_later() {
     let said = solo.pass(1_000);
     assert_eq!((said.len(), said[0].0, said[0].1.actor.system), (1, 1_000, mac(5)));
     assert_eq!(solo.port(0).statistics().pdus_out, sent + 1);
-}
-
-/// A slot that is none, and a port that is not there, are answered with nothing.
-#[test]
-fn slots_without_a_port_are_ignored() {
-    let now = Time::new(5);
-    let mut lacp = Lacp::try_new(mac(1), 1, DEFAULTS).unwrap();
-    lacp.add(32, 1, mac(9), now);
-    for slot in [0, 31, 32, 255] {
-        lacp.set_link(slot, GIGABIT, now);
-        lacp.receive(slot, &Lacpdu::default(), now);
-        lacp.receive_malformed(slot, lagg_rs::wire::slow::Malformed::Short);
-        lacp.transmit_failed(slot);
-        assert!(lacp.port(slot).is_none() && lacp.link(slot).is_none() && !lacp.is_active(slot));
-    }
-    lacp.run(now);
-    assert_eq!(
-        (lacp.poll_transmit(now), lacp.poll_marker(), lacp.deadline(now)),
-        (None, None, None)
-    );
-    assert_eq!((lacp.ask_markers(u32::MAX, now), lacp.waiting(), lacp.bandwidth()), (0, 0, 0));
 }
