@@ -303,6 +303,37 @@ fn a_partner_with_another_priority_is_another_partner() {
     assert_eq!(lab[a].distributing(), 0b01);
 }
 
+/// A partner that speaks of somebody else, or of us as we were, is not in sync with us, whatever it
+/// says; nor one that nobody keeps alive.
+#[test]
+fn a_partner_that_does_not_know_us_gets_no_frames() {
+    let us = *Solo::new(1, DEFAULTS).port(0).actor();
+    let strangers = [
+        Info { system: mac(5), ..us },
+        Info { system_priority: 1, ..us },
+        Info { key: us.key + 1, ..us },
+        Info { port: us.port + 1, ..us },
+        Info { port_priority: 1, ..us },
+        Info { state: us.state - State::AGGREGATION, ..us },
+        Info::default(),
+    ];
+    let in_service = strangers.map(|partner| (IN_SERVICE, partner));
+    let passive = Info { state: us.state - State::ACTIVITY, ..us };
+    for (state, partner) in in_service.into_iter().chain([(IN_SERVICE - State::ACTIVITY, passive)])
+    {
+        let mut solo = Solo::new(1, DEFAULTS);
+        for _ in 0..5 {
+            solo.receive(0, &Lacpdu { actor: Solo::partner(0, state), partner });
+            // It is told who we are, as often as the limit allows.
+            assert!(!solo.pass(2_000).is_empty());
+            assert_eq!(solo.lacp.collecting(), 0);
+        }
+        assert_eq!(solo.port(0).mux(), mux::State::Attached);
+        solo.hear(0, IN_SERVICE);
+        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+    }
+}
+
 /// The same partner's other port, or this one with another priority: what was agreed was agreed with
 /// another (update_Selected).
 #[test]
