@@ -81,12 +81,9 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
         Protocol::None => false,
         Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
-        Protocol::Lacp(_) if lacp::is_pdu(&m) => {
-            let taken = lacp::receive(port, m);
-            if !taken {
-                port.refused().count(Refused::NoRoom);
-            }
-            return None;
+        Protocol::Lacp(lacp) if lacp::is_slow(&m) => {
+            m = lacp::receive(port, m)?;
+            lacp.accepts(port)
         }
         Protocol::Lacp(lacp) => lacp.accepts(port),
     };

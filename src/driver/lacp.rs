@@ -7,7 +7,10 @@
 
 use super::ioctl::text;
 use super::softc::{State, Token, insist};
+use super::stats::Refused;
 use super::{Port, Softc};
+use core::fmt::{self, Write};
+
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
 use crate::kpi::{
     Array, Epoch, Errno, Ifnet, Mbuf, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
@@ -20,7 +23,7 @@ use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::{Paused, Waits};
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::marker;
-use crate::wire::slow::{FRAME, Subtype};
+use crate::wire::slow::{self, FRAME, Subtype};
 
 /// LACP's part of a lagg's state.
 pub(super) struct Control {
@@ -113,25 +116,31 @@ fn now() -> Time {
     Time::new(uptime_ms())
 }
 
-/// Whether a frame is LACP's own.
+/// Whether a frame is of a slow protocol.
 #[inline]
-pub(super) fn is_pdu(m: &Mbuf) -> bool {
+pub(super) fn is_slow(m: &Mbuf) -> bool {
     const GROUP: u8 = 1;
     // Those are for a group: the others need not be looked at any further.
     let is_group = m.first().first().is_some_and(|first| first & GROUP != 0);
-    is_group && m.vlan_tag().is_none() && Subtype::of(m.first()).is_some()
+    is_group && m.vlan_tag().is_none() && slow::is_slow(m.first())
 }
 
-/// A frame of LACP's own has come in: the protocol task looks at it. False: too many wait for it.
+/// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
+/// Returned: a frame of others, to go its way.
 #[cold]
-pub(super) fn receive(port: &Port, m: Mbuf) -> bool {
+pub(super) fn receive(port: &Port, m: Mbuf) -> Option<Mbuf> {
+    if Subtype::of(m.first()).is_none() {
+        port.count_unknown();
+        return Some(m);
+    }
     // By its slot and its interface: the slot may be another port's by then.
     let number = u64::from(port.ifp().index()) << 8 | u64::from(port.slot());
-    let taken = port.softc().inbox().put(m, number);
-    if taken {
+    if port.softc().inbox().put(m, number) {
         Softc::wake_protocol(port.softc());
+    } else {
+        port.refused().count(Refused::NoRoom);
     }
-    taken
+    None
 }
 
 /// What the protocol task does for LACP. True: there is LACP.
@@ -412,4 +421,28 @@ fn info(actor: &Info, partner: &Info) -> LacpInfo {
         partner_state: partner.state.bits(),
         pad2: 0,
     }
+}
+
+/// Writes the records of a port: what its machines have done and seen, in seconds and counts. Takes the
+/// mutex and gives it back before it writes.
+///
+/// # Errors
+/// Those of `to`.
+pub(super) fn write(port: &Port, to: &mut dyn Write) -> fmt::Result {
+    let machines = port.softc().state().lacp.as_ref().and_then(|lacp| {
+        let port = lacp.machines.port(port.slot())?;
+        Some((*port.statistics(), port.mux(), port.churns()))
+    });
+    let Some((statistics, mux, (actor_churns, partner_churns))) = machines else { return Ok(()) };
+    let name = port.ifp().name();
+    let mut record =
+        |key: &str, value: u64| writeln!(to, "port {} lacp {key} {value}", text(&name));
+    for (key, value) in statistics.named() {
+        record(key, value.into())?;
+    }
+    record("unknown", port.unknown().into())?;
+    record("actor_churns", actor_churns.into())?;
+    record("partner_churns", partner_churns.into())?;
+    record("last_change", now().since(statistics.last_change) / 1000)?;
+    writeln!(to, "port {} lacp mux {}", text(&name), mux.name())
 }

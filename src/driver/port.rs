@@ -1,5 +1,7 @@
 //! A port: an interface that belongs to a lagg.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use super::Softc;
 use super::counters::Carried;
 use super::stats::RefusedCounters;
@@ -20,6 +22,8 @@ pub struct Port {
     methods: PortMethods,
     parent: Option<IfnetRef>,
     carried: Carried,
+    /// Frames of slow protocols that are none of LACP's.
+    unknown: AtomicU32,
     refused: RefusedCounters,
 }
 
@@ -42,6 +46,7 @@ impl Port {
             methods: ifp.methods(),
             parent: ifp.vlan_parent(),
             carried: Carried::default(),
+            unknown: AtomicU32::new(0),
             refused: RefusedCounters::try_new()?,
             softc: softc.clone(),
             ifp,
@@ -90,6 +95,16 @@ impl Port {
     /// The interface's methods as its own driver has them.
     pub fn methods(&self) -> &PortMethods {
         &self.methods
+    }
+
+    /// Counts a frame of a slow protocol that is none of LACP's.
+    pub(super) fn count_unknown(&self) {
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many of those there were.
+    pub(super) fn unknown(&self) -> u32 {
+        self.unknown.load(Ordering::Relaxed)
     }
 
     pub(super) fn carried(&self) -> &Carried {

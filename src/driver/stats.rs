@@ -8,7 +8,7 @@ use core::fmt::{self, Write};
 use arrayvec::ArrayVec;
 
 use super::ioctl::text;
-use super::{Port, Softc};
+use super::{Port, Softc, lacp};
 use crate::kpi::ioctl::proto;
 use crate::kpi::{CounterU64, Result};
 use crate::policy;
@@ -165,5 +165,5 @@ fn write_port(port: &Port, to: &mut dyn Write) -> fmt::Result {
     for (reason, count) in REFUSED_NAMES.iter().zip(port.refused().fetch()) {
         writeln!(to, "port {} dropped {reason} {count}", text(&name))?;
     }
-    Ok(())
+    lacp::write(port, to)
 }

@@ -83,10 +83,28 @@ pub struct Statistics {
     pub looped: u32,
     /// Malformed ones, by reason.
     pub illegal: [u32; Malformed::ALL.len()],
-    /// Of slow protocols that are none of ours.
-    pub unknown: u32,
     /// When the mux machine last moved.
     pub last_change: Time,
+}
+
+impl Statistics {
+    /// The counters, by their names in the text that lagg(4) gives.
+    pub fn named(&self) -> [(&'static str, u32); 11] {
+        let [short, destination, length, kind] = self.illegal;
+        [
+            ("pdus_in", self.pdus_in),
+            ("pdus_out", self.pdus_out),
+            ("markers_in", self.markers_in),
+            ("markers_out", self.markers_out),
+            ("responses_in", self.responses_in),
+            ("responses_out", self.responses_out),
+            ("looped", self.looped),
+            ("illegal_short", short),
+            ("illegal_destination", destination),
+            ("illegal_length", length),
+            ("illegal_kind", kind),
+        ]
+    }
 }
 
 /// The machines of one port.
@@ -243,7 +261,6 @@ impl Lacp {
                 responses_out: 0,
                 looped: 0,
                 illegal: [0; Malformed::ALL.len()],
-                unknown: 0,
                 last_change: now,
             },
         };

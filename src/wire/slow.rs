@@ -48,6 +48,12 @@ pub enum Subtype {
     Marker,
 }
 
+/// Whether a frame is of a slow protocol, by its first octets.
+#[inline]
+pub fn is_slow(frame: &[u8]) -> bool {
+    Header::ref_from_prefix(frame).is_ok_and(|(header, _)| header.ethertype.get() == ETHERTYPE)
+}
+
 impl Subtype {
     /// LACP's number.
     pub const LACP: u8 = 1;
@@ -84,14 +90,4 @@ impl Malformed {
     /// All of them, in the order of their numbers.
     pub const ALL: [Malformed; 4] =
         [Malformed::Short, Malformed::Destination, Malformed::Length, Malformed::Kind];
-
-    /// Its name in the statistics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Malformed::Short => "short",
-            Malformed::Destination => "destination",
-            Malformed::Length => "length",
-            Malformed::Kind => "kind",
-        }
-    }
 }
