@@ -1,5 +1,5 @@
 //! For the kernel alone: bindings to FreeBSD's headers, and the C shim's objects. `kmod/build.sh`
-//! runs it and says where the headers are (`KERNEL_HEADERS`) and where the objects go
+//! runs it and says with what flags C is compiled (`KERNEL_CFLAGS`) and where the objects go
 //! (`KERNEL_OBJECTS`). Every other build does nothing here.
 
 fn main() {
@@ -30,45 +30,6 @@ mod kernel {
     const OPAQUE: &str =
         "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list sbuf";
 
-    /// What the kernel's own build (`sys/conf/kern.mk`, `kmod.mk`) says to clang, as far as it
-    /// changes code or layout.
-    const CFLAGS: &[&str] = &[
-        "-std=gnu17",
-        "-O2",
-        "-pipe",
-        "-nostdinc",
-        "-D_KERNEL",
-        "-DKLD_MODULE",
-        "-DHAVE_KERNEL_OPTION_HEADERS",
-        "-include",
-        "opt_global.h",
-        "-ffreestanding",
-        "-fwrapv",
-        "-fno-strict-aliasing",
-        "-fno-common",
-        "-fstack-protector",
-        "-fno-omit-frame-pointer",
-        "-mno-omit-leaf-frame-pointer",
-        "-fno-asynchronous-unwind-tables",
-        "-fno-unwind-tables",
-        "-D__printf__=__freebsd_kprintf__",
-    ];
-    const CFLAGS_AMD64: &[&str] = &[
-        "-mcmodel=kernel",
-        "-mno-red-zone",
-        "-mno-mmx",
-        "-mno-sse",
-        "-msoft-float",
-        "-mno-aes",
-        "-mno-avx",
-    ];
-    const CFLAGS_ARM64: &[&str] = &[
-        "-mgeneral-regs-only",
-        "-ffixed-x18",
-        "-mbranch-protection=standard",
-        "-mno-outline-atomics",
-        "-fPIC",
-    ];
     /// For the shim's own text, besides -Wall and -Wextra, with what the kernel's macros expand to.
     const WARNINGS: &[&str] = &[
         "-Wno-unused-parameter",
@@ -83,31 +44,15 @@ mod kernel {
     ];
 
     pub fn build() {
-        let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target's architecture");
-        let (triple, arch_flags) = match arch.as_str() {
-            "x86_64" => ("x86_64-unknown-freebsd15", CFLAGS_AMD64),
-            "aarch64" => ("aarch64-unknown-freebsd15", CFLAGS_ARM64),
-            other => panic!("the module is for amd64 and arm64, not for {other}"),
-        };
-        let headers = variable("KERNEL_HEADERS");
-        let mut cflags: Vec<String> =
-            CFLAGS.iter().chain(arch_flags).map(ToString::to_string).collect();
-        cflags.extend(["-Isys-headers".into(), "-Isys-headers/opt".into()]);
-        for directory in env::split_paths(&headers) {
-            cflags.extend(["-isystem".into(), directory.display().to_string()]);
-        }
-        // Headers taken out of their source tree may have lost their version.
-        if let Some(version) = env::var("KERNEL_VERSION").ok().filter(|v| !v.is_empty()) {
-            cflags.push(format!("-D__FreeBSD_version={version}"));
-        }
+        let cflags = variable("KERNEL_CFLAGS");
+        let cflags: Vec<&str> = cflags.split_whitespace().collect();
         for input in ["sys-headers", "kmod"] {
             println!("cargo::rerun-if-changed={input}");
         }
-        println!("cargo::rerun-if-env-changed=KERNEL_VERSION");
 
         let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
-        bindings(triple, &cflags, &out.join("bindings.rs"));
-        compile_shim(triple, &cflags, Path::new(&variable("KERNEL_OBJECTS")));
+        bindings(&cflags, &out.join("bindings.rs"));
+        compile_shim(&cflags, Path::new(&variable("KERNEL_OBJECTS")));
     }
 
     fn variable(name: &str) -> String {
@@ -115,10 +60,9 @@ mod kernel {
         env::var(name).unwrap_or_else(|_| panic!("{name} is not set: build the module with `make`"))
     }
 
-    fn bindings(triple: &str, cflags: &[String], to: &Path) {
+    fn bindings(cflags: &[&str], to: &Path) {
         let mut builder = bindgen::Builder::default()
             .header("sys-headers/wrapper.h")
-            .clang_arg(format!("--target={triple}"))
             .clang_args(cflags)
             .use_core()
             .rust_edition(bindgen::RustEdition::Edition2024)
@@ -148,7 +92,7 @@ mod kernel {
     }
 
     /// One object a file, into a directory that holds nothing else: the linker is given all of it.
-    fn compile_shim(triple: &str, cflags: &[String], to: &Path) {
+    fn compile_shim(cflags: &[&str], to: &Path) {
         let mut sources: Vec<PathBuf> = std::fs::read_dir("kmod")
             .expect("kmod/ is there")
             .map(|entry| entry.expect("kmod/ can be read").path())
@@ -161,7 +105,6 @@ mod kernel {
             .compiler(variable("KERNEL_CC"))
             .no_default_flags(true)
             .inherit_rustflags(false)
-            .flag(format!("--target={triple}"))
             .flags(cflags)
             .flags(WARNINGS)
             .files(sources)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # kmod/build.sh ARCH [clippy|object]: builds build/ARCH/if_lagg_rs.ko (ARCH is amd64 or arm64), or lints its Rust, or
 # stops at build/ARCH/lagg_rs.o, its Rust.
+# kmod/build.sh ARCH c MODULE SOURCE...: builds build/ARCH/MODULE.ko, all C, the same way.
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
@@ -12,12 +13,15 @@ amd64)
 	include=x86_64-freebsd-none
 	# The code model reaches the top 2 GB, where modules are; calls go by PLT32, which the kernel's linker resolves.
 	flags="-Ccode-model=kernel -Crelocation-model=static -Zplt=yes"
+	cflags="--target=x86_64-unknown-freebsd15 -mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float -mno-aes -mno-avx"
 	;;
 arm64)
 	target=aarch64-unknown-none-softfloat
 	include=aarch64-freebsd-none
 	# x18 holds the kernel's per-CPU pointer. Modules are shared objects.
 	flags="-Crelocation-model=pic -Zfixed-x18=yes -Zbranch-protection=bti,pac-ret"
+	cflags="--target=aarch64-unknown-freebsd15 -mgeneral-regs-only -ffixed-x18 -mbranch-protection=standard"
+	cflags="$cflags -mno-outline-atomics -fPIC"
 	;;
 *)
 	echo "ARCH=$arch: amd64 and arm64 are the architectures" >&2
@@ -26,6 +30,12 @@ arm64)
 esac
 flags="$flags -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Csymbol-mangling-version=v0"
 flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+
+# What the kernel's own build (sys/conf/kern.mk, kmod.mk) says to clang, as far as it changes code or layout.
+cflags="$cflags -std=gnu17 -O2 -pipe -nostdinc -D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS -include opt_global.h"
+cflags="$cflags -ffreestanding -fwrapv -fno-strict-aliasing -fno-common -fstack-protector -fno-omit-frame-pointer"
+cflags="$cflags -mno-omit-leaf-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables"
+cflags="$cflags -D__printf__=__freebsd_kprintf__ -Isys-headers -Isys-headers/opt"
 
 work=target/$target/kmod
 out=build/$arch
@@ -38,20 +48,36 @@ if [ "$(uname -s)" = FreeBSD ]; then
 	ln -fns "$SYSDIR/$machine/include" "$work/include/machine"
 	ln -fns "$SYSDIR/x86/include" "$work/include/x86"
 	ln -fns "$SYSDIR/i386/include" "$work/include/i386"
-	KERNEL_HEADERS=$work/include:$SYSDIR:$SYSDIR/contrib/ck/include
-	KERNEL_VERSION=
+	headers="$work/include $SYSDIR $SYSDIR/contrib/ck/include"
 else
-	KERNEL_HEADERS=sys-headers/ck:build/headers/ck:build/headers/$include:build/headers/generic-freebsd
-	# 15.0-RELEASE: a module of that version loads into every 15.x.
-	KERNEL_VERSION=1500068
+	headers="sys-headers/ck build/headers/ck build/headers/$include build/headers/generic-freebsd"
+	# Headers taken out of their source tree have lost their version. 15.0-RELEASE: a module of that version loads into
+	# every 15.x.
+	cflags="$cflags -D__FreeBSD_version=1500068"
 fi
+for directory in $headers; do
+	cflags="$cflags -isystem $directory"
+done
+if [ "${2:-}" = c ]; then
+	module=$3
+	shift 3
+	rm -rf "$work/$module"
+	mkdir "$work/$module"
+	for source; do
+		object=$work/$module/$(basename "$source" .c).o
+		"$CLANG" $cflags -Wall -Wextra -Wno-unused-parameter -Wno-pointer-sign -Wno-missing-field-initializers -Werror \
+		    -c -o "$object" "$source"
+	done
+	exec kmod/link.sh $arch "$out/$module.ko" "$work/$module"/*.o
+fi
+KERNEL_CFLAGS=$cflags
 KERNEL_OBJECTS=$work/shim
 KERNEL_CC=$CLANG
 # build-std and -Z are unstable options of a stable compiler.
 RUSTC_BOOTSTRAP=1
 CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY=never
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY
-export KERNEL_HEADERS KERNEL_VERSION KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
+export KERNEL_CFLAGS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
 # Flags that must reach core too.
 eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
 
