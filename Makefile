@@ -52,7 +52,10 @@ lint: setup
 bench: setup
 	@tests/bench/run.sh
 
-vm: all
+vm-modules: setup
+	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_traffic tests/vm/traffic/*.c
+
+vm: all vm-modules
 	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT="$(SCRIPT)" tests/vm/run-vm
 
 on-freebsd:
@@ -74,4 +77,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench vm on-freebsd load unload install clean distclean
+.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm on-freebsd load unload install clean distclean
