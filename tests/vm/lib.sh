@@ -169,9 +169,23 @@ load() { loaded || kldload "$LAGG_KO"; }
 
 all_of_group() { ifconfig -g "$1" 2>/dev/null; }
 
+# traffic_ports N: ports lgt0 and up of lagg_traffic.ko (traffic/traffic.h)
+traffic_ports() {
+	if [ ! -f "$PWD/lagg_traffic.ko" ]; then
+		skip "no lagg_traffic.ko: make vm-modules builds it"
+		exit 0
+	fi
+	kldload -n "$PWD/lagg_traffic.ko" || exit 1
+	sysctl -q kern.lagg_traffic.ports="$1" >/dev/null || exit 1
+	ports=$(n=0; while [ $n -lt "$1" ]; do printf 'lgt%s ' $n; n=$((n + 1)); done)
+	# A lagg of them sends nothing of its own.
+	sysctl -q net.inet6.ip6.auto_linklocal=0 >/dev/null
+}
+
 # Nothing that a script made is left, whatever it did.
 clean() {
 	stop_flows
+	kldunload lagg_traffic 2>/dev/null
 	for group in vlan lagg bridge epair tap; do
 		for i in $(all_of_group $group); do
 			case $i in epair*b) continue ;; esac

@@ -1,0 +1,43 @@
+#!/bin/sh
+# What a lagg with 32 ports takes of the kernel's memory, in malloc's buckets, for each protocol: ours 25 KB at most, beside C lagg's.
+. ./lib.sh
+begin
+LIMIT=$((25 * 1024))
+
+# Bytes of malloc's types lagg and devbuf, where C lagg keeps its LACP
+used() { vmstat -m | awk '$1 == "lagg" || $1 == "devbuf" { n += $3 } END { print n + 0 }'; }
+# What was replaced waits for its grace period: the same twice is all that is left.
+settled() {
+	last=$now now=$(used)
+	[ "$last" = "$now" ] && sleep 1 && [ "$(used)" = "$now" ]
+}
+taken() {
+	now=
+	wait_for 20 settled >&2
+	echo $((now - before))
+}
+
+traffic_ports 32
+for module in "$LAGG_KO" "$C_KO"; do
+	[ -f "$module" ] || continue
+	kldunload "$MODULE" 2>/dev/null
+	MODULE=$(basename "$module" .ko)
+	kldload "$module" || exit 1
+	for protocol in failover roundrobin loadbalance broadcast lacp none; do
+		now=
+		wait_for 20 settled
+		before=$now
+		ifc lagg0 create
+		if ifc lagg0 laggproto $protocol 2>/dev/null; then
+			ifc lagg0 $(printf 'laggport %s ' $ports) up
+			has lagg0 'laggport: lgt31' || fail "32 ports"
+			taken=$(taken)
+			echo "     $MODULE, $protocol: $taken bytes (vmstat -m:$(vmstat -m | grep -w lagg | tr -s ' '))"
+			[ "$MODULE" = if_lagg ] || check "$protocol: $taken bytes, 25 KB at most" [ "$taken" -le $LIMIT ]
+		fi
+		ifc lagg0 destroy
+	done
+done
+kldunload "$MODULE"
+MODULE=$(basename "$LAGG_KO" .ko)
+kldload "$LAGG_KO"
