@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use super::softc::{Needs, PlanMemory, State, Token};
 use super::{Port, Softc, groups, ioctl, lacp, offloads, vlans};
 use crate::kpi::ioctl::proto;
-use crate::kpi::{Errno, Ioctl, Ref, Result, Unique, iff, log, random};
+use crate::kpi::{Boxed, Errno, Ioctl, Ref, Result, iff, log, random};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::hash::Key;
@@ -232,11 +232,11 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
     Ok(())
 }
 /// Flows that nobody has placed yet, and where they will belong.
-fn new_flows(homes: &mut Option<Unique<Homes>>) -> Result<Flows> {
-    let mut none: Unique<Homes> = Unique::try_zeroed()?;
+fn new_flows(homes: &mut Option<Boxed<Homes>>) -> Result<Flows> {
+    let mut none: Boxed<Homes> = Boxed::try_zeroed()?;
     none.clear();
     *homes = Some(none);
-    let table = Unique::<Table>::try_zeroed()?.share();
+    let table = Ref::try_new(Boxed::<Table>::try_zeroed()?)?;
     Ok(Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table })
 }
 

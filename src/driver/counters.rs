@@ -1,7 +1,7 @@
 //! The lagg's counters: what its ports have carried for it, those that left included. They never go
 //! back (spec B.14).
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
@@ -17,15 +17,16 @@ const KINDS: usize = Counter::ALL.len();
 pub(super) struct Ledger {
     /// The ports, and those that are just leaving.
     ports: ArrayVec<Ref<Port>, LAGG_MAX_PORTS>,
-    /// What those have carried that left.
-    left: [u64; KINDS],
+    /// What the lagg has beside what its ports count now: what those have carried that left, less what
+    /// the others had counted when they joined. Modulo 2^64.
+    balance: [u64; KINDS],
     /// What they did not take in.
     refused: [u64; REFUSED],
 }
 
 impl Ledger {
     pub const NEW: Ledger =
-        Ledger { ports: ArrayVec::new_const(), left: [0; KINDS], refused: [0; REFUSED] };
+        Ledger { ports: ArrayVec::new_const(), balance: [0; KINDS], refused: [0; REFUSED] };
 
     /// The ports that count, in the order in which they joined.
     pub fn ports(&self) -> &[Ref<Port>] {
@@ -45,60 +46,42 @@ impl Ledger {
     }
 }
 
-/// How much of an interface's counters it has carried for the lagg.
+/// The most that anybody was told of each counter: one who reads an older ledger may have seen more of
+/// a port that has just left, or of a card that has begun anew, than the next one adds up.
 #[derive(Default)]
-pub(super) struct Carried {
-    /// The interface's counters when it joined.
-    before: [AtomicU64; KINDS],
-    /// The most that a reader has been told.
-    told: [AtomicU64; KINDS],
-    /// It carries nothing for the lagg any more; what was told stands until its last word is known.
-    frozen: AtomicBool,
-}
+pub(super) struct Told([AtomicU64; KINDS]);
 
-impl Carried {
-    /// From here on it counts.
-    pub fn begin(&self, ifp: &Ifnet) {
-        for (before, counter) in self.before.iter().zip(Counter::ALL) {
-            before.store(ifp.counter(counter), Ordering::Relaxed);
-        }
-    }
-
-    /// From here on nobody is told more, a grace period later.
-    pub fn freeze(&self) {
-        self.frozen.store(true, Ordering::Relaxed);
-    }
-
-    fn tell(&self, ifp: &Ifnet, counter: Counter) -> u64 {
-        let (Some(told), Some(before)) =
-            (self.told.get(counter as usize), self.before.get(counter as usize))
-        else {
-            return 0;
-        };
-        if self.frozen.load(Ordering::Relaxed) {
-            return told.load(Ordering::Relaxed);
-        }
-        let now = ifp.counter(counter).saturating_sub(before.load(Ordering::Relaxed));
-        told.fetch_max(now, Ordering::Relaxed).max(now)
-    }
-
-    /// All that it has carried. It was frozen a grace period ago: nobody is being told more.
-    fn last_word(&self, ifp: &Ifnet, counter: Counter) -> u64 {
-        let told = self.tell(ifp, counter);
-        let before = self.before.get(counter as usize).map_or(0, |b| b.load(Ordering::Relaxed));
-        told.max(ifp.counter(counter).saturating_sub(before))
+impl Told {
+    fn at_least(&self, counter: Counter, now: u64) -> u64 {
+        // A card that has begun anew may owe more than there is.
+        let now = now.cast_signed().max(0).unsigned_abs();
+        let told = self.0.get(counter as usize);
+        told.map_or(now, |told| told.fetch_max(now, Ordering::Relaxed).max(now))
     }
 }
 
 /// A counter of the lagg (`if_get_counter`).
 pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
     let ledger = softc.ledger().load(epoch);
-    let ports = ledger.ports.iter().map(|port| port.carried().tell(port.ifp(), counter));
-    let left = ledger.left.get(counter as usize).copied().unwrap_or(0);
-    ports.fold(softc.ifp().own_counter(counter).wrapping_add(left), u64::wrapping_add)
+    let ports = ledger.ports.iter().map(|port| port.ifp().counter(counter));
+    let balance = ledger.balance.get(counter as usize).copied().unwrap_or(0);
+    let own = softc.ifp().own_counter(counter).wrapping_add(balance);
+    softc.told().at_least(counter, ports.fold(own, u64::wrapping_add))
 }
 
-/// Memory for the ledger that has one port more. May sleep.
+/// A ledger for when `ifp` is a port, whose counters count from here on. May sleep.
+///
+/// # Errors
+/// ENOMEM.
+pub(super) fn begin(ifp: &Ifnet) -> Result<Unique<Ledger>> {
+    let mut ledger = memory()?;
+    for (balance, counter) in ledger.balance.iter_mut().zip(Counter::ALL) {
+        *balance = ifp.counter(counter).wrapping_neg();
+    }
+    Ok(ledger)
+}
+
+/// Memory for a ledger. May sleep.
 ///
 /// # Errors
 /// ENOMEM.
@@ -106,24 +89,27 @@ pub(super) fn memory() -> Result<Unique<Ledger>> {
     Unique::try_new(Ledger::NEW)
 }
 
-/// A port joins that has begun to count. The caller has the token.
+/// A port joins. The caller has the token.
 pub(super) fn enter(softc: &Softc, port: &Ref<Port>, mut ledger: Unique<Ledger>) {
     let now = softc.ledger().get();
-    (ledger.left, ledger.refused) = (now.left, now.refused);
+    ledger.refused = now.refused;
+    for (balance, before) in ledger.balance.iter_mut().zip(now.balance) {
+        *balance = balance.wrapping_add(before);
+    }
     ledger.add(now.ports.iter().chain([port]));
     softc.ledger().replace(ledger.share());
 }
 
-/// Ports have left: frozen a grace period ago. The caller has the token.
+/// Ports have left, a grace period ago. The caller has the token.
 pub(super) fn settle(softc: &Softc, ports: &[Ref<Port>], mut ledger: Unique<Ledger>) {
     let now = softc.ledger().get();
-    (ledger.left, ledger.refused) = (now.left, now.refused);
+    (ledger.balance, ledger.refused) = (now.balance, now.refused);
     for port in ports {
-        for (left, count) in ledger.refused.iter_mut().zip(port.refused().fetch()) {
-            *left = left.wrapping_add(count);
+        for (sum, count) in ledger.refused.iter_mut().zip(port.refused().fetch()) {
+            *sum = sum.wrapping_add(count);
         }
-        for (left, counter) in ledger.left.iter_mut().zip(Counter::ALL) {
-            *left = left.wrapping_add(port.carried().last_word(port.ifp(), counter));
+        for (balance, counter) in ledger.balance.iter_mut().zip(Counter::ALL) {
+            *balance = balance.wrapping_add(port.ifp().counter(counter));
         }
     }
     let stays = |port: &&Ref<Port>| !ports.iter().any(|gone| gone.is(port));

@@ -109,7 +109,7 @@ fn reaches(ifp: &Ifnet, softc: &Softc, depth: u32) -> bool {
 
 /// Fits the port to the lagg and publishes it.
 fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
-    let (plan, ledger) = (softc.plan_memory()?, counters::memory()?);
+    let plan = softc.plan_memory()?;
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let first = token.ports().is_empty();
     if !first {
@@ -131,7 +131,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
         // A driver that cannot change its address keeps it.
         let _ = ifp.set_lladdr(&lagg.lladdr());
     }
-    port.carried().begin(ifp);
+    let ledger = counters::begin(ifp).inspect_err(|_| restore(port))?;
     groups::follow(softc, port)
         .and_then(|()| publish(softc, port, first, plan, ledger))
         .inspect_err(|_| {

@@ -13,7 +13,7 @@ use core::fmt::{self, Write};
 
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
 use crate::kpi::{
-    Array, Epoch, Errno, Ifnet, Mbuf, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
+    Array, Boxed, Epoch, Errno, Ifnet, Mbuf, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
     uptime_ms,
 };
 use crate::lacp::mux::State as Mux;
@@ -28,11 +28,28 @@ use crate::wire::slow::{self, FRAME, Subtype};
 /// LACP's part of a lagg's state.
 pub(super) struct Control {
     pub machines: Lacp,
-    waits: Unique<Waits>,
+    /// The flows that wait, while there are any.
+    waits: Option<Boxed<Waits>>,
     /// What the plan has.
     published: Published,
     /// A link may have come up since its media were last asked for.
     pub links_changed: bool,
+}
+
+/// Memory for what flows wait for.
+pub(super) struct Pauses {
+    waits: Boxed<Waits>,
+    paused: Unique<Paused>,
+}
+
+impl Pauses {
+    /// May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new() -> Result<Self> {
+        Ok(Pauses { waits: Boxed::try_zeroed()?, paused: Unique::try_new(Paused::NONE)? })
+    }
 }
 
 /// What a plan takes from the machines, as sets of slots.
@@ -63,7 +80,7 @@ impl Control {
         let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
         Ok(Control {
             machines: Lacp::try_new(ifp.lladdr(), ifp.index(), options)?,
-            waits: Unique::try_zeroed()?,
+            waits: None,
             published: Published::default(),
             links_changed: true,
         })
@@ -88,23 +105,25 @@ impl Control {
         protocol: &mut policy::Lacp,
         homes: &mut Homes,
         members: u32,
-        mut table: Unique<Table>,
-        mut paused: Unique<Paused>,
+        mut table: Unique<Boxed<Table>>,
+        pauses: Pauses,
     ) {
         let before = self.published.distributing;
         let distributing = self.machines.distributing();
         if distributing == 0 {
-            self.waits.clear();
+            self.waits = None;
         } else {
             table.copy_from(&protocol.flows.table);
             table.rebuild(homes, members, distributing);
-            let left = self.waits.moved(&protocol.flows.table, &table, before);
+            let waits = self.waits.get_or_insert(pauses.waits);
+            let left = waits.moved(&protocol.flows.table, &table, before);
             self.machines.ask_markers(left, now());
             protocol.flows.table = table.share();
         }
         let published = Published::of(&self.machines);
-        let waits = self.waits.settle(published.waiting, &mut paused);
-        protocol.paused = waits.then(|| paused.share());
+        let mut paused = pauses.paused;
+        self.waits.take_if(|waits| !waits.settle(published.waiting, &mut paused));
+        protocol.paused = self.waits.is_some().then(|| paused.share());
         protocol.collecting = published.collecting;
         protocol.distributing = published.distributing;
         self.published = published;

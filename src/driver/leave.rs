@@ -107,7 +107,6 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
     let ledger = token.ledger_memory();
     for port in ports {
         port.ifp().release(port.methods());
-        port.carried().freeze();
     }
     if !ports.is_empty() {
         epoch::wait();

@@ -3,7 +3,6 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
-use super::counters::Carried;
 use super::stats::RefusedCounters;
 use crate::kpi::{Ifnet, IfnetRef, MacAddr, PortMethods, Ref, Result};
 
@@ -21,7 +20,6 @@ pub struct Port {
     enabled: u64,
     methods: PortMethods,
     parent: Option<IfnetRef>,
-    carried: Carried,
     /// Frames of slow protocols that are none of LACP's.
     unknown: AtomicU32,
     refused: RefusedCounters,
@@ -45,7 +43,6 @@ impl Port {
             enabled: ifp.offloads().enabled,
             methods: ifp.methods(),
             parent: ifp.vlan_parent(),
-            carried: Carried::default(),
             unknown: AtomicU32::new(0),
             refused: RefusedCounters::try_new()?,
             softc: softc.clone(),
@@ -105,10 +102,6 @@ impl Port {
     /// How many of those there were.
     pub(super) fn unknown(&self) -> u32 {
         self.unknown.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn carried(&self) -> &Carried {
-        &self.carried
     }
 
     pub(super) fn refused(&self) -> &RefusedCounters {

@@ -6,18 +6,18 @@ use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
-use super::counters::Ledger;
+use super::counters::{Ledger, Told};
 use super::groups::Wants;
+use super::lacp::Pauses;
 use super::stats::UnsentCounters;
 use super::vlans::Vlans;
 use super::{Plan, Port, config, counters, lacp, link};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
 use crate::kpi::{
-    Array, Callout, Cv, Defaults, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, Media, Mtx,
-    MtxGuard, Queue, Ref, Result, Task, Unique, defaults, epoch, iff, log,
+    Array, Boxed, Callout, Cv, Defaults, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, Media,
+    Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, defaults, epoch, iff, log,
 };
 use crate::policy::buckets::{Homes, Table};
-use crate::policy::lacp::Paused;
 use crate::policy::{Lacp, Protocol};
 
 /// A lagg.
@@ -28,6 +28,7 @@ pub struct Softc {
     ifp: IfnetRef,
     plan: EpochCell<Plan>,
     ledger: EpochCell<Ledger>,
+    told: Told,
     state: Mtx<State>,
     /// Signalled when the configuration token is given back.
     token_returned: Cv,
@@ -52,7 +53,7 @@ pub(super) struct State {
     pub running: bool,
     pub protocol: Protocol,
     /// loadbalance's and lacp's: where each bucket of flows belongs.
-    pub homes: Option<Unique<Homes>>,
+    pub homes: Option<Boxed<Homes>>,
     pub lacp: Option<lacp::Control>,
     /// Ports are to be in the slow protocols' group.
     pub slow: bool,
@@ -82,8 +83,8 @@ struct Place {
 /// Memory for a plan, and for what it points at.
 pub(super) struct PlanMemory {
     plan: Unique<Plan>,
-    table: Option<Unique<Table>>,
-    paused: Option<Unique<Paused>>,
+    table: Option<Unique<Boxed<Table>>>,
+    pauses: Option<Pauses>,
 }
 
 /// What a protocol's plans point at.
@@ -94,14 +95,14 @@ pub(super) enum Needs {
     /// A table of flows.
     Table,
     /// A table of flows, and those of them that wait.
-    TableAndPaused,
+    TableAndPauses,
 }
 
 impl Needs {
     pub fn of(protocol: &Protocol) -> Self {
         match protocol {
             Protocol::LoadBalance(_) => Needs::Table,
-            Protocol::Lacp(_) => Needs::TableAndPaused,
+            Protocol::Lacp(_) => Needs::TableAndPauses,
             _ => Needs::Nothing,
         }
     }
@@ -113,10 +114,14 @@ impl PlanMemory {
     /// # Errors
     /// ENOMEM.
     pub fn try_new(needs: Needs) -> Result<Self> {
-        let table = if needs == Needs::Nothing { None } else { Some(Unique::try_zeroed()?) };
-        let paused =
-            if needs == Needs::TableAndPaused { Some(Unique::try_zeroed()?) } else { None };
-        Ok(PlanMemory { plan: Unique::try_new(Plan::new(Protocol::None))?, table, paused })
+        let (mut table, mut pauses) = (None, None);
+        if needs != Needs::Nothing {
+            table = Some(Unique::try_new(Boxed::try_zeroed()?)?);
+        }
+        if needs == Needs::TableAndPauses {
+            pauses = Some(Pauses::try_new()?);
+        }
+        Ok(PlanMemory { plan: Unique::try_new(Plan::new(Protocol::None))?, table, pauses })
     }
 }
 
@@ -244,9 +249,9 @@ impl State {
     pub fn set_protocol(
         &mut self,
         protocol: Protocol,
-        homes: Option<Unique<Homes>>,
+        homes: Option<Boxed<Homes>>,
         lacp: Option<lacp::Control>,
-    ) -> ((Protocol, Option<Unique<Homes>>), Option<lacp::Control>) {
+    ) -> ((Protocol, Option<Boxed<Homes>>), Option<lacp::Control>) {
         if matches!(protocol, Protocol::RoundRobin(_)) {
             self.options.rr_stride = Some(NonZeroU32::MIN);
         }
@@ -258,8 +263,8 @@ impl State {
     /// The protocol as the next plan has it: with the options, in this memory.
     fn protocol_now(
         &mut self,
-        table: Option<Unique<Table>>,
-        paused: Option<Unique<Paused>>,
+        table: Option<Unique<Boxed<Table>>>,
+        pauses: Option<Pauses>,
     ) -> Protocol {
         let (options, (members, up)) = (self.options, self.slots_up());
         if let Protocol::LoadBalance(flows) | Protocol::Lacp(Lacp { flows, .. }) =
@@ -282,8 +287,8 @@ impl State {
                 }
             }
             (Protocol::Lacp(protocol), Some(lacp)) => {
-                if let (Some(table), Some(paused), Some(homes)) = (table, paused, &mut self.homes) {
-                    lacp.update(protocol, homes, members, table, paused);
+                if let (Some(table), Some(pauses), Some(homes)) = (table, pauses, &mut self.homes) {
+                    lacp.update(protocol, homes, members, table, pauses);
                 }
             }
             _ => {}
@@ -337,6 +342,7 @@ impl Softc {
             ifp: ifp.clone(),
             plan: EpochCell::new(Ref::try_new(Plan::new(Protocol::Failover))?),
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
+            told: Told::default(),
             state: Mtx::try_new(c"lagg", state)?,
             token_returned: Cv::try_new(c"laggtoken")?,
             protocol_task: Task::try_new(Queue::Protocol, link::publish)?,
@@ -376,6 +382,10 @@ impl Softc {
         &self.ledger
     }
 
+    pub(super) fn told(&self) -> &Told {
+        &self.told
+    }
+
     pub(super) fn media(&self) -> &Media {
         &self.media
     }
@@ -390,8 +400,8 @@ impl Softc {
 
     /// Publishes a plan of the state as it is now. `memory` was at hand before the mutex was taken.
     pub(super) fn publish(&self, state: &mut State, memory: PlanMemory) {
-        let PlanMemory { mut plan, table, paused } = memory;
-        let protocol = state.protocol_now(table, paused);
+        let PlanMemory { mut plan, table, pauses } = memory;
+        let protocol = state.protocol_now(table, pauses);
         plan.fill(protocol, state.running, state.members(), state.primary);
         self.plan.replace(plan.share());
     }

@@ -147,29 +147,6 @@ impl<T: Send + Sync> Unique<T> {
         Ok(Unique(Ref::try_new(value)?))
     }
 
-    /// Allocates a value of zeros, in its place: what is large does not go over the stack. May
-    /// sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub fn try_zeroed() -> Result<Self>
-    where
-        T: FromZeros,
-    {
-        let memory = backend::allocate(Layout::new::<Counted<T>>()).ok_or(Errno::ENOMEM)?;
-        let object: NonNull<Counted<T>> = memory.cast();
-        let place = object.as_ptr();
-        // SAFETY: `object` is fresh memory of its layout, and a `T` of zeros is one.
-        unsafe {
-            (&raw mut (*place).value).write_bytes(0, 1);
-            (&raw mut (*place).count).write(AtomicUsize::new(1));
-            (&raw mut (*place).context).write(UnsafeCell::new(backend::EPOCH_CONTEXT));
-        }
-        LIVE.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-        // INVARIANT: new; the count of 1 is this reference.
-        Ok(Unique(Ref(object)))
-    }
-
     /// Ends the changing: from here on it can be shared.
     pub fn share(self) -> Ref<T> {
         self.0
@@ -221,6 +198,62 @@ impl<T: Send + Sync> Drop for Ref<T> {
         // is the callback's alone once the readers in the epoch have gone; its context is in no
         // other use.
         unsafe { backend::epoch_call((&raw mut (*self.0.as_ptr()).context).cast(), Self::reclaim) };
+    }
+}
+
+/// A value in memory of its own, as much as it needs and no more: malloc(9) gives memory in powers of
+/// two.
+///
+/// # Invariants
+/// The pointer is to a `T` in memory of its layout, of ours alone. A `T` has a size.
+pub struct Boxed<T>(NonNull<T>);
+
+// SAFETY: it owns its value.
+unsafe impl<T: Send> Send for Boxed<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Boxed<T> {}
+
+impl<T: FromZeros> Boxed<T> {
+    /// Allocates a value of zeros, in its place: what is large does not go over the stack. May
+    /// sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_zeroed() -> Result<Self> {
+        const { assert!(size_of::<T>() != 0) };
+        let memory = backend::allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?;
+        let place: NonNull<T> = memory.cast();
+        // SAFETY: fresh memory of its layout, and a `T` of zeros is one.
+        unsafe { place.write_bytes(0, 1) };
+        // INVARIANT: initialised just now.
+        Ok(Boxed(place))
+    }
+}
+
+impl<T> Deref for Boxed<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: by the invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> DerefMut for Boxed<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: by the invariant.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<T> Drop for Boxed<T> {
+    fn drop(&mut self) {
+        // SAFETY: value and memory are ours, and not used again.
+        unsafe {
+            self.0.drop_in_place();
+            backend::release(self.0.cast(), Layout::new::<T>());
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};
 pub use errno::{Errno, Result};
 pub use ioctl::Ioctl;
-pub use mem::{Array, Ref, Unique, live};
+pub use mem::{Array, Boxed, Ref, Unique, live};
 pub use offloads::Offloads;
 
 /// An Ethernet address.

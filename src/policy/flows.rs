@@ -3,7 +3,7 @@
 use super::buckets::Table;
 use super::hash::Key;
 use crate::driver::{Plan, Port};
-use crate::kpi::{Mbuf, Ref};
+use crate::kpi::{Boxed, Mbuf, Ref};
 use crate::wire::flow::{Bytes, Flow};
 
 /// How a packet's flow is found, and where it goes.
@@ -16,7 +16,7 @@ pub struct Flows {
     /// By how much the NIC's flow id is shifted, if it is used at all (`use_flowid`).
     pub flowid_shift: Option<u32>,
     /// The port of each bucket of flows.
-    pub table: Ref<Table>,
+    pub table: Ref<Boxed<Table>>,
 }
 
 impl Flows {

@@ -51,11 +51,12 @@ fn has(set: u32, slot: u8) -> bool {
 }
 
 /// The buckets of flows that wait.
-#[derive(FromZeros)]
-#[repr(transparent)]
 pub struct Paused([u64; BUCKETS / 64]);
 
 impl Paused {
+    /// None of them.
+    pub const NONE: Paused = Paused([0; BUCKETS / 64]);
+
     fn has(&self, hash: u32) -> bool {
         let bucket = hash as usize % BUCKETS;
         self.0.get(bucket / 64).is_some_and(|word| word & 1_u64.wrapping_shl(hash % 64) != 0)
@@ -89,11 +90,6 @@ impl Waits {
             }
         }
         left
-    }
-
-    /// None waits any more.
-    pub fn clear(&mut self) {
-        self.0.fill(0);
     }
 
     /// Those that wait for one of these slots go on waiting, the others do not. Returned: whether any
