@@ -130,10 +130,22 @@ lagg_rs_percpu_free(uint32_t *base)
 	uma_zfree_pcpu(pcpu_zone_4, base);
 }
 
-void
-lagg_rs_counter_increment(counter_u64_t counter)
+counter_u64_t
+lagg_rs_counters_alloc(void)
 {
-	counter_u64_add(counter, 1);
+	return (uma_zalloc_pcpu(pcpu_zone_64, M_WAITOK | M_ZERO));
+}
+
+void
+lagg_rs_counters_increment(counter_u64_t counters, size_t which)
+{
+	counter_u64_add(counters + which, 1);
+}
+
+void
+lagg_rs_counters_free(counter_u64_t counters)
+{
+	uma_zfree_pcpu(pcpu_zone_64, counters);
 }
 
 void

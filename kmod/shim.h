@@ -40,8 +40,10 @@ uint32_t *lagg_rs_percpu_alloc(void);
 uint32_t lagg_rs_percpu_next(uint32_t *);
 void	lagg_rs_percpu_free(uint32_t *);
 
-/* counter(9) */
-void	lagg_rs_counter_increment(counter_u64_t);
+/* counter(9): eight of them side by side */
+counter_u64_t lagg_rs_counters_alloc(void);
+void	lagg_rs_counters_increment(counter_u64_t, size_t which);
+void	lagg_rs_counters_free(counter_u64_t);
 
 /* EVENTHANDLER(9) */
 void	lagg_rs_iflladdr_event(struct ifnet *);

@@ -5,12 +5,10 @@
 
 use core::fmt::{self, Write};
 
-use arrayvec::ArrayVec;
-
 use super::ioctl::text;
 use super::{Port, Softc, lacp};
 use crate::kpi::ioctl::proto;
-use crate::kpi::{CounterU64, Result};
+use crate::kpi::{Counters, Result};
 use crate::policy;
 
 /// Why a lagg sends a packet on no port, or on one less.
@@ -83,7 +81,9 @@ const REFUSED_NAMES: [&str; REFUSED] =
     ["not_accepted", "not_running", "not_member", "monitor", "own_output", "no_room"];
 
 /// What a lagg did not send.
-pub(super) struct UnsentCounters(ArrayVec<CounterU64, { UNSENT.len() }>);
+pub(super) struct UnsentCounters([Counters; 2]);
+
+static_assertions::const_assert!(UNSENT.len() <= 2 * Counters::COUNT);
 
 impl UnsentCounters {
     /// May sleep.
@@ -91,20 +91,32 @@ impl UnsentCounters {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        counters().map(UnsentCounters)
+        Ok(UnsentCounters([Counters::try_new()?, Counters::try_new()?]))
     }
 
     /// Counts a packet that this protocol (`LAGG_PROTO_*`) did not send.
     pub fn count(&self, protocol: u32, why: Unsent) {
         let place = UNSENT.iter().position(|&record| record == (protocol, why));
-        if let Some(counter) = place.and_then(|place| self.0.get(place)) {
-            counter.increment();
+        if let Some((counters, which)) = place.and_then(|place| self.at(place)) {
+            counters.increment(which);
         }
+    }
+
+    fn at(&self, place: usize) -> Option<(&Counters, usize)> {
+        let counters = self.0.get(place / Counters::COUNT)?;
+        Some((counters, place % Counters::COUNT))
+    }
+
+    /// How many there were, in the order of [`UNSENT`].
+    fn fetch(&self, place: usize) -> u64 {
+        self.at(place).map_or(0, |(counters, which)| counters.fetch(which))
     }
 }
 
 /// What a port did not take in, or not send.
-pub(super) struct RefusedCounters(ArrayVec<CounterU64, REFUSED>);
+pub(super) struct RefusedCounters(Counters);
+
+static_assertions::const_assert!(REFUSED <= Counters::COUNT);
 
 impl RefusedCounters {
     /// May sleep.
@@ -112,30 +124,18 @@ impl RefusedCounters {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        counters().map(RefusedCounters)
+        Counters::try_new().map(RefusedCounters)
     }
 
     /// Counts a packet.
     pub fn count(&self, why: Refused) {
-        if let Some(counter) = self.0.get(why as usize) {
-            counter.increment();
-        }
+        self.0.increment(why as usize);
     }
 
     /// How many there were of each reason.
     pub fn fetch(&self) -> [u64; REFUSED] {
-        let mut counts = [0; REFUSED];
-        counts.iter_mut().zip(&self.0).for_each(|(count, counter)| *count = counter.fetch());
-        counts
+        core::array::from_fn(|why| self.0.fetch(why))
     }
-}
-
-fn counters<const N: usize>() -> Result<ArrayVec<CounterU64, N>> {
-    let mut counters = ArrayVec::new();
-    while counters.remaining_capacity() != 0 {
-        let _ = counters.try_push(CounterU64::try_new()?);
-    }
-    Ok(counters)
 }
 
 /// Writes all records: words, and a number or a word at the end. Takes no lock: `to` may sleep.
@@ -145,9 +145,9 @@ fn counters<const N: usize>() -> Result<ArrayVec<CounterU64, N>> {
 pub(super) fn write(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
     writeln!(to, "lagg {}", text(&softc.ifp().name()))?;
     writeln!(to, "protocol {}", softc.plan_ref().protocol().name())?;
-    for ((protocol, why), counter) in UNSENT.iter().zip(&softc.unsent().0) {
-        let protocol = policy::name(*protocol);
-        writeln!(to, "dropped {protocol} {} {}", why.name(), counter.fetch())?;
+    for (place, (protocol, why)) in UNSENT.iter().enumerate() {
+        let (protocol, count) = (policy::name(*protocol), softc.unsent().fetch(place));
+        writeln!(to, "dropped {protocol} {} {count}", why.name())?;
     }
     let ledger = softc.ledger().get();
     for port in ledger.ports() {

@@ -11,7 +11,7 @@
 //! | [`Callout`] | a function at a later time | callout(9) |
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
 //! | [`Mbuf`], [`Inbox`] | a packet, owned; packets for a task | mbuf(9) |
-//! | [`CounterU64`] | a counter that packets add to | counter(9) |
+//! | [`Counters`] | counters that packets add to | counter(9) |
 //! | [`Media`], [`Ioctl`] | media status, a request | ifmedia(4), ioctl(2) |
 //! | [`DetachGuard`] | `ifnet_detach_sxlock`, held | sx(9) |
 
@@ -35,9 +35,9 @@ mod freebsd;
 use freebsd as backend;
 
 pub use backend::{
-    Callout, CounterU64, Cv, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx,
-    MtxGuard, PerCpu, PortMethods, Queue, Task, copyout, defaults, detach_lock, failover_rx_all,
-    lacp_debug, log, priv_check_lagg, random, uptime_ms,
+    Callout, Counters, Cv, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx, MtxGuard,
+    PerCpu, PortMethods, Queue, Task, copyout, defaults, detach_lock, failover_rx_all, lacp_debug,
+    log, priv_check_lagg, random, uptime_ms,
 };
 pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};

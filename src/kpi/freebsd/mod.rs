@@ -34,7 +34,7 @@ pub use media::Media;
 pub use misc::{
     copyout, defaults, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
-pub use percpu::{CounterU64, PerCpu};
+pub use percpu::{Counters, PerCpu};
 pub use port::PortMethods;
 pub use tasks::{Queue, Task};
 

@@ -41,45 +41,54 @@ impl Drop for PerCpu {
     }
 }
 
-/// A counter (counter(9)): processors that add to it do not write the same cache line.
+/// Eight counters (counter(9)): processors that add to them do not write the same cache line.
 ///
 /// # Invariants
-/// From `counter_u64_alloc`, ours alone.
-pub struct CounterU64(NonNull<u64>);
+/// The pointer is to memory of `pcpu_zone_64`, ours alone: eight counters.
+pub struct Counters(NonNull<u64>);
 
-// SAFETY: each processor adds to its own number, in a way that it may be interrupted in.
-unsafe impl Send for CounterU64 {}
+// SAFETY: each processor adds to its own numbers, in a way that it may be interrupted in.
+unsafe impl Send for Counters {}
 // SAFETY: as above.
-unsafe impl Sync for CounterU64 {}
+unsafe impl Sync for Counters {}
 
-impl CounterU64 {
-    /// A counter at 0. May sleep.
+impl Counters {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+
+    /// Counters at 0. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         // SAFETY: any sleeping context.
-        let counter = unsafe { c::counter_u64_alloc(c::M_WAITOK as i32) };
+        let counters = unsafe { c::lagg_rs_counters_alloc() };
         // INVARIANT: just allocated.
-        NonNull::new(counter).map(CounterU64).ok_or(Errno::ENOMEM)
+        NonNull::new(counters).map(Counters).ok_or(Errno::ENOMEM)
     }
 
-    /// Adds 1.
-    pub fn increment(&self) {
-        // SAFETY: by the invariant.
-        unsafe { c::lagg_rs_counter_increment(self.0.as_ptr()) };
+    /// Adds 1 to one of them; nothing if there is no such.
+    pub fn increment(&self, which: usize) {
+        if which < Self::COUNT {
+            // SAFETY: by the invariant, and there is this one.
+            unsafe { c::lagg_rs_counters_increment(self.0.as_ptr(), which) };
+        }
     }
 
-    /// What all processors have added; what is added meanwhile may be in it or not.
-    pub fn fetch(&self) -> u64 {
-        // SAFETY: by the invariant.
-        unsafe { c::counter_u64_fetch(self.0.as_ptr()) }
+    /// What all processors have added to one of them; what is added meanwhile may be in it or not. 0 if
+    /// there is no such.
+    pub fn fetch(&self, which: usize) -> u64 {
+        if which >= Self::COUNT {
+            return 0;
+        }
+        // SAFETY: as above.
+        unsafe { c::counter_u64_fetch(self.0.as_ptr().wrapping_add(which)) }
     }
 }
 
-impl Drop for CounterU64 {
+impl Drop for Counters {
     fn drop(&mut self) {
         // SAFETY: by the invariant, and not used again. Does not sleep.
-        unsafe { c::counter_u64_free(self.0.as_ptr()) };
+        unsafe { c::lagg_rs_counters_free(self.0.as_ptr()) };
     }
 }

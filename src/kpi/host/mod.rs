@@ -53,7 +53,7 @@ pub use media::Media;
 pub use memory::copyout;
 pub use methods::PortMethods;
 pub use multicast::Group;
-pub use percpu::{CounterU64, PerCpu};
+pub use percpu::{Counters, PerCpu};
 pub use privilege::priv_check_lagg;
 pub use tasks::{Queue, Task};
 pub use vnet::{defaults, failover_rx_all, lacp_debug};

@@ -38,25 +38,32 @@ impl PerCpu {
     }
 }
 
-/// A counter (counter(9)): processors that add to it do not write the same cache line.
-pub struct CounterU64(Array<Place<AtomicU64>>);
+/// Eight counters (counter(9)): processors that add to them do not write the same cache line.
+pub struct Counters(Array<Place<[AtomicU64; Counters::COUNT]>>);
 
-impl CounterU64 {
-    /// A counter at 0. May sleep.
+impl Counters {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+
+    /// Counters at 0. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        Array::try_new(PLACES, |_| Place::default()).map(CounterU64)
+        Array::try_new(PLACES, |_| Place::default()).map(Counters)
     }
 
-    /// Adds 1.
-    pub fn increment(&self) {
-        self.0[PLACE.with(|place| *place)].0.fetch_add(1, Ordering::Relaxed);
+    /// Adds 1 to one of them; nothing if there is no such.
+    pub fn increment(&self, which: usize) {
+        if let Some(counter) = self.0[PLACE.with(|place| *place)].0.get(which) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// What all processors have added; what is added meanwhile may be in it or not.
-    pub fn fetch(&self) -> u64 {
-        self.0.iter().map(|place| place.0.load(Ordering::Relaxed)).sum()
+    /// What all processors have added to one of them; what is added meanwhile may be in it or not. 0 if
+    /// there is no such.
+    pub fn fetch(&self, which: usize) -> u64 {
+        let counters = self.0.iter().filter_map(|place| place.0.get(which));
+        counters.map(|counter| counter.load(Ordering::Relaxed)).sum()
     }
 }
