@@ -204,7 +204,13 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         proto::LACP => {
             lacp = Some(lacp::Control::try_new(softc.ifp())?);
             let flows = new_flows(&mut homes)?;
-            Protocol::Lacp(Lacp { flows, collecting: 0, distributing: 0, paused: None })
+            Protocol::Lacp(Lacp {
+                flows,
+                collecting: 0,
+                distributing: 0,
+                domains: None,
+                paused: None,
+            })
         }
         _ => return Err(Errno::EPROTONOSUPPORT),
     };

@@ -20,7 +20,7 @@ use crate::lacp::mux::State as Mux;
 use crate::lacp::{Lacp, Link, Options, Time};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
-use crate::policy::lacp::{Paused, Waits};
+use crate::policy::lacp::{Choices, Domains, Paused, Waits};
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::marker;
 use crate::wire::slow::{self, FRAME, Subtype};
@@ -36,10 +36,11 @@ pub(super) struct Control {
     pub links_changed: bool,
 }
 
-/// Memory for what flows wait for.
+/// Memory for what a plan has of LACP's own.
 pub(super) struct Pauses {
     waits: Boxed<Waits>,
     paused: Unique<Paused>,
+    domains: Unique<Domains>,
 }
 
 impl Pauses {
@@ -48,7 +49,11 @@ impl Pauses {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        Ok(Pauses { waits: Boxed::try_zeroed()?, paused: Unique::try_new(Paused::NONE)? })
+        Ok(Pauses {
+            waits: Boxed::try_zeroed()?,
+            paused: Unique::try_new(Paused::NONE)?,
+            domains: Unique::try_new(Domains::default())?,
+        })
     }
 }
 
@@ -104,19 +109,26 @@ impl Control {
         &mut self,
         protocol: &mut policy::Lacp,
         homes: &mut Homes,
-        members: u32,
+        (members, domains): (u32, Domains),
         mut table: Unique<Boxed<Table>>,
-        pauses: Pauses,
+        mut pauses: Pauses,
     ) {
-        let before = self.published.distributing;
+        let distributed = self.published.distributing;
         let distributing = self.machines.distributing();
+        let domains = domains.of(distributing);
         if distributing == 0 {
             self.waits = None;
         } else {
             table.copy_from(&protocol.flows.table);
             table.rebuild(homes, members, distributing);
-            let waits = self.waits.get_or_insert(pauses.waits);
-            let left = waits.moved(&protocol.flows.table, &table, before);
+            let (before, after) = (
+                Choices {
+                    table: &protocol.flows.table,
+                    domains: protocol.domains.as_deref().copied(),
+                },
+                Choices { table: &table, domains },
+            );
+            let left = self.waits.get_or_insert(pauses.waits).moved(&before, &after, distributed);
             self.machines.ask_markers(left, now());
             protocol.flows.table = table.share();
         }
@@ -124,6 +136,10 @@ impl Control {
         let mut paused = pauses.paused;
         self.waits.take_if(|waits| !waits.settle(published.waiting, &mut paused));
         protocol.paused = self.waits.is_some().then(|| paused.share());
+        protocol.domains = domains.map(|domains| {
+            *pauses.domains = domains;
+            pauses.domains.share()
+        });
         protocol.collecting = published.collecting;
         protocol.distributing = published.distributing;
         self.published = published;

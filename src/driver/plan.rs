@@ -5,8 +5,8 @@ use core::num::NonZeroU32;
 use arrayvec::ArrayVec;
 
 use super::Port;
-use crate::kpi::Ref;
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
+use crate::kpi::{Ref, Result, Unique};
 use crate::policy::Protocol;
 
 /// What a packet reads of a lagg: loaded once, through one pointer, and never edited after it was
@@ -27,8 +27,17 @@ pub struct Plan {
 const NOWHERE: u8 = u8::MAX;
 
 impl Plan {
-    /// A plan without ports.
-    pub fn new(protocol: Protocol) -> Self {
+    /// A plan without ports. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    // Of its own, lest it be on its callers' stacks.
+    #[inline(never)]
+    pub fn try_new(protocol: Protocol) -> Result<Unique<Self>> {
+        Unique::try_new(Plan::new(protocol))
+    }
+
+    fn new(protocol: Protocol) -> Self {
         Plan {
             protocol,
             running: false,

@@ -18,6 +18,7 @@ use crate::kpi::{
     Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, defaults, epoch, iff, log,
 };
 use crate::policy::buckets::{Homes, Table};
+use crate::policy::lacp::Domains;
 use crate::policy::{Lacp, Protocol};
 
 /// A lagg.
@@ -121,7 +122,7 @@ impl PlanMemory {
         if needs == Needs::TableAndPauses {
             pauses = Some(Pauses::try_new()?);
         }
-        Ok(PlanMemory { plan: Unique::try_new(Plan::new(Protocol::None))?, table, pauses })
+        Ok(PlanMemory { plan: Plan::try_new(Protocol::None)?, table, pauses })
     }
 }
 
@@ -230,6 +231,15 @@ impl State {
         })
     }
 
+    /// The ports of each NUMA domain, if packets are to keep to theirs.
+    fn domains(&self) -> Domains {
+        let mut domains = Domains::default();
+        for port in self.members().filter(|_| self.options.use_numa) {
+            domains.add(port.slot(), port.ifp().numa_domain());
+        }
+        domains
+    }
+
     /// Whether the plan has flows on other ports than they are to be on now.
     pub fn has_stale_plan(&self) -> bool {
         match (&self.protocol, &self.lacp) {
@@ -267,6 +277,7 @@ impl State {
         pauses: Option<Pauses>,
     ) -> Protocol {
         let (options, (members, up)) = (self.options, self.slots_up());
+        let domains = self.domains();
         if let Protocol::LoadBalance(flows) | Protocol::Lacp(Lacp { flows, .. }) =
             &mut self.protocol
         {
@@ -288,7 +299,7 @@ impl State {
             }
             (Protocol::Lacp(protocol), Some(lacp)) => {
                 if let (Some(table), Some(pauses), Some(homes)) = (table, pauses, &mut self.homes) {
-                    lacp.update(protocol, homes, members, table, pauses);
+                    lacp.update(protocol, homes, (members, domains), table, pauses);
                 }
             }
             _ => {}
@@ -340,7 +351,7 @@ impl Softc {
         };
         Ref::try_new(Softc {
             ifp: ifp.clone(),
-            plan: EpochCell::new(Ref::try_new(Plan::new(Protocol::Failover))?),
+            plan: EpochCell::new(Plan::try_new(Protocol::Failover)?.share()),
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
             told: Told::default(),
             state: Mtx::try_new(c"lagg", state)?,

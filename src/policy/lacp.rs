@@ -17,6 +17,8 @@ pub struct Lacp {
     pub collecting: u32,
     /// The ports that frames are sent on.
     pub distributing: u32,
+    /// The same by NUMA domain, if there are several and packets are to keep to theirs.
+    pub domains: Option<Ref<Domains>>,
     /// The buckets of flows that wait, if there are any.
     pub paused: Option<Ref<Paused>>,
 }
@@ -34,6 +36,11 @@ impl Lacp {
         {
             return Err(Errno::ENOBUFS);
         }
+        if let Some(domains) = &self.domains
+            && let Some(port) = domains.port(&self.flows.table, plan, hash, m.numa_domain())
+        {
+            return Ok(port);
+        }
         let distributes = |port: &Port| has(self.distributing, port.slot()) && port.is_active();
         self.flows.port(plan, hash, distributes).ok_or(Errno::ENETDOWN)
     }
@@ -48,6 +55,72 @@ impl Lacp {
 #[inline]
 fn has(set: u32, slot: u8) -> bool {
     set & 1_u32.wrapping_shl(slot.into()) != 0
+}
+
+/// NUMA domains that are told apart (MAXMEMDOM).
+pub const DOMAINS: usize = 8;
+
+/// The ports of each NUMA domain, by their slots, as sets of bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Domains(pub [u32; DOMAINS]);
+
+impl Domains {
+    /// Adds a port to its domain, if it has one that is told apart.
+    pub fn add(&mut self, slot: u8, domain: Option<u8>) {
+        if let Some(set) = domain.and_then(|domain| self.0.get_mut(usize::from(domain))) {
+            *set |= 1_u32.wrapping_shl(slot.into());
+        }
+    }
+
+    /// Those of `slots`; none if they are of less than two domains.
+    pub fn of(mut self, slots: u32) -> Option<Self> {
+        self.0.iter_mut().for_each(|set| *set &= slots);
+        let several = self.0.iter().filter(|set| **set != 0).count() > 1;
+        several.then_some(self)
+    }
+
+    /// An active port of the packet's own domain.
+    #[cold]
+    fn port<'p>(
+        &self,
+        table: &Table,
+        plan: &'p Plan,
+        hash: u32,
+        domain: Option<u8>,
+    ) -> Option<&'p Port> {
+        let set = *self.0.get(usize::from(domain?))?;
+        plan.in_slot(choose(table, hash, set)?).filter(|port| port.is_active())
+    }
+}
+
+/// The slot of a bucket's flows among those of a set: their first choice or their second if it is one of
+/// them, else any, always the same.
+fn choose(table: &Table, bucket: u32, set: u32) -> Option<u8> {
+    let choices = [table.first(bucket), table.second(bucket)];
+    let chosen = choices.into_iter().flatten().find(|slot| has(set, *slot));
+    chosen.or_else(|| {
+        // Neighbours among the buckets have the same choices.
+        let mixed = (bucket % BUCKETS as u32).wrapping_mul(0x9e37_79b9) >> 16;
+        let n = mixed.checked_rem(set.count_ones())?;
+        let rest = (0..n).fold(set, |set, _| set & set.wrapping_sub(1));
+        u8::try_from(rest.trailing_zeros()).ok()
+    })
+}
+
+/// What a plan's packets choose from.
+pub struct Choices<'a> {
+    /// The table of flows.
+    pub table: &'a Table,
+    /// The ports of each domain, where that counts.
+    pub domains: Option<Domains>,
+}
+
+impl Choices<'_> {
+    /// The slot of a bucket's flows of a domain, or of none.
+    fn slot(&self, bucket: u32, domain: Option<usize>) -> Option<u8> {
+        let set = domain.and_then(|domain| Some(*self.domains?.0.get(domain)?)).unwrap_or(0);
+        if set == 0 { self.table.first(bucket) } else { choose(self.table, bucket, set) }
+    }
 }
 
 /// The buckets of flows that wait.
@@ -69,41 +142,42 @@ impl Paused {
     }
 }
 
-/// What the control side keeps of it: for which port's frames each bucket waits.
+/// What the control side keeps of it: for which ports' frames each bucket waits, by their slots.
 ///
 /// As zeros, none waits.
 #[derive(FromZeros)]
 #[repr(transparent)]
-pub struct Waits([u8; BUCKETS]);
+pub struct Waits([u32; BUCKETS]);
 
 impl Waits {
-    /// The table has changed, and these slots have distributed so far: the buckets that have left one
-    /// of them wait for it. One that waits already has not sent since, and waits for no other.
-    /// Returned: the slots that buckets have left.
-    pub fn moved(&mut self, before: &Table, after: &Table, distributed: u32) -> u32 {
+    /// Packets choose from something else now, and these slots have distributed so far: the buckets whose
+    /// flows have left some of them wait for those. One that waits already has not sent since, and waits
+    /// for no others. Returned: the slots that flows have left.
+    pub fn moved(&mut self, before: &Choices, after: &Choices, distributed: u32) -> u32 {
+        let has_domains = before.domains.is_some() || after.domains.is_some();
+        let domains = || (0..DOMAINS).filter(|_| has_domains).map(Some).chain([None]);
         let mut left = 0;
-        for (bucket, wait) in (0_u32..).zip(&mut self.0) {
-            let Some(from) = before.first(bucket) else { continue };
-            if *wait == 0 && after.first(bucket) != Some(from) && has(distributed, from) {
-                *wait = from.wrapping_add(1);
-                left |= 1_u32.wrapping_shl(from.into());
+        for (bucket, wait) in (0_u32..).zip(&mut self.0).filter(|(_, wait)| **wait == 0) {
+            for domain in domains() {
+                let Some(from) = before.slot(bucket, domain) else { continue };
+                if after.slot(bucket, domain) != Some(from) && has(distributed, from) {
+                    *wait |= 1_u32.wrapping_shl(from.into());
+                }
             }
+            left |= *wait;
         }
         left
     }
 
     /// Those that wait for one of these slots go on waiting, the others do not. Returned: whether any
-    /// does; `paused`, which is all zeros, has them then.
+    /// does; `paused`, which has none, has them then.
     pub fn settle(&mut self, waiting: u32, paused: &mut Paused) -> bool {
         let mut any = false;
         for (bucket, wait) in self.0.iter_mut().enumerate() {
-            if let Some(slot) = wait.checked_sub(1)
-                && has(waiting, slot)
-            {
+            *wait &= waiting;
+            if *wait != 0 {
                 paused.add(bucket);
                 any = true;
-            } else {
-                *wait = 0;
             }
         }
         any

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::{OptionsRequest, PortRequest, opt, port, proto};
-use lagg_rs::kpi::{Counter, Errno, LinkState, MacAddr};
+use lagg_rs::kpi::{Counter, Errno, LinkState, MacAddr, Mbuf};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 use lagg_rs::lacp::receive::{LONG_TIMEOUT, SHORT_TIMEOUT};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
@@ -412,5 +412,69 @@ fn a_half_duplex_link_is_not_aggregated() {
         assert_eq!(pair.distributing(&pair.left), 1);
         let state = State::from_bits_retain(pair.records(&pair.left)[0].psc.actor_state);
         assert!(!state.intersects(State::AGGREGATION | State::SYNC));
+    });
+}
+
+/// Sends a frame of each of 300 flows for a NUMA domain; returned: on which wire each went, none if it
+/// was refused.
+fn send_for(pair: &Pair, domain: Option<u8>) -> Vec<Option<usize>> {
+    let wire_of = |n: u16| {
+        let mut m = Mbuf::from_bytes(&flow(n));
+        m.set_numa_domain(domain);
+        host::transmit(&pair.left.ifp, m).ok()?;
+        pair.wires.iter().position(|(a, _)| a.nic.take_sent() == [flow(n)])
+    };
+    (0..300).map(wire_of).collect()
+}
+
+/// How many of the flows went on each wire.
+#[track_caller]
+fn spread(wires: &[Option<usize>]) -> Vec<usize> {
+    let mut counts = vec![0; 4];
+    for wire in wires {
+        counts[wire.expect("it was sent")] += 1;
+    }
+    counts
+}
+
+#[test]
+fn packets_keep_to_their_numa_domain() {
+    lab(|| {
+        let mut pair = strangers(4);
+        for (n, (a, _)) in pair.wires.iter().enumerate() {
+            a.ifp.set_numa_domain(n as u8 / 2);
+        }
+        pair.pass(AGGREGATE_WAIT + 1_000);
+        assert_eq!(pair.distributing(&pair.left), 4);
+        // Its domain's ports share a domain's packets, and all share those of none, or of others.
+        let first = send_for(&pair, Some(0));
+        let counts = spread(&first);
+        assert!(counts[..2].iter().all(|count| (110..190).contains(count)), "{counts:?}");
+        assert_eq!(spread(&send_for(&pair, Some(1)))[..2], [0, 0]);
+        for others in [None, Some(5), Some(200)] {
+            let counts = spread(&send_for(&pair, others));
+            assert!(counts.iter().all(|count| (45..105).contains(count)), "{counts:?}");
+        }
+        // One of its ports goes: its flows to the other. Both: to all.
+        pair.link(0, LinkState::Down);
+        assert_eq!(spread(&send_for(&pair, Some(0))), [0, 300, 0, 0]);
+        pair.link(1, LinkState::Down);
+        let counts = spread(&send_for(&pair, Some(0)));
+        assert!(counts[2] > 100 && counts[3] > 100, "{counts:?}");
+        // They come back: what moves waits for its old port, however it came to be there.
+        pair.lost = is_marker;
+        pair.link(0, LinkState::Up);
+        pair.exchange();
+        assert_eq!(pair.distributing(&pair.left), 3);
+        assert!(send_for(&pair, Some(0)).iter().all(Option::is_none), "all of them move");
+        pair.pass(3_000);
+        assert_eq!(spread(&send_for(&pair, Some(0))), [300, 0, 0, 0]);
+        pair.link(1, LinkState::Up);
+        pair.pass(3_000);
+        assert_eq!(send_for(&pair, Some(0)), first);
+        pair.lost = |_| false;
+        pair.left.set_options(option(-opt::USE_NUMA)).unwrap();
+        pair.exchange();
+        assert!(spread(&send_for(&pair, Some(0))).iter().all(|count| (45..105).contains(count)));
     });
 }

@@ -162,6 +162,12 @@ impl Ifnet {
         call!(if_notifymtu, self);
     }
 
+    /// The NUMA domain that it is attached to, if it is to one.
+    pub fn numa_domain(&self) -> Option<u8> {
+        const NONE: u8 = 0xff;
+        u8::try_from(call!(if_getnumadomain, self)).ok().filter(|domain| *domain != NONE)
+    }
+
     /// Its speed in bits a second.
     pub fn baudrate(&self) -> u64 {
         call!(if_getbaudrate, self)

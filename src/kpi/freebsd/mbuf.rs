@@ -105,6 +105,15 @@ impl Mbuf {
         (kind & !INNER != 0).then_some(flow)
     }
 
+    /// The NUMA domain that its sender prefers, if it does.
+    #[inline(always)]
+    pub fn numa_domain(&self) -> Option<u8> {
+        const NONE: u8 = 0xff;
+        // SAFETY: the header is there and ours.
+        let domain = unsafe { (*self.header()).numa_domain };
+        (domain != NONE).then_some(domain)
+    }
+
     /// The VLAN tag that goes beside it (M_VLANTAG).
     #[inline(always)]
     pub fn vlan_tag(&self) -> Option<u16> {

@@ -49,6 +49,8 @@ pub struct Ifnet {
     index: u32,
     mtu: AtomicU32,
     baudrate: AtomicU64,
+    /// 255: none.
+    numa_domain: AtomicU8,
     lladdr: AtomicU64,
     pub(super) ioctl_method: AtomicU8,
     pub(super) output_method: AtomicU8,
@@ -123,6 +125,7 @@ impl IfnetRef {
             index: INDEX.fetch_add(1, Ordering::Relaxed),
             mtu: AtomicU32::new(1500),
             baudrate: AtomicU64::new(10_000_000),
+            numa_domain: AtomicU8::new(255),
             lladdr: AtomicU64::new(0),
             ioctl_method: AtomicU8::new(IoctlMethod::Own as u8),
             output_method: AtomicU8::new(OutputMethod::Own as u8),
@@ -327,6 +330,16 @@ impl Ifnet {
     /// Tells the network layers that the MTU is another one (if_notifymtu).
     pub fn notify_mtu(&self) {
         event::tell(self, &event::Event::Mtu(self.mtu()));
+    }
+
+    /// The NUMA domain that it is attached to, if it is to one.
+    pub fn numa_domain(&self) -> Option<u8> {
+        Some(self.numa_domain.load(Ordering::Relaxed)).filter(|domain| *domain != 255)
+    }
+
+    /// Attaches it to a NUMA domain.
+    pub fn set_numa_domain(&self, domain: u8) {
+        self.numa_domain.store(domain, Ordering::Relaxed);
     }
 
     /// Its baud rate, in bits a second.

@@ -30,6 +30,7 @@ struct Packet {
     len: usize,
     flow: Option<u32>,
     vlan_tag: Option<u16>,
+    numa_domain: Option<u8>,
     /// Valid in the section of the epoch in which it was set.
     receiver: *const Ifnet,
     receiver_index: u32,
@@ -59,6 +60,7 @@ impl Mbuf {
             len,
             flow: None,
             vlan_tag: None,
+            numa_domain: None,
             receiver: std::ptr::null(),
             receiver_index: 0,
         }))
@@ -109,6 +111,7 @@ impl Mbuf {
         let mut copy = Mbuf::from_segments(self.segments());
         copy.0.flow = self.0.flow;
         copy.0.vlan_tag = self.0.vlan_tag;
+        copy.0.numa_domain = self.0.numa_domain;
         Some(copy)
     }
 
@@ -131,6 +134,16 @@ impl Mbuf {
     /// Sets the flow id.
     pub fn set_flow(&mut self, flow: Option<u32>) {
         self.0.flow = flow;
+    }
+
+    /// The NUMA domain that its sender prefers, if it does.
+    pub fn numa_domain(&self) -> Option<u8> {
+        self.0.numa_domain
+    }
+
+    /// Sets the NUMA domain.
+    pub fn set_numa_domain(&mut self, domain: Option<u8>) {
+        self.0.numa_domain = domain;
     }
 
     /// The VLAN tag that goes beside it (M_VLANTAG).
