@@ -201,46 +201,58 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
 
 /// Gives the machines the frames that have come in, and sends what answers them.
 fn take_frames(softc: &Softc) {
+    /// What is looked at of a frame that came in pieces.
+    const PIECES: usize = 256;
     softc.inbox().take(|m, number| {
-        let (slot, index) = ((number & 0xff) as u8, (number >> 8) as u32);
-        let answer = {
-            let mut state = softc.state();
-            let port = state.claimed(slot.into()).filter(|port| port.ifp().index() == index);
-            let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
-            take_frame(&mut lacp.machines, slot, &m)
-        };
-        if let Some(answer) = answer {
-            let _ = send(softc, slot, &answer);
+        let mut copy = [0; PIECES];
+        let mut frame = m.first();
+        if frame.len() < m.len()
+            && let Some(place) = copy.get_mut(..m.len().min(PIECES))
+        {
+            m.copy_to(0, place);
+            frame = place;
         }
+        take_frame(softc, (number & 0xff) as u8, (number >> 8) as u32, frame);
     });
 }
 
-/// Gives the machines one frame. Returned: the frame that answers it.
-fn take_frame(machines: &mut Lacp, slot: u8, m: &Mbuf) -> Option<[u8; FRAME]> {
-    /// What is looked at of a frame that came in pieces.
-    const PIECES: usize = 256;
-    let mut copy = [0; PIECES];
-    let mut frame = m.first();
-    if frame.len() < m.len() {
-        let place = copy.get_mut(..m.len().min(PIECES))?;
-        m.copy_to(0, place);
-        frame = place;
-    }
-    let malformed = match Subtype::of(frame)? {
-        Subtype::Lacp => match Lacpdu::parse(frame) {
-            Ok(pdu) => {
+/// Gives the machines one frame, which has come in on the port in `slot` whose `if_index` this is.
+fn take_frame(softc: &Softc, slot: u8, index: u32, frame: &[u8]) {
+    trace(softc, slot, "in", frame);
+    let answer = {
+        let mut state = softc.state();
+        let port = state.claimed(slot.into()).filter(|port| port.ifp().index() == index);
+        let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
+        let machines = &mut lacp.machines;
+        let taken = match Subtype::of(frame) {
+            None => return,
+            Some(Subtype::Lacp) => Lacpdu::parse(frame).map(|pdu| {
                 machines.receive(slot, &pdu, now());
-                return None;
-            }
-            Err(why) => why,
-        },
-        Subtype::Marker => match marker::Frame::parse(frame) {
-            Ok((frame, kind)) => return machines.receive_marker(slot, frame, kind),
-            Err(why) => why,
-        },
+                None
+            }),
+            Some(Subtype::Marker) => marker::Frame::parse(frame)
+                .map(|(frame, kind)| machines.receive_marker(slot, frame, kind)),
+        };
+        taken.unwrap_or_else(|why| {
+            machines.receive_malformed(slot, why);
+            None
+        })
     };
-    machines.receive_malformed(slot, malformed);
-    None
+    if let Some(answer) = answer {
+        let _ = epoch::section(|epoch| send_on(softc, slot, &answer, epoch));
+    }
+}
+
+/// Logs a LACPDU, if somebody wants to see them (`net.link.lagg.lacp.debug` above 1).
+fn trace(softc: &Softc, slot: u8, way: &str, frame: &[u8]) {
+    if lacp_debug() > 1
+        && Subtype::of(frame) == Some(Subtype::Lacp)
+        && let Ok(Lacpdu { actor, partner }) = Lacpdu::parse(frame)
+        && let Some(port) = softc.state().claimed(slot.into())
+    {
+        let name = port.ifp().name();
+        log(softc.ifp(), format_args!("{} {way}: actor {actor} partner {partner}", text(&name)));
+    }
 }
 
 /// Where each port's mux machine is, by slots.
@@ -321,6 +333,7 @@ fn send_next(softc: &Softc, poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])
     epoch::section(|epoch| {
         let next = softc.state().lacp.as_mut().and_then(|lacp| poll(&mut lacp.machines));
         let Some((slot, frame)) = next else { return false };
+        trace(softc, slot, "out", &frame);
         if send_on(softc, slot, &frame, epoch).is_err()
             && let Some(lacp) = &mut softc.state().lacp
         {
@@ -328,10 +341,6 @@ fn send_next(softc: &Softc, poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])
         }
         true
     })
-}
-
-fn send(softc: &Softc, slot: u8, frame: &[u8; FRAME]) -> Result {
-    epoch::section(|epoch| send_on(softc, slot, frame, epoch))
 }
 
 fn send_on(softc: &Softc, slot: u8, frame: &[u8; FRAME], epoch: &Epoch) -> Result {

@@ -1,5 +1,7 @@
 //! The LACPDU (802.1AX-2008 5.4.2; in 802.1AX-2014, 6.4.2.3).
 
+use core::fmt;
+
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
 
@@ -44,6 +46,15 @@ pub struct Info {
     pub port: u16,
     /// Its state.
     pub state: State,
+}
+
+impl fmt::Display for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.system;
+        write!(f, "{:04X},{a:02X}-{b:02X}-{c:02X}-{d:02X}-{e:02X}-{g:02X}", self.system_priority)?;
+        let state = self.state.bits();
+        write!(f, ",{:04X},{:04X},{:04X},{state:02X}", self.key, self.port_priority, self.port)
+    }
 }
 
 impl Info {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::host::testing::Events;
+use lagg_rs::kpi::host::{self, Event, Vnet};
 use lagg_rs::kpi::ioctl::{OptionsRequest, PortRequest, opt, port, proto};
 use lagg_rs::kpi::{Counter, Errno, LinkState, MacAddr, Mbuf};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
@@ -476,5 +477,30 @@ fn packets_keep_to_their_numa_domain() {
         pair.left.set_options(option(-opt::USE_NUMA)).unwrap();
         pair.exchange();
         assert!(spread(&send_for(&pair, Some(0))).iter().all(|count| (45..105).contains(count)));
+    });
+}
+
+/// `net.link.lagg.lacp.debug`: what the machines do, and what is said.
+#[test]
+fn debug_tells_states_and_lacpdus() {
+    lab(|| {
+        let logged = |level| {
+            Vnet::current().set_lacp_debug(level);
+            let pair = strangers(1);
+            let events = Events::of(&pair.left.ifp);
+            pair.pass(AGGREGATE_WAIT);
+            let texts = events.take().into_iter().filter_map(|event| match event {
+                Event::Log(text) => Some(text),
+                _ => None,
+            });
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(logged(0), [""; 0]);
+        let states = logged(1);
+        assert!(states.last().unwrap().ends_with("to DISTRIBUTING"), "{states:?}");
+        let all = logged(2);
+        let said = "em1 in: actor 8000,02-00-00-00-00-65,";
+        assert!(all.iter().any(|line| line.starts_with(said)), "{all:#?}");
+        assert!(all.iter().any(|line| line.starts_with("em1 out: actor 8000,02-00-00-00-00-01,")));
     });
 }

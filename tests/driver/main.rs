@@ -10,6 +10,7 @@ mod groups;
 mod join_requests;
 mod lab;
 mod lacp;
+mod lacp_defects;
 mod lagg_requests;
 mod offloads;
 mod options;
