@@ -409,7 +409,6 @@ fn what_is_refused_leaves_nothing() {
         ("lagg0 create bogus", "bogus: bad value"),
         ("lagg0 create laggproto bogus", "Invalid aggregation protocol: bogus"),
         ("lagg0 create laggport", "'laggport' requires argument"),
-        ("lagg0 create laggproto lacp", "SIOCSLAGG: Protocol not supported"),
         ("lagg0 create laggport em9", "lagg0 em9: SIOCSLAGGPORT: Invalid argument"),
         ("lagg0 create laggport em0 laggport em9 up", "lagg0 em9: SIOCSLAGGPORT: Invalid argument"),
         ("lagg0 create laggport lo", "lagg0 lo: SIOCSLAGGPORT: Protocol not supported"),
