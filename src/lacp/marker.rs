@@ -4,6 +4,7 @@
 
 use super::Port;
 use super::time::{Time, Timer};
+use crate::wire::lacpdu::State as Bits;
 use crate::wire::marker::Marker;
 
 /// Milliseconds that a response is waited for.
@@ -76,9 +77,11 @@ impl Generator {
 
 impl Port {
     /// Has a marker sent. True: frames that would overtake those before it have to wait for
-    /// its response; false if the link is down, or its partner is known not to answer.
+    /// its response; false if the partner is known not to answer. Neither if the link is down or the
+    /// partner is missed or does not collect: what is under way overtakes nothing there.
     pub(super) fn ask_marker(&mut self, now: Time) -> bool {
-        self.is_enabled() && self.marker.ask(now)
+        let collects = self.partner.state.contains(Bits::SYNC | Bits::COLLECTING);
+        self.is_enabled() && collects && self.marker.ask(now)
     }
 
     /// The marker that is due, if there is one; it counts as sent.

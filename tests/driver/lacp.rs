@@ -11,7 +11,7 @@ use lagg_rs::lacp::receive::{LONG_TIMEOUT, SHORT_TIMEOUT};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
-use crate::lab::{Card, Lagg, card, ether, lab, lagg};
+use crate::lab::{Card, Lagg, card, ether, lab, lagg, mac};
 
 /// Two laggs, and the cards by which they are joined, pair by pair.
 struct Pair {
@@ -297,6 +297,28 @@ fn f17_after_a_down_no_pause_stays() {
         pair.pass(AGGREGATE_WAIT);
         assert_eq!(pair.distributing(&pair.left), 2);
         assert!(pair.send(300).iter().all(Option::is_some));
+    });
+}
+
+/// It is only one link whose partner is missed, or says farewell: its flows go on over the other at once.
+#[test]
+fn flows_of_a_port_that_is_missed_do_not_wait() {
+    lab(|| {
+        let mut pair = pair(2);
+        pair.left.set_options(option(opt::LACP_FAST_TIMO)).unwrap();
+        pair.pass(1_000);
+        // LACPDUs come from the port's own address.
+        pair.lost = |frame| frame[6..12] == mac(102);
+        pair.pass(SHORT_TIMEOUT);
+        assert_eq!(pair.distributing(&pair.left), 1);
+        assert!(pair.send(300).iter().all(|wire| *wire == Some(0)));
+    });
+    lab(|| {
+        let pair = pair(2);
+        pair.right.remove("em102").unwrap();
+        pair.exchange();
+        assert_eq!(pair.distributing(&pair.left), 1);
+        assert!(pair.send(300).iter().all(|wire| *wire == Some(0)));
     });
 }
 

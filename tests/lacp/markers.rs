@@ -84,7 +84,7 @@ fn a_partner_is_not_blamed_for_markers_that_the_one_before_it_was_sent() {
     solo.agree();
     assert_eq!(solo.lacp.ask_markers(1, solo.now()), 1);
     asked(&mut solo);
-    let other = Info { system: mac(8), ..Solo::partner(0, NEW) };
+    let other = Info { system: mac(8), ..Solo::partner(0, IN_SERVICE) };
     let partner = *solo.port(0).actor();
     solo.receive(0, &Lacpdu { actor: other, partner });
     assert_eq!(solo.lacp.waiting(), 0);
@@ -122,6 +122,23 @@ fn a_link_that_goes_down_is_not_waited_for() {
     lab.plug(1);
     lab.advance(5_000);
     assert_eq!(ask(&mut lab, 0b10), 0b10);
+}
+
+/// A response would not come, or say nothing: three seconds without frames, for flows that have lost
+/// enough already.
+#[test]
+fn a_partner_that_is_missed_or_does_not_collect_is_not_waited_for() {
+    let mut solo = Solo::new(3, Options { fast_timeout: true, ..DEFAULTS });
+    solo.agree();
+    solo.hear(0, IN_SERVICE);
+    solo.hear(1, IN_SERVICE - State::COLLECTING);
+    solo.hear(2, NEW);
+    assert_eq!(solo.lacp.ask_markers(0b111, solo.now()), 0b001);
+    assert_eq!(asked(&mut solo).len(), 1);
+    solo.pass(3_000);
+    assert!(solo.port(0).actor().state.contains(State::EXPIRED));
+    assert_eq!(solo.lacp.ask_markers(0b111, solo.now()), 0);
+    assert_eq!(asked(&mut solo), []);
 }
 
 #[test]
