@@ -1,6 +1,7 @@
 #!/bin/sh
 # All tests of this machine, one after the other; `make test` has set it up. Each step's output is kept in build/test/.
-# A test that cannot run here says LEFT OUT and why, which is said again at the end; where CI is set it must fail instead.
+# A test that cannot run here says LEFT OUT and why, which is said again at the end; where CI is set it must fail instead,
+# unless it is the kernel that lacks something.
 cd "$(dirname "$0")/.." || exit 1
 . kmod/env.sh
 rm -rf build/test

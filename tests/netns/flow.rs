@@ -1,6 +1,8 @@
 //! Numbered datagrams from one namespace to another, and which of them are lost.
 
+use std::fmt::{Debug, Formatter};
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -25,7 +27,6 @@ pub struct Flow {
 }
 
 /// What became of a flow.
-#[derive(Debug)]
 pub struct Report {
     pub sent: u64,
     /// The numbers of those that were lost.
@@ -92,6 +93,59 @@ impl Flow {
         let first = received[0];
         let lost = (first..sent).filter(|number| received.binary_search(number).is_err()).collect();
         Report { sent, lost, duplicates: all - received.len() }
+    }
+}
+
+impl Report {
+    /// How many of these were lost.
+    fn lost_in(&self, window: &RangeInclusive<u64>) -> usize {
+        self.lost.iter().filter(|number| window.contains(number)).count()
+    }
+}
+
+/// In a line, whatever is lost.
+impl Debug for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Report { sent, lost, duplicates } = self;
+        let runs = lost.chunk_by(|a, b| a + 1 == *b).map(|run| run[0]..=run[run.len() - 1]);
+        let runs: Vec<_> = runs.collect();
+        write!(f, "{sent} sent, {duplicates} duplicates, {} lost: {runs:?}", lost.len())
+    }
+}
+
+/// Flows both ways, which lose something while something changes, and at no other time.
+pub struct Flows {
+    flows: [Flow; 2],
+    /// What was in flight during each change, out and back.
+    changes: Vec<[RangeInclusive<u64>; 2]>,
+}
+
+impl Flows {
+    /// Starts them: out from the first, and back.
+    pub fn start(near: (&str, &'static str), far: (&str, &'static str)) -> Flows {
+        let flows = [Flow::start(near, far), Flow::start(far, near)];
+        Flows { flows, changes: Vec::new() }
+    }
+
+    /// Does something while they go on, and waits until they come through again.
+    pub fn during(&mut self, change: impl FnOnce()) {
+        let arrived = self.flows.each_ref().map(Flow::arrived);
+        change();
+        self.flows.iter().for_each(Flow::goes_on);
+        let [out, back] = self.flows.each_ref().map(Flow::sent);
+        self.changes.push([arrived[0]..=out, arrived[1]..=back]);
+    }
+
+    /// Ends them. Nothing was lost but in the changes: how many in each, out and back.
+    pub fn finish(self) -> Vec<[usize; 2]> {
+        let [out, back] = self.flows.map(Flow::finish);
+        for (way, report) in [&out, &back].into_iter().enumerate() {
+            let expected = |number: &u64| self.changes.iter().any(|c| c[way].contains(number));
+            assert!(report.lost.iter().all(expected), "{report:?} {:?}", self.changes);
+            assert_eq!(report.duplicates, 0, "{report:?}");
+        }
+        let lost = |change: &[_; 2]| [out.lost_in(&change[0]), back.lost_in(&change[1])];
+        self.changes.iter().map(lost).collect()
     }
 }
 

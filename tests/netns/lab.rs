@@ -1,10 +1,11 @@
 //! Two network namespaces with cables between them, as `ip netns` makes them.
 //!
 //! On the near side are the cards em0, em1, … of the lagg; on the far side their other ends, port0,
-//! port1, …, are ports of a bridge with the address 192.0.2.2, as a switch would have them.
+//! port1, …, as a rule ports of a bridge with the address 192.0.2.2, as a switch would have them.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -63,9 +64,106 @@ fn must_run() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 
+/// Lays a card's cable between two namespaces. The numbers of its ends differ: of a veth whose peer, in
+/// another namespace, has its own number Linux tells up to a second late that the carrier is gone.
+pub fn lay(card: usize, near: &str, far: &str) {
+    must(&format!(
+        "ip link add em{card} index 1{card} netns {near} address 02:00:5e:00:53:0{card} type veth \
+         peer name port{card} netns {far} address 02:00:5e:00:53:8{card}"
+    ));
+}
+
+/// Sets one of Linux's `net.*` in a namespace.
+pub fn set(namespace: &str, name: &'static str, value: &'static str) {
+    let path = Path::new("/proc/sys/net").join(name);
+    inside(namespace, move || std::fs::write(path, value).unwrap()).join().unwrap();
+}
+
+/// Says that something is not tested, and why. It is none of eprintln's, which is heard only if the test
+/// fails.
+pub fn leave_out(reason: &str) {
+    let bar = "*".repeat(72);
+    let _ = writeln!(io::stderr(), "\n{bar}\n* LEFT OUT, {reason}\n{bar}");
+}
+
+/// The same of what must be there in CI.
+pub fn leave_out_but_in_ci(reason: &str) {
+    assert!(!must_run(), "{reason}");
+    leave_out(reason);
+}
+
+/// Whether a program is installed; a message where it is not.
+pub fn has(program: &str, package: &str) -> bool {
+    let has = Command::new(program).arg("--version").output().is_ok();
+    if !has {
+        leave_out_but_in_ci(&format!("{program} is missing here (Debian's package {package})"));
+    }
+    has
+}
+
+/// userlagg in a namespace.
+pub fn userlagg(namespace: &str, words: &str) -> Output {
+    run(&format!("ip netns exec {namespace} {USERLAGG} {words}"))
+}
+
+/// userlagg in a namespace, which must succeed without a word of complaint.
+#[track_caller]
+pub fn ok(namespace: &str, words: &str) -> String {
+    let output = userlagg(namespace, words);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "userlagg {words}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until the lagg of a namespace shows that of a port.
+pub fn until_port(namespace: &str, port: &str, flags: &str) {
+    let line = format!("\tlaggport: {port} {flags}\n");
+    until(&line, || ok(namespace, "lagg0").contains(&line));
+}
+
+/// Waits until the lagg of a namespace has no link.
+pub fn until_no_link(namespace: &str) {
+    let link = format!("ip -n {namespace} -o link show dev lagg0");
+    until("the link is down", || must(&link).contains("NO-CARRIER"));
+}
+
+/// A directory for files, gone with this.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(lab: &Lab) -> Directory {
+        let directory = std::env::temp_dir().join(&lab.near);
+        std::fs::create_dir(&directory).unwrap();
+        Directory(directory)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 impl Lab {
-    /// Lays `cards` cables; none, and a message, where network namespaces are refused.
+    /// Lays `cards` cables to a switch; none, and a message, where network namespaces are refused.
     pub fn new(cards: usize) -> Option<Lab> {
+        let lab = Lab::cables(cards)?;
+        let far = &lab.far;
+        must(&format!("ip -n {far} link add switch type bridge"));
+        for i in 0..cards {
+            must(&format!("ip -n {far} link set port{i} master switch up"));
+        }
+        must(&format!("ip -n {far} addr add 192.0.2.2/24 dev switch"));
+        must(&format!("ip -n {far} link set switch up"));
+        Some(lab)
+    }
+
+    /// Lays `cards` cables with nothing at their far ends.
+    pub fn cables(cards: usize) -> Option<Lab> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("userlagg{}.{number}", std::process::id());
@@ -73,46 +171,26 @@ impl Lab {
         let made = run(&format!("ip netns add {}", lab.near));
         if !made.status.success() {
             let reason = String::from_utf8_lossy(&made.stderr).trim().to_owned();
-            assert!(!must_run(), "no network namespaces: {reason}");
-            let bar = "*".repeat(72);
-            // Not by eprintln, which is heard only if the test fails.
-            let _ = writeln!(
-                io::stderr(),
-                "\n{bar}\n* LEFT OUT, network namespaces are refused here: {reason}\n{bar}"
-            );
+            leave_out_but_in_ci(&format!("network namespaces are refused here: {reason}"));
             return None;
         }
-        lab.lay(cards);
-        Some(lab)
-    }
-
-    fn lay(&self, cards: usize) {
-        let Lab { near, far } = self;
-        must(&format!("ip netns add {far}"));
-        must(&format!("ip -n {far} link add switch type bridge"));
-        for i in 0..cards {
-            must(&format!(
-                "ip link add em{i} netns {near} address 02:00:5e:00:53:0{i} type veth \
-                 peer name port{i} netns {far}"
-            ));
-            must(&format!("ip -n {far} link set port{i} master switch up"));
+        must(&format!("ip netns add {}", lab.far));
+        must(&format!("ip -n {} link set lo up", lab.near));
+        for card in 0..cards {
+            lay(card, &lab.near, &lab.far);
         }
-        must(&format!("ip -n {far} addr add 192.0.2.2/24 dev switch"));
-        must(&format!("ip -n {far} link set switch up"));
-        must(&format!("ip -n {near} link set lo up"));
+        Some(lab)
     }
 
     /// userlagg on the near side.
     pub fn userlagg(&self, words: &str) -> Output {
-        run(&format!("ip netns exec {} {USERLAGG} {words}", self.near))
+        userlagg(&self.near, words)
     }
 
     /// userlagg on the near side, which must succeed without a word of complaint.
+    #[track_caller]
     pub fn ok(&self, words: &str) -> String {
-        let output = self.userlagg(words);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && errors.is_empty(), "userlagg {words}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
+        ok(&self.near, words)
     }
 
     /// userlagg on the near side, which must fail with this one line.
@@ -136,8 +214,15 @@ impl Lab {
 
     /// Waits until the lagg shows that of a port.
     pub fn until_port(&self, port: &str, flags: &str) {
-        let line = format!("\tlaggport: {port} {flags}\n");
-        until(&line, || self.ok("lagg0").contains(&line));
+        until_port(&self.near, port, flags);
+    }
+
+    /// Sends pings from the near side to the far one, which must all be answered once.
+    pub fn ping(&self, count: u32) {
+        let ping = format!("ping -c {count} -i 0.01 -W 2 192.0.2.2");
+        let output = must(&format!("ip netns exec {} {ping}", self.near));
+        assert!(output.contains(&format!(" {count} received, 0% packet loss")), "{output}");
+        assert!(!output.contains("DUP!"), "{output}");
     }
 
     /// What Linux shows of a card.
@@ -203,7 +288,10 @@ impl Drop for Lab {
     fn drop(&mut self) {
         // A test that fails leaves its laggs running, which end well if they can.
         for signal in ["TERM", "KILL"] {
-            let pids = || run(&format!("ip netns pids {}", self.near)).stdout;
+            let pids = || {
+                let of = |side| run(&format!("ip netns pids {side}")).stdout;
+                [of(&self.near), of(&self.far)].concat()
+            };
             for pid in String::from_utf8_lossy(&pids()).lines() {
                 run(&format!("kill -{signal} {pid}"));
             }

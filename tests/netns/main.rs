@@ -3,13 +3,27 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+/// What there is, or the end of the test where there is none.
+macro_rules! some {
+    ($option:expr) => {
+        match $option {
+            Some(value) => value,
+            None => return,
+        }
+    };
+}
+
+mod converters;
 mod flow;
 mod lab;
+mod lacp;
 #[path = "../../src/userlagg/linux/offload.rs"]
 mod offload;
+mod ovs;
 #[path = "../../src/userlagg/linux/packet.rs"]
 #[allow(dead_code, reason = "the program's own")]
 mod packet;
+mod tshark;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -19,17 +33,14 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use flow::{Flow, Report};
+use flow::{Flow, Flows, Report};
 use lab::{Lab, USERLAGG, inside, must, run, until};
 use packet::PacketSocket;
 
 /// A lab, or the end of the test where there can be none.
 macro_rules! lab {
     ($cards:literal) => {
-        match Lab::new($cards) {
-            Some(lab) => lab,
-            None => return,
-        }
+        some!(Lab::new($cards))
     };
 }
 
@@ -39,6 +50,10 @@ fn out(lab: &Lab) -> Flow {
 
 fn back(lab: &Lab) -> Flow {
     Flow::start((&lab.far, "192.0.2.2"), (&lab.near, "192.0.2.1"))
+}
+
+fn flows(lab: &Lab) -> Flows {
+    Flows::start((&lab.near, "192.0.2.1"), (&lab.far, "192.0.2.2"))
 }
 
 #[test]
@@ -234,10 +249,7 @@ fn broadcast_is_on_both_cables() {
 fn ping() {
     let lab = lab!(2);
     lab.failover();
-    let ping = format!("ip netns exec {} ping -c 100 -i 0.01 -W 2 192.0.2.2", lab.near);
-    let output = must(&ping);
-    assert!(output.contains(" 100 received, 0% packet loss"), "{output}");
-    assert!(!output.contains("DUP!"), "{output}");
+    lab.ping(100);
 }
 
 /// TCP both ways, as fast as it goes: checksums and segments that Linux leaves to the hardware.

@@ -1,0 +1,204 @@
+//! LACP between two laggs, each in a namespace of its own, and with Linux's own bonding driver.
+
+use crate::flows;
+use crate::lab::{Lab, leave_out, must, ok, run, until, until_no_link, until_port};
+
+/// The flags of a port that is in service; of one that is not, in an aggregation that is; and of one
+/// that is in none.
+pub const ACTIVE: &str = "flags=1c<ACTIVE,COLLECTING,DISTRIBUTING>";
+pub const STANDBY: &str = "flags=4<ACTIVE>";
+pub const IDLE: &str = "flags=0<>";
+
+/// The bits of an actor's state, as `userlagg -v` has them.
+pub const IN_SERVICE: u8 = 0x3d;
+pub const FAST: u8 = 0x02;
+
+/// One side of a link, as LACP has it.
+#[derive(Debug, PartialEq)]
+pub struct Side {
+    pub system_priority: u16,
+    pub system: String,
+    pub key: u16,
+    pub port_priority: u16,
+    pub port: u16,
+}
+
+/// What `userlagg -v` shows of a port.
+#[derive(Debug, PartialEq)]
+pub struct Shown {
+    pub actor: Side,
+    pub state: u8,
+    pub partner: Side,
+}
+
+/// Looks at a port of the lagg of a namespace.
+pub fn shown(namespace: &str, port: &str) -> Shown {
+    let text = ok(namespace, "-v lagg0");
+    let (_, rest) = text.split_once(&format!("\tlaggport: {port} flags=")).expect(&text);
+    let mut lines = rest.lines();
+    let (_, state) = lines.next().unwrap().split_once(" state=").expect(&text);
+    let (state, _) = state.split_once('<').unwrap();
+    let mut side = || {
+        let line = lines.next().expect(&text);
+        let fields: Vec<&str> = line.trim_matches(|c| "\t [](),".contains(c)).split(',').collect();
+        let [system_priority, system, key, port_priority, port] = fields[..] else {
+            panic!("{text}");
+        };
+        let number = |text| u16::from_str_radix(text, 16).unwrap();
+        Side {
+            system_priority: number(system_priority),
+            system: system.replace('-', ":").to_lowercase(),
+            key: number(key),
+            port_priority: number(port_priority),
+            port: number(port),
+        }
+    };
+    Shown { state: u8::from_str_radix(state, 16).unwrap(), actor: side(), partner: side() }
+}
+
+/// Waits until a port's state is that.
+fn until_state(namespace: &str, port: &str, state: u8) {
+    until(&format!("{port} has state {state:x}"), || shown(namespace, port).state == state);
+}
+
+/// A lagg on each side of two cables, and both in service.
+pub fn laggs(lab: &Lab) {
+    lab.ok("lagg0 create laggproto lacp laggport em0 laggport em1 192.0.2.1/24 up");
+    let far = "lagg0 create laggproto lacp laggport port0 laggport port1 192.0.2.2/24 up";
+    ok(&lab.far, far);
+    until_all(lab, ACTIVE);
+}
+
+fn pair() -> Option<Lab> {
+    let lab = Lab::cables(2)?;
+    laggs(&lab);
+    Some(lab)
+}
+
+/// Waits until all ports have those flags.
+fn until_all(lab: &Lab, flags: &str) {
+    for card in 0..2 {
+        until_card(lab, card, flags);
+    }
+}
+
+/// Waits until both ends of a cable have those flags.
+fn until_card(lab: &Lab, card: usize, flags: &str) {
+    until_port(&lab.near, &format!("em{card}"), flags);
+    until_port(&lab.far, &format!("port{card}"), flags);
+}
+
+#[test]
+fn lacp_shows_what_ifconfig_shows() {
+    let lab = some!(pair());
+    assert_eq!(lab.ok("-v lagg0"), include_str!("lacp.txt"));
+    for card in 0..2 {
+        let near = shown(&lab.near, &format!("em{card}"));
+        let far = shown(&lab.far, &format!("port{card}"));
+        assert_eq!((near.actor, near.partner), (far.partner, far.actor));
+        assert_eq!((near.state, far.state), (IN_SERVICE, IN_SERVICE));
+    }
+    lab.ping(100);
+}
+
+/// Only what is sent between a change and both sides' knowing of it is lost, whichever end it is that
+/// goes down.
+#[test]
+fn lacp_survives_cuts() {
+    let lab = some!(pair());
+    let mut flows = flows(&lab);
+    for (side, name) in [(&lab.near, "em"), (&lab.far, "port")] {
+        for card in 0..2 {
+            for (to, flags) in [("down", STANDBY), ("up", ACTIVE)] {
+                flows.during(|| {
+                    must(&format!("ip -n {side} link set {name}{card} {to}"));
+                    until_card(&lab, card, flags);
+                });
+            }
+        }
+    }
+    let lost = flows.finish();
+    eprintln!("lost at each cut and each return, out and back: {lost:?}");
+    // Of 2,000 a second at most.
+    assert!(lost.iter().flatten().all(|lost| *lost < 400), "{lost:?}");
+}
+
+/// The other side stops at once: without the farewell it would miss the port after 90 s.
+#[test]
+fn lacp_says_farewell() {
+    let lab = some!(pair());
+    // Not the first, whose address the lagg has: both sides would begin anew.
+    lab.ok("lagg0 -laggport em1");
+    until_port(&lab.far, "port1", IDLE);
+    lab.ping(100);
+    lab.ok("lagg0 laggport em1");
+    until_all(&lab, ACTIVE);
+    lab.ok("lagg0 destroy");
+    for port in ["port0", "port1"] {
+        until_port(&lab.far, port, IDLE);
+    }
+    until_no_link(&lab.far);
+}
+
+/// One side asks for the short timeout: it alone misses the other after 3 s.
+#[test]
+fn lacp_fast_timeout() {
+    let lab = some!(pair());
+    lab.ok("lagg0 lacp_fast_timeout");
+    assert_eq!(shown(&lab.near, "em0").state, IN_SERVICE | FAST);
+    // The far side's LACPDUs are not sent any more, and what it hears is as before.
+    ok(&lab.far, "lagg0 lacp_txtest");
+    lab.until_port("em0", IDLE);
+    until_no_link(&lab.near);
+    ok(&lab.far, "lagg0 -lacp_txtest");
+    lab.until_port("em0", ACTIVE);
+    lab.ok("lagg0 -lacp_fast_timeout");
+    until_all(&lab, ACTIVE);
+    until_state(&lab.near, "em0", IN_SERVICE);
+    lab.ping(10);
+}
+
+#[test]
+fn lacp_to_failover_and_back() {
+    let lab = some!(pair());
+    lab.ok("lagg0 laggproto failover");
+    lab.until_port("em0", "flags=5<MASTER,ACTIVE>");
+    for port in ["port0", "port1"] {
+        until_port(&lab.far, port, IDLE);
+    }
+    lab.ok("lagg0 laggproto lacp");
+    until_all(&lab, ACTIVE);
+    lab.ping(100);
+}
+
+#[test]
+fn lacp_with_linux_bonding() {
+    let lab = some!(Lab::cables(2));
+    let far = &lab.far;
+    let bond = "type bond mode 802.3ad lacp_rate fast miimon 50";
+    let added = run(&format!("ip -n {far} link add bond0 {bond}"));
+    if !added.status.success() {
+        // Debian's kernel has it; whose kernel CI runs on is not ours to say.
+        leave_out("this kernel has no bonding driver");
+        return;
+    }
+    for card in 0..2 {
+        must(&format!("ip -n {far} link set port{card} master bond0"));
+    }
+    must(&format!("ip -n {far} addr add 192.0.2.2/24 dev bond0"));
+    must(&format!("ip -n {far} link set bond0 up"));
+    lab.ok("lagg0 create laggproto lacp laggport em0 laggport em1 192.0.2.1/24 up");
+    for card in 0..2 {
+        lab.until_port(&format!("em{card}"), ACTIVE);
+    }
+    lab.ping(100);
+    for card in 0..2 {
+        lab.cut(card);
+        lab.until_port(&format!("em{card}"), STANDBY);
+        until("pings come through", || {
+            run(&format!("ip netns exec {} ping -c 1 -W 1 192.0.2.2", lab.near)).status.success()
+        });
+        lab.heal(card);
+        lab.until_port(&format!("em{card}"), ACTIVE);
+    }
+}

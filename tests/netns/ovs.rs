@@ -1,0 +1,261 @@
+//! LACP with Open vSwitch on the far side: its userspace datapath, with files and sockets of its own, so
+//! that nothing of the system's is touched.
+
+use std::time::{Duration, Instant};
+
+use lagg_rs::lacp::receive::SHORT_TIMEOUT;
+
+use crate::converters::Converters;
+use crate::flow::Flow;
+use crate::lab::{Directory, Lab, has, inside, must, set, until};
+use crate::lacp::{ACTIVE, FAST, IN_SERVICE, STANDBY, Shown, Side, shown};
+use crate::packet::{Buffer, PacketSocket};
+use crate::{back, flows, out};
+
+/// The bits of a state, by their names in `lacp/show`.
+const STATE: [&str; 8] = [
+    "activity",
+    "timeout",
+    "aggregation",
+    "synchronized",
+    "collecting",
+    "distributing",
+    "defaulted",
+    "expired",
+];
+
+/// A switch of two ports in a bond, and a lagg on the near side of their cables.
+struct Ovs {
+    // In the order in which they end.
+    lab: Lab,
+    directory: Directory,
+}
+
+impl Ovs {
+    /// Starts it; a lagg is there, but its ports are not in service yet.
+    fn start(lab: Lab, fast: bool) -> Ovs {
+        let far = &lab.far;
+        // The bridge answers for itself, not Linux on its ports.
+        set(far, "ipv4/conf/all/arp_ignore", "1");
+        set(far, "ipv6/conf/all/disable_ipv6", "1");
+        set(far, "ipv6/conf/default/disable_ipv6", "1");
+        for card in 0..2 {
+            must(&format!("ip -n {far} link set port{card} up"));
+        }
+        let directory = Directory::new(&lab);
+        let ovs = Ovs { lab, directory };
+        let d = ovs.directory.path().display();
+        let schema = "/usr/share/openvswitch/vswitch.ovsschema";
+        ovs.must(&format!("ovsdb-tool create {d}/conf.db {schema}"));
+        let daemon = "--detach --no-chdir --pidfile --log-file";
+        ovs.must(&format!("ovsdb-server {d}/conf.db --remote=punix:{d}/db.sock {daemon}"));
+        ovs.vsctl("--no-wait init");
+        ovs.must(&format!("ovs-vswitchd unix:{d}/db.sock {daemon}"));
+        let bridge = "datapath_type=netdev other_config:hwaddr=02:00:5e:00:53:f0";
+        let bond =
+            format!("bond_mode=balance-tcp lacp=active other_config:lacp-time={}", time(fast));
+        ovs.vsctl(&format!(
+            "add-br br0 -- set bridge br0 {bridge} -- add-bond br0 bond0 port0 port1 {bond}"
+        ));
+        must(&format!("ip -n {} addr add 192.0.2.2/24 dev br0", ovs.lab.far));
+        must(&format!("ip -n {} link set br0 up", ovs.lab.far));
+        ovs.create(fast);
+        ovs
+    }
+
+    /// The same, and all in service.
+    fn in_service(lab: Lab) -> Ovs {
+        let ovs = Ovs::start(lab, true);
+        ovs.until_agreed(true, true);
+        ovs
+    }
+
+    fn create(&self, fast: bool) {
+        let fast = if fast { "lacp_fast_timeout" } else { "" };
+        let words = format!("laggproto lacp {fast} laggport em0 laggport em1 192.0.2.1/24 up");
+        self.lab.ok(&format!("lagg0 create {words}"));
+    }
+
+    /// Runs one of its programs.
+    fn must(&self, command: &str) -> String {
+        let d = self.directory.path().display();
+        let places = ["RUNDIR", "LOGDIR", "DBDIR", "SYSCONFDIR"].map(|p| format!("OVS_{p}={d}"));
+        must(&format!("ip netns exec {} env {} {command}", self.lab.far, places.join(" ")))
+    }
+
+    fn vsctl(&self, words: &str) {
+        self.must(&format!("ovs-vsctl --timeout=20 {words}"));
+    }
+
+    /// What it has of a port: its own side, and ours.
+    fn shown(&self, port: &str) -> [(Side, u8); 2] {
+        let text = self.must("ovs-appctl --timeout=20 lacp/show");
+        let (_, rest) = text.split_once(&format!("member: {port}:")).expect(&text);
+        let section = rest.split("member: ").next().unwrap();
+        ["actor", "partner"].map(|side| {
+            let field = |name: &str| {
+                let name = format!("  {side} {name}:");
+                let line = section.lines().find_map(|line| line.strip_prefix(&name));
+                line.unwrap_or_else(|| panic!("{name} {text}")).trim()
+            };
+            let number = |name| field(name).parse().unwrap();
+            let bit = |name| 1 << STATE.iter().position(|known| *known == name).expect(&text);
+            let state = field("state").split_whitespace().fold(0, |state, name| state | bit(name));
+            let side = Side {
+                system_priority: number("sys_priority"),
+                system: field("sys_id").to_owned(),
+                key: number("key"),
+                port_priority: number("port_priority"),
+                port: number("port_id"),
+            };
+            (side, state)
+        })
+    }
+
+    /// Waits until it carries frames over a port, or does not.
+    fn until_member(&self, card: usize, enabled: bool) {
+        let state = if enabled { "enabled" } else { "disabled" };
+        let line = format!("member port{card}: {state}\n");
+        until(&line, || self.must("ovs-appctl --timeout=20 bond/show").contains(&line));
+    }
+
+    /// Waits until both sides of a link are in service, and agree on each other: on who is there, by
+    /// which key and port, in which state.
+    fn until_agreed(&self, fast: bool, its_fast: bool) {
+        let with = |fast| IN_SERVICE | if fast { FAST } else { 0 };
+        for card in 0..2 {
+            self.lab.until_port(&format!("em{card}"), ACTIVE);
+            until("both sides agree", || {
+                let [(actor, its_state), (partner, our_state)] = self.shown(&format!("port{card}"));
+                (its_state, our_state) == (with(its_fast), with(fast))
+                    && shown(&self.lab.near, &format!("em{card}"))
+                        == Shown { actor: partner, state: our_state, partner: actor }
+            });
+            self.until_member(card, true);
+        }
+    }
+}
+
+fn time(fast: bool) -> &'static str {
+    if fast { "fast" } else { "slow" }
+}
+
+/// A lab for it, or none where it is not installed.
+fn lab(cards: usize) -> Option<Lab> {
+    has("ovs-vswitchd", "openvswitch-switch").then(|| Lab::cables(cards))?
+}
+
+/// Each side fast or slow from the start, then changed; and the lagg made anew while the switch goes on.
+#[test]
+fn ovs_agrees() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    for (fast, its_fast) in [(true, false), (false, false), (false, true)] {
+        ovs.vsctl(&format!("set port bond0 other_config:lacp-time={}", time(its_fast)));
+        ovs.lab.ok(if fast { "lagg0 lacp_fast_timeout" } else { "lagg0 -lacp_fast_timeout" });
+        ovs.until_agreed(fast, its_fast);
+    }
+    ovs.lab.ok("lagg0 destroy");
+    ovs.vsctl("set port bond0 other_config:lacp-time=slow");
+    ovs.create(false);
+    ovs.until_agreed(false, false);
+    ovs.lab.ping(20);
+}
+
+/// Nothing is lost when the lagg has just come up, though the switch answers no marker.
+#[test]
+fn ovs_carries_all_from_the_first() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    ovs.lab.ping(100);
+    let reports = [out(&ovs.lab), back(&ovs.lab)].map(Flow::finish);
+    assert!(reports.iter().all(|report| report.lost.is_empty()), "{reports:?}");
+}
+
+/// VLAN 7 is tagged on the bond, and none on a port of the switch.
+#[test]
+fn ovs_carries_tags() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    ovs.vsctl("add-port br0 vlan7 tag=7 -- set interface vlan7 type=internal");
+    let Lab { near, far, .. } = &ovs.lab;
+    must(&format!("ip -n {far} link set vlan7 up"));
+    let open = |namespace: &str, name: &'static str| {
+        let index = ovs.lab.index(namespace, name);
+        inside(namespace, move || PacketSocket::open(name, index).unwrap()).join().unwrap()
+    };
+    let (lagg, access) = (open(near, "lagg0"), open(far, "vlan7"));
+    let frame = |source: u8, tag: &[u8]| {
+        let addresses = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0, 0x5e, 0, 0x54, source];
+        // A type for experiments.
+        [&addresses[..], tag, &[0x88, 0xb5], &[0x5a; 60]].concat()
+    };
+    let tag = [0x81, 0x00, 0x00, 0x07];
+    for (from, sent, to, received) in [
+        (&lagg, frame(1, &tag), &access, frame(1, &[])),
+        (&access, frame(2, &[]), &lagg, frame(2, &tag)),
+    ] {
+        from.send(&sent).unwrap();
+        let mut buffer = Buffer::new();
+        until("the frame has come", || {
+            let mut same = false;
+            to.receive(&mut buffer, |frame| same |= frame == received).unwrap();
+            same
+        });
+    }
+    ovs.lab.ping(20);
+}
+
+/// Each link is cut and comes back twice, by either end. The first time the lagg may wait for a marker to be
+/// answered, as long as for a LACPDU; it is none, and the second time it does not wait.
+#[test]
+fn ovs_survives_cuts() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    let lab = &ovs.lab;
+    let mut flows = flows(lab);
+    for (side, name) in [(&lab.near, "em"), (&lab.far, "port")] {
+        for card in 0..2 {
+            for (to, flags) in [("down", STANDBY), ("up", ACTIVE)] {
+                flows.during(|| {
+                    must(&format!("ip -n {side} link set {name}{card} {to}"));
+                    lab.until_port(&format!("em{card}"), flags);
+                    ovs.until_member(card, to == "up");
+                });
+            }
+        }
+    }
+    let lost = flows.finish();
+    eprintln!("lost at each cut and each return, out and back: {lost:?}");
+    let (first, second) = lost.split_at(4);
+    let [cut_0, back_0, cut_1, back_1] = first else { unreachable!() };
+    // Of 2,000 a second at most.
+    assert!([back_0, back_1].iter().all(|lost| lost[0] < 8_000 && lost[1] < 400), "{lost:?}");
+    let quick = [cut_0, cut_1].into_iter().chain(second).flatten();
+    assert!(quick.into_iter().all(|lost| *lost < 400), "{lost:?}");
+}
+
+/// Links that fail without going down: each side misses the other after the short timeout, and its flows
+/// go on at once.
+#[test]
+fn ovs_misses_links_that_are_silent() {
+    let lab = some!(lab(0));
+    let converters = Converters::new(&lab, 2);
+    let ovs = Ovs::in_service(lab);
+    let mut flows = flows(&ovs.lab);
+    for card in 0..2 {
+        let began = Instant::now();
+        flows.during(|| {
+            converters.cut(card, true);
+            ovs.lab.until_port(&format!("em{card}"), STANDBY);
+            ovs.until_member(card, false);
+        });
+        let timeout = Duration::from_millis(SHORT_TIMEOUT.into());
+        let took = began.elapsed();
+        assert!(took < timeout + Duration::from_millis(1_500), "{took:?}");
+        flows.during(|| {
+            converters.cut(card, false);
+            ovs.until_agreed(true, true);
+        });
+    }
+    let lost = flows.finish();
+    eprintln!("lost at each cut and each return, out and back: {lost:?}");
+    // Of 2,000 a second at most.
+    assert!(lost.iter().flatten().all(|lost| *lost < 9_000), "{lost:?}");
+}
