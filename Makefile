@@ -38,7 +38,8 @@ run: setup
 	@if [ "$$(uname -s)" != FreeBSD ]; then $(MAKE) modules userlagg; else $(MAKE) all; fi
 	@tests/run/run.sh
 
-test: setup
+test:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh test
 	@tests/run-all.sh
 
 check-ko: modules
