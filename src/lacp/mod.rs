@@ -13,11 +13,13 @@ pub mod key;
 pub mod marker;
 pub mod mux;
 pub mod periodic;
+pub mod port;
 pub mod receive;
 pub mod selection;
 pub mod time;
 pub mod transmit;
 
+pub use port::{Port, Statistics};
 pub use selection::Selected;
 pub use time::{Time, Timer};
 
@@ -69,121 +71,6 @@ pub enum Link {
     Up(u64),
 }
 
-/// What a port has done and seen (802.1AX-2008 6.3.3.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "their names say it")]
-pub struct Statistics {
-    pub pdus_in: u32,
-    pub pdus_out: u32,
-    pub markers_in: u32,
-    pub markers_out: u32,
-    pub responses_in: u32,
-    pub responses_out: u32,
-    /// LACPDUs of our own that came back.
-    pub looped: u32,
-    /// Malformed ones, by reason.
-    pub illegal: [u32; Malformed::ALL.len()],
-    /// When the mux machine last moved.
-    pub last_change: Time,
-}
-
-impl Statistics {
-    /// The counters, by their names in the text that lagg(4) gives.
-    pub fn named(&self) -> [(&'static str, u32); 11] {
-        let [short, destination, length, kind] = self.illegal;
-        [
-            ("pdus_in", self.pdus_in),
-            ("pdus_out", self.pdus_out),
-            ("markers_in", self.markers_in),
-            ("markers_out", self.markers_out),
-            ("responses_in", self.responses_in),
-            ("responses_out", self.responses_out),
-            ("looped", self.looped),
-            ("illegal_short", short),
-            ("illegal_destination", destination),
-            ("illegal_length", length),
-            ("illegal_kind", kind),
-        ]
-    }
-}
-
-/// The machines of one port.
-pub struct Port {
-    actor: Info,
-    partner: Info,
-    /// The address that its frames come from.
-    source: MacAddr,
-    /// Its number among the interfaces.
-    index: u32,
-    link: Link,
-    /// Of its link, in bits a second; kept while that is down.
-    speed: u64,
-    receive: receive::State,
-    current_while: Timer,
-    /// What `current_while` was last set to by a LACPDU, in milliseconds.
-    timeout: u32,
-    periodic: periodic::State,
-    periodic_timer: Timer,
-    selected: Selected,
-    aggregator: Option<u8>,
-    mux: mux::State,
-    wait_while: Timer,
-    ntt: bool,
-    window: transmit::Window,
-    actor_churn: churn::Machine,
-    partner_churn: churn::Machine,
-    marker: marker::Generator,
-    statistics: Statistics,
-}
-
-impl Port {
-    /// The link is up, and one to be aggregated (port_enabled and LACP_Enabled).
-    fn is_enabled(&self) -> bool {
-        matches!(self.link, Link::Up(_))
-    }
-
-    /// Our side.
-    pub fn actor(&self) -> &Info {
-        &self.actor
-    }
-
-    /// The other side.
-    pub fn partner(&self) -> &Info {
-        &self.partner
-    }
-
-    /// Its statistics.
-    pub fn statistics(&self) -> &Statistics {
-        &self.statistics
-    }
-
-    /// Where its mux machine is.
-    pub fn mux(&self) -> mux::State {
-        self.mux
-    }
-
-    /// How often our side, and the partner's, did not get in sync.
-    pub fn churns(&self) -> (u32, u32) {
-        (self.actor_churn.count, self.partner_churn.count)
-    }
-
-    /// The next moment at which a machine has something to do.
-    fn deadline(&self, now: Time) -> Option<Time> {
-        [
-            self.current_while.deadline(),
-            self.periodic_timer.deadline(),
-            self.wait_while.deadline(),
-            self.actor_churn.deadline(),
-            self.partner_churn.deadline(),
-            self.marker.deadline(),
-            self.transmit_deadline(now),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-}
-
 /// LACP of one lagg. Ports are known by their slots.
 pub struct Lacp {
     address: MacAddr,
@@ -221,50 +108,7 @@ impl Lacp {
     /// A port joins, its link down so far: its slot, its `if_index`, and the address that its frames
     /// come from.
     pub fn add(&mut self, slot: u8, index: u32, source: MacAddr, now: Time) {
-        let mut state = Bits::ACTIVITY;
-        state.set(Bits::TIMEOUT, self.options.fast_timeout);
-        let actor = Info {
-            system_priority: PRIORITY,
-            system: self.address,
-            key: key::individual(index),
-            port_priority: PRIORITY,
-            port: index as u16,
-            state,
-        };
-        let mut port = Port {
-            actor,
-            partner: Info::default(),
-            source,
-            index,
-            link: Link::Down,
-            speed: 0,
-            receive: receive::State::default(),
-            current_while: Timer::default(),
-            timeout: receive::LONG_TIMEOUT,
-            periodic: periodic::State::default(),
-            periodic_timer: Timer::default(),
-            selected: Selected::default(),
-            aggregator: None,
-            mux: mux::State::default(),
-            wait_while: Timer::default(),
-            ntt: false,
-            window: transmit::Window::default(),
-            actor_churn: churn::Machine::default(),
-            partner_churn: churn::Machine::default(),
-            marker: marker::Generator::default(),
-            statistics: Statistics {
-                pdus_in: 0,
-                pdus_out: 0,
-                markers_in: 0,
-                markers_out: 0,
-                responses_in: 0,
-                responses_out: 0,
-                looped: 0,
-                illegal: [0; Malformed::ALL.len()],
-                last_change: now,
-            },
-        };
-        port.initialize(self.options.strict);
+        let port = Port::new(self.address, index, source, self.options, now);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
             *place = Some(port);
         }

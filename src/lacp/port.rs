@@ -1,0 +1,178 @@
+//! A port: where its machines are, and what they have done.
+
+use super::selection::Selected;
+use super::time::{Time, Timer};
+use super::{Link, Options, PRIORITY, churn, key, marker, mux, periodic, receive, transmit};
+use crate::kpi::MacAddr;
+use crate::wire::lacpdu::{Info, State as Bits};
+use crate::wire::slow::Malformed;
+
+/// What a port has done and seen (802.1AX-2008 6.3.3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "their names say it")]
+pub struct Statistics {
+    pub pdus_in: u32,
+    pub pdus_out: u32,
+    pub markers_in: u32,
+    pub markers_out: u32,
+    pub responses_in: u32,
+    pub responses_out: u32,
+    /// LACPDUs of our own that came back.
+    pub looped: u32,
+    /// Malformed ones, by reason.
+    pub illegal: [u32; Malformed::ALL.len()],
+    /// When the mux machine last moved.
+    pub last_change: Time,
+}
+
+impl Statistics {
+    /// The counters, by their names in the text that lagg(4) gives.
+    pub fn named(&self) -> [(&'static str, u32); 11] {
+        let [short, destination, length, kind] = self.illegal;
+        [
+            ("pdus_in", self.pdus_in),
+            ("pdus_out", self.pdus_out),
+            ("markers_in", self.markers_in),
+            ("markers_out", self.markers_out),
+            ("responses_in", self.responses_in),
+            ("responses_out", self.responses_out),
+            ("looped", self.looped),
+            ("illegal_short", short),
+            ("illegal_destination", destination),
+            ("illegal_length", length),
+            ("illegal_kind", kind),
+        ]
+    }
+}
+
+/// The machines of one port.
+pub struct Port {
+    pub(super) actor: Info,
+    pub(super) partner: Info,
+    /// The address that its frames come from.
+    pub(super) source: MacAddr,
+    /// Its number among the interfaces.
+    pub(super) index: u32,
+    pub(super) link: Link,
+    /// Of its link, in bits a second; kept while that is down.
+    pub(super) speed: u64,
+    pub(super) receive: receive::State,
+    pub(super) current_while: Timer,
+    /// What `current_while` was last set to by a LACPDU, in milliseconds.
+    pub(super) timeout: u32,
+    pub(super) periodic: periodic::State,
+    pub(super) periodic_timer: Timer,
+    pub(super) selected: Selected,
+    pub(super) aggregator: Option<u8>,
+    pub(super) mux: mux::State,
+    pub(super) wait_while: Timer,
+    pub(super) ntt: bool,
+    pub(super) window: transmit::Window,
+    pub(super) actor_churn: churn::Machine,
+    pub(super) partner_churn: churn::Machine,
+    pub(super) marker: marker::Generator,
+    pub(super) statistics: Statistics,
+}
+
+impl Port {
+    /// As it joins, with its link down so far.
+    pub(super) fn new(
+        address: MacAddr,
+        index: u32,
+        source: MacAddr,
+        options: Options,
+        now: Time,
+    ) -> Self {
+        let mut state = Bits::ACTIVITY;
+        state.set(Bits::TIMEOUT, options.fast_timeout);
+        let actor = Info {
+            system_priority: PRIORITY,
+            system: address,
+            key: key::individual(index),
+            port_priority: PRIORITY,
+            port: index as u16,
+            state,
+        };
+        let mut port = Port {
+            actor,
+            partner: Info::default(),
+            source,
+            index,
+            link: Link::Down,
+            speed: 0,
+            receive: receive::State::default(),
+            current_while: Timer::default(),
+            timeout: receive::LONG_TIMEOUT,
+            periodic: periodic::State::default(),
+            periodic_timer: Timer::default(),
+            selected: Selected::default(),
+            aggregator: None,
+            mux: mux::State::default(),
+            wait_while: Timer::default(),
+            ntt: false,
+            window: transmit::Window::default(),
+            actor_churn: churn::Machine::default(),
+            partner_churn: churn::Machine::default(),
+            marker: marker::Generator::default(),
+            statistics: Statistics {
+                pdus_in: 0,
+                pdus_out: 0,
+                markers_in: 0,
+                markers_out: 0,
+                responses_in: 0,
+                responses_out: 0,
+                looped: 0,
+                illegal: [0; Malformed::ALL.len()],
+                last_change: now,
+            },
+        };
+        port.initialize(options.strict);
+        port
+    }
+
+    /// The link is up, and one to be aggregated (port_enabled and LACP_Enabled).
+    pub(super) fn is_enabled(&self) -> bool {
+        matches!(self.link, Link::Up(_))
+    }
+
+    /// Our side.
+    pub fn actor(&self) -> &Info {
+        &self.actor
+    }
+
+    /// The other side.
+    pub fn partner(&self) -> &Info {
+        &self.partner
+    }
+
+    /// Its statistics.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Where its mux machine is.
+    pub fn mux(&self) -> mux::State {
+        self.mux
+    }
+
+    /// How often our side, and the partner's, did not get in sync.
+    pub fn churns(&self) -> (u32, u32) {
+        (self.actor_churn.count, self.partner_churn.count)
+    }
+
+    /// The next moment at which a machine has something to do.
+    pub(super) fn deadline(&self, now: Time) -> Option<Time> {
+        [
+            self.current_while.deadline(),
+            self.periodic_timer.deadline(),
+            self.wait_while.deadline(),
+            self.actor_churn.deadline(),
+            self.partner_churn.deadline(),
+            self.marker.deadline(),
+            self.transmit_deadline(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
