@@ -2,7 +2,8 @@
 
 use core::num::NonZeroU32;
 
-use super::softc::{Needs, PlanMemory, State, Token};
+use super::softc::Token;
+use super::state::{Needs, PlanMemory, State};
 use super::{Port, Softc, groups, ioctl, lacp, offloads, vlans};
 use crate::kpi::ioctl::proto;
 use crate::kpi::{Boxed, Errno, Ioctl, Ref, Result, iff, log, random};

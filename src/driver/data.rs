@@ -2,7 +2,7 @@
 //! plan.
 
 use super::stats::{Refused, Unsent};
-use super::{Plan, Port, Softc, lacp};
+use super::{Plan, Port, Softc, pdus};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{Protocol, broadcast, failover, loadbalance};
 
@@ -81,8 +81,8 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
         Protocol::None => false,
         Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
-        Protocol::Lacp(lacp) if lacp::is_slow(&m) => {
-            m = lacp::receive(port, m)?;
+        Protocol::Lacp(lacp) if pdus::is_slow(&m) => {
+            m = pdus::receive(port, m)?;
             lacp.accepts(port)
         }
         Protocol::Lacp(lacp) => lacp.accepts(port),

@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use zerocopy::IntoBytes;
 
-use super::softc::{Options, Phase};
+use super::state::{Options, Phase};
 use super::{Plan, Port, Softc, config, join, lacp, leave};
 use crate::kpi::ioctl::{
     FlagsRequest, InterfaceRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCADDMULTI,

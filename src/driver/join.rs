@@ -2,7 +2,8 @@
 
 use super::counters::Ledger;
 use super::ioctl::text;
-use super::softc::{Phase, PlanMemory, Token};
+use super::softc::Token;
+use super::state::{Phase, PlanMemory};
 use super::{Port, Softc, counters, groups, lacp, offloads, vlans};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
 use crate::kpi::{

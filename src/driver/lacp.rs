@@ -5,25 +5,23 @@
 //! follows, and sends what is due in the network epoch, the mutex given back. What a port's driver
 //! has to be asked for, its media, the configuration task asks.
 
-use super::ioctl::text;
-use super::softc::{State, Token, insist};
-use super::stats::Refused;
-use super::{Port, Softc};
 use core::fmt::{self, Write};
 
+use super::ioctl::text;
+use super::softc::{Token, insist};
+use super::state::State;
+use super::{Port, Softc, pdus};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
 use crate::kpi::{
-    Array, Boxed, Epoch, Errno, Ifnet, Mbuf, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
-    uptime_ms,
+    Array, Boxed, Ifnet, Ref, Result, Unique, defaults, epoch, lacp_debug, log, uptime_ms,
 };
 use crate::lacp::mux::State as Mux;
 use crate::lacp::{Lacp, Link, Options, Time};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::{Choices, Domains, Paused, Waits};
-use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
-use crate::wire::marker;
-use crate::wire::slow::{self, FRAME, Subtype};
+use crate::wire::lacpdu::{Info, State as Bits};
+use crate::wire::slow::FRAME;
 
 /// LACP's part of a lagg's state.
 pub(super) struct Control {
@@ -147,46 +145,21 @@ impl Control {
 }
 
 /// The time, as the machines have it.
-fn now() -> Time {
+pub(super) fn now() -> Time {
     Time::new(uptime_ms())
-}
-
-/// Whether a frame is of a slow protocol.
-#[inline]
-pub(super) fn is_slow(m: &Mbuf) -> bool {
-    const GROUP: u8 = 1;
-    // Those are for a group: the others need not be looked at any further.
-    let is_group = m.first().first().is_some_and(|first| first & GROUP != 0);
-    is_group && m.vlan_tag().is_none() && slow::is_slow(m.first())
-}
-
-/// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
-/// Returned: a frame of others, to go its way.
-#[cold]
-pub(super) fn receive(port: &Port, m: Mbuf) -> Option<Mbuf> {
-    if Subtype::of(m.first()).is_none() {
-        port.count_unknown();
-        return Some(m);
-    }
-    // By its slot and its interface: the slot may be another port's by then.
-    let number = u64::from(port.ifp().index()) << 8 | u64::from(port.slot());
-    if port.softc().inbox().put(m, number) {
-        Softc::wake_protocol(port.softc());
-    } else {
-        port.refused().count(Refused::NoRoom);
-    }
-    None
 }
 
 /// What the protocol task does for LACP. True: there is LACP.
 pub(super) fn run(softc: &Ref<Softc>) -> bool {
-    take_frames(softc);
+    pdus::take_frames(softc);
     if !run_machines(softc) {
         return false;
     }
     publish(softc);
-    send_markers(softc);
-    send_pdus(softc);
+    pdus::send_markers(softc);
+    // Nobody waits for one that could not be sent.
+    publish(softc);
+    pdus::send_pdus(softc);
     let deadline = {
         let state = softc.state();
         let now = now();
@@ -197,62 +170,6 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
         Softc::wake_protocol_in(softc, ms.max(1));
     }
     true
-}
-
-/// Gives the machines the frames that have come in, and sends what answers them.
-fn take_frames(softc: &Softc) {
-    /// What is looked at of a frame that came in pieces.
-    const PIECES: usize = 256;
-    softc.inbox().take(|m, number| {
-        let mut copy = [0; PIECES];
-        let mut frame = m.first();
-        if frame.len() < m.len()
-            && let Some(place) = copy.get_mut(..m.len().min(PIECES))
-        {
-            m.copy_to(0, place);
-            frame = place;
-        }
-        take_frame(softc, (number & 0xff) as u8, (number >> 8) as u32, frame);
-    });
-}
-
-/// Gives the machines one frame, which has come in on the port in `slot` whose `if_index` this is.
-fn take_frame(softc: &Softc, slot: u8, index: u32, frame: &[u8]) {
-    trace(softc, slot, "in", frame);
-    let answer = {
-        let mut state = softc.state();
-        let port = state.claimed(slot.into()).filter(|port| port.ifp().index() == index);
-        let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
-        let machines = &mut lacp.machines;
-        let taken = match Subtype::of(frame) {
-            None => return,
-            Some(Subtype::Lacp) => Lacpdu::parse(frame).map(|pdu| {
-                machines.receive(slot, &pdu, now());
-                None
-            }),
-            Some(Subtype::Marker) => marker::Frame::parse(frame)
-                .map(|(frame, kind)| machines.receive_marker(slot, frame, kind)),
-        };
-        taken.unwrap_or_else(|why| {
-            machines.receive_malformed(slot, why);
-            None
-        })
-    };
-    if let Some(answer) = answer {
-        let _ = epoch::section(|epoch| send_on(softc, slot, &answer, epoch));
-    }
-}
-
-/// Logs a LACPDU, if somebody wants to see them (`net.link.lagg.lacp.debug` above 1).
-fn trace(softc: &Softc, slot: u8, way: &str, frame: &[u8]) {
-    if lacp_debug() > 1
-        && Subtype::of(frame) == Some(Subtype::Lacp)
-        && let Ok(Lacpdu { actor, partner }) = Lacpdu::parse(frame)
-        && let Some(port) = softc.state().claimed(slot.into())
-    {
-        let name = port.ifp().name();
-        log(softc.ifp(), format_args!("{} {way}: actor {actor} partner {partner}", text(&name)));
-    }
 }
 
 /// Where each port's mux machine is, by slots.
@@ -313,52 +230,12 @@ fn publish(softc: &Softc) {
     }
 }
 
-/// Sends the markers that are due: behind all packets of the plans before this one.
-fn send_markers(softc: &Softc) {
-    if !softc.state().lacp.as_ref().is_some_and(|lacp| lacp.machines.has_marker()) {
-        return;
-    }
-    epoch::wait();
-    while send_next(softc, |lacp| lacp.poll_marker()) {}
-}
-
-/// Sends the LACPDUs that are due.
-fn send_pdus(softc: &Softc) {
-    while send_next(softc, |lacp| lacp.poll_transmit(now())) {}
-}
-
-/// Sends what the machines give. In one section of the epoch: who waits for it after it has taken a port
-/// from the machines knows that none of their frames is still to be sent on it.
-fn send_next(softc: &Softc, poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])>) -> bool {
-    epoch::section(|epoch| {
-        let next = softc.state().lacp.as_mut().and_then(|lacp| poll(&mut lacp.machines));
-        let Some((slot, frame)) = next else { return false };
-        trace(softc, slot, "out", &frame);
-        if send_on(softc, slot, &frame, epoch).is_err()
-            && let Some(lacp) = &mut softc.state().lacp
-        {
-            lacp.machines.transmit_failed(slot);
-        }
-        true
-    })
-}
-
-fn send_on(softc: &Softc, slot: u8, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
-    let port = softc.state().claimed(slot.into()).ok_or(Errno::ENXIO)?;
-    transmit(&port, frame, epoch)
-}
-
-fn transmit(port: &Port, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
-    let m = Mbuf::multicast(frame).ok_or(Errno::ENOBUFS)?;
-    port.ifp().transmit(m, epoch)
-}
-
 /// Tells the partner of a port that has left that it is no longer part of the aggregation. The caller
 /// has waited for the epoch since: this comes behind all packets, and all LACPDUs, that were under way.
 pub(super) fn say_farewell(port: &Port, frame: &[u8; FRAME]) {
     if port.is_active() {
         // If it is lost, the partner will miss the port.
-        let _ = epoch::section(|epoch| transmit(port, frame, epoch));
+        let _ = epoch::section(|epoch| pdus::transmit(port, frame, epoch));
     }
 }
 

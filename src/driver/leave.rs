@@ -1,6 +1,7 @@
 //! Leaving: how a port becomes an interface of its own again, and how a lagg ends (spec B.4).
 
-use super::softc::{Phase, Token};
+use super::softc::Token;
+use super::state::Phase;
 use super::{Port, Softc, counters, groups, join, lacp, offloads, vlans};
 use crate::kpi::ioctl::Name;
 use crate::kpi::{Errno, Ifnet, IfnetRef, Ref, Result, epoch};

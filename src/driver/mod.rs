@@ -32,9 +32,11 @@ mod lacp;
 mod leave;
 mod link;
 mod offloads;
+mod pdus;
 mod plan;
 mod port;
 mod softc;
+mod state;
 mod stats;
 mod vlans;
 

@@ -1,25 +1,19 @@
-//! The softc: a lagg's state, its configuration token, and the publication of plans.
+//! The softc: a lagg, its configuration token, and the publication of plans.
 
 use core::fmt;
-use core::mem::replace;
-use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
 use super::counters::{Ledger, Told};
-use super::groups::Wants;
-use super::lacp::Pauses;
+use super::state::{Needs, PlanMemory, State};
 use super::stats::UnsentCounters;
-use super::vlans::Vlans;
-use super::{Plan, Port, config, counters, lacp, link};
-use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
+use super::{Plan, Port, config, counters, link};
+use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
-    Array, Boxed, Callout, Cv, Defaults, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, Media,
-    Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, defaults, epoch, iff, log,
+    Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, Media, Mtx, MtxGuard, Queue, Ref,
+    Result, Task, Unique, epoch, iff, log,
 };
-use crate::policy::buckets::{Homes, Table};
-use crate::policy::lacp::Domains;
-use crate::policy::{Lacp, Protocol};
+use crate::policy::Protocol;
 
 /// A lagg.
 ///
@@ -45,310 +39,13 @@ pub struct Softc {
 
 static_assertions::const_assert_eq!(core::mem::offset_of!(Softc, ifp), 0);
 
-/// What plans are built from. Guarded by the lagg's mutex: held for one change and the publication
-/// that follows from it; under it no port driver, no event handler, no transmit, no allocation.
-pub(super) struct State {
-    /// Somebody has the configuration token.
-    configuring: bool,
-    pub destroying: bool,
-    pub running: bool,
-    pub protocol: Protocol,
-    /// loadbalance's and lacp's: where each bucket of flows belongs.
-    pub homes: Option<Boxed<Homes>>,
-    pub lacp: Option<lacp::Control>,
-    /// Ports are to be in the slow protocols' group.
-    pub slow: bool,
-    /// The ports that the flows are spread over, by their slots.
-    spread_over: (u32, u32),
-    /// The flows are spread over other ports than was last logged.
-    pub spread_changed: bool,
-    /// failover's primary port, by its slot.
-    pub primary: Option<u8>,
-    /// IFF_UP, IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
-    pub flags_seen: u32,
-    pub options: Options,
-    pub vlans: Vlans,
-    /// One for each slot. On the heap: a kernel stack is small.
-    slots: Array<Option<Place>>,
-}
-
-/// A slot that is taken.
-struct Place {
-    port: Ref<Port>,
-    phase: Phase,
-    /// The capabilities that it would have enabled if it were alone.
-    wanted: u64,
-    wants: Wants,
-}
-
-/// Memory for a plan, and for what it points at.
-pub(super) struct PlanMemory {
-    plan: Unique<Plan>,
-    table: Option<Unique<Boxed<Table>>>,
-    pauses: Option<Pauses>,
-}
-
-/// What a protocol's plans point at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needs {
-    /// Nothing.
-    Nothing,
-    /// A table of flows.
-    Table,
-    /// A table of flows, and those of them that wait.
-    TableAndPauses,
-}
-
-impl Needs {
-    pub fn of(protocol: &Protocol) -> Self {
-        match protocol {
-            Protocol::LoadBalance(_) => Needs::Table,
-            Protocol::Lacp(_) => Needs::TableAndPauses,
-            _ => Needs::Nothing,
-        }
-    }
-}
-
-impl PlanMemory {
-    /// May sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub fn try_new(needs: Needs) -> Result<Self> {
-        let (mut table, mut pauses) = (None, None);
-        if needs != Needs::Nothing {
-            table = Some(Unique::try_new(Boxed::try_zeroed()?)?);
-        }
-        if needs == Needs::TableAndPauses {
-            pauses = Some(Pauses::try_new()?);
-        }
-        Ok(PlanMemory { plan: Plan::try_new(Protocol::None)?, table, pauses })
-    }
-}
-
-/// Options of SIOCSLAGGOPTS and SIOCSLAGGHASH.
-#[derive(Clone, Copy)]
-pub(super) struct Options {
-    pub use_flowid: bool,
-    pub use_numa: bool,
-    pub flowid_shift: i32,
-    pub hash: u32,
-    pub rr_stride: Option<NonZeroU32>,
-}
-
-impl Options {
-    /// The largest shift of a flow id.
-    pub const MAX_FLOWID_SHIFT: i32 = 31;
-
-    /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
-    fn of_vnet() -> Self {
-        let Defaults { use_flowid, use_numa, flowid_shift, .. } = defaults();
-        let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
-        let flowid_shift = if is_shift { flowid_shift } else { 16 };
-        Options { use_flowid, use_numa, flowid_shift, hash: hash::MASK, rr_stride: None }
-    }
-}
-
-/// Where a port is in its life.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Claimed, not yet committed.
-    Joining,
-    /// Claimed, and its interface went away meanwhile: the joiner gives up.
-    Gone,
-    /// In the plan.
-    Member,
-    /// Not in the plan any more, and not yet what it was before.
-    Leaving,
-}
-
-impl State {
-    /// The slot that the next port gets.
-    pub fn free_slot(&self) -> Option<u8> {
-        let free = self.slots.iter().position(Option::is_none)?;
-        u8::try_from(free).ok()
-    }
-
-    /// Puts a claimed port in its slot.
-    pub fn insert(&mut self, port: Ref<Port>) {
-        if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
-            let wanted = port.original_enabled();
-            *slot = Some(Place { port, phase: Phase::Joining, wanted, wants: Wants::default() });
-        }
-    }
-
-    /// Takes a port out of its slot.
-    pub fn remove(&mut self, port: &Port) {
-        if self.phase(port).is_some()
-            && let Some(slot) = self.slots.get_mut(usize::from(port.slot()))
-        {
-            *slot = None;
-        }
-    }
-
-    /// The phase of `port`; none if it is not this lagg's any more.
-    pub fn phase(&self, port: &Port) -> Option<Phase> {
-        let place = self.slots.get(usize::from(port.slot()))?.as_ref()?;
-        place.port.is(port).then_some(place.phase)
-    }
-
-    fn place(&mut self, port: &Port) -> Option<&mut Place> {
-        let place = self.slots.get_mut(usize::from(port.slot()))?.as_mut()?;
-        place.port.is(port).then_some(place)
-    }
-
-    /// Sets the phase of a port that is in its slot.
-    pub fn set_phase(&mut self, port: &Port, to: Phase) {
-        if let Some(place) = self.place(port) {
-            place.phase = to;
-        }
-    }
-
-    /// Remembers the capabilities that `port` is wanted to have enabled.
-    pub fn set_wanted(&mut self, port: &Port, to: u64) {
-        if let Some(place) = self.place(port) {
-            place.wanted = to;
-        }
-    }
-
-    /// What has been asked of `port`, for the holder of the token to change and to put back.
-    pub fn take_wants(&mut self, port: &Port) -> Wants {
-        self.place(port).map(|place| core::mem::take(&mut place.wants)).unwrap_or_default()
-    }
-
-    /// Puts back what [`State::take_wants`] gave.
-    pub fn put_wants(&mut self, port: &Port, wants: Wants) {
-        if let Some(place) = self.place(port) {
-            place.wants = wants;
-        }
-    }
-
-    /// The slots of the ports in the plan, and of those of them that are active, as sets of bits.
-    fn slots_up(&self) -> (u32, u32) {
-        self.members().fold((0, 0), |(members, up), port| {
-            let bit = 1_u32.wrapping_shl(port.slot().into());
-            (members | bit, if port.is_active() { up | bit } else { up })
-        })
-    }
-
-    /// The ports of each NUMA domain, if packets are to keep to theirs.
-    fn domains(&self) -> Domains {
-        let mut domains = Domains::default();
-        for port in self.members().filter(|_| self.options.use_numa) {
-            domains.add(port.slot(), port.ifp().numa_domain());
-        }
-        domains
-    }
-
-    /// Whether the plan has flows on other ports than they are to be on now.
-    pub fn has_stale_plan(&self) -> bool {
-        match (&self.protocol, &self.lacp) {
-            (Protocol::LoadBalance(_), _) => self.spread_over != self.slots_up(),
-            (Protocol::Lacp(_), Some(lacp)) => lacp.is_stale(),
-            _ => false,
-        }
-    }
-
-    /// How often a port of an LACP lagg has stopped distributing.
-    pub fn flapping(&self) -> u32 {
-        self.lacp.as_ref().map_or(0, |lacp| lacp.machines.flapping())
-    }
-
-    /// Switches the protocol; `homes` are those of its flows, if it has flows. Returns what it
-    /// replaces, to be dropped without the mutex.
-    pub fn set_protocol(
-        &mut self,
-        protocol: Protocol,
-        homes: Option<Boxed<Homes>>,
-        lacp: Option<lacp::Control>,
-    ) -> ((Protocol, Option<Boxed<Homes>>), Option<lacp::Control>) {
-        if matches!(protocol, Protocol::RoundRobin(_)) {
-            self.options.rr_stride = Some(NonZeroU32::MIN);
-        }
-        self.spread_over = (0, 0);
-        let replaced = (replace(&mut self.protocol, protocol), replace(&mut self.homes, homes));
-        (replaced, replace(&mut self.lacp, lacp))
-    }
-
-    /// The protocol as the next plan has it: with the options, in this memory.
-    fn protocol_now(
-        &mut self,
-        table: Option<Unique<Boxed<Table>>>,
-        pauses: Option<Pauses>,
-    ) -> Protocol {
-        let (options, (members, up)) = (self.options, self.slots_up());
-        let domains = self.domains();
-        if let Protocol::LoadBalance(flows) | Protocol::Lacp(Lacp { flows, .. }) =
-            &mut self.protocol
-        {
-            flows.layers = options.hash;
-            flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift.unsigned_abs());
-        }
-        match (&mut self.protocol, &mut self.lacp) {
-            (Protocol::RoundRobin(turns), _) => {
-                turns.stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
-            }
-            (Protocol::LoadBalance(flows), _) => {
-                if let (Some(mut table), Some(homes)) = (table, &mut self.homes) {
-                    table.copy_from(&flows.table);
-                    table.rebuild(homes, members, up);
-                    flows.table = table.share();
-                    self.spread_changed |= self.spread_over != (members, up);
-                    self.spread_over = (members, up);
-                }
-            }
-            (Protocol::Lacp(protocol), Some(lacp)) => {
-                if let (Some(table), Some(pauses), Some(homes)) = (table, pauses, &mut self.homes) {
-                    lacp.update(protocol, homes, (members, domains), table, pauses);
-                }
-            }
-            _ => {}
-        }
-        self.protocol.clone()
-    }
-
-    /// The capabilities that all ports in the plan are wanted to have enabled.
-    pub fn wanted(&self) -> u64 {
-        self.places().fold(u64::MAX, |all, place| all & place.wanted)
-    }
-
-    /// The port in slot `slot`, whatever its phase.
-    pub fn claimed(&self, slot: usize) -> Option<Ref<Port>> {
-        self.slots.get(slot)?.as_ref().map(|place| place.port.clone())
-    }
-
-    /// The ports that are in the plan, in no order.
-    pub fn members(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
-        self.places().map(|place| &place.port)
-    }
-
-    fn places(&self) -> impl Iterator<Item = &Place> + Clone {
-        self.slots.iter().flatten().filter(|place| place.phase == Phase::Member)
-    }
-}
-
 impl Softc {
     /// The lagg behind `ifp`. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
     pub(super) fn try_new(ifp: &IfnetRef) -> Result<Ref<Self>> {
-        let state = State {
-            configuring: false,
-            destroying: false,
-            running: false,
-            protocol: Protocol::Failover,
-            homes: None,
-            lacp: None,
-            slow: false,
-            spread_over: (0, 0),
-            spread_changed: false,
-            primary: None,
-            flags_seen: 0,
-            options: Options::of_vnet(),
-            vlans: Vlans::try_new()?,
-            slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,
-        };
+        let state = State::try_new()?;
         Ref::try_new(Softc {
             ifp: ifp.clone(),
             plan: EpochCell::new(Plan::try_new(Protocol::Failover)?.share()),
@@ -411,10 +108,7 @@ impl Softc {
 
     /// Publishes a plan of the state as it is now. `memory` was at hand before the mutex was taken.
     pub(super) fn publish(&self, state: &mut State, memory: PlanMemory) {
-        let PlanMemory { mut plan, table, pauses } = memory;
-        let protocol = state.protocol_now(table, pauses);
-        plan.fill(protocol, state.running, state.members(), state.primary);
-        self.plan.replace(plan.share());
+        self.plan.replace(state.plan(memory));
     }
 
     /// Memory for the next plan. May sleep.

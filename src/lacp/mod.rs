@@ -333,6 +333,14 @@ impl Lacp {
         }
     }
 
+    /// A marker was not sent after all: nobody waits for its response.
+    pub fn marker_failed(&mut self, slot: u8) {
+        if let Some(port) = self.port_mut(slot) {
+            port.marker.stop();
+            port.statistics.markers_out = port.statistics.markers_out.saturating_sub(1);
+        }
+    }
+
     /// Whether a marker is due.
     pub fn has_marker(&self) -> bool {
         self.ports().any(|(_, port)| port.marker.is_due())

@@ -281,6 +281,21 @@ fn a_partner_that_answers_ends_the_pause() {
 }
 
 #[test]
+fn a_marker_that_cannot_be_sent_is_not_waited_for() {
+    lab(|| {
+        let mut pair = pair(2);
+        let before = pair.send(300);
+        pair.link(1, LinkState::Down);
+        pair.lost = is_marker;
+        pair.wires[0].0.nic.refuse_transmit(Some(Errno::EIO));
+        pair.link(1, LinkState::Up);
+        pair.wires[0].0.nic.refuse_transmit(None);
+        assert_eq!(pair.distributing(&pair.left), 2);
+        assert_eq!(pair.send(300), before);
+    });
+}
+
+#[test]
 fn f17_after_a_down_no_pause_stays() {
     lab(|| {
         let mut pair = pair(2);

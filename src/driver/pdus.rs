@@ -1,0 +1,138 @@
+//! LACP's frames: on their way in, from the data path to the machines, and out.
+
+use super::ioctl::text;
+use super::lacp::now;
+use super::stats::Refused;
+use super::{Port, Softc};
+use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log};
+use crate::lacp::Lacp;
+use crate::wire::lacpdu::Lacpdu;
+use crate::wire::marker;
+use crate::wire::slow::{self, FRAME, Subtype};
+
+/// Whether a frame is of a slow protocol.
+#[inline]
+pub(super) fn is_slow(m: &Mbuf) -> bool {
+    const GROUP: u8 = 1;
+    // Those are for a group: the others need not be looked at any further.
+    let is_group = m.first().first().is_some_and(|first| first & GROUP != 0);
+    is_group && m.vlan_tag().is_none() && slow::is_slow(m.first())
+}
+
+/// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
+/// Returned: a frame of others, to go its way.
+#[cold]
+pub(super) fn receive(port: &Port, m: Mbuf) -> Option<Mbuf> {
+    if Subtype::of(m.first()).is_none() {
+        port.count_unknown();
+        return Some(m);
+    }
+    // By its slot and its interface: the slot may be another port's by then.
+    let number = u64::from(port.ifp().index()) << 8 | u64::from(port.slot());
+    if port.softc().inbox().put(m, number) {
+        Softc::wake_protocol(port.softc());
+    } else {
+        port.refused().count(Refused::NoRoom);
+    }
+    None
+}
+
+/// Gives the machines the frames that have come in, and sends what answers them.
+pub(super) fn take_frames(softc: &Softc) {
+    /// What is looked at of a frame that came in pieces.
+    const PIECES: usize = 256;
+    softc.inbox().take(|m, number| {
+        let mut copy = [0; PIECES];
+        let mut frame = m.first();
+        if frame.len() < m.len()
+            && let Some(place) = copy.get_mut(..m.len().min(PIECES))
+        {
+            m.copy_to(0, place);
+            frame = place;
+        }
+        take_frame(softc, (number & 0xff) as u8, (number >> 8) as u32, frame);
+    });
+}
+
+/// Gives the machines one frame, which has come in on the port in `slot` whose `if_index` this is.
+fn take_frame(softc: &Softc, slot: u8, index: u32, frame: &[u8]) {
+    trace(softc, slot, "in", frame);
+    let answer = {
+        let mut state = softc.state();
+        let port = state.claimed(slot.into()).filter(|port| port.ifp().index() == index);
+        let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
+        let machines = &mut lacp.machines;
+        let taken = match Subtype::of(frame) {
+            None => return,
+            Some(Subtype::Lacp) => Lacpdu::parse(frame).map(|pdu| {
+                machines.receive(slot, &pdu, now());
+                None
+            }),
+            Some(Subtype::Marker) => marker::Frame::parse(frame)
+                .map(|(frame, kind)| machines.receive_marker(slot, frame, kind)),
+        };
+        taken.unwrap_or_else(|why| {
+            machines.receive_malformed(slot, why);
+            None
+        })
+    };
+    if let Some(answer) = answer {
+        let _ = epoch::section(|epoch| send_on(softc, slot, &answer, epoch));
+    }
+}
+
+/// Logs a LACPDU, if somebody wants to see them (`net.link.lagg.lacp.debug` above 1).
+fn trace(softc: &Softc, slot: u8, way: &str, frame: &[u8]) {
+    if lacp_debug() > 1
+        && Subtype::of(frame) == Some(Subtype::Lacp)
+        && let Ok(Lacpdu { actor, partner }) = Lacpdu::parse(frame)
+        && let Some(port) = softc.state().claimed(slot.into())
+    {
+        let name = port.ifp().name();
+        log(softc.ifp(), format_args!("{} {way}: actor {actor} partner {partner}", text(&name)));
+    }
+}
+
+/// Sends the markers that are due: behind all packets of the plans before this one.
+pub(super) fn send_markers(softc: &Softc) {
+    if !softc.state().lacp.as_ref().is_some_and(|lacp| lacp.machines.has_marker()) {
+        return;
+    }
+    epoch::wait();
+    while send_next(softc, |lacp| lacp.poll_marker(), Lacp::marker_failed) {}
+}
+
+/// Sends the LACPDUs that are due.
+pub(super) fn send_pdus(softc: &Softc) {
+    while send_next(softc, |lacp| lacp.poll_transmit(now()), Lacp::transmit_failed) {}
+}
+
+/// Sends what the machines give. In one section of the epoch: who waits for it after it has taken a port
+/// from the machines knows that none of their frames is still to be sent on it.
+fn send_next(
+    softc: &Softc,
+    poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])>,
+    failed: impl Fn(&mut Lacp, u8),
+) -> bool {
+    epoch::section(|epoch| {
+        let next = softc.state().lacp.as_mut().and_then(|lacp| poll(&mut lacp.machines));
+        let Some((slot, frame)) = next else { return false };
+        trace(softc, slot, "out", &frame);
+        if send_on(softc, slot, &frame, epoch).is_err()
+            && let Some(lacp) = &mut softc.state().lacp
+        {
+            failed(&mut lacp.machines, slot);
+        }
+        true
+    })
+}
+
+fn send_on(softc: &Softc, slot: u8, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
+    let port = softc.state().claimed(slot.into()).ok_or(Errno::ENXIO)?;
+    transmit(&port, frame, epoch)
+}
+
+pub(super) fn transmit(port: &Port, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
+    let m = Mbuf::multicast(frame).ok_or(Errno::ENOBUFS)?;
+    port.ifp().transmit(m, epoch)
+}
