@@ -117,10 +117,11 @@ fn lacp_survives_cuts() {
             }
         }
     }
-    let lost = flows.finish();
-    eprintln!("lost at each cut and each return, out and back: {lost:?}");
-    // Of 2,000 a second at most.
-    assert!(lost.iter().flatten().all(|lost| *lost < 400), "{lost:?}");
+    let (lost, others) = flows.finish();
+    assert_eq!(others, 0);
+    // Of 2,000 a second at most: a machine that is busy has some waiting for the lagg, but the timeout is
+    // 90 s.
+    assert!(lost.iter().flatten().all(|lost| *lost < 8_000), "{lost:?}");
 }
 
 /// The other side stops at once: without the farewell it would miss the port after 90 s.

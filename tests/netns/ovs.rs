@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lagg_rs::lacp::receive::SHORT_TIMEOUT;
 
 use crate::converters::Converters;
-use crate::flow::Flow;
+use crate::flow::{Flow, Flows};
 use crate::lab::{Directory, Lab, has, inside, must, set, until};
 use crate::lacp::{ACTIVE, FAST, IN_SERVICE, STANDBY, Shown, Side, shown};
 use crate::packet::{Buffer, PacketSocket};
@@ -136,6 +136,16 @@ impl Ovs {
     }
 }
 
+/// No change costs more than one timeout, with a second to spare.
+fn within_a_timeout(flows: Flows) {
+    let (lost, others) = flows.finish();
+    // Of 2,000 a second at most.
+    let limit = 2 * SHORT_TIMEOUT as usize + 2_000;
+    assert!(lost.iter().flatten().all(|lost| *lost < limit), "{lost:?}");
+    // Its one thread for all frames misses some when the machine is busy.
+    assert!(others < 500, "{others} lost while nothing changed");
+}
+
 fn time(fast: bool) -> &'static str {
     if fast { "fast" } else { "slow" }
 }
@@ -203,8 +213,8 @@ fn ovs_carries_tags() {
     ovs.lab.ping(20);
 }
 
-/// Each link is cut and comes back twice, by either end. The first time the lagg may wait for a marker to be
-/// answered, as long as for a LACPDU; it is none, and the second time it does not wait.
+/// Each link is cut and comes back twice, by either end. When it comes back the lagg may wait for a marker
+/// to be answered, which takes as long as to miss a LACPDU.
 #[test]
 fn ovs_survives_cuts() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -221,14 +231,7 @@ fn ovs_survives_cuts() {
             }
         }
     }
-    let lost = flows.finish();
-    eprintln!("lost at each cut and each return, out and back: {lost:?}");
-    let (first, second) = lost.split_at(4);
-    let [cut_0, back_0, cut_1, back_1] = first else { unreachable!() };
-    // Of 2,000 a second at most.
-    assert!([back_0, back_1].iter().all(|lost| lost[0] < 8_000 && lost[1] < 400), "{lost:?}");
-    let quick = [cut_0, cut_1].into_iter().chain(second).flatten();
-    assert!(quick.into_iter().all(|lost| *lost < 400), "{lost:?}");
+    within_a_timeout(flows);
 }
 
 /// Links that fail without going down: each side misses the other after the short timeout, and its flows
@@ -254,8 +257,5 @@ fn ovs_misses_links_that_are_silent() {
             ovs.until_agreed(true, true);
         });
     }
-    let lost = flows.finish();
-    eprintln!("lost at each cut and each return, out and back: {lost:?}");
-    // Of 2,000 a second at most.
-    assert!(lost.iter().flatten().all(|lost| *lost < 9_000), "{lost:?}");
+    within_a_timeout(flows);
 }
