@@ -6,6 +6,8 @@ ARCH ?= $(DEFAULT_ARCH)
 # FreeBSD: the kernel's source
 SYSDIR ?= /usr/src/sys
 KMODDIR ?= /boot/modules
+# as in bsd.man.mk: the section's number follows
+MANDIR ?= /usr/local/share/man/man
 
 TOOLS = . kmod/env.sh &&
 KO = build/$(ARCH)/if_lagg_rs.ko
@@ -20,7 +22,7 @@ help:
 	@echo 'make check-ko      build and gate the modules of both architectures'
 	@echo 'make bench         instructions a packet'
 	@echo 'make vm KERNEL=kernel ROOT=image SCRIPT=script  run a script in a FreeBSD virtual machine with the module'
-	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR)'
+	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
 	@echo 'make lint          rustfmt and clippy, of the host build and of the kernel build'
 	@echo 'make clean         remove what was built; distclean: and what was fetched'
 
@@ -71,6 +73,8 @@ unload: on-freebsd
 install: on-freebsd all
 	install -o root -g wheel -m 555 $(KO) $(DESTDIR)$(KMODDIR)/
 	kldxref $(DESTDIR)$(KMODDIR)
+	mkdir -p $(DESTDIR)$(MANDIR)4
+	install -o root -g wheel -m 444 kmod/lagg_rs.4 $(DESTDIR)$(MANDIR)4/
 
 clean:
 	rm -rf target build/amd64 build/arm64 build/test
