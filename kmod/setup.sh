@@ -53,6 +53,8 @@ debian() {
 		# LACP's partner, and who reads its frames
 		want openvswitch-switch /usr/sbin/ovs-vswitchd
 		want_command tshark tshark
+		# Who checks the manual page
+		want_command mandoc mandoc
 	fi
 	headers=build/headers/$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' kmod/headers.txt)
 	[ -e "$headers" ] || python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"

@@ -47,6 +47,7 @@ step "format" cargo fmt --check
 step "clippy, host" cargo clippy --locked --all-targets -- -D warnings
 step "tests, host" cargo test --locked --no-fail-fast
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+step "manual page" mandoc -Tlint -W warning kmod/lagg_rs.4
 # In a directory of its own: other flags would have all rebuilt that the steps before have built.
 step "loom" env RUSTFLAGS="--cfg loom" cargo test --locked --no-default-features --release --target-dir target/loom --test loom
 step "module, amd64" kmod/build.sh amd64
