@@ -251,10 +251,14 @@ fn new_flows(homes: &mut Option<Boxed<Homes>>) -> Result<Flows> {
 ///
 /// # Errors
 /// ENOMEM; what `change` returns.
-pub(super) fn set_options(softc: &Softc, change: impl FnOnce(&mut State) -> Result) -> Result {
+pub(super) fn set_options(softc: &Ref<Softc>, change: impl FnOnce(&mut State) -> Result) -> Result {
     let memory = softc.plan_memory()?;
-    let mut state = softc.state();
-    change(&mut state)?;
-    softc.publish(&mut state, memory);
+    {
+        let mut state = softc.state();
+        change(&mut state)?;
+        softc.publish(&mut state, memory);
+    }
+    // lacp may have something to say.
+    Softc::wake_protocol(softc);
     Ok(())
 }

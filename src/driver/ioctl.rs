@@ -213,9 +213,7 @@ fn set_option(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
             _ => return Err(Errno::EINVAL),
         }
         Ok(())
-    })?;
-    Softc::wake_protocol(softc);
-    Ok(())
+    })
 }
 
 /// LACP's options after one of them was set or cleared; none if it is not one of them.
@@ -238,7 +236,7 @@ const NO_USE_NUMA: i32 = -opt::USE_NUMA;
 ///
 /// # Errors
 /// EINVAL: none of the known flags. ENOMEM.
-fn set_hash(softc: &Softc, flags: u32) -> Result {
+fn set_hash(softc: &Ref<Softc>, flags: u32) -> Result {
     if flags & hash::MASK == 0 {
         return Err(Errno::EINVAL);
     }

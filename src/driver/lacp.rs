@@ -101,8 +101,10 @@ impl Control {
     }
 
     /// Brings the plan's part to what the machines have. Flows that move wait for the frames that their
-    /// old port has under way, if its partner is known to tell: markers are due then. Where there was no
-    /// port none is under way, and where there is none nothing waits.
+    /// old port has under way, unless its partner is known not to tell: markers are due then. All do if
+    /// packets are told apart in another way now (`rehashed`). Where there was no port none is under
+    /// way, and where there is none nothing waits. A port that is new is asked too, and nothing waits
+    /// for it: so it is known who answers.
     pub fn update(
         &mut self,
         protocol: &mut policy::Lacp,
@@ -110,6 +112,7 @@ impl Control {
         (members, domains): (u32, Domains),
         mut table: Unique<Boxed<Table>>,
         mut pauses: Pauses,
+        rehashed: bool,
     ) {
         let distributed = self.published.distributing;
         let distributing = self.machines.distributing();
@@ -126,8 +129,13 @@ impl Control {
                 },
                 Choices { table: &table, domains },
             );
-            let left = self.waits.get_or_insert(pauses.waits).moved(&before, &after, distributed);
-            self.machines.ask_markers(left, now());
+            let waits = self.waits.get_or_insert(pauses.waits);
+            let left = if rehashed {
+                waits.all(distributed)
+            } else {
+                waits.moved(&before, &after, distributed)
+            };
+            self.machines.ask_markers(left | distributing & !distributed, now());
             protocol.flows.table = table.share();
         }
         let published = Published::of(&self.machines);

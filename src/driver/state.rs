@@ -269,11 +269,14 @@ impl State {
     ) -> Protocol {
         let (options, (members, up)) = (self.options, self.slots_up());
         let domains = self.domains();
+        let mut rehashed = false;
         if let Protocol::LoadBalance(flows) | Protocol::Lacp(Lacp { flows, .. }) =
             &mut self.protocol
         {
+            let before = (flows.layers, flows.flowid_shift);
             flows.layers = options.hash;
             flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift.unsigned_abs());
+            rehashed = (flows.layers, flows.flowid_shift) != before;
         }
         match (&mut self.protocol, &mut self.lacp) {
             (Protocol::RoundRobin(turns), _) => {
@@ -290,7 +293,7 @@ impl State {
             }
             (Protocol::Lacp(protocol), Some(lacp)) => {
                 if let (Some(table), Some(pauses), Some(homes)) = (table, pauses, &mut self.homes) {
-                    lacp.update(protocol, homes, (members, domains), table, pauses);
+                    lacp.update(protocol, homes, (members, domains), table, pauses, rehashed);
                 }
             }
             _ => {}

@@ -28,19 +28,24 @@ pub(super) struct Generator {
     transaction: u32,
     waiting: Timer,
     due: bool,
-    responder: Responder,
+    pub responder: Responder,
 }
 
 impl Generator {
-    /// Asks. True: the answer is to be waited for.
-    fn ask(&mut self, now: Time) -> bool {
+    /// Asks a partner whose other ports, if it has some here, are `silent` or not. True: the answer is to
+    /// be waited for.
+    fn ask(&mut self, silent: bool, now: Time) -> bool {
         self.due = true;
         self.transaction = self.transaction.wrapping_add(1);
-        if self.responder == Responder::Silent {
-            return false;
+        let waits = match self.responder {
+            Responder::Unknown => !silent,
+            Responder::Answers => true,
+            Responder::Silent => false,
+        };
+        if waits {
+            self.waiting.start(now, TIMEOUT);
         }
-        self.waiting.start(now, TIMEOUT);
-        true
+        waits
     }
 
     /// Nothing is under way any more.
@@ -77,11 +82,12 @@ impl Generator {
 
 impl Port {
     /// Has a marker sent. True: frames that would overtake those before it have to wait for
-    /// its response; false if the partner is known not to answer. Neither if the link is down or the
+    /// its response; false if the partner is known not to answer, here or, if it is `silent`, on its
+    /// other ports. Neither if the link is down or the
     /// partner is missed or does not collect: what is under way overtakes nothing there.
-    pub(super) fn ask_marker(&mut self, now: Time) -> bool {
+    pub(super) fn ask_marker(&mut self, silent: bool, now: Time) -> bool {
         let collects = self.partner.state.contains(Bits::SYNC | Bits::COLLECTING);
-        self.is_enabled() && collects && self.marker.ask(now)
+        self.is_enabled() && collects && self.marker.ask(silent, now)
     }
 
     /// The marker that is due, if there is one; it counts as sent.

@@ -28,6 +28,7 @@ use crate::kpi::{Array, MacAddr, Result};
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::marker::{Frame, Kind, Marker};
 use crate::wire::slow::{FRAME, Malformed};
+use marker::Responder;
 use selection::LagId;
 
 const AGGREGATORS: usize = LAGG_MAX_PORTS;
@@ -356,16 +357,26 @@ impl Lacp {
     /// are to be waited for.
     pub fn ask_markers(&mut self, slots: u32, now: Time) -> u32 {
         let mut waiting = 0;
-        for (slot, port) in self.ports.iter_mut().enumerate() {
-            let bit = 1_u32.wrapping_shl(slot as u32);
-            if let Some(port) = port
-                && slots & bit != 0
-                && port.ask_marker(now)
+        for slot in 0..AGGREGATORS as u8 {
+            let bit = 1_u32.wrapping_shl(slot.into());
+            let silent = self.is_silent(slot);
+            if slots & bit != 0
+                && let Some(port) = self.port_mut(slot)
+                && port.ask_marker(silent, now)
             {
                 waiting |= bit;
             }
         }
         waiting
+    }
+
+    /// Whether the partner's system has answered no marker on any port, and not answered one.
+    fn is_silent(&self, slot: u8) -> bool {
+        let Some(system) = self.port(slot).map(|port| port.partner.system) else { return false };
+        let ports = self.ports().filter(|(_, port)| port.partner.system == system);
+        let mut responders = ports.map(|(_, port)| port.marker.responder);
+        responders.clone().any(|responder| responder == Responder::Silent)
+            && responders.all(|responder| responder != Responder::Answers)
     }
 
     /// The ports whose markers' responses are waited for.

@@ -169,6 +169,15 @@ impl Waits {
         left
     }
 
+    /// Packets are told apart in another way now: all buckets wait for all that have distributed so far,
+    /// which is returned.
+    pub fn all(&mut self, distributed: u32) -> u32 {
+        for wait in self.0.iter_mut().filter(|wait| **wait == 0) {
+            *wait = distributed;
+        }
+        distributed
+    }
+
     /// Those that wait for one of these slots go on waiting, the others do not. Returned: whether any
     /// does; `paused`, which has none, has them then.
     pub fn settle(&mut self, waiting: u32, paused: &mut Paused) -> bool {

@@ -280,6 +280,47 @@ fn a_partner_that_answers_ends_the_pause() {
     });
 }
 
+/// Packets of one flow may be two flows' then, and of two flows one's.
+#[test]
+fn another_hash_has_all_flows_wait_for_all_ports() {
+    lab(|| {
+        let mut pair = pair(2);
+        pair.left.set_hash(1).unwrap();
+        pair.exchange();
+        assert_eq!(pair.send(300).iter().flatten().count(), 300, "both have answered");
+        pair.lost = is_marker;
+        pair.left.set_hash(7).unwrap();
+        pair.exchange();
+        assert!(pair.send(300).iter().all(Option::is_none));
+        pair.left.set_hash(7).unwrap();
+        pair.pass(3_000);
+        assert!(pair.send(300).iter().all(Option::is_some));
+    });
+}
+
+/// It is asked when its ports come, and nothing waits for that: so it is known when flows move.
+#[test]
+fn a_partner_that_answers_no_marker_is_not_waited_for() {
+    lab(|| {
+        let mut pair = strangers(3);
+        pair.lost = is_marker;
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!(pair.distributing(&pair.left), 3);
+        let first = pair.send(300);
+        assert!(first.iter().all(Option::is_some));
+        pair.pass(3_000);
+        for n in [1, 2] {
+            pair.link(n, LinkState::Down);
+            assert!(pair.send(300).iter().all(Option::is_some));
+            pair.pass(1_000);
+            pair.link(n, LinkState::Up);
+            pair.exchange();
+            assert_eq!(pair.send(300), first);
+            pair.pass(1_000);
+        }
+    });
+}
+
 #[test]
 fn a_marker_that_cannot_be_sent_is_not_waited_for() {
     lab(|| {
