@@ -18,9 +18,9 @@
 //! A packet reads the softc, the plan and its ports in the epoch; all are counted ([`Ref`]) and freed
 //! a grace period after their last reference. References to a port: its interface (`if_lagg`, from
 //! the claim until a grace period after it left), the state, and each plan that has it. References to
-//! the softc: its interface (`if_softc`, from create to destroy), its ports, pending tasks, and threads
-//! inside an entry point. Leaving takes a port out of all of them, destroying makes every port leave:
-//! so no cycle outlives its lagg.
+//! the softc: its interface (`if_softc`, from create to destroy), its ports, pending tasks and
+//! callouts, and threads inside an entry point. Leaving takes a port out of all of them, destroying
+//! makes every port leave: so no cycle outlives its lagg.
 
 mod config;
 mod counters;
