@@ -2,30 +2,19 @@
 
 use core::ffi::{c_int, c_uint, c_void};
 use core::mem::zeroed;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
 use crate::kpi::{Array, Errno, MacAddr, Result};
 
 /// A group that the driver has joined on a port, to be left again.
-///
-/// # Invariants
-/// The membership is counted for this, unless the stack has purged the interface's groups.
-pub struct Group {
-    address: MacAddr,
-    membership: NonNull<c::ifmultiaddr>,
-}
-
-// SAFETY: a token for `leave_group`, which any thread may call.
-unsafe impl Send for Group {}
-// SAFETY: as above; it lends nothing.
-unsafe impl Sync for Group {}
+pub struct Group(MacAddr);
 
 impl Group {
     /// Its address.
     pub fn address(&self) -> MacAddr {
-        self.address
+        self.0
     }
 }
 
@@ -81,33 +70,37 @@ impl Ifnet {
     /// # Errors
     /// What the driver returned.
     pub fn join_group(&self, group: &MacAddr) -> Result<Group> {
+        let mut address = self.group_address(group);
         let mut membership: *mut c::ifmultiaddr = ptr::null_mut();
-        // SAFETY: plain data.
-        let mut address: c::sockaddr_dl = unsafe { zeroed() };
-        let place = &raw mut address;
-        // SAFETY: the address is ours and has room for six bytes; it is written as the kernel reads
-        // it, which copies what it keeps.
+        // SAFETY: the kernel copies what it keeps of the address.
         Errno::check(unsafe {
-            c::link_init_sdl(self.as_ptr(), place.cast(), c::IFT_ETHER as u8);
-            (*place).sdl_alen = group.len() as u8;
-            lladdr(place).write(*group);
-            c::if_addmulti(self.as_ptr(), place.cast(), &mut membership)
+            c::if_addmulti(self.as_ptr(), (&raw mut address).cast(), &mut membership)
         })?;
-        // INVARIANT: counted by the kernel.
-        NonNull::new(membership)
-            .map(|membership| Group { address: *group, membership })
-            .ok_or(Errno::ENOMEM)
+        Ok(Group(*group))
     }
 
     /// Leaves a group; nothing if the stack has purged the interface's groups. May sleep.
+    ///
+    /// By its address, which the kernel looks up under its lock: a purge, before the departure event,
+    /// frees a membership that nobody but us had.
     pub fn leave_group(&self, group: Group) {
-        // SAFETY: the ifnet is there. With no group left on it the membership has been purged, and
-        // may have been freed; else it is still counted for us.
+        let mut address = self.group_address(&group.0);
+        // SAFETY: the ifnet is there, and the address is only read.
+        unsafe { c::if_delmulti(self.as_ptr(), (&raw mut address).cast()) };
+    }
+
+    /// A group's address as the kernel has it.
+    fn group_address(&self, group: &MacAddr) -> c::sockaddr_dl {
+        // SAFETY: plain data.
+        let mut address: c::sockaddr_dl = unsafe { zeroed() };
+        let place = &raw mut address;
+        // SAFETY: the address is ours and has room for six bytes.
         unsafe {
-            if !c::if_maddr_empty(self.as_ptr()) {
-                c::if_delmulti_ifma(group.membership.as_ptr());
-            }
+            c::link_init_sdl(self.as_ptr(), place.cast(), c::IFT_ETHER as u8);
+            (*place).sdl_alen = group.len() as u8;
+            lladdr(place).write(*group);
         }
+        address
     }
 
     /// Wants promiscuous mode, or no longer (ifpromisc). May sleep.
