@@ -22,6 +22,7 @@ help:
 	@echo 'make check-ko      build and gate the modules of both architectures'
 	@echo 'make bench         instructions a packet'
 	@echo 'make vm KERNEL=kernel ROOT=image SCRIPT=script  run a script in a FreeBSD virtual machine with the module'
+	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP with that of if_lagg.ko in ROOT, in two such machines'
 	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
 	@echo 'make lint          rustfmt and clippy, of the host build and of the kernel build'
 	@echo 'make clean         remove what was built; distclean: and what was fetched'
@@ -61,6 +62,9 @@ vm-modules: setup
 vm: all vm-modules
 	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT="$(SCRIPT)" tests/vm/run-vm
 
+vm-peers: all
+	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" tests/vm/peers
+
 on-freebsd:
 	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; make vm has one" >&2; exit 1; }
 
@@ -82,4 +86,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm on-freebsd load unload install clean distclean
+.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-peers on-freebsd load unload install clean distclean

@@ -1,4 +1,4 @@
-"""run-vm against a QEMU that only replays a console: python3 -m unittest discover tests/vm"""
+"""run-vm and peers against a QEMU that only replays a console: python3 -m unittest discover tests/vm"""
 
 import importlib.machinery
 import importlib.util
@@ -10,9 +10,17 @@ import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-loader = importlib.machinery.SourceFileLoader('run_vm', os.path.join(HERE, 'run-vm'))
-run_vm = importlib.util.module_from_spec(importlib.util.spec_from_loader('run_vm', loader))
-loader.exec_module(run_vm)
+
+
+def program(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace('-', '_'), os.path.join(HERE, name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+run_vm = program('run-vm')
+peers = program('peers')
 run_vm.GRACE = 1
 
 BOOT = 'FreeBSD 15.1-RELEASE VMTEST amd64\r\nTrying to mount root from ufs:/dev/vtbd0 [rw]...\r\n'
@@ -141,6 +149,39 @@ class Replayed(unittest.TestCase):
             self.assertEqual(out.getvalue().count('\n'), 1)
 
 
+class Peers(unittest.TestCase):
+    """Two whole runners; only QEMU is fake: it prints its command line and does what `then` says of the role in it."""
+
+    def peers(self, then):
+        with tempfile.TemporaryDirectory() as work:
+            env = {'PATH': os.environ['PATH'], 'KERNEL': __file__, 'ROOT': __file__, 'KO': __file__, 'QEMU': os.path.join(work, 'qemu')}
+            with open(env['QEMU'], 'w') as f:
+                f.write('#!/bin/sh\necho "$*"\ncase "$*" in *path=*/ours0,remote*) role=ours ;; *) role=theirs ;; esac\n' + then)
+            os.chmod(env['QEMU'], stat.S_IRWXU)
+            out = io.StringIO()
+            return peers.main([], env, out), out.getvalue()
+
+    def test_pass(self):
+        status, out = self.peers('echo VM-VERDICT: 0')
+        self.assertEqual(status, 0)
+        for here, there, address in ('ours', 'theirs', '02:00:5e:00:53:13'), ('theirs', 'ours', '02:00:5e:00:53:23'):
+            command = [line for line in out.splitlines() if line.startswith(f'{here:6} ') and '-netdev' in line]
+            self.assertEqual(len(command), 1)
+            self.assertEqual(command[0].count('-netdev dgram'), 4)
+            self.assertRegex(command[0], f'local.path=(/.*)/{here}3,remote.type=unix,remote.path=\\1/{there}3 .*mac={address}')
+
+    def test_the_first_that_fails_ends_the_other(self):
+        for role in 'ours', 'theirs':
+            status, out = self.peers(f'[ $role = {role} ] || exec sleep 60\necho VM-VERDICT: 7')
+            self.assertEqual(status, 7)
+
+    def test_variables(self):
+        ours, theirs = (peers.environment({'VM_ENV': "SUITE='a b'"}, 'w', *side) for side in (('ours', 'theirs', 1), ('theirs', 'ours', 2)))
+        self.assertEqual(ours['VM_ENV'], "SUITE='a b' ROLE=ours")
+        self.assertEqual(theirs['VM_ENV'], "SUITE='a b' ROLE=theirs LAGG_KO=/boot/kernel/if_lagg.ko")
+        self.assertEqual(peers.environment({'THEIR_KO': 'x'}, 'w', 'theirs', 'ours', 2)['VM_ENV'], 'ROLE=theirs LAGG_KO=x')
+
+
 class Parts(unittest.TestCase):
     def test_disk(self):
         with tempfile.TemporaryDirectory() as work:
@@ -159,6 +200,16 @@ class Parts(unittest.TestCase):
     def test_root_is_never_written_to(self):
         command = run_vm.qemu({'KERNEL': 'k', 'ROOT': 'r.img'}, 'd', 'm')
         self.assertIn('file=r.img,if=virtio,format=raw,snapshot=on', command)
+        self.assertNotIn('-netdev', command)
+
+    def test_links(self):
+        links = '02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1'
+        command = run_vm.qemu({'KERNEL': 'k', 'ROOT': 'r.img', 'VM_LINKS': links}, 'd', 'm')
+        self.assertEqual(command[-8:], [
+            '-netdev', 'dgram,id=link0,local.type=unix,local.path=a0,remote.type=unix,remote.path=b0',
+            '-device', 'virtio-net-pci,netdev=link0,mac=02:00:5e:00:53:10',
+            '-netdev', 'dgram,id=link1,local.type=unix,local.path=a1,remote.type=unix,remote.path=b1',
+            '-device', 'virtio-net-pci,netdev=link1,mac=02:00:5e:00:53:11'])
 
 
 if __name__ == '__main__':
