@@ -141,12 +141,24 @@ fn lacp_says_farewell() {
     until_no_link(&lab.far);
 }
 
+/// How many LACPDUs have come in on a near port.
+fn heard(lab: &Lab, port: &str) -> u32 {
+    let (stats, record) = (lab.ok("lagg0 stats"), format!("port {port} lacp pdus_in "));
+    let count = stats.lines().find_map(|line| line.strip_prefix(&record));
+    count.unwrap_or_else(|| panic!("no {record}in {stats}")).parse().unwrap()
+}
+
 /// One side asks for the short timeout: it alone misses the other after 3 s.
 #[test]
 fn lacp_fast_timeout() {
     let lab = some!(pair());
     lab.ok("lagg0 lacp_fast_timeout");
     assert_eq!(shown(&lab.near, "em0").state, IN_SERVICE | FAST);
+    // The short timeout runs from the first LACPDU after that.
+    let first = [heard(&lab, "em0"), heard(&lab, "em1")];
+    until("a LACPDU every second", || {
+        heard(&lab, "em0") > first[0] + 1 && heard(&lab, "em1") > first[1] + 1
+    });
     // The far side's LACPDUs are not sent any more, and what it hears is as before.
     ok(&lab.far, "lagg0 lacp_txtest");
     lab.until_port("em0", IDLE);
