@@ -73,9 +73,9 @@ impl Ifnet {
         let mut address = self.group_address(group);
         let mut membership: *mut c::ifmultiaddr = ptr::null_mut();
         // SAFETY: the kernel copies what it keeps of the address.
-        Errno::check(unsafe {
+        Errno::check(self.in_vnet(|| unsafe {
             c::if_addmulti(self.as_ptr(), (&raw mut address).cast(), &mut membership)
-        })?;
+        }))?;
         Ok(Group(*group))
     }
 
@@ -86,7 +86,7 @@ impl Ifnet {
     pub fn leave_group(&self, group: Group) {
         let mut address = self.group_address(&group.0);
         // SAFETY: the ifnet is there, and the address is only read.
-        unsafe { c::if_delmulti(self.as_ptr(), (&raw mut address).cast()) };
+        self.in_vnet(|| unsafe { c::if_delmulti(self.as_ptr(), (&raw mut address).cast()) });
     }
 
     /// A group's address as the kernel has it.
@@ -109,7 +109,7 @@ impl Ifnet {
     /// What the driver returned.
     pub fn want_promisc(&self, on: bool) -> Result {
         // SAFETY: the ifnet is there.
-        Errno::check(unsafe { c::ifpromisc(self.as_ptr(), c_int::from(on)) })
+        Errno::check(self.in_vnet(|| unsafe { c::ifpromisc(self.as_ptr(), c_int::from(on)) }))
     }
 
     /// Wants all groups, or no longer (if_allmulti). May sleep.
@@ -118,6 +118,6 @@ impl Ifnet {
     /// What the driver returned.
     pub fn want_allmulti(&self, on: bool) -> Result {
         // SAFETY: the ifnet is there.
-        Errno::check(unsafe { c::if_allmulti(self.as_ptr(), c_int::from(on)) })
+        Errno::check(self.in_vnet(|| unsafe { c::if_allmulti(self.as_ptr(), c_int::from(on)) }))
     }
 }

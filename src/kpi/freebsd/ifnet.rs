@@ -1,4 +1,8 @@
 //! Interfaces (ifnet(9)).
+//!
+//! A lagg and its ports may be in different vnets, so what asks the stack for more than a field or a
+//! packet does so in the interface's own, whose lists, statistics and listeners the stack then uses.
+//! The caller's may be one that ends, with those already gone.
 
 use core::cell::UnsafeCell;
 use core::ops::Deref;
@@ -159,7 +163,7 @@ impl Ifnet {
 
     /// Tells the protocols above of a changed MTU. May sleep.
     pub fn notify_mtu(&self) {
-        call!(if_notifymtu, self);
+        self.in_vnet(|| call!(if_notifymtu, self));
     }
 
     /// The NUMA domain that it is attached to, if it is to one.
@@ -177,7 +181,7 @@ impl Ifnet {
     pub fn set_baudrate(&self, bits_per_second: u64) {
         if self.baudrate() != bits_per_second {
             call!(if_setbaudrate, self, bits_per_second);
-            call!(lagg_rs_baudrate_event, self);
+            self.in_vnet(|| call!(lagg_rs_baudrate_event, self));
         }
     }
 
@@ -208,22 +212,23 @@ impl Ifnet {
     /// # Errors
     /// EINVAL if it has no such address; ENODEV if its type has another kind.
     pub fn set_lladdr(&self, address: &MacAddr) -> Result {
-        Errno::check(call!(if_setlladdr, self, address.as_ptr(), address.len() as i32))
+        let len = address.len() as i32;
+        Errno::check(self.in_vnet(|| call!(if_setlladdr, self, address.as_ptr(), len)))
     }
 
     /// Announces that its address has changed (`iflladdr_event`). May sleep.
     pub fn lladdr_event(&self) {
-        call!(lagg_rs_iflladdr_event, self);
+        self.in_vnet(|| call!(lagg_rs_iflladdr_event, self));
     }
 
     /// Brings it administratively up. May sleep.
     pub fn up(&self) {
-        call!(if_up, self);
+        self.in_vnet(|| call!(if_up, self));
     }
 
     /// Brings it administratively down. May sleep.
     pub fn down(&self) {
-        call!(if_down, self);
+        self.in_vnet(|| call!(if_down, self));
     }
 
     /// Adds to one of its counters.
@@ -290,7 +295,7 @@ impl Ifnet {
 
     /// Takes IPv6 off the interface. Sleeps, on tasks that may call back into the driver.
     pub fn in6_detach(&self) {
-        call!(in6_ifdetach, self);
+        self.in_vnet(|| call!(in6_ifdetach, self));
     }
 
     /// The interface that it is a VLAN of; none if it is no VLAN. The kernel knows a VLAN by its

@@ -149,10 +149,9 @@ impl PortMethods {
     /// What its driver returned; EINVAL if it takes no ioctls.
     pub fn forward(&self, ifp: &Ifnet, request: &mut Ioctl<'_>) -> Result {
         let ioctl = self.ioctl.ok_or(Errno::EINVAL)?;
+        let (command, data) = (request.command() as u64, request.data().cast());
         // SAFETY: the interface's own method, with what the kernel handed over for it.
-        Errno::check(unsafe {
-            ioctl(ifp.as_ptr(), request.command() as u64, request.data().cast())
-        })
+        Errno::check(ifp.in_vnet(|| unsafe { ioctl(ifp.as_ptr(), command, data) }))
     }
 
     /// The output method.
