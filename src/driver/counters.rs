@@ -65,7 +65,13 @@ pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
     let ledger = softc.ledger().load(epoch);
     let ports = ledger.ports.iter().map(|port| port.ifp().counter(counter));
     let balance = ledger.balance.get(counter as usize).copied().unwrap_or(0);
-    let own = softc.ifp().own_counter(counter).wrapping_add(balance);
+    let own = match counter {
+        // The port has counted these when the stack counts them for the lagg, whose `if_input` is
+        // called (spec F-31).
+        Counter::Ibytes | Counter::Imcasts => 0,
+        _ => softc.ifp().own_counter(counter),
+    };
+    let own = own.wrapping_add(balance);
     softc.told().at_least(counter, ports.fold(own, u64::wrapping_add))
 }
 

@@ -92,11 +92,27 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     }
     let ifp = softc.ifp();
     m.set_receiver(ifp);
+    if !ifp.shares_vnet(port.ifp()) {
+        return hand_over(port, m, epoch);
+    }
     ifp.bpf_tap(&m);
     if ifp.flags() & iff::MONITOR != 0 {
         return refuse(port, m, Refused::Monitor);
     }
     Some(m)
+}
+
+/// Hands a frame to a lagg that is in another vnet than the port (spec F-31): the stack would go on with
+/// it in the port's. The lagg's own `if_input` shows it to bpf(4), and drops it if that is all.
+#[cold]
+#[inline(never)]
+fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
+    let ifp = port.softc().ifp();
+    if ifp.flags() & iff::MONITOR != 0 {
+        port.refused().count(Refused::Monitor);
+    }
+    ifp.input(m, epoch);
+    None
 }
 
 /// Drops what is not taken in.

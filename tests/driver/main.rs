@@ -20,3 +20,4 @@ mod protocols;
 mod records;
 mod stats;
 mod vlans;
+mod vnets;

@@ -263,6 +263,13 @@ impl Ifnet {
         Errno::check(unsafe { transmit(self.as_ptr(), m.into_ptr()) })
     }
 
+    /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.
+    #[cold]
+    pub fn input(&self, m: Mbuf, _: &Epoch) {
+        // In the epoch, with a packet that is given away.
+        self.in_vnet(|| call!(if_input, self, m.into_ptr()));
+    }
+
     /// Shows a packet to who listens on the interface with bpf(4).
     #[inline(always)]
     pub fn bpf_tap(&self, m: &Mbuf) {
@@ -277,6 +284,18 @@ impl Ifnet {
         let (command, data) = (request.command() as u64, request.data().cast());
         // SAFETY: the request is what the kernel has handed to this interface's driver, unchanged.
         Errno::check(unsafe { c::ether_ioctl(self.as_ptr(), command, data) })
+    }
+
+    /// Whether `other` is in the same vnet.
+    #[inline(always)]
+    pub fn shares_vnet(&self, other: &Ifnet) -> bool {
+        self.vnet() == other.vnet()
+    }
+
+    #[inline(always)]
+    fn vnet(&self) -> *mut c::vnet {
+        // SAFETY: an aligned pointer, there for as long as `self`.
+        unsafe { AtomicPtr::from_ptr(field!(self, if_vnet)) }.load(Ordering::Relaxed)
     }
 
     /// Runs `f` in the interface's vnet.

@@ -21,7 +21,7 @@ use super::slot::Slot;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::lock;
-use super::{event, memory, multicast, stack, vlan};
+use super::{event, input, memory, multicast, stack, vlan};
 use crate::Module;
 
 pub(super) type Softc = <Module as Driver>::Softc;
@@ -408,6 +408,13 @@ impl Ifnet {
         self.counters[c as usize].load(Ordering::Relaxed)
     }
 
+    /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.
+    #[inline]
+    pub fn input(&self, m: Mbuf, epoch: &Epoch) {
+        assert_eq!(m.receiver_index(), self.index, "{self:?}: a packet of another's");
+        input::input(self, m, epoch);
+    }
+
     /// Sends a packet (`if_transmit`), which is consumed in any case.
     ///
     /// # Errors
@@ -437,6 +444,12 @@ impl Ifnet {
     #[inline]
     pub fn in_vnet<R>(&self, f: impl FnOnce() -> R) -> R {
         self.vnet().enter(f)
+    }
+
+    /// Whether `other` is in the same vnet.
+    #[inline]
+    pub fn shares_vnet(&self, other: &Ifnet) -> bool {
+        self.vnet() == other.vnet()
     }
 
     /// Its vnet.

@@ -1,0 +1,384 @@
+//! Laggs and ports in other vnets than the one that they were made in, and than each other.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::ioctl::{SIOCSLAGGDELPORT, SIOCSLAGGPORT, proto};
+use lagg_rs::kpi::{Counter, Errno, IfType, Ifnet, Mbuf, Offloads, iff};
+
+use crate::lab::{
+    Card, Lagg, card, ether, everything, flags, frame, lab, lagg, lagg_of, mac, mtu, port_request,
+    refused, spawn, text, until,
+};
+
+/// The interface and the vnet in which each frame went on up the stack.
+#[derive(Clone, Default)]
+struct Received(Arc<Mutex<Vec<(u32, Vnet)>>>);
+
+impl Received {
+    fn by(ifp: &Ifnet) -> Self {
+        let received = Received::default();
+        let keep = received.clone();
+        host::set_input(ifp, move |m: Mbuf| {
+            keep.0.lock().unwrap().push((m.receiver_index(), Vnet::current()));
+        });
+        received
+    }
+
+    /// How many since the last call; all in the vnet in which the interface is.
+    #[track_caller]
+    fn take(&self, ifp: &Ifnet) -> usize {
+        let frames = std::mem::take(&mut *self.0.lock().unwrap());
+        assert!(frames.iter().all(|(index, _)| *index == ifp.index()));
+        assert!(frames.iter().all(|(_, vnet)| *vnet == ifp.vnet()), "in another vnet");
+        frames.len()
+    }
+}
+
+/// What the interface is apart from its flags.
+fn nature(card: &Card) -> String {
+    let ifp = &card.ifp;
+    let modes = ifp.flags() & (iff::PROMISC | iff::ALLMULTI);
+    let offloads = ifp.offloads();
+    format!("{:?} {:x?} {} {modes:x} {offloads:x?}", ifp.if_type(), ifp.lladdr(), ifp.mtu())
+}
+
+/// Moves it, and sets it up where it is then.
+fn move_up(ifp: &Ifnet, to: &Vnet) {
+    host::vmove(ifp, to).unwrap();
+    to.enter(|| {
+        flags(&text(&ifp.name()), iff::UP).unwrap();
+    });
+    host::settle();
+}
+
+/// Destroying looks for the lagg in a list of the vnet that it has moved to.
+#[test]
+fn d18_a_lagg_that_has_moved_can_be_destroyed() {
+    lab(|| {
+        let (home, jail) = (Vnet::current(), Vnet::new());
+        let (a, b) = (card(1), card(2));
+        let before = [nature(&a), nature(&b)];
+        // Beside other laggs, in both vnets, and back.
+        let (stays, inside) = (lagg(), jail.enter(lagg));
+        host::clone_create("lagg7", None).unwrap();
+        let moves = Lagg { name: "lagg7".into(), ifp: home.interface("lagg7").unwrap() };
+        moves.add("em1").unwrap();
+        moves.add("em2").unwrap();
+        move_up(&moves.ifp, &jail);
+        jail.enter(|| assert_eq!(moves.ports(), ["em1", "em2"], "they stay its ports"));
+        assert!(a.ifp.vnet() == home && b.ifp.vnet() == home);
+        move_up(&moves.ifp, &home);
+        move_up(&moves.ifp, &jail);
+        jail.enter(|| moves.destroy());
+        assert_eq!([nature(&a), nature(&b)], before);
+        stays.add("em1").unwrap();
+        assert_eq!(inside.ifp.vnet().interfaces().len(), 1);
+        // The unit is free at home.
+        assert_eq!(host::clone_create("lagg7", None).unwrap(), "lagg7");
+        host::clone_destroy("lagg7").unwrap();
+    });
+}
+
+/// A lagg is known as one in any vnet: it is no port, and no VLAN on it is its port.
+#[test]
+fn d18_laggs_that_have_moved_cannot_be_stacked() {
+    lab(|| {
+        let jail = Vnet::new();
+        let (one, other) = (lagg(), jail.enter(|| host::clone_create("lagg9", None).unwrap()));
+        host::vmove(&one.ifp, &jail).unwrap();
+        jail.enter(|| {
+            assert_eq!(one.add("lagg9"), Err(Errno::EINVAL));
+            let reverse = port_request("lagg9", SIOCSLAGGPORT, &one.name).map(drop);
+            assert_eq!(reverse, Err(Errno::EINVAL));
+            host::clone_destroy(&other).unwrap();
+        });
+    });
+}
+
+/// A jail ends: what is in it goes home, what was made in it is destroyed wherever it is, and no port
+/// keeps anything of a lagg.
+#[test]
+fn d18_a_jail_ends_with_laggs_of_both_vnets_inside() {
+    for protocol in [proto::FAILOVER, proto::LACP] {
+        lab(|| {
+            let (home, jail) = (Vnet::current(), Vnet::new());
+            let cards: [Card; 4] = [1, 2, 3, 4].map(card);
+            let before = cards.each_ref().map(nature);
+            // Ports at home of a lagg in the jail.
+            let ours = lagg_of(&[&cards[0]]);
+            ours.set_protocol(protocol).unwrap();
+            host::set_promisc(&ours.ifp, true).unwrap();
+            host::settle();
+            move_up(&ours.ifp, &jail);
+            // The jail's own, with a port of ours, and one that has moved here with a port that has not.
+            for card in &cards[1..3] {
+                move_up(&card.ifp, &jail);
+            }
+            let theirs = jail.enter(|| {
+                let theirs = Lagg {
+                    name: host::clone_create("lagg5", None).unwrap(),
+                    ifp: jail.interface("lagg5").unwrap(),
+                };
+                theirs.add("em2").unwrap();
+                theirs.set_protocol(protocol).unwrap();
+                theirs.up();
+                host::clone_create("lagg6", None).unwrap();
+                theirs
+            });
+            let abroad = Lagg { name: "lagg6".into(), ifp: jail.interface("lagg6").unwrap() };
+            jail.enter(|| abroad.add("em3").unwrap());
+            move_up(&abroad.ifp, &home);
+            abroad.add("em4").unwrap();
+            jail.destroy();
+            assert!(jail.interfaces().is_empty());
+            assert!(home.interface("lagg5").is_none() && home.interface("lagg6").is_none());
+            drop((theirs, abroad));
+            assert_eq!(ours.ports(), ["em1"], "who was a guest in the jail is home with its port");
+            ours.destroy();
+            assert_eq!(cards.each_ref().map(nature), before);
+            assert!(cards.iter().all(|card| card.ifp.vnet() == home));
+        });
+    }
+}
+
+/// A port arrives in its new vnet with the lagg's address and MTU, fewer capabilities, and promiscuous.
+#[test]
+fn f10_a_port_that_moves_away_is_what_it_was() {
+    lab(|| {
+        let (home, jail) = (Vnet::current(), Vnet::new());
+        let (a, b) = (card(1), card(2));
+        mtu("em1", 4000).unwrap();
+        b.ifp.store_offloads(&Offloads { capabilities: 7, enabled: 5, ..Default::default() });
+        let before = nature(&b);
+        let lagg = lagg_of(&[&a, &b]);
+        host::set_promisc(&lagg.ifp, true).unwrap();
+        host::set_allmulti(&lagg.ifp, true).unwrap();
+        host::join_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 9]).unwrap();
+        host::settle();
+        assert!(host::groups(&b.ifp).contains(&[1, 0, 0x5e, 0, 0, 9]));
+        assert_eq!((b.ifp.mtu(), b.ifp.lladdr(), b.ifp.offloads().enabled), (4000, mac(1), 0));
+        assert!(b.ifp.flags() & iff::PROMISC != 0);
+        host::vmove(&b.ifp, &jail).unwrap();
+        assert_eq!(nature(&b), before);
+        assert!(host::groups(&b.ifp).is_empty());
+        assert_eq!(lagg.ports(), ["em1"]);
+        // It is nobody's there, and the lagg's name means nothing.
+        jail.enter(|| {
+            assert_eq!(lagg.add("em2"), Err(Errno::ENXIO));
+            flags("em2", iff::UP).unwrap();
+            mtu("em2", 2000).unwrap();
+            ether("em2", mac(22)).unwrap();
+            mtu("em2", 1500).unwrap();
+            ether("em2", mac(2)).unwrap();
+        });
+        assert_eq!(lagg.remove("em2"), Err(Errno::EINVAL), "it is not here");
+        // And back.
+        move_up(&b.ifp, &home);
+        lagg.add("em2").unwrap();
+        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (4000, mac(1)));
+        // The primary leaves: the lagg takes the other's own address.
+        host::vmove(&a.ifp, &jail).unwrap();
+        assert_eq!((a.ifp.lladdr(), lagg.ifp.lladdr(), b.ifp.lladdr()), (mac(1), mac(2), mac(2)));
+        host::vmove(&a.ifp, &home).unwrap();
+        host::leave_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 9]);
+        host::set_allmulti(&lagg.ifp, false).unwrap();
+        host::set_promisc(&lagg.ifp, false).unwrap();
+    });
+}
+
+/// A port whose lagg has moved away gets its own back when it moves, or when its jail ends.
+#[test]
+fn f10_ports_leave_a_lagg_of_another_vnet() {
+    lab(|| {
+        let (home, jail, other) = (Vnet::current(), Vnet::new(), Vnet::new());
+        let (a, b) = (card(1), card(2));
+        let before = [nature(&a), nature(&b)];
+        move_up(&b.ifp, &other);
+        let lagg = lagg_of(&[&a]);
+        move_up(&lagg.ifp, &other);
+        other.enter(|| lagg.add("em2").unwrap());
+        host::set_promisc(&lagg.ifp, true).unwrap();
+        host::settle();
+        move_up(&lagg.ifp, &jail);
+        jail.enter(|| {
+            assert_eq!(lagg.ports(), ["em1", "em2"]);
+            lagg.set_mtu(3000).unwrap();
+            assert_eq!((a.ifp.mtu(), b.ifp.mtu()), (3000, 3000));
+            assert_eq!(lagg.remove("em2"), Err(Errno::EINVAL), "by a name of another vnet");
+        });
+        other.destroy();
+        assert!(b.ifp.vnet() == home);
+        jail.enter(|| assert_eq!(lagg.ports(), ["em1"]));
+        host::vmove(&a.ifp, &jail).unwrap();
+        host::vmove(&a.ifp, &home).unwrap();
+        assert_eq!([nature(&a), nature(&b)], before);
+        jail.enter(|| {
+            assert!(lagg.ports().is_empty());
+            lagg.destroy();
+        });
+    });
+}
+
+/// What a port receives for a lagg in another vnet goes on in the port's.
+#[test]
+fn f31_a_lagg_receives_in_its_own_vnet() {
+    lab(|| {
+        let (home, jail) = (Vnet::current(), Vnet::new());
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        let received = Received::by(&lagg.ifp);
+        let capture = host::capture(&lagg.ifp);
+        let counted = || {
+            [Counter::Ipackets, Counter::Ibytes, Counter::Imcasts]
+                .map(|counter| lagg.ifp.counter(counter))
+        };
+        for (round, vnet) in (1..).zip([home, jail, home, jail]) {
+            if lagg.ifp.vnet() != vnet {
+                move_up(&lagg.ifp, &vnet);
+            }
+            a.receive(&frame(round));
+            assert_eq!(received.take(&lagg.ifp), 1);
+            assert_eq!(capture.take(), [frame(round)], "once");
+            b.receive(&frame(0));
+            assert_eq!(received.take(&lagg.ifp), 0, "the standby is refused all the same");
+            assert!(capture.take().is_empty());
+            let n = 2 * u64::from(round);
+            assert_eq!(counted(), [n, 60 * n, n], "once");
+            lagg.send(&frame(round)).unwrap();
+            assert_eq!((a.sent(), b.sent()), (1, 0));
+            assert_eq!(capture.take(), [frame(round)]);
+        }
+        // Nothing is lost of what a lagg does with frames that go no further.
+        let monitored = || {
+            a.receive(&frame(0));
+            let stats = jail.enter(|| host::sysctl_stats(lagg.ifp.index())).unwrap();
+            let line = stats.lines().find(|line| line.contains("em1 dropped monitor")).unwrap();
+            (received.take(&lagg.ifp), capture.take().len(), line.to_owned())
+        };
+        jail.enter(|| flags(&lagg.name, iff::UP | iff::MONITOR).unwrap());
+        let (passed, shown, line) = monitored();
+        assert_eq!((passed, shown), (0, 1));
+        assert!(line.ends_with(" 1"), "{line}");
+        jail.enter(|| lagg.down());
+        a.receive(&frame(0));
+        assert_eq!((received.take(&lagg.ifp), capture.take().len()), (0, 0));
+    });
+}
+
+/// The vnets of the lagg and of each port are all different.
+#[test]
+fn f31_a_lagg_over_three_vnets() {
+    lab(|| {
+        let [one, two, jail] = [(); 3].map(|()| Vnet::new());
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg();
+        for (port, vnet) in [(&a, one), (&b, two)] {
+            move_up(&port.ifp, &vnet);
+            move_up(&lagg.ifp, &vnet);
+            vnet.enter(|| lagg.add(&port.name()).unwrap());
+        }
+        move_up(&lagg.ifp, &jail);
+        jail.enter(|| lagg.set_protocol(proto::ROUNDROBIN).unwrap());
+        let received = Received::by(&lagg.ifp);
+        for port in [&a, &b] {
+            port.receive(&frame(1));
+            assert_eq!(received.take(&lagg.ifp), 1);
+        }
+        lagg.send(&frame(1)).unwrap();
+        lagg.send(&frame(2)).unwrap();
+        assert_eq!((a.sent(), b.sent()), (1, 1));
+        jail.destroy();
+        assert!(lagg.ifp.vnet() == Vnet::current());
+        for vnet in [one, two] {
+            vnet.destroy();
+        }
+        assert_eq!([a.ifp.if_type(), b.ifp.if_type()], [IfType::Ethernet; 2]);
+    });
+}
+
+/// Frames both ways while lagg and ports change vnets.
+#[test]
+fn f31_vnets_change_under_traffic() {
+    lab(|| {
+        let (home, jail) = (Vnet::current(), Vnet::new());
+        let (a, b) = (card(1), card(2));
+        let before = [nature(&a), nature(&b)];
+        let lagg = lagg_of(&[&a, &b]);
+        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
+        let (arrived, sent) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let count = arrived.clone();
+        let index = lagg.ifp.index();
+        host::set_input(&lagg.ifp, move |m| {
+            assert_eq!(m.receiver_index(), index);
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for card in [&a, &b] {
+                let done = &done;
+                spawn(scope, move || {
+                    while !done.load(Ordering::Relaxed) {
+                        card.receive(&frame(0));
+                    }
+                });
+            }
+            spawn(scope, || {
+                while !done.load(Ordering::Relaxed) {
+                    if lagg.send(&frame(0)).is_ok() {
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                    a.nic.take_sent();
+                    b.nic.take_sent();
+                }
+            });
+            for round in 0..20 {
+                for vnet in [jail, home] {
+                    move_up(&lagg.ifp, &vnet);
+                    let (in_before, out_before) =
+                        (arrived.load(Ordering::Relaxed), sent.load(Ordering::Relaxed));
+                    until("frames both ways", || {
+                        arrived.load(Ordering::Relaxed) > in_before
+                            && sent.load(Ordering::Relaxed) > out_before
+                    });
+                }
+                // A port goes there and comes back.
+                let port = if round % 2 == 0 { &a } else { &b };
+                host::vmove(&port.ifp, &jail).unwrap();
+                move_up(&port.ifp, &home);
+                lagg.add(&port.name()).unwrap();
+            }
+            move_up(&lagg.ifp, &jail);
+            host::vmove(&b.ifp, &jail).unwrap();
+            jail.enter(|| lagg.destroy());
+            done.store(true, Ordering::Relaxed);
+        });
+        jail.destroy();
+        assert_eq!([nature(&a), nature(&b)], before);
+        assert!(a.ifp.vnet() == home && b.ifp.vnet() == home);
+    });
+}
+
+/// Who has no PRIV_NET_LAGG changes nothing.
+#[test]
+fn without_privilege_nothing_is_changed() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a]);
+        let options = lagg.options().unwrap();
+        host::set_privileged(false);
+        refused(Errno::EPERM, || lagg.add("em2"));
+        refused(Errno::EPERM, || lagg.remove("em1"));
+        refused(Errno::EPERM, || lagg.set_protocol(proto::NONE));
+        refused(Errno::EPERM, || lagg.set_hash(1));
+        refused(Errno::EPERM, || lagg.set_options(options));
+        refused(Errno::EPERM, || port_request(&lagg.name, SIOCSLAGGDELPORT, "nosuch0"));
+        refused(Errno::EPERM, || host::clone_create("lagg", None));
+        refused(Errno::EPERM, || host::clone_destroy(&lagg.name));
+        assert!(everything().len() > 2, "all can be asked for");
+        host::set_privileged(true);
+        drop(b);
+    });
+}
