@@ -17,6 +17,8 @@ pub mod lacp;
 #[deny(unsafe_code)]
 pub mod policy;
 #[deny(unsafe_code)]
+mod slots;
+#[deny(unsafe_code)]
 pub mod wire;
 
 /// The driver that the kernel's calls go to.

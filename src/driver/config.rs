@@ -217,7 +217,7 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
     };
     let memory = PlanMemory::try_new(Needs::of(&protocol))?;
     if lacp.is_some() {
-        groups::join_slow(softc, &token, true)?;
+        groups::join_slow(softc, &token)?;
     }
     let mut state = softc.state();
     if let Some(lacp) = &mut lacp {
@@ -232,12 +232,13 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         lacp::say_farewells(lacp, &token.ports());
     }
     if number != proto::LACP {
-        groups::join_slow(softc, &token, false)?;
+        groups::leave_slow(softc, &token);
     }
     lacp::follow_links(softc, &token);
     Softc::wake_protocol(softc);
     Ok(())
 }
+
 /// Flows that nobody has placed yet, and where they will belong.
 fn new_flows(homes: &mut Option<Boxed<Homes>>) -> Result<Flows> {
     let mut none: Boxed<Homes> = Boxed::try_zeroed()?;

@@ -81,11 +81,12 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
         Protocol::None => false,
         Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
-        Protocol::Lacp(lacp) if pdus::is_slow(&m) => {
-            m = pdus::receive(port, m)?;
+        Protocol::Lacp(lacp) => {
+            if pdus::is_slow(&m) {
+                m = pdus::receive(port, m)?;
+            }
             lacp.accepts(port)
         }
-        Protocol::Lacp(lacp) => lacp.accepts(port),
     };
     if !accepted {
         return refuse(port, m, Refused::NotAccepted);

@@ -3,7 +3,7 @@
 use super::ioctl::text;
 use super::softc::Token;
 use super::{Port, Softc};
-use crate::kpi::{Array, Group, MacAddr, Result, iff, log};
+use crate::kpi::{Array, Group, Result, iff, log};
 use crate::wire::slow;
 
 /// What the driver has asked of a port's interface, and has to take back.
@@ -22,19 +22,21 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     }
 }
 
-/// Has all ports be in the slow protocols' group, or not any more.
+/// Has all ports be in the slow protocols' group.
 ///
 /// # Errors
 /// What a port said to the group; none is in it then.
-pub(super) fn join_slow(softc: &Softc, token: &Token<'_>, join: bool) -> Result {
-    softc.state().slow = join;
-    let refused = token.ports().iter().map(|port| follow(softc, port)).fold(Ok(()), Result::and);
-    if join && refused.is_err() {
-        softc.state().slow = false;
-        update(softc, token);
-        return refused;
-    }
-    Ok(())
+pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
+    softc.state().slow = true;
+    let ports = token.ports();
+    let joined = ports.iter().map(|port| follow(softc, port)).fold(Ok(()), Result::and);
+    joined.inspect_err(|_| leave_slow(softc, token))
+}
+
+/// Has them be in it no more.
+pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
+    softc.state().slow = false;
+    update(softc, token);
 }
 
 /// Brings one port to what the lagg has: only what differs is asked for. What the port refuses is
@@ -59,10 +61,10 @@ pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
             ),
         );
     }
-    let is_in =
-        |address: &MacAddr| wants.groups.iter().flatten().any(|group| group.address() == *address);
-    let deaf = softc.state().slow && !is_in(&slow::MULTICAST);
-    softc.state().put_wants(port, wants);
+    let hears = wants.groups.iter().flatten().any(|group| group.address() == slow::MULTICAST);
+    let mut state = softc.state();
+    let deaf = state.slow && !hears;
+    state.put_wants(port, wants);
     if deaf { joined } else { Ok(()) }
 }
 

@@ -140,12 +140,11 @@ fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
     record.flags = match plan.protocol() {
         Protocol::None => 0,
         Protocol::Failover => {
-            let master = if is(plan.primary()) { port_flag::MASTER } else { 0 };
-            let active = if is(failover::select(plan)) { port_flag::ACTIVE } else { 0 };
-            master | active
+            bits(is(plan.primary()), port_flag::MASTER)
+                | bits(is(failover::select(plan)), port_flag::ACTIVE)
         }
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
-            if port.is_active() { port_flag::ACTIVE } else { 0 }
+            bits(port.is_active(), port_flag::ACTIVE)
         }
         Protocol::Lacp(_) => {
             let state = port.softc().state();
@@ -166,16 +165,15 @@ fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
             state.flapping(),
         )
     };
-    request.opts = if options.use_flowid { opt::USE_FLOWID } else { 0 }
-        | if options.use_numa { opt::USE_NUMA } else { 0 };
+    request.opts =
+        bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
     request.count = saturated(plan.ports().len());
     request.active = saturated(plan.ports().iter().filter(|port| port.is_active()).count());
     if let Some((options, distributing)) = lacp {
-        let with = |set: bool, option: i32| if set { option } else { 0 };
-        request.opts |= with(options.strict, opt::LACP_STRICT)
-            | with(options.txtest, opt::LACP_TXTEST)
-            | with(options.rxtest, opt::LACP_RXTEST)
-            | with(options.fast_timeout, opt::LACP_FAST_TIMO);
+        request.opts |= bits(options.strict, opt::LACP_STRICT)
+            | bits(options.txtest, opt::LACP_TXTEST)
+            | bits(options.rxtest, opt::LACP_RXTEST)
+            | bits(options.fast_timeout, opt::LACP_FAST_TIMO);
         request.active = distributing.count_ones();
     }
     request.flapping = flapping;
@@ -249,6 +247,11 @@ fn set_hash(softc: &Ref<Softc>, flags: u32) -> Result {
 /// SIOCSIFMTU: on failure the request says what the MTU still is.
 fn set_mtu(softc: &Softc, request: &mut InterfaceRequest) -> Result {
     config::set_mtu(softc, request.mtu).inspect_err(|_| request.mtu = softc.ifp().mtu())
+}
+
+/// Bits of the ABI that say whether something is so.
+pub(super) fn bits<T: Default>(is: bool, bits: T) -> T {
+    if is { bits } else { T::default() }
 }
 
 fn saturated(count: usize) -> u32 {

@@ -7,7 +7,7 @@
 
 use core::fmt::{self, Write};
 
-use super::ioctl::text;
+use super::ioctl::{bits, text};
 use super::softc::{Token, insist};
 use super::state::State;
 use super::{Port, Softc, pdus};
@@ -20,6 +20,7 @@ use crate::lacp::{Lacp, Link, Options, Time};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::{Choices, Domains, Paused, Waits};
+use crate::slots;
 use crate::wire::lacpdu::{Info, State as Bits};
 use crate::wire::slow::FRAME;
 
@@ -198,14 +199,12 @@ fn run_machines(softc: &Softc) -> bool {
         let state = &mut *guard;
         let (running, now) = (state.running, now());
         let down = state.members().filter(|port| !running || !port.is_active());
-        let down = down.fold(0_u32, |set, port| set | 1_u32.wrapping_shl(port.slot().into()));
+        let down = down.fold(0, |set, port| set | slots::bit(port.slot()));
         let Some(Control { machines, .. }) = &mut state.lacp else { return false };
         let before = muxes(machines);
         machines.set_address(softc.ifp().lladdr());
-        for slot in 0..LAGG_MAX_PORTS as u8 {
-            if down & 1_u32.wrapping_shl(slot.into()) != 0 {
-                machines.set_link(slot, Link::Down, now);
-            }
+        for slot in slots::iter(down) {
+            machines.set_link(slot, Link::Down, now);
         }
         machines.run(now);
         (before, muxes(machines))
@@ -298,16 +297,12 @@ fn link(port: &Port) -> Link {
 /// wait.
 pub(super) fn link_changed(softc: &Ref<Softc>) {
     Softc::wake_protocol(softc);
-    let is_lacp = match &mut softc.state().lacp {
-        Some(lacp) => {
-            lacp.links_changed = true;
-            true
-        }
-        None => false,
-    };
-    if is_lacp {
-        Softc::wake_configuration(softc);
+    {
+        let mut state = softc.state();
+        let Some(lacp) = &mut state.lacp else { return };
+        lacp.links_changed = true;
     }
+    Softc::wake_configuration(softc);
 }
 
 /// Bits a second of the active aggregator.
@@ -320,11 +315,10 @@ pub(super) fn record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
     let Some(lacp) = &state.lacp else { return 0 };
     let Some(machines) = lacp.machines.port(port.slot()) else { return 0 };
     *sides = info(machines.actor(), machines.partner());
-    let bits = machines.actor().state;
-    let with = |has: bool, flag: u32| if has { flag } else { 0 };
-    with(lacp.machines.is_active(port.slot()), port_flag::ACTIVE)
-        | with(bits.contains(Bits::COLLECTING), port_flag::COLLECTING)
-        | with(bits.contains(Bits::DISTRIBUTING), port_flag::DISTRIBUTING)
+    let state = machines.actor().state;
+    bits(lacp.machines.is_active(port.slot()), port_flag::ACTIVE)
+        | bits(state.contains(Bits::COLLECTING), port_flag::COLLECTING)
+        | bits(state.contains(Bits::DISTRIBUTING), port_flag::DISTRIBUTING)
 }
 
 /// The active aggregator's record; zeros if there is none.

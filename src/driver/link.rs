@@ -14,7 +14,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     }
     softc.ifp().in_vnet(|| {
         if !lacp::run(softc) {
-            follow_links(softc);
+            move_flows(softc);
         }
         log_flows(softc);
         publish_link(softc);
@@ -56,7 +56,7 @@ fn log_flows(softc: &Softc) {
 
 /// Has flows go to other ports when theirs went down, and back when it came up. Until then packets
 /// take their flow's second choice.
-fn follow_links(softc: &Softc) {
+fn move_flows(softc: &Softc) {
     if !softc.state().has_stale_plan() {
         return;
     }

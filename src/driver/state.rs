@@ -12,6 +12,7 @@ use crate::kpi::{Array, Boxed, Defaults, Ref, Result, Unique, defaults};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::Domains;
 use crate::policy::{Lacp, Protocol};
+use crate::slots;
 
 /// What plans are built from. Guarded by the lagg's mutex: held for one change and the publication
 /// that follows from it; under it no port driver, no event handler, no transmit, no allocation.
@@ -217,7 +218,7 @@ impl State {
     /// The slots of the ports in the plan, and of those of them that are active, as sets of bits.
     fn slots_up(&self) -> (u32, u32) {
         self.members().fold((0, 0), |(members, up), port| {
-            let bit = 1_u32.wrapping_shl(port.slot().into());
+            let bit = slots::bit(port.slot());
             (members | bit, if port.is_active() { up | bit } else { up })
         })
     }

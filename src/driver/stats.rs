@@ -138,7 +138,8 @@ impl RefusedCounters {
     }
 }
 
-/// Writes all records: words, and a number or a word at the end. Takes no lock: `to` may sleep.
+/// Writes all records: words, and a number or a word at the end. Holds no lock while it
+/// writes: `to` may sleep.
 ///
 /// # Errors
 /// Those of `to`.

@@ -95,15 +95,12 @@ impl Port {
         core::mem::take(&mut self.marker.due).then(|| self.asked())
     }
 
-    /// A response came. True: it is the one that was waited for.
-    pub(super) fn marker_response(&mut self, response: &Marker) -> bool {
-        if *response != self.asked() {
-            return false;
+    /// A response came. If it is the one to what was asked, nothing waits any more.
+    pub(super) fn marker_response(&mut self, response: &Marker) {
+        if *response == self.asked() {
+            self.marker.responder = Responder::Answers;
+            self.marker.waiting.stop();
         }
-        self.marker.responder = Responder::Answers;
-        let waited = self.marker.is_waiting();
-        self.marker.waiting.stop();
-        waited
     }
 
     fn asked(&self) -> Marker {

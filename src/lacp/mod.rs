@@ -25,6 +25,7 @@ pub use time::{Time, Timer};
 
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{Array, MacAddr, Result};
+use crate::slots;
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::marker::{Frame, Kind, Marker};
 use crate::wire::slow::{FRAME, Malformed};
@@ -38,15 +39,6 @@ const PRIORITY: u16 = 0x8000;
 
 /// Rounds after which the machines are left where they are. They have never needed ten.
 const ROUNDS: u32 = 64;
-
-/// What a system is known by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct System {
-    /// Its priority.
-    pub priority: u16,
-    /// Its address.
-    pub address: MacAddr,
-}
 
 /// What an administrator can set (`lacp_*` of ifconfig(8)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -189,10 +181,11 @@ impl Lacp {
 
     /// A LACPDU came in on a port. Ignored while the link is down, and if it is our own.
     pub fn receive(&mut self, slot: u8, pdu: &Lacpdu, now: Time) {
-        let (options, system) = (self.options, self.system());
+        let (options, own) = (self.options, (PRIORITY, self.address));
         let Some(port) = self.port_mut(slot) else { return };
         port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
-        if system.is_own(pdu) {
+        // An echo: the link is looped.
+        if (pdu.actor.system_priority, pdu.actor.system) == own {
             port.statistics.looped = port.statistics.looped.saturating_add(1);
             return;
         }
@@ -357,14 +350,12 @@ impl Lacp {
     /// are to be waited for.
     pub fn ask_markers(&mut self, slots: u32, now: Time) -> u32 {
         let mut waiting = 0;
-        for slot in 0..AGGREGATORS as u8 {
-            let bit = 1_u32.wrapping_shl(slot.into());
+        for slot in slots::iter(slots) {
             let silent = self.is_silent(slot);
-            if slots & bit != 0
-                && let Some(port) = self.port_mut(slot)
+            if let Some(port) = self.port_mut(slot)
                 && port.ask_marker(silent, now)
             {
-                waiting |= bit;
+                waiting |= slots::bit(slot);
             }
         }
         waiting
@@ -439,10 +430,6 @@ impl Lacp {
 
     fn set(&self, has: impl Fn(&Port) -> bool) -> u32 {
         let slots = self.ports().filter(|(_, port)| has(port));
-        slots.fold(0, |set, (slot, _)| set | 1_u32.wrapping_shl(slot.into()))
-    }
-
-    fn system(&self) -> System {
-        System { priority: PRIORITY, address: self.address }
+        slots.fold(0, |set, (slot, _)| set | slots::bit(slot))
     }
 }

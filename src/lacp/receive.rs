@@ -1,7 +1,7 @@
 //! The receive machine (802.1AX-2008 5.4.12; in 802.1AX-2014, 6.4.12).
 
 use super::time::Time;
-use super::{Port, Selected, System};
+use super::{Port, Selected};
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 
 /// Where the machine is.
@@ -197,11 +197,4 @@ impl Port {
 /// Whether two are not the same port, or differ in one of these bits of their states.
 fn differs(a: &Info, b: &Info, bits: Bits) -> bool {
     !a.is_same_port(b) || a.state & bits != b.state & bits
-}
-
-impl System {
-    /// Whether a LACPDU is an echo of our own: the link is looped.
-    pub(super) fn is_own(&self, pdu: &Lacpdu) -> bool {
-        (pdu.actor.system_priority, pdu.actor.system) == (self.priority, self.address)
-    }
 }

@@ -5,6 +5,7 @@ use super::mux::State as Mux;
 use super::time::Time;
 use super::{AGGREGATORS, Lacp, Port};
 use crate::kpi::MacAddr;
+use crate::slots;
 use crate::wire::lacpdu::{Info, State as Bits};
 
 /// Milliseconds that the ports of the first active aggregator have to come up together.
@@ -112,9 +113,9 @@ impl Lacp {
 
     fn free_aggregators(&mut self) {
         let used = self.ports().filter_map(|(_, port)| port.aggregator);
-        let used = used.fold(0_u32, |set, number| set | 1_u32.wrapping_shl(number.into()));
-        for (number, aggregator) in self.aggregators.iter_mut().enumerate() {
-            if used & 1_u32.wrapping_shl(number as u32) == 0 {
+        let used = used.fold(0, |set, number| set | slots::bit(number));
+        for (number, aggregator) in (0..).zip(self.aggregators.iter_mut()) {
+            if !slots::has(used, number) {
                 *aggregator = None;
             }
         }

@@ -30,6 +30,7 @@ use core::array;
 use zerocopy::{FromZeros, Immutable};
 
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
+use crate::slots::{self, bit, has};
 
 /// Buckets of a table: a power of two.
 pub const BUCKETS: usize = 1024;
@@ -205,7 +206,7 @@ impl Table {
         // returns all have about as many of its buckets to give up.
         let new = up & !before;
         let alone = new == 0 && (before & !up).count_ones() == 1;
-        for gone in slots(members & !up) {
+        for gone in slots::iter(members & !up) {
             let mut last = gone;
             for (bucket, _) in self.0.iter_mut().zip(&homes.0).filter(|(_, home)| **home == gone) {
                 let (first, mut was) = (bucket.first(), bucket.was());
@@ -227,7 +228,7 @@ impl Table {
     fn choose_second(&mut self, homes: &Homes, up: u32) {
         let mut level = Level::new(up);
         self.0.iter().for_each(|bucket| level.count(bucket.first(), false));
-        for slot in slots(up) {
+        for slot in slots::iter(up) {
             let others = up & !bit(slot);
             let mut rest = Level { count: level.count, ..Level::new(others) };
             rest.cut();
@@ -346,19 +347,6 @@ impl Level {
     }
 }
 
-fn bit(slot: u8) -> u32 {
-    1 << (u32::from(slot) % u32::BITS)
-}
-
-fn has(slots: u32, slot: u8) -> bool {
-    usize::from(slot) < SLOTS && slots & bit(slot) != 0
-}
-
-/// The slots of a set.
-fn slots(set: u32) -> impl Iterator<Item = u8> {
-    (0..SLOTS as u8).filter(move |&slot| has(set, slot))
-}
-
 /// The first of the slots after `last`, around the end if need be.
 fn next(slots: u32, last: u8) -> u8 {
     let from = u32::from(last).wrapping_add(1) % u32::BITS;
@@ -384,7 +372,7 @@ mod tests {
         let mut counts = [0_u32; 32];
         of.for_each(|slot| counts[usize::from(slot)] += 1);
         assert!((0..32).all(|slot| has(set, slot) || counts[usize::from(slot)] == 0));
-        let counts = || slots(set).map(|slot| counts[usize::from(slot)]);
+        let counts = || slots::iter(set).map(|slot| counts[usize::from(slot)]);
         counts().max().unwrap() - counts().min().unwrap()
     }
 
@@ -425,7 +413,7 @@ mod tests {
             }
             // 3, 4: each loss that may come next
             if up.count_ones() > 1 {
-                for gone in slots(up) {
+                for gone in slots::iter(up) {
                     let after = |hash: usize| match first[hash] {
                         slot if slot == gone => second(hash).unwrap(),
                         slot => slot,
@@ -489,7 +477,7 @@ mod tests {
             let mut lab = Lab::new();
             lab.set(all(number), all(number));
             let home = lab.first();
-            for gone in slots(all(number)) {
+            for gone in slots::iter(all(number)) {
                 lab.set(all(number), all(number) & !bit(gone));
                 if number > 1 {
                     let first = lab.first();
@@ -517,7 +505,7 @@ mod tests {
                     continue;
                 }
                 let (up, before) = (lab.up, lab.first());
-                let gone = slots(up).nth(random(up.count_ones()) as usize).unwrap();
+                let gone = slots::iter(up).nth(random(up.count_ones()) as usize).unwrap();
                 lab.set(all(number), up & !bit(gone));
                 lab.set(all(number), up);
                 assert_eq!(lab.first(), before);
@@ -532,7 +520,7 @@ mod tests {
             let mut steps = 0;
             let mut lab = Lab::new();
             for up in 1..=all(number) {
-                for slot in slots(all(number)) {
+                for slot in slots::iter(all(number)) {
                     lab.set(all(number), up);
                     lab.set(all(number), up ^ bit(slot));
                     steps += 1;
@@ -592,7 +580,8 @@ mod tests {
         }
         let mut random = random(4);
         while lab.members.count_ones() > 1 {
-            let gone = slots(lab.members).nth(random(lab.members.count_ones()) as usize).unwrap();
+            let gone =
+                slots::iter(lab.members).nth(random(lab.members.count_ones()) as usize).unwrap();
             let rest = lab.members & !bit(gone);
             let before = lab.first();
             // Down before it leaves, or not: the same flows move, and to the same ports.

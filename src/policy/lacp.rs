@@ -7,6 +7,7 @@ use super::Flows;
 use super::buckets::{BUCKETS, Table};
 use crate::driver::{Plan, Port};
 use crate::kpi::{Errno, Mbuf, Ref, Result};
+use crate::slots::{self, has};
 
 /// What LACP lets a packet do.
 #[derive(Clone)]
@@ -52,23 +53,18 @@ impl Lacp {
     }
 }
 
-#[inline]
-fn has(set: u32, slot: u8) -> bool {
-    set & 1_u32.wrapping_shl(slot.into()) != 0
-}
-
 /// NUMA domains that are told apart (MAXMEMDOM).
 pub const DOMAINS: usize = 8;
 
 /// The ports of each NUMA domain, by their slots, as sets of bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Domains(pub [u32; DOMAINS]);
+pub struct Domains([u32; DOMAINS]);
 
 impl Domains {
     /// Adds a port to its domain, if it has one that is told apart.
     pub fn add(&mut self, slot: u8, domain: Option<u8>) {
         if let Some(set) = domain.and_then(|domain| self.0.get_mut(usize::from(domain))) {
-            *set |= 1_u32.wrapping_shl(slot.into());
+            *set |= slots::bit(slot);
         }
     }
 
@@ -161,7 +157,7 @@ impl Waits {
             for domain in domains() {
                 let Some(from) = before.slot(bucket, domain) else { continue };
                 if after.slot(bucket, domain) != Some(from) && has(distributed, from) {
-                    *wait |= 1_u32.wrapping_shl(from.into());
+                    *wait |= slots::bit(from);
                 }
             }
             left |= *wait;

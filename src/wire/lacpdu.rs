@@ -208,6 +208,7 @@ fn skip_tlvs(mut rest: &[u8]) -> Result<(), Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::slow::padded;
 
     fn pdu() -> Lacpdu {
         Lacpdu {
@@ -242,9 +243,7 @@ mod tests {
     ];
 
     fn frame() -> [u8; FRAME] {
-        let mut frame = [0; FRAME];
-        frame[..BYTES.len()].copy_from_slice(&BYTES);
-        frame
+        padded(&BYTES)
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Marker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::slow::padded;
 
     const MARKER: Marker =
         Marker { port: 0x0102, system: [2, 3, 4, 5, 6, 7], transaction: 0x0807_0605 };
@@ -123,9 +124,7 @@ mod tests {
     ];
 
     fn frame() -> [u8; FRAME] {
-        let mut frame = [0; FRAME];
-        frame[..BYTES.len()].copy_from_slice(&BYTES);
-        frame
+        padded(&BYTES)
     }
 
     #[test]

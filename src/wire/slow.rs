@@ -91,3 +91,11 @@ impl Malformed {
     pub const ALL: [Malformed; 4] =
         [Malformed::Short, Malformed::Destination, Malformed::Length, Malformed::Kind];
 }
+
+/// A frame of a test that begins with these octets.
+#[cfg(test)]
+pub(super) fn padded(octets: &[u8]) -> [u8; FRAME] {
+    let mut frame = [0; FRAME];
+    frame[..octets.len()].copy_from_slice(octets);
+    frame
+}
