@@ -331,11 +331,11 @@ impl Ifnet {
         })
     }
 
-    /// Whether this is one of our laggs.
+    /// Whether this is one of our laggs. Its other methods may be somebody else's: netmap(4) takes
+    /// `if_transmit` and `if_input`.
     fn is_lagg(&self) -> bool {
-        // SAFETY: an aligned pointer, there for as long as `self`.
-        let method = unsafe { AtomicPtr::from_ptr((field!(self, if_transmit)).cast::<*mut ()>()) };
-        ptr::eq(method.load(Ordering::Acquire), super::hooks::lagg_rs_transmit as *const ())
+        let method = self.ioctl_place().load(Ordering::Acquire);
+        ptr::eq(method, super::hooks::lagg_ioctl as *const ())
     }
 
     /// The lagg that this interface is; none if it is no lagg of this driver.

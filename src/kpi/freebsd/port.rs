@@ -45,7 +45,7 @@ impl Ifnet {
     }
 
     /// Where `if_ioctl` is, as a pointer.
-    fn ioctl_place(&self) -> &AtomicPtr<()> {
+    pub(super) fn ioctl_place(&self) -> &AtomicPtr<()> {
         // SAFETY: an aligned pointer, there for as long as `self`.
         unsafe { AtomicPtr::from_ptr((field!(self, if_ioctl)).cast()) }
     }
