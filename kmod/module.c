@@ -36,6 +36,9 @@ static moduledata_t lagg_mod = { "if_lagg", lagg_modevent, NULL };
 DECLARE_MODULE(if_lagg, lagg_mod, SI_SUB_PSEUDO, SI_ORDER_ANY);
 MODULE_VERSION(if_lagg, 1);
 MODULE_DEPEND(if_lagg, if_infiniband, 1, 1, 1);
+#ifdef DEV_NETMAP
+MODULE_DEPEND(if_lagg, netmap, 1, 1, 1);
+#endif
 
 SYSUNINIT(lagg_rs_unhook, SI_SUB_EPOCH, SI_ORDER_ANY, lagg_rs_unhook, NULL);
 

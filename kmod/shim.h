@@ -7,6 +7,13 @@
 
 MALLOC_DECLARE(M_LAGG);
 
+/* Whether the kernel has netmap(4), as an option that Rust can read */
+#ifdef DEV_NETMAP
+#define	LAGG_RS_NETMAP	1
+#else
+#define	LAGG_RS_NETMAP	0
+#endif
+
 /* epoch(9) */
 void	lagg_rs_epoch_enter(struct epoch_tracker *);
 void	lagg_rs_epoch_exit(struct epoch_tracker *);

@@ -52,6 +52,8 @@ int version = VERSION;
 METADATA(meta_version, 3, &version, "if_lagg");
 int infiniband[] = { 1, 1, 1 };
 METADATA(meta_infiniband, 1, infiniband, INFINIBAND);
+int netmap[] = { 1, 1, 1 };
+METADATA(meta_netmap, 1, netmap, "netmap");
 int kernel[] = { MINIMUM, MINIMUM, 1599999 };
 METADATA(meta_kernel, 1, kernel, "kernel");
 
@@ -110,7 +112,7 @@ CASES = [
     ("panic(9) in depth", BOTH, ["-DSTEP=if (n) panic(0)"], "", "panic <- last <- step <- entry"),
     ("trap", BOTH, ["-DSTEP=if (n) __builtin_trap()"], "", "last <- step <- entry: "),
     ("another version", BOTH, ["-DVERSION=2"], "", "metadata: lacks (3, 'if_lagg', (1,))"),
-    ("another dependency", BOTH, ['-DINFINIBAND="netmap"'], "", "metadata: has (1, 'netmap', (1, 1, 1))"),
+    ("another dependency", BOTH, ['-DINFINIBAND="if_bridge"'], "", "metadata: has (1, 'if_bridge', (1, 1, 1))"),
     ("another kernel", BOTH, ["-DMINIMUM=1400000"], "", "metadata: is for the kernels 1400000"),
     ("VNET address in code", ["arm64"], ["-fvisibility=hidden"], "", "vnet: knob computes an address in set_vnet"),
 ]

@@ -93,7 +93,7 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     }
     let ifp = softc.ifp();
     m.set_receiver(ifp);
-    if !ifp.shares_vnet(port.ifp()) {
+    if !ifp.shares_vnet(port.ifp()) || ifp.has_netmap() {
         return hand_over(port, m, epoch);
     }
     ifp.bpf_tap(&m);
@@ -103,13 +103,20 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     Some(m)
 }
 
-/// Hands a frame to a lagg that is in another vnet than the port (spec F-31): the stack would go on with
-/// it in the port's. The lagg's own `if_input` shows it to bpf(4), and drops it if that is all.
+/// Hands a frame to the lagg's own `if_input`: where the lagg is in another vnet than the port, for the
+/// stack would go on with it in the port's (spec F-31), and where netmap(4) has the lagg (spec B.11).
+/// The stack's `if_input` shows it to bpf(4), and drops it if that is all; netmap's does neither.
 #[cold]
 #[inline(never)]
 fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let ifp = port.softc().ifp();
-    if ifp.flags() & iff::MONITOR != 0 {
+    let monitors = ifp.flags() & iff::MONITOR != 0;
+    if ifp.has_netmap() {
+        ifp.bpf_tap(&m);
+        if monitors {
+            return refuse(port, m, Refused::Monitor);
+        }
+    } else if monitors {
         port.refused().count(Refused::Monitor);
     }
     ifp.input(m, epoch);

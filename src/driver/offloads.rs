@@ -35,9 +35,9 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     let each = ports.iter().map(|port| port.ifp().offloads());
     let mut common = each.reduce(Offloads::common).unwrap_or(ALONE);
     common.capabilities &= !capability::IPSEC_OFFLOAD;
-    common.enabled &= !capability::IPSEC_OFFLOAD;
+    common.enabled &= !(capability::IPSEC_OFFLOAD | capability::NETMAP);
     let now = ifp.offloads();
-    // The stack's own: netmap has the lagg, whatever its ports can.
+    // netmap(4) has the lagg or not, whatever of its ports it has.
     common.enabled |= now.enabled & capability::NETMAP;
     if common != now {
         ifp.store_offloads(&common);

@@ -2,3 +2,4 @@
 #define	SMP	1
 #define	MAC	1
 #define	VIMAGE	1
+#define	DEV_NETMAP	1

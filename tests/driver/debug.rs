@@ -72,13 +72,18 @@ fn with_it_capabilities_are_logged() {
         let can =
             Offloads { capabilities: RXCSUM, enabled: RXCSUM, hwassist: 6, tso: [65535, 35, 2048] };
         a.ifp.store_offloads(&can);
+        host::netmap_register(&a.ifp, drop);
         let lagg = lagg();
         let events = Events::of(&lagg.ifp);
         flags(&lagg.name, iff::DEBUG).unwrap();
         lagg.add("em1").unwrap();
         let line =
             "capabilities 0x1, enabled 0x1, hwassist 0x6, TSO 65535 bytes in 35 segments of 2048";
-        assert_eq!(logged(&events), [line]);
+        assert_eq!(logged(&events), [line], "netmap's bit is not of the ports'");
+        host::netmap_register(&lagg.ifp, drop);
+        lagg.set_mtu(1400).unwrap();
+        assert_eq!(logged(&events), [""; 0], "nor is it a change of the lagg's");
+        host::netmap_unregister(&lagg.ifp);
         lagg.remove("em1").unwrap();
         let alone =
             "capabilities 0x800000, enabled 0x800000, hwassist 0x0, TSO 0 bytes in 0 segments of 0";

@@ -12,6 +12,7 @@ mod lab;
 mod lacp;
 mod lacp_defects;
 mod lagg_requests;
+mod netmap;
 mod offloads;
 mod options;
 mod port_requests;

@@ -16,7 +16,7 @@ const NV: u64 = 1 << 17;
 const RXTLS: u64 = 1 << 32;
 
 /// A card that can do all of this, and does.
-fn able(n: u8, can: u64) -> Card {
+pub fn able(n: u8, can: u64) -> Card {
     let card = card(n);
     card.ifp.store_offloads(&Offloads {
         capabilities: can,
@@ -31,7 +31,8 @@ fn enabled(card: &Card) -> u64 {
     card.ifp.offloads().enabled
 }
 
-fn set(name: &str, to: u64) -> Result<(), Errno> {
+/// `ifconfig NAME` with capabilities.
+pub fn set(name: &str, to: u64) -> Result<(), Errno> {
     let mut request = InterfaceRequest { mtu: to as u32, ..InterfaceRequest::default() };
     ifioctl(name, SIOCSIFCAP, &mut request)
 }
@@ -148,20 +149,6 @@ fn f07_capabilities_grow_back() {
         assert_eq!(lagg.ifp.offloads().enabled, RXCSUM | TXCSUM);
         lagg.remove("em1").unwrap();
         assert_eq!(lagg.ifp.offloads().enabled, capability::HWSTATS);
-    });
-}
-
-/// What netmap has set on the lagg is overwritten.
-#[test]
-fn f07b_netmap_keeps_the_lagg() {
-    lab(|| {
-        let (a, _b) = (able(1, RXCSUM), able(2, TXCSUM));
-        let lagg = lagg_of(&[&a]);
-        let mut with_netmap = lagg.ifp.offloads();
-        with_netmap.enabled |= capability::NETMAP;
-        lagg.ifp.store_offloads(&with_netmap);
-        lagg.add("em2").unwrap();
-        assert_eq!(lagg.ifp.offloads().enabled, capability::NETMAP);
     });
 }
 

@@ -1,5 +1,7 @@
 //! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV).
 
+use core::sync::atomic::{AtomicI32, Ordering};
+
 use zerocopy::FromZeros;
 
 use super::bindings as c;
@@ -38,23 +40,40 @@ impl Ifnet {
     }
 
     /// Stores what it can do, and does nothing else: for a lagg's own interface, by one thread at a
-    /// time.
+    /// time. Whether netmap(4) has it (IFCAP_NETMAP) stays as it is.
     pub fn store_offloads(&self, offloads: &Offloads) {
         let ifp = self.as_ptr();
         let (can, can2) = words(offloads.capabilities);
         let (enabled, enabled2) = words(offloads.enabled);
         let [tsomaxbytes, tsomaxsegcount, tsomaxsegsize] = offloads.tso;
         let mut tso = c::ifnet_hw_tsomax { tsomaxbytes, tsomaxsegcount, tsomaxsegsize };
+        // netmap comes and goes meanwhile.
+        const NETMAP: i32 = c::IFCAP_NETMAP as i32;
+        let keep = |now: i32| Some(enabled & !NETMAP | now & NETMAP);
+        let _ = self.enabled().fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
         // SAFETY: the ifnet is there, and these words are the driver's to write.
         unsafe {
             c::if_setcapabilities(ifp, can);
             c::if_setcapabilities2(ifp, can2);
-            c::if_setcapenable(ifp, enabled);
             c::if_setcapenable2(ifp, enabled2);
             field!(self, if_hwassist).write_volatile(offloads.hwassist);
             c::if_hw_tsomax_update(ifp, &mut tso);
             c::if_setlastchange(ifp);
         }
+    }
+
+    /// Whether netmap(4) has it: its `if_input` is netmap's then.
+    #[inline(always)]
+    pub fn has_netmap(&self) -> bool {
+        c::LAGG_RS_NETMAP != 0
+            && self.enabled().load(Ordering::Relaxed) & c::IFCAP_NETMAP as i32 != 0
+    }
+
+    /// What it is told to do: the first word.
+    #[inline(always)]
+    fn enabled(&self) -> &AtomicI32 {
+        // SAFETY: aligned, and there for as long as `self`.
+        unsafe { AtomicI32::from_ptr(field!(self, if_capenable)) }
     }
 
     /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.

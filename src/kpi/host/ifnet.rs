@@ -39,12 +39,14 @@ pub struct Ifnet {
     pub(super) dead: AtomicBool,
     pub(super) has_taps: AtomicBool,
     pub(super) has_vlans: AtomicBool,
+    pub(super) has_netmap: AtomicBool,
     running: AtomicBool,
     pub(super) lagg: Slot<Port>,
     pub(super) softc: Slot<Softc>,
     pub(super) kind: Kind,
     counters: [AtomicU64; 12],
     pub(super) input: RwLock<Option<Input>>,
+    pub(super) netmap: RwLock<Option<Input>>,
 
     index: u32,
     mtu: AtomicU32,
@@ -116,12 +118,14 @@ impl IfnetRef {
             dead: AtomicBool::new(false),
             has_taps: AtomicBool::new(false),
             has_vlans: AtomicBool::new(false),
+            has_netmap: AtomicBool::new(false),
             running: AtomicBool::new(false),
             lagg: Slot::empty(),
             softc: Slot::empty(),
             kind,
             counters: Default::default(),
             input: RwLock::new(None),
+            netmap: RwLock::new(None),
             index: INDEX.fetch_add(1, Ordering::Relaxed),
             mtu: AtomicU32::new(1500),
             baudrate: AtomicU64::new(10_000_000),
@@ -412,7 +416,17 @@ impl Ifnet {
     #[inline]
     pub fn input(&self, m: Mbuf, epoch: &Epoch) {
         assert_eq!(m.receiver_index(), self.index, "{self:?}: a packet of another's");
-        input::input(self, m, epoch);
+        if self.has_netmap() {
+            input::netmap(self, m);
+        } else {
+            input::input(self, m, epoch);
+        }
+    }
+
+    /// Whether netmap(4) has it: its `if_input` is netmap's then.
+    #[inline]
+    pub fn has_netmap(&self) -> bool {
+        self.has_netmap.load(Ordering::Relaxed)
     }
 
     /// Sends a packet (`if_transmit`), which is consumed in any case.

@@ -1,5 +1,6 @@
 //! Packets as the stack takes and hands them on (`net/if_ethersubr.c`).
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::super::driver::Driver;
@@ -12,12 +13,26 @@ pub fn set_input(ifp: &Ifnet, sink: impl Fn(Mbuf) + Send + Sync + 'static) {
     *ifp.input.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sink));
 }
 
-/// A frame comes in on `ifp`, from the wire (ether_input).
+/// Gives `ifp` to netmap(4) in its emulated mode: `sink` gets the frames that it receives, in place of the
+/// stack (nm_os_catch_rx).
+pub fn netmap_register(ifp: &Ifnet, sink: impl Fn(Mbuf) + Send + Sync + 'static) {
+    *ifp.netmap.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sink));
+    ifp.has_netmap.store(true, Ordering::Relaxed);
+}
+
+/// Gives `ifp` back to the stack.
+pub fn netmap_unregister(ifp: &Ifnet) {
+    ifp.has_netmap.store(false, Ordering::Relaxed);
+    *ifp.netmap.write().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// A frame comes in on `ifp`, from the wire (`if_input`).
 #[inline]
-pub fn receive(ifp: &Ifnet, m: Mbuf) {
+pub fn receive(ifp: &Ifnet, mut m: Mbuf) {
     epoch::section(|epoch| {
         ifp.count(Counter::Ipackets, 1);
-        input(ifp, m, epoch);
+        m.set_receiver(ifp);
+        ifp.input(m, epoch);
     });
 }
 
@@ -38,6 +53,15 @@ pub fn output(ifp: &Ifnet, family: u8, m: Mbuf) -> Result {
     epoch::section(|epoch| ifp.output(family, m, epoch))
 }
 
+/// `if_input` of netmap's.
+pub(super) fn netmap(ifp: &Ifnet, m: Mbuf) {
+    let sink = ifp.netmap.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sink) = &*sink {
+        ifp.in_vnet(|| sink(m));
+    }
+}
+
+/// `if_input` of the stack's (ether_input).
 pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
     if ifp.flags() & iff::UP == 0 {
         return;

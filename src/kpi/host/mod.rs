@@ -63,7 +63,7 @@ pub use capture::{Capture, capture};
 pub use clone::{clone_create, clone_destroy};
 pub use driver::{Nic, default_ioctl, requested_mtu};
 pub use event::{Event, listen};
-pub use input::{output, receive, set_input, transmit};
+pub use input::{netmap_register, netmap_unregister, output, receive, set_input, transmit};
 pub use mbuf::fail_copy;
 pub use media::{
     IFM_ACTIVE, IFM_AVALID, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, MediaRequest, media_of,

@@ -1,6 +1,7 @@
 //! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV).
 
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFCAP, SIOCSIFCAPNV};
+use super::super::offloads::capability::NETMAP;
 use super::super::{Errno, Ifnet, Offloads, Result};
 use super::methods::PortMethods;
 use super::witness::lock;
@@ -14,12 +15,17 @@ const FIRST: u64 = 0xffff_ffff;
 impl Ifnet {
     /// What it can do, and what it is told to do.
     pub fn offloads(&self) -> Offloads {
-        *lock(&self.offloads)
+        let mut offloads = *lock(&self.offloads);
+        if self.has_netmap() {
+            offloads.enabled |= NETMAP;
+        }
+        offloads
     }
 
-    /// Stores what it can do, and does nothing else: for a lagg's own interface, and for cards.
+    /// Stores what it can do, and does nothing else: for a lagg's own interface, and for cards. Whether
+    /// netmap(4) has it (IFCAP_NETMAP) stays as it is.
     pub fn store_offloads(&self, offloads: &Offloads) {
-        *lock(&self.offloads) = *offloads;
+        *lock(&self.offloads) = Offloads { enabled: offloads.enabled & !NETMAP, ..*offloads };
     }
 
     /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES).
@@ -57,7 +63,7 @@ pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     let mut offloads = lock(&ifp.offloads);
     let asked =
         if command == SIOCSIFCAPNV { first | second } else { first | offloads.enabled & !FIRST };
-    offloads.enabled = asked & offloads.capabilities;
+    offloads.enabled = asked & offloads.capabilities & !NETMAP;
     Ok(())
 }
 
