@@ -5,6 +5,7 @@ DEFAULT_ARCH != if [ "$$(uname -s)" = FreeBSD ]; then uname -m; else echo amd64;
 ARCH ?= $(DEFAULT_ARCH)
 # FreeBSD: the kernel's source
 SYSDIR ?= /usr/src/sys
+# KERNCONFDIR, if you say one, is known to all that is run: kmod/build.sh
 KMODDIR ?= /boot/modules
 # as in bsd.man.mk: the section's number follows
 MANDIR ?= /usr/local/share/man/man
@@ -17,6 +18,7 @@ all: setup
 
 help:
 	@echo 'make [ARCH=arm64]  build/ARCH/if_lagg_rs.ko, the kernel module (on FreeBSD against SYSDIR=$(SYSDIR))'
+	@echo '                   KERNCONFDIR=directory in which your kernel was built, if it is not GENERIC'
 	@echo 'make run           build all, then see a lagg fail over'
 	@echo 'make test          everything that can be tested on this machine'
 	@echo 'make check-ko      build and gate the modules of both architectures'

@@ -1,6 +1,6 @@
 //! For the kernel alone: bindings to FreeBSD's headers, and the C shim's objects. `kmod/build.sh`
-//! runs it and says with what flags C is compiled (`KERNEL_CFLAGS`) and where the objects go
-//! (`KERNEL_OBJECTS`). Every other build does nothing here.
+//! runs it and says with what flags C is compiled (`KERNEL_CFLAGS`), where the kernel's options are
+//! (`KERNEL_OPTIONS`), and where the objects go (`KERNEL_OBJECTS`). Every other build does nothing here.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -19,7 +19,7 @@ mod kernel {
         malloc malloc_aligned free copyout panic cv_init cv_destroy counter_u64_fetch sbuf_bcat
         epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copym m_copydata arc4random_buf
         if_.* ifc_.* ifmedia_.* ifnet_byindex_ref ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
-        ether_bpf_mtap_if in6_ifdetach ifpromisc link_init_sdl";
+        ether_bpf_mtap_if ifpromisc link_init_sdl";
     const TYPES: &str = "
         mtx sx cv task callout epoch_context epoch_tracker ifnet mbuf sockaddr ifreq ifmedia ifmediareq
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";
@@ -46,7 +46,7 @@ mod kernel {
     pub fn build() {
         let cflags = variable("KERNEL_CFLAGS");
         let cflags: Vec<&str> = cflags.split_whitespace().collect();
-        for input in ["sys-headers", "kmod"] {
+        for input in ["sys-headers", "kmod", &variable("KERNEL_OPTIONS")] {
             println!("cargo::rerun-if-changed={input}");
         }
 

@@ -2,6 +2,7 @@
 # kmod/build.sh ARCH [clippy|object]: builds build/ARCH/if_lagg_rs.ko (ARCH is amd64 or arm64), or lints its Rust, or
 # stops at build/ARCH/lagg_rs.o, its Rust.
 # kmod/build.sh ARCH c MODULE SOURCE...: builds build/ARCH/MODULE.ko, all C, the same way.
+# KERNCONFDIR  the directory in which the kernel was built that it is for, with its options in opt_*.h; GENERIC's without
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
@@ -35,11 +36,27 @@ flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=${CARGO_HOME:-$HOME
 cflags="$cflags -std=gnu17 -O2 -pipe -nostdinc -D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS -include opt_global.h"
 cflags="$cflags -ffreestanding -fwrapv -fno-strict-aliasing -fno-common -fstack-protector -fno-omit-frame-pointer"
 cflags="$cflags -mno-omit-leaf-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables"
-cflags="$cflags -D__printf__=__freebsd_kprintf__ -Isys-headers -Isys-headers/opt"
+cflags="$cflags -D__printf__=__freebsd_kprintf__"
 
 work=target/$target/kmod
 out=build/$arch
 mkdir -p "$work" "$out"
+
+# The kernel's options are copied: where a kernel was built there are headers too. By the copies cargo sees what has changed.
+options=${KERNCONFDIR:-sys-headers/opt}
+if [ ! -f "$options/opt_global.h" ]; then
+	echo "KERNCONFDIR=$options: no opt_global.h there; say where \`make buildkernel' has built the kernel," \
+	    "as /usr/obj/usr/src/amd64.amd64/sys/GENERIC" >&2
+	exit 1
+fi
+rm -rf "$work/opt.new"
+mkdir "$work/opt.new"
+cp "$options"/opt_*.h "$work/opt.new/"
+if ! diff -r "$work/opt.new" "$work/opt" >/dev/null 2>&1; then
+	rm -rf "$work/opt"
+	mv "$work/opt.new" "$work/opt"
+fi
+cflags="$cflags -Isys-headers -I$work/opt"
 
 if [ "$(uname -s)" = FreeBSD ]; then
 	SYSDIR=${SYSDIR:-/usr/src/sys}
@@ -71,13 +88,14 @@ if [ "${2:-}" = c ]; then
 	exec kmod/link.sh $arch "$out/$module.ko" "$work/$module"/*.o
 fi
 KERNEL_CFLAGS=$cflags
+KERNEL_OPTIONS=$work/opt
 KERNEL_OBJECTS=$work/shim
 KERNEL_CC=$CLANG
 # build-std and -Z are unstable options of a stable compiler.
 RUSTC_BOOTSTRAP=1
 CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY=never
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY
-export KERNEL_CFLAGS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
+export KERNEL_CFLAGS KERNEL_OPTIONS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
 # Flags that must reach core too.
 eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
 

@@ -1,4 +1,6 @@
 /* See shim.h. */
+#include "opt_inet6.h"
+
 #include "wrapper.h"
 
 MALLOC_DEFINE(M_LAGG, "lagg", "link aggregation");
@@ -208,16 +210,22 @@ lagg_rs_vlan_event(struct ifnet *ifp, uint16_t id, bool configured)
 struct vnet *
 lagg_rs_vnet_enter(struct ifnet *ifp)
 {
+#ifdef VIMAGE
 	struct vnet *before = curvnet;
 
 	curvnet = ifp->if_vnet;
 	return (before);
+#else
+	return (NULL);
+#endif
 }
 
 void
 lagg_rs_vnet_leave(struct vnet *before)
 {
+#ifdef VIMAGE
 	curvnet = before;
+#endif
 }
 
 uint8_t *
@@ -231,8 +239,20 @@ lagg_rs_lladdr(struct ifnet *ifp)
 bool
 lagg_rs_has_ipv6_lladdr(struct ifnet *ifp)
 {
+#ifdef INET6
 	/* An interface to which IPv6 never came has no state that could be asked. */
 	return (ifp->if_afdata[AF_INET6] != NULL && in6ifa_llaonifp(ifp) != NULL);
+#else
+	return (false);
+#endif
+}
+
+void
+lagg_rs_in6_detach(struct ifnet *ifp)
+{
+#ifdef INET6
+	in6_ifdetach(ifp);
+#endif
 }
 
 struct ifnet *

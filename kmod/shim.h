@@ -70,6 +70,7 @@ void	lagg_rs_vnet_leave(struct vnet *);
 /* ifnet(9) */
 uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it has none any more */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
+void	lagg_rs_in6_detach(struct ifnet *);
 struct ifnet *lagg_rs_vlan_parent(struct ifnet *);			/* in the epoch */
 void	lagg_rs_vlan_capabilities(struct ifnet *);
 

@@ -314,7 +314,7 @@ impl Ifnet {
 
     /// Takes IPv6 off the interface. Sleeps, on tasks that may call back into the driver.
     pub fn in6_detach(&self) {
-        self.in_vnet(|| call!(in6_ifdetach, self));
+        self.in_vnet(|| call!(lagg_rs_in6_detach, self));
     }
 
     /// The interface that it is a VLAN of; none if it is no VLAN. The kernel knows a VLAN by its
