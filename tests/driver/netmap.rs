@@ -10,9 +10,11 @@ use lagg_rs::kpi::{Counter, Ifnet, LinkState, iff};
 use crate::lab::{card, flags, frame, lab, lagg_of, mtu};
 use crate::offloads::{able, set};
 
-/// Frames and the vnet that each was received in.
+/// A frame and the vnet that it was received in.
+type Received = (Vec<u8>, Vnet);
+
 #[derive(Clone, Default)]
-struct Frames(Arc<Mutex<Vec<(Vec<u8>, Vnet)>>>);
+struct Frames(Arc<Mutex<Vec<Received>>>);
 
 impl Frames {
     /// What goes up the stack of `ifp`.
