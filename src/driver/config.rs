@@ -91,10 +91,8 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     let lladdr = ifp.lladdr();
     let ports = token.ports();
     for port in &ports {
-        if port.ifp().lladdr() != lladdr {
-            // A port that refuses keeps its own; the next up tries again.
-            let _ = port.ifp().set_lladdr(&lladdr);
-        }
+        // What a port refused the next up tries again.
+        port.set_lladdr(&lladdr);
     }
     for port in &ports {
         port.ifp().up();

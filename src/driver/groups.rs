@@ -90,7 +90,7 @@ fn switch(asked: &mut bool, wanted: bool, ask: impl FnOnce(bool) -> Result) {
 /// Joins what the lagg is in and the port is not, and leaves what the lagg has left.
 fn join(softc: &Softc, port: &Port, wants: &mut Wants) -> Result {
     let lagg = softc.ifp().groups()?;
-    let slow = softc.state().slow.then_some(slow::MULTICAST);
+    let slow = softc.state().slow.then_some(slow::MULTICAST.into());
     let wanted = || lagg.iter().chain(&slow);
     for group in wants.groups.iter_mut() {
         if let Some(left) = group.take_if(|group| !wanted().any(|a| *a == group.address())) {

@@ -129,8 +129,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
                 restore(port);
             })?;
         }
-        // A driver that cannot change its address keeps it.
-        let _ = ifp.set_lladdr(&lagg.lladdr());
+        port.set_lladdr(&lagg.lladdr());
     }
     let ledger = counters::begin(ifp).inspect_err(|_| restore(port))?;
     groups::follow(softc, port)
@@ -182,9 +181,7 @@ pub(super) fn restore(port: &Port) {
     if ifp.flags() & iff::DYING != 0 {
         return;
     }
-    if ifp.lladdr() != port.original_lladdr() {
-        let _ = ifp.set_lladdr(&port.original_lladdr());
-    }
+    port.set_lladdr(&port.original_lladdr());
     if ifp.mtu() != port.original_mtu() {
         let _ = port.methods().set_mtu(ifp, port.original_mtu());
     }

@@ -83,7 +83,7 @@ impl Control {
         let strict = defaults().lacp_strict;
         let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
         Ok(Control {
-            machines: Lacp::try_new(ifp.lladdr(), ifp.index(), options)?,
+            machines: Lacp::try_new(ifp.lladdr().ethernet(), ifp.index(), options)?,
             waits: None,
             published: Published::default(),
             links_changed: true,
@@ -92,7 +92,8 @@ impl Control {
 
     /// A port is in the plan from now on.
     pub fn add(&mut self, port: &Port) {
-        self.machines.add(port.slot(), port.ifp().index(), port.original_lladdr(), now());
+        let lladdr = port.original_lladdr().ethernet();
+        self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
         self.links_changed = true;
     }
 
@@ -202,7 +203,7 @@ fn run_machines(softc: &Softc) -> bool {
         let down = down.fold(0, |set, port| set | slots::bit(port.slot()));
         let Some(Control { machines, .. }) = &mut state.lacp else { return false };
         let before = muxes(machines);
-        machines.set_address(softc.ifp().lladdr());
+        machines.set_address(softc.ifp().lladdr().ethernet());
         for slot in slots::iter(down) {
             machines.set_link(slot, Link::Down, now);
         }

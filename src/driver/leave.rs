@@ -4,7 +4,7 @@ use super::softc::Token;
 use super::state::Phase;
 use super::{Port, Softc, counters, groups, join, lacp, offloads, vlans};
 use crate::kpi::ioctl::Name;
-use crate::kpi::{Errno, Ifnet, IfnetRef, Ref, Result, epoch};
+use crate::kpi::{Errno, Ifnet, IfnetRef, LinkAddr, Ref, Result, epoch};
 
 /// SIOCSLAGGDELPORT: takes the interface `name` out of the lagg.
 ///
@@ -125,10 +125,11 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
 /// ports it has none.
 fn readdress(softc: &Softc, token: &Token<'_>) {
     let plan = softc.plan_ref();
-    let lladdr = plan.primary().map_or([0; 6], |primary| primary.original_lladdr());
+    let none = LinkAddr::Ethernet([0; 6]);
+    let lladdr = plan.primary().map_or(none, |primary| primary.original_lladdr());
     softc.ifp().store_lladdr(&lladdr);
     softc.ifp().lladdr_event();
     for port in &token.ports() {
-        let _ = port.ifp().set_lladdr(&lladdr);
+        port.set_lladdr(&lladdr);
     }
 }

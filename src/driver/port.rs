@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
 use super::stats::RefusedCounters;
-use crate::kpi::{Ifnet, IfnetRef, MacAddr, PortMethods, Ref, Result};
+use crate::kpi::{Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result};
 
 /// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
 /// own, or in the lagg's state.
@@ -15,7 +15,7 @@ pub struct Port {
     ifp: IfnetRef,
     softc: Ref<Softc>,
     slot: u8,
-    lladdr: MacAddr,
+    lladdr: LinkAddr,
     mtu: u32,
     enabled: u64,
     methods: PortMethods,
@@ -74,9 +74,16 @@ impl Port {
         self.ifp.is_active()
     }
 
-    /// The Ethernet address that the interface came with.
-    pub fn original_lladdr(&self) -> MacAddr {
+    /// The link-level address that the interface came with.
+    pub fn original_lladdr(&self) -> LinkAddr {
         self.lladdr
+    }
+
+    /// Gives the interface another address. One whose driver refuses keeps its own. May sleep.
+    pub(super) fn set_lladdr(&self, to: &LinkAddr) {
+        if self.ifp.lladdr() != *to {
+            let _ = self.ifp.set_lladdr(to);
+        }
     }
 
     /// The MTU that the interface came with.

@@ -10,6 +10,7 @@
 //! | [`Task`], [`Queue`] | work for one of the module's two threads | taskqueue(9) |
 //! | [`Callout`] | a function at a later time | callout(9) |
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
+//! | [`LinkAddr`] | a link-level address, of Ethernet or of InfiniBand | sockaddr_dl |
 //! | [`Mbuf`], [`Inbox`] | a packet, owned; packets for a task | mbuf(9) |
 //! | [`Counters`] | counters that packets add to | counter(9) |
 //! | [`Media`], [`Ioctl`] | media status, a request | ifmedia(4), ioctl(2) |
@@ -22,6 +23,7 @@ pub mod ioctl;
 pub mod offloads;
 
 mod atomic;
+mod lladdr;
 mod mem;
 
 #[cfg(not(feature = "kernel"))]
@@ -43,11 +45,9 @@ pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};
 pub use errno::{Errno, Result};
 pub use ioctl::Ioctl;
+pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};
 pub use mem::{Array, Boxed, Ref, Unique, live};
 pub use offloads::Offloads;
-
-/// An Ethernet address.
-pub type MacAddr = [u8; 6];
 
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;

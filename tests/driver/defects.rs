@@ -319,8 +319,8 @@ fn d17_a_vlan_on_the_lagg_and_a_vlan_in_it() {
             blocked.wait();
             host::set_promisc(&child, true).unwrap();
             host::set_allmulti(&child, true).unwrap();
-            host::join_group(&child, &[1, 0, 0x5e, 0, 0, 9]).unwrap();
-            host::leave_group(&child, &[1, 0, 0x5e, 0, 0, 9]);
+            host::join_group(&child, &[1, 0, 0x5e, 0, 0, 9].into()).unwrap();
+            host::leave_group(&child, &[1, 0, 0x5e, 0, 0, 9].into());
             host::set_allmulti(&child, false).unwrap();
             host::set_promisc(&child, false).unwrap();
             blocked.release();
@@ -452,7 +452,7 @@ fn f33_destroying_a_lagg_leaves_its_ports_up() {
         let lagg = lagg_of(&[&a, &b]);
         lagg.destroy();
         assert!(a.ifp.flags() & b.ifp.flags() & iff::UP != 0);
-        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr()), (mac(1), mac(2)));
+        assert_eq!([a.ifp.lladdr(), b.ifp.lladdr()], [mac(1), mac(2)]);
     });
 }
 

@@ -108,10 +108,10 @@ fn coming_up_gives_the_ports_the_laggs_address() {
         lagg.add("em1").unwrap();
         lagg.add("em2").unwrap();
         ether(&lagg.name, mac(9)).unwrap();
-        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr()), (mac(1), mac(1)), "the lagg is down");
+        assert_eq!([a.ifp.lladdr(), b.ifp.lladdr()], [mac(1), mac(1)], "the lagg is down");
         a.nic.refuse(SET_LLADDR, 1, Errno::EIO);
         lagg.up();
-        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr()), (mac(1), mac(9)));
+        assert_eq!([a.ifp.lladdr(), b.ifp.lladdr()], [mac(1), mac(9)]);
         lagg.down();
         lagg.up();
         assert_eq!(a.ifp.lladdr(), mac(9), "tried again");

@@ -3,12 +3,12 @@
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event};
 use lagg_rs::kpi::ioctl::{SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS};
-use lagg_rs::kpi::{Errno, MacAddr, iff};
+use lagg_rs::kpi::{Errno, LinkAddr, iff};
 
 use crate::lab::{Card, Lagg, card, lab, lagg_of};
 
-fn group(n: u8) -> MacAddr {
-    [1, 0, 0x5e, 0, 0, n]
+fn group(n: u8) -> LinkAddr {
+    LinkAddr::Ethernet([1, 0, 0x5e, 0, 0, n])
 }
 
 fn join(lagg: &Lagg, n: u8) {
@@ -34,7 +34,7 @@ fn ports_are_in_the_laggs_groups() {
         host::settle();
         assert_eq!(host::groups(&a.ifp), [group(2)]);
         lagg.remove("em2").unwrap();
-        assert_eq!(host::groups(&b.ifp), [] as [MacAddr; 0]);
+        assert_eq!(host::groups(&b.ifp), [] as [LinkAddr; 0]);
     });
 }
 

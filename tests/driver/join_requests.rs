@@ -7,7 +7,7 @@ use lagg_rs::kpi::ioctl::{PortRequest, SIOCSIFMTU, SIOCSLAGGPORT, port};
 use lagg_rs::kpi::{Errno, IfType};
 use zerocopy::FromBytes;
 
-use crate::lab::{card, lab, lagg, lagg_of, mac, mtu, name, refused, without_memory};
+use crate::lab::{card, lab, lagg, lagg_of, mtu, name, refused, without_memory};
 
 /// Priority and flags are the lagg's to tell.
 #[test]
@@ -30,7 +30,7 @@ fn siocslaggport_refuses_in_this_order() {
         let cards: Vec<_> = (1..=32).map(card).collect();
         let (other, gif) = (card(40), TestNic::new());
         let gif = host::attach("gif0", IfType::Other(0xf0), [0; 6], 1280, 0, gif);
-        let ib = host::attach("ib0", IfType::Infiniband, mac(50), 2044, 0, TestNic::new());
+        let ib = host::attach("ib0", IfType::Infiniband, [1; 20], 2044, 0, TestNic::new());
         let (full, empty, third) = (lagg(), lagg(), lagg_of(&[&other]));
         for card in &cards[..31] {
             full.add(&card.name()).unwrap();

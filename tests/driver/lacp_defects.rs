@@ -131,7 +131,7 @@ fn d20_lacp_over_vlans() {
             assert_eq!(card.ifp.if_type(), IfType::Ethernet);
             let sent = card.nic.take_sent();
             assert!(sent.iter().any(|frame| Subtype::of(frame) == Some(Subtype::Lacp)));
-            assert!(host::groups(&card.ifp).contains(&MULTICAST));
+            assert!(host::groups(&card.ifp).contains(&MULTICAST.into()));
         }
     });
 }
@@ -151,7 +151,7 @@ fn d21_a_port_that_cannot_hear_lacp_does_not_join() {
             let all_came = host::fail_allocation(0) != 0;
             let is_port = lagg.ports().len() == 2;
             assert_eq!(joined.is_ok(), is_port);
-            assert_eq!(host::groups(&b.ifp).contains(&MULTICAST), is_port);
+            assert_eq!(host::groups(&b.ifp).contains(&MULTICAST.into()), is_port);
             if all_came {
                 break;
             }
@@ -163,7 +163,7 @@ fn d21_a_port_that_cannot_hear_lacp_does_not_join() {
         assert!(refused > 3, "{refused}");
         // And so is the lagg that is to have lacp.
         lagg.set_protocol(proto::FAILOVER).unwrap();
-        assert!(!host::groups(&a.ifp).contains(&MULTICAST));
+        assert!(!host::groups(&a.ifp).contains(&MULTICAST.into()));
         without_memory(|| lagg.set_protocol(proto::BROADCAST));
     });
 }

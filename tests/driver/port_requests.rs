@@ -110,8 +110,8 @@ fn anything_else_is_the_cards() {
         a.nic.take_ioctls();
         flags("em1", 0).unwrap();
         flags("em1", 1).unwrap();
-        host::join_group(&a.ifp, &[1, 0, 0x5e, 0, 0, 9]).unwrap();
-        host::leave_group(&a.ifp, &[1, 0, 0x5e, 0, 0, 9]);
+        host::join_group(&a.ifp, &[1, 0, 0x5e, 0, 0, 9].into()).unwrap();
+        host::leave_group(&a.ifp, &[1, 0, 0x5e, 0, 0, 9].into());
         refused(Errno::EINVAL, || set("em1", UNKNOWN, 0));
         assert_eq!(
             a.nic.take_ioctls(),

@@ -42,13 +42,13 @@ fn the_first_port_gives_its_mtu_and_address() {
         let lagg = lagg();
         let events = Events::of(&lagg.ifp);
         lagg.add("em1").unwrap();
-        assert_eq!((lagg.ifp.mtu(), lagg.ifp.lladdr()), (4000, mac(1)));
+        assert_eq!((lagg.ifp.mtu(), lagg.ifp.lladdr()), (4000, mac(1).into()));
         let told = events.take();
-        assert!(told.contains(&Event::Lladdr(mac(1))), "{told:?}");
+        assert!(told.contains(&Event::Lladdr(mac(1).into())), "{told:?}");
         assert!(told.contains(&Event::Mtu(4000)), "{told:?}");
 
         lagg.add("em2").unwrap();
-        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (4000, mac(1)));
+        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (4000, mac(1).into()));
         assert_eq!(a.ifp.if_type(), IfType::LaggPort);
         assert_eq!(b.ifp.if_type(), IfType::LaggPort);
     });
@@ -112,7 +112,7 @@ fn a_port_that_refuses_the_mtu_does_not_join() {
         lagg.add("em1").unwrap();
         b.nic.refuse(SIOCSIFMTU, 1, Errno::EIO);
         assert_eq!(lagg.add("em2"), Err(Errno::EIO));
-        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (1500, mac(2)));
+        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (1500, mac(2).into()));
         assert_eq!(b.ifp.if_type(), IfType::Ethernet);
         assert!(b.ifp.lagg_port().is_none());
         lagg.add("em2").unwrap();
@@ -147,7 +147,7 @@ fn no_memory_leaves_everything_as_it_was() {
                 break;
             }
             assert_eq!(joined, Err(Errno::ENOMEM));
-            assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (1500, mac(2)));
+            assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (1500, mac(2).into()));
             assert!(b.ifp.lagg_port().is_none());
             assert_eq!(lagg.ports(), ["em1"]);
         }
@@ -173,7 +173,7 @@ fn a_port_that_leaves_is_what_it_was() {
         let lagg = lagg_of(&[&a, &b, &c]);
         assert_eq!(lagg.remove("em9"), Err(Errno::EINVAL));
         lagg.remove("em2").unwrap();
-        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (1500, mac(2)));
+        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (1500, mac(2).into()));
         assert_eq!(b.ifp.if_type(), IfType::Ethernet);
         assert!(b.ifp.lagg_port().is_none());
         assert_eq!(lagg.remove("em2"), Err(Errno::ENOENT));
@@ -192,8 +192,8 @@ fn when_the_primary_leaves_the_lowest_takes_its_place() {
         }
         let events = Events::of(&lagg.ifp);
         lagg.remove("em2").unwrap();
-        assert_eq!(events.take().first(), Some(&Event::Lladdr(mac(1))));
-        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr(), c.ifp.lladdr()), (mac(1), mac(2), mac(1)));
+        assert_eq!(events.take().first(), Some(&Event::Lladdr(mac(1).into())));
+        assert_eq!([a.ifp.lladdr(), b.ifp.lladdr(), c.ifp.lladdr()], [mac(1), mac(2), mac(1)]);
         assert_eq!(lagg.ifp.lladdr(), mac(1));
         assert_eq!(lagg.port("em1").unwrap().flags & 1, 1);
         lagg.remove("em1").unwrap();
@@ -290,7 +290,7 @@ fn a_down_takes_down_what_an_address_brought_up() {
         }
         host::set_address(&lagg.ifp).unwrap();
         ether(&lagg.name, mac(9)).unwrap();
-        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr()), (mac(9), mac(9)));
+        assert_eq!([a.ifp.lladdr(), b.ifp.lladdr()], [mac(9), mac(9)]);
         // A mode that comes in between does not hide it.
         host::set_promisc(&lagg.ifp, true).unwrap();
         lagg.down();

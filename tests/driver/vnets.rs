@@ -156,10 +156,13 @@ fn f10_a_port_that_moves_away_is_what_it_was() {
         let lagg = lagg_of(&[&a, &b]);
         host::set_promisc(&lagg.ifp, true).unwrap();
         host::set_allmulti(&lagg.ifp, true).unwrap();
-        host::join_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 9]).unwrap();
+        host::join_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 9].into()).unwrap();
         host::settle();
-        assert!(host::groups(&b.ifp).contains(&[1, 0, 0x5e, 0, 0, 9]));
-        assert_eq!((b.ifp.mtu(), b.ifp.lladdr(), b.ifp.offloads().enabled), (4000, mac(1), 0));
+        assert!(host::groups(&b.ifp).contains(&[1, 0, 0x5e, 0, 0, 9].into()));
+        assert_eq!(
+            (b.ifp.mtu(), b.ifp.lladdr(), b.ifp.offloads().enabled),
+            (4000, mac(1).into(), 0)
+        );
         assert!(b.ifp.flags() & iff::PROMISC != 0);
         host::vmove(&b.ifp, &jail).unwrap();
         assert_eq!(nature(&b), before);
@@ -178,12 +181,12 @@ fn f10_a_port_that_moves_away_is_what_it_was() {
         // And back.
         move_up(&b.ifp, &home);
         lagg.add("em2").unwrap();
-        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (4000, mac(1)));
+        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (4000, mac(1).into()));
         // The primary leaves: the lagg takes the other's own address.
         host::vmove(&a.ifp, &jail).unwrap();
-        assert_eq!((a.ifp.lladdr(), lagg.ifp.lladdr(), b.ifp.lladdr()), (mac(1), mac(2), mac(2)));
+        assert_eq!([a.ifp.lladdr(), lagg.ifp.lladdr(), b.ifp.lladdr()], [mac(1), mac(2), mac(2)]);
         host::vmove(&a.ifp, &home).unwrap();
-        host::leave_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 9]);
+        host::leave_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 9].into());
         host::set_allmulti(&lagg.ifp, false).unwrap();
         host::set_promisc(&lagg.ifp, false).unwrap();
     });

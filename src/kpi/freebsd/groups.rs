@@ -6,32 +6,39 @@ use core::ptr;
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
-use crate::kpi::{Array, Errno, MacAddr, Result};
+use crate::kpi::{Array, Errno, InfinibandAddr, LinkAddr, MacAddr, Result};
 
 /// A group that the driver has joined on a port, to be left again.
-pub struct Group(MacAddr);
+pub struct Group(LinkAddr);
 
 impl Group {
     /// Its address.
-    pub fn address(&self) -> MacAddr {
+    pub fn address(&self) -> LinkAddr {
         self.0
     }
 }
 
 /// Where the addresses go that [`collect`] is called with.
 struct Collected<'a> {
-    to: &'a mut [MacAddr],
+    to: &'a mut [LinkAddr],
     count: usize,
 }
 
 /// # Safety
-/// The kernel calls it in the epoch, with a [`Collected`] and a group of an Ethernet interface.
+/// The kernel calls it in the epoch, with a [`Collected`] and a group of an interface.
 unsafe extern "C" fn collect(to: *mut c_void, group: *mut c::sockaddr_dl, _: c_uint) -> c_uint {
     // SAFETY: by contract.
-    let (to, address) = unsafe { (&mut *to.cast::<Collected<'_>>(), lladdr(group)) };
+    let (to, address, length) = unsafe {
+        (&mut *to.cast::<Collected<'_>>(), lladdr(group), usize::from((*group).sdl_alen))
+    };
     if let Some(place) = to.to.get_mut(to.count) {
-        // SAFETY: an Ethernet address has six bytes.
-        *place = unsafe { address.read() };
+        *place = if length == size_of::<InfinibandAddr>() {
+            // SAFETY: as long as that.
+            LinkAddr::Infiniband(unsafe { address.cast::<InfinibandAddr>().read() })
+        } else {
+            // SAFETY: a `sockaddr_dl` has room for six bytes, which all other groups have.
+            LinkAddr::Ethernet(unsafe { address.cast::<MacAddr>().read() })
+        };
     }
     to.count += 1;
     1
@@ -39,7 +46,7 @@ unsafe extern "C" fn collect(to: *mut c_void, group: *mut c::sockaddr_dl, _: c_u
 
 /// # Safety
 /// `address` points at a `sockaddr_dl`.
-unsafe fn lladdr(address: *mut c::sockaddr_dl) -> *mut MacAddr {
+unsafe fn lladdr(address: *mut c::sockaddr_dl) -> *mut u8 {
     // SAFETY: by contract; the link-level address stands after the name.
     unsafe { (&raw mut (*address).sdl_data).byte_add((*address).sdl_nlen.into()).cast() }
 }
@@ -49,10 +56,10 @@ impl Ifnet {
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn groups(&self) -> Result<Array<MacAddr>> {
+    pub fn groups(&self) -> Result<Array<LinkAddr>> {
         let mut room = 0;
         loop {
-            let mut groups = Array::try_new(room, |_| MacAddr::default())?;
+            let mut groups = Array::try_new(room, |_| LinkAddr::Ethernet([0; 6]))?;
             let mut to = Collected { to: &mut groups, count: 0 };
             let place = (&raw mut to).cast();
             // SAFETY: the ifnet is there, and the function gets what it wants.
@@ -69,7 +76,7 @@ impl Ifnet {
     ///
     /// # Errors
     /// What the driver returned.
-    pub fn join_group(&self, group: &MacAddr) -> Result<Group> {
+    pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
         let mut address = self.group_address(group);
         let mut membership: *mut c::ifmultiaddr = ptr::null_mut();
         // SAFETY: the kernel copies what it keeps of the address.
@@ -90,15 +97,19 @@ impl Ifnet {
     }
 
     /// A group's address as the kernel has it.
-    fn group_address(&self, group: &MacAddr) -> c::sockaddr_dl {
+    fn group_address(&self, group: &LinkAddr) -> c::sockaddr_dl {
+        let (bytes, kind) = match group {
+            LinkAddr::Ethernet(address) => (address.as_slice(), c::IFT_ETHER),
+            LinkAddr::Infiniband(address) => (address.as_slice(), c::IFT_INFINIBAND),
+        };
         // SAFETY: plain data.
         let mut address: c::sockaddr_dl = unsafe { zeroed() };
         let place = &raw mut address;
-        // SAFETY: the address is ours and has room for six bytes.
+        // SAFETY: the address is ours and has room for 20 bytes.
         unsafe {
-            c::link_init_sdl(self.as_ptr(), place.cast(), c::IFT_ETHER as u8);
-            (*place).sdl_alen = group.len() as u8;
-            lladdr(place).write(*group);
+            c::link_init_sdl(self.as_ptr(), place.cast(), kind as u8);
+            (*place).sdl_alen = bytes.len() as u8;
+            lladdr(place).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         }
         address
     }

@@ -14,8 +14,7 @@ use super::mbuf::Mbuf;
 use super::slot::Slot;
 use crate::Module;
 use crate::kpi::{
-    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, MacAddr, Ref, Result, epoch, iff,
-    ioctl,
+    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, Ref, Result, epoch, iff, ioctl,
 };
 
 /// An interface.
@@ -48,6 +47,7 @@ macro_rules! call {
         unsafe { c::$function(ifp $(, $argument)*) }
     }};
 }
+pub(super) use call;
 
 impl Ifnet {
     /// # Safety
@@ -104,11 +104,6 @@ impl Ifnet {
     pub(super) fn type_byte(&self) -> &AtomicU8 {
         // SAFETY: aligned, and there for as long as `self`.
         unsafe { AtomicU8::from_ptr(field!(self, if_type)) }
-    }
-
-    /// Length of its link-level address.
-    pub fn addr_len(&self) -> usize {
-        call!(if_getaddrlen, self).into()
     }
 
     /// Its flags (IFF_*).
@@ -183,42 +178,6 @@ impl Ifnet {
             call!(if_setbaudrate, self, bits_per_second);
             self.in_vnet(|| call!(lagg_rs_baudrate_event, self));
         }
-    }
-
-    /// Its Ethernet address; zeros if it has none any more.
-    pub fn lladdr(&self) -> MacAddr {
-        self.with_lladdr(|address| {
-            // SAFETY: six bytes, by `with_lladdr`.
-            unsafe { address.read() }
-        })
-        .unwrap_or_default()
-    }
-
-    /// Stores an Ethernet address, and does nothing else: for a lagg's own interface.
-    pub fn store_lladdr(&self, address: &MacAddr) {
-        // SAFETY: six bytes, by `with_lladdr`, which the kernel keeps for the driver to write.
-        self.with_lladdr(|place| unsafe { place.write(*address) });
-    }
-
-    /// Calls `f` with the place of the address: a `sockaddr_dl` has room for six bytes and more
-    /// whatever the length, and is freed a grace period after the interface has lost it.
-    fn with_lladdr<R>(&self, f: impl FnOnce(*mut MacAddr) -> R) -> Option<R> {
-        epoch::section(|_| Some(f(NonNull::new(call!(lagg_rs_lladdr, self))?.as_ptr().cast())))
-    }
-
-    /// Gives it an Ethernet address: its driver is called and those who want to know are told. May
-    /// sleep.
-    ///
-    /// # Errors
-    /// EINVAL if it has no such address; ENODEV if its type has another kind.
-    pub fn set_lladdr(&self, address: &MacAddr) -> Result {
-        let len = address.len() as i32;
-        Errno::check(self.in_vnet(|| call!(if_setlladdr, self, address.as_ptr(), len)))
-    }
-
-    /// Announces that its address has changed (`iflladdr_event`). May sleep.
-    pub fn lladdr_event(&self) {
-        self.in_vnet(|| call!(lagg_rs_iflladdr_event, self));
     }
 
     /// Brings it administratively up. May sleep.

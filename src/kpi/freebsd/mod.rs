@@ -10,6 +10,7 @@ mod groups;
 mod hooks;
 mod ifnet;
 mod inbox;
+mod lladdr;
 mod locks;
 mod mbuf;
 mod media;

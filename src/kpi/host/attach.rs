@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::driver::Driver;
-use super::super::{Errno, IfType, Ifnet, IfnetRef, MacAddr, Result, epoch, iff};
+use super::super::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Result, epoch, iff};
 use super::driver::{Kind, Nic};
 use super::event::{self, Event};
 use super::locks::DETACH;
@@ -56,13 +56,13 @@ impl Drop for Attached {
 pub fn attach(
     name: &str,
     if_type: IfType,
-    mac: MacAddr,
+    lladdr: impl Into<LinkAddr>,
     mtu: u32,
     baudrate: u64,
     nic: Arc<dyn Nic>,
 ) -> Attached {
     let name = vnet::to_name(name).expect("a name has 1 to 15 bytes");
-    let ifp = IfnetRef::new(name, Kind::Nic(nic), if_type, mac);
+    let ifp = IfnetRef::new(name, Kind::Nic(nic), if_type, lladdr.into());
     ifp.store_mtu(mtu);
     ifp.set_baudrate(baudrate);
     link(ifp).expect("the name is not taken")

@@ -78,7 +78,7 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
     };
     module::lagg_made()?;
     let name = vnet::to_name(name).expect("a unit has 5 digits at most");
-    let ifp = IfnetRef::new(name, Kind::Lagg, IfType::Ethernet, [0; 6]);
+    let ifp = IfnetRef::new(name, Kind::Lagg, IfType::Ethernet, [0; 6].into());
     match Module::create(&ifp, kind) {
         Ok(softc) => {
             ifp.softc.put(&softc);

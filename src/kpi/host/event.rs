@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Ifnet, LinkState, MacAddr};
+use super::super::{Ifnet, LinkAddr, LinkState};
 use super::vnet;
 use super::witness::lock;
 
@@ -16,7 +16,7 @@ pub enum Event {
     /// Its link state changed; told on `taskqueue_swi`.
     Link(LinkState),
     /// It has another link-level address (`iflladdr_event`).
-    Lladdr(MacAddr),
+    Lladdr(LinkAddr),
     /// Its baud rate is another one (`ifnet_event`).
     Baudrate(u64),
     /// The network layers were told of its MTU (if_notifymtu).

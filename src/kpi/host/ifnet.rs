@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::super::driver::Driver;
 use super::super::ioctl::{self, Name};
-use super::super::{Counter, Epoch, IfType, LinkState, MacAddr, Mbuf, Offloads, Ref, Result, iff};
+use super::super::{Counter, Epoch, IfType, LinkAddr, LinkState, Mbuf, Offloads, Ref, Result, iff};
 use super::capture::Tap;
 use super::driver::Kind;
 use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
@@ -21,7 +21,7 @@ use super::slot::Slot;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::lock;
-use super::{event, input, memory, multicast, stack, vlan};
+use super::{event, input, memory, multicast, stack};
 use crate::Module;
 
 pub(super) type Softc = <Module as Driver>::Softc;
@@ -53,7 +53,7 @@ pub struct Ifnet {
     baudrate: AtomicU64,
     /// 255: none.
     numa_domain: AtomicU8,
-    lladdr: AtomicU64,
+    pub(super) lladdr: Mutex<LinkAddr>,
     pub(super) ioctl_method: AtomicU8,
     pub(super) output_method: AtomicU8,
     name: Mutex<Name>,
@@ -107,7 +107,7 @@ fn type_number(if_type: IfType) -> u8 {
 
 impl IfnetRef {
     /// An interface of the current vnet, not yet in its list.
-    pub(super) fn new(name: Name, kind: Kind, if_type: IfType, lladdr: MacAddr) -> Self {
+    pub(super) fn new(name: Name, kind: Kind, if_type: IfType, lladdr: LinkAddr) -> Self {
         let home = Vnet::current();
         let memory = NonNull::from(Box::leak(Box::<Ifnet>::new_uninit()));
         let this = memory.cast::<Ifnet>();
@@ -130,7 +130,7 @@ impl IfnetRef {
             mtu: AtomicU32::new(1500),
             baudrate: AtomicU64::new(10_000_000),
             numa_domain: AtomicU8::new(255),
-            lladdr: AtomicU64::new(0),
+            lladdr: Mutex::new(lladdr),
             ioctl_method: AtomicU8::new(IoctlMethod::Own as u8),
             output_method: AtomicU8::new(OutputMethod::Own as u8),
             name: Mutex::new(name),
@@ -146,7 +146,6 @@ impl IfnetRef {
             context: UnsafeCell::new(EPOCH_CONTEXT),
             this,
         };
-        ifnet.store_lladdr(&lladdr);
         // SAFETY: memory of this type, just allocated.
         unsafe { this.write(ifnet) };
         // INVARIANT: made here; the count of 1 is this reference.
@@ -260,11 +259,6 @@ impl Ifnet {
         self.if_type.store(type_number(if_type), Ordering::Release);
     }
 
-    /// Length of its link-level address (`if_addrlen`).
-    pub fn addr_len(&self) -> usize {
-        if self.if_type() == IfType::Infiniband { 20 } else { 6 }
-    }
-
     /// Its flags, of [`iff`].
     #[inline]
     pub fn flags(&self) -> u32 {
@@ -356,32 +350,6 @@ impl Ifnet {
         if self.baudrate.swap(bits_per_second, Ordering::Relaxed) != bits_per_second {
             event::tell(self, &event::Event::Baudrate(bits_per_second));
         }
-    }
-
-    /// Its link-level address.
-    pub fn lladdr(&self) -> MacAddr {
-        let bytes = self.lladdr.load(Ordering::Relaxed).to_be_bytes();
-        [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
-    }
-
-    /// Sets the link-level address, and no more.
-    pub fn store_lladdr(&self, a: &MacAddr) {
-        let bytes = [0, 0, a[0], a[1], a[2], a[3], a[4], a[5]];
-        self.lladdr.store(u64::from_be_bytes(bytes), Ordering::Relaxed);
-    }
-
-    /// Gives it another link-level address, by its driver if it is up (if_setlladdr). Sleeps.
-    ///
-    /// # Errors
-    /// ENODEV for a type that has no such address, or what its driver returned.
-    pub fn set_lladdr(&self, a: &MacAddr) -> Result {
-        stack::set_lladdr(self, a)
-    }
-
-    /// Tells others that the link-level address is another one (iflladdr_event).
-    pub fn lladdr_event(&self) {
-        vlan::parent_lladdr(self);
-        event::tell(self, &event::Event::Lladdr(self.lladdr()));
     }
 
     /// Sets it up (if_up), which its driver is not told of.

@@ -18,6 +18,7 @@ mod event;
 mod ifnet;
 mod inbox;
 mod input;
+mod lladdr;
 mod locks;
 mod mbuf;
 mod media;

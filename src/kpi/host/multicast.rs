@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use super::super::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS};
-use super::super::{Array, Ifnet, MacAddr, Result, iff};
+use super::super::{Array, Ifnet, LinkAddr, Result, iff};
 use super::locks::{IN_MULTI, IN6_MULTI, Sx};
 use super::witness::{self, lock};
 use super::{methods, stack};
@@ -13,18 +13,19 @@ use super::{methods, stack};
 /// What an interface is a member of, and how often.
 #[derive(Default)]
 pub(super) struct Membership {
-    groups: BTreeMap<MacAddr, u32>,
+    groups: BTreeMap<LinkAddr, u32>,
     promisc: u32,
     allmulti: u32,
 }
 
 /// The groups that `ifp` is in.
-pub fn groups(ifp: &Ifnet) -> Vec<MacAddr> {
+pub fn groups(ifp: &Ifnet) -> Vec<LinkAddr> {
     lock(&ifp.membership).groups.keys().copied().collect()
 }
 
 /// if_addmulti.
-pub(super) fn join(ifp: &Ifnet, group: &MacAddr) -> Result {
+pub(super) fn join(ifp: &Ifnet, group: &LinkAddr) -> Result {
+    assert_eq!(group.as_bytes().len(), ifp.addr_len(), "{ifp:?} joins a group of another kind");
     let times = {
         let mut membership = lock(&ifp.membership);
         let times = membership.groups.entry(*group).or_default();
@@ -40,7 +41,7 @@ pub(super) fn purge(ifp: &Ifnet) {
 }
 
 /// if_delmulti.
-pub(super) fn leave(ifp: &Ifnet, group: &MacAddr) {
+pub(super) fn leave(ifp: &Ifnet, group: &LinkAddr) {
     let last = {
         let mut membership = lock(&ifp.membership);
         match membership.groups.get_mut(group) {
@@ -66,11 +67,11 @@ fn multicast_ioctl(ifp: &Ifnet, command: usize) -> Result {
 }
 
 /// A group that the driver has joined on a port, to be left again.
-pub struct Group(MacAddr);
+pub struct Group(LinkAddr);
 
 impl Group {
     /// Its address.
-    pub fn address(&self) -> MacAddr {
+    pub fn address(&self) -> LinkAddr {
         self.0
     }
 }
@@ -80,7 +81,7 @@ impl Ifnet {
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn groups(&self) -> Result<Array<MacAddr>> {
+    pub fn groups(&self) -> Result<Array<LinkAddr>> {
         let groups = groups(self);
         Array::try_new(groups.len(), |place| groups[place])
     }
@@ -89,7 +90,7 @@ impl Ifnet {
     ///
     /// # Errors
     /// What the driver returned.
-    pub fn join_group(&self, group: &MacAddr) -> Result<Group> {
+    pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
         witness::may_sleep("if_addmulti");
         join(self, group).map(|()| Group(*group))
     }
@@ -122,19 +123,23 @@ impl Ifnet {
 ///
 /// # Errors
 /// What the driver returned.
-pub fn join_group(ifp: &Ifnet, group: &MacAddr) -> Result {
+pub fn join_group(ifp: &Ifnet, group: &LinkAddr) -> Result {
     let _multi = multi_lock(group).lock();
     join(ifp, group)
 }
 
 /// A socket leaves a group. Sleeps.
-pub fn leave_group(ifp: &Ifnet, group: &MacAddr) {
+pub fn leave_group(ifp: &Ifnet, group: &LinkAddr) {
     let _multi = multi_lock(group).lock();
     leave(ifp, group);
 }
 
-fn multi_lock(group: &MacAddr) -> &'static Sx {
-    if group.starts_with(&[0x33, 0x33]) { &IN6_MULTI } else { &IN_MULTI }
+fn multi_lock(group: &LinkAddr) -> &'static Sx {
+    let is_ipv6 = match group {
+        LinkAddr::Ethernet(address) => address.starts_with(&[0x33, 0x33]),
+        LinkAddr::Infiniband(address) => address[6..8] == [0x60, 0x1b],
+    };
+    if is_ipv6 { &IN6_MULTI } else { &IN_MULTI }
 }
 
 /// Turns promiscuous mode on or off once more (ifpromisc). Sleeps.

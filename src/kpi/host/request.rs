@@ -6,7 +6,7 @@ use super::super::ioctl::{
     InterfaceRequest, Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFADDR, SIOCSIFCAP, SIOCSIFFLAGS,
     SIOCSIFMEDIA, SIOCSIFMTU,
 };
-use super::super::{Errno, Ifnet, MacAddr, Result, iff};
+use super::super::{Errno, Ifnet, LinkAddr, MacAddr, Result, iff};
 use super::methods::{self, IoctlMethod};
 use super::vnet::Vnet;
 use super::{multicast, offloads, privilege, witness};
@@ -66,10 +66,13 @@ fn request(ifp: &Ifnet, command: usize, data: &mut [u8]) -> Result {
         SIOCSIFLLADDR => {
             privilege::check()?;
             // ifr_addr: a sockaddr whose length is that of the address.
-            let address: MacAddr = data[18..24].try_into().expect("6 bytes");
             if usize::from(data[16]) != ifp.addr_len() {
                 return Err(Errno::EINVAL);
             }
+            let address = match ifp.lladdr() {
+                LinkAddr::Ethernet(_) => MacAddr::try_from(&data[18..24]).expect("6 bytes").into(),
+                infiniband => infiniband,
+            };
             ifp.set_lladdr(&address)
         }
         SIOCSIFCAP => {
@@ -157,7 +160,7 @@ fn multicast(ifp: &Ifnet, command: usize, data: &[u8]) -> Result {
     if data[17] != AF_LINK {
         return Err(Errno::EINVAL);
     }
-    let group: MacAddr = data[24..30].try_into().expect("6 bytes");
+    let group = MacAddr::try_from(&data[24..30]).expect("6 bytes").into();
     if command == SIOCADDMULTI {
         multicast::join(ifp, &group)
     } else {

@@ -2,7 +2,7 @@
 
 use super::super::driver::Driver;
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU};
-use super::super::{Errno, IfType, Ifnet, LinkState, MacAddr, Result, iff};
+use super::super::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
 use super::{methods, module, privilege, vlan, witness};
@@ -30,16 +30,16 @@ pub(super) fn link_task(ifp: &Ifnet) {
 }
 
 /// if_setlladdr.
-pub(super) fn set_lladdr(ifp: &Ifnet, lladdr: &MacAddr) -> Result {
+pub(super) fn set_lladdr(ifp: &Ifnet, lladdr: &LinkAddr) -> Result {
     witness::may_sleep("if_setlladdr");
-    if ifp.is_dead() {
+    if ifp.is_dead() || lladdr.as_bytes().len() != ifp.addr_len() {
         return Err(Errno::EINVAL);
     }
     if !matches!(ifp.if_type(), IfType::Ethernet | IfType::Vlan | IfType::LaggPort) {
         return Err(Errno::ENODEV);
     }
     if let Kind::Nic(nic) = &ifp.kind {
-        nic.set_lladdr(ifp, lladdr)?;
+        nic.set_lladdr(ifp, &lladdr.ethernet())?;
     }
     ifp.store_lladdr(lladdr);
     if ifp.flags() & iff::UP != 0 {

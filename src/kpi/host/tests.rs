@@ -318,11 +318,11 @@ fn flags_mtu_and_address_go_through_the_driver() {
         assert_eq!(ifioctl("em0", SIOCSIFMTU, &mut request), Err(Errno::EBUSY));
 
         nic.take_ioctls();
-        em0.set_lladdr(&MAC2).unwrap();
+        em0.set_lladdr(&MAC2.into()).unwrap();
         assert_eq!(nic.take_ioctls(), [SET_LLADDR, SIOCSIFFLAGS, SIOCSIFFLAGS]);
         assert_eq!(em0.lladdr(), MAC2);
         assert!(em0.flags() & iff::UP != 0);
-        assert_eq!(events.take(), [Event::Lladdr(MAC2)]);
+        assert_eq!(events.take(), [Event::Lladdr(MAC2.into())]);
     });
 }
 
@@ -358,7 +358,7 @@ fn vlans_have_their_parents_link_and_frames() {
         ioctl_flags("em0", iff::UP).unwrap();
         let vlan = vlan_create(&em0, 7, "em0.7").unwrap();
         assert_eq!(vlan_create(&em0, 7, "other").err(), Some(Errno::EEXIST));
-        assert_eq!((vlan.lladdr(), vlan.mtu()), (MAC1, 1500));
+        assert_eq!((vlan.lladdr(), vlan.mtu()), (MAC1.into(), 1500));
         assert!(vlan.vlan_parent().is_some_and(|parent| parent.same(&em0)));
         vlan.up();
         set_link(&em0, LinkState::Up);
@@ -374,13 +374,13 @@ fn vlans_have_their_parents_link_and_frames() {
         transmit(&vlan, Mbuf::from_bytes(&frame(MAC2))).unwrap();
         assert_eq!(nic.sent(), 1);
 
-        em0.set_lladdr(&MAC2).unwrap();
+        em0.set_lladdr(&MAC2.into()).unwrap();
         settle();
         assert_eq!(vlan.lladdr(), MAC2);
 
         set_promisc(&vlan, true).unwrap();
         assert!(em0.flags() & iff::PROMISC != 0);
-        join_group(&vlan, &[1, 0, 0x5e, 0, 0, 1]).unwrap();
+        join_group(&vlan, &[1, 0, 0x5e, 0, 0, 1].into()).unwrap();
         assert_eq!(groups(&em0), [[1, 0, 0x5e, 0, 0, 1]]);
         let ioctls = nic.take_ioctls();
         assert!(ioctls.contains(&SIOCADDMULTI));

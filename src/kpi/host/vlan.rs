@@ -27,7 +27,7 @@ pub(super) struct Vlan {
     /// IFF_PROMISC and IFF_ALLMULTI that the parent has because of this VLAN.
     flags: Mutex<u32>,
     /// Groups that the parent is in because of this VLAN.
-    groups: Mutex<Vec<super::super::MacAddr>>,
+    groups: Mutex<Vec<super::super::LinkAddr>>,
     lladdr_work: Arc<Work>,
 }
 
@@ -172,7 +172,7 @@ impl Vlan {
     }
 
     /// Has the parent be in the groups that this VLAN is in.
-    fn pass_groups(&self, parent: &Ifnet, wanted: Vec<super::super::MacAddr>) -> Result {
+    fn pass_groups(&self, parent: &Ifnet, wanted: Vec<super::super::LinkAddr>) -> Result {
         let had = std::mem::replace(&mut *lock(&self.groups), wanted.clone());
         had.iter().for_each(|group| multicast::leave(parent, group));
         wanted.iter().try_for_each(|group| multicast::join(parent, group))

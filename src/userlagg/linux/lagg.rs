@@ -167,7 +167,7 @@ fn follow(tap: &Tap, event: &Event) {
         Event::Link(state) => Change::Carrier(*state == LinkState::Up),
         Event::Mtu(mtu) => Change::Mtu(*mtu),
         // Without ports a lagg has no address; Linux knows no such thing.
-        Event::Lladdr(lladdr) if *lladdr != [0; 6] => Change::Lladdr(*lladdr),
+        Event::Lladdr(lladdr) if *lladdr != [0; 6] => Change::Lladdr(lladdr.ethernet()),
         _ => return,
     };
     if let Err(error) = netlink::change(tap.index(), &change) {

@@ -183,7 +183,7 @@ pub fn show(lagg: &Lagg, verbose: bool) -> Result<Status, Errno> {
         flags: flags.mtu | if carrier { IFF_LOWER_UP } else { 0 },
         capabilities: lagg.ifp.offloads().capabilities,
         mtu: mtu.mtu,
-        lladdr: lagg.ifp.lladdr(),
+        lladdr: lagg.ifp.lladdr().ethernet(),
         inet: inet(name).unwrap_or_default(),
         proto: all.proto,
         aggregator: all.psc,
