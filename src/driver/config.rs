@@ -4,9 +4,9 @@ use core::num::NonZeroU32;
 
 use super::softc::Token;
 use super::state::{Needs, PlanMemory, State};
-use super::{Port, Softc, groups, ioctl, lacp, offloads, vlans};
+use super::{Port, Softc, groups, infiniband, ioctl, lacp, offloads, vlans};
 use crate::kpi::ioctl::proto;
-use crate::kpi::{Boxed, Errno, Ioctl, Ref, Result, iff, log, random};
+use crate::kpi::{Boxed, Errno, Ioctl, LaggType, Ref, Result, iff, log, random};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::hash::Key;
@@ -99,6 +99,7 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
         let _ = port.methods().set_flags(port.ifp());
     }
     set_running(softc, token, true);
+    infiniband::follow_address(softc);
     lacp::follow_links(softc, token);
 }
 
@@ -190,8 +191,11 @@ pub(super) fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
 ///
 /// # Errors
 /// ENOMEM; ENXIO while the lagg is being destroyed; EPROTONOSUPPORT for a protocol that is not
-/// served.
+/// served, and for InfiniBand for all but failover.
 pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
+    if softc.kind() == LaggType::Infiniband && number != proto::FAILOVER {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
     let token = softc.token()?;
     let (mut homes, mut lacp) = (None, None);
     let protocol = match number {

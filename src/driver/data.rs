@@ -3,7 +3,7 @@
 
 use super::stats::{Refused, Unsent};
 use super::{Plan, Port, Softc, pdus};
-use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
+use crate::kpi::{Counter, Epoch, Errno, Ifnet, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{Protocol, broadcast, failover, loadbalance};
 
 /// Sends a packet on the port that the plan's protocol chooses (spec B.12).
@@ -12,12 +12,17 @@ use crate::policy::{Protocol, broadcast, failover, loadbalance};
 /// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp has
 /// the packet's flow wait; else what the port's driver returns.
 #[inline]
-pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
+pub(super) fn transmit(
+    softc: &Softc,
+    m: Mbuf,
+    tap: impl Fn(&Ifnet, &Mbuf),
+    epoch: &Epoch,
+) -> Result {
     let plan = softc.plan(epoch);
     if plan.ports().is_empty() {
         return unsent(softc, plan, m, Errno::ENXIO);
     }
-    softc.ifp().bpf_tap(&m);
+    tap(softc.ifp(), &m);
     let chosen = match plan.protocol() {
         Protocol::None => None,
         Protocol::Failover => failover::select(plan),
@@ -68,7 +73,12 @@ fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
 /// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it
 /// (spec B.11).
 #[inline]
-pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
+pub(super) fn input(
+    port: &Port,
+    mut m: Mbuf,
+    tap: impl Fn(&Ifnet, &Mbuf),
+    epoch: &Epoch,
+) -> Option<Mbuf> {
     let softc = port.softc();
     let plan = softc.plan(epoch);
     if !plan.is_running() {
@@ -94,9 +104,9 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let ifp = softc.ifp();
     m.set_receiver(ifp);
     if !ifp.shares_vnet(port.ifp()) || ifp.has_netmap() {
-        return hand_over(port, m, epoch);
+        return hand_over(port, m, tap, epoch);
     }
-    ifp.bpf_tap(&m);
+    tap(ifp, &m);
     if ifp.flags() & iff::MONITOR != 0 {
         return refuse(port, m, Refused::Monitor);
     }
@@ -108,11 +118,11 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
 /// The stack's `if_input` shows it to bpf(4), and drops it if that is all; netmap's does neither.
 #[cold]
 #[inline(never)]
-fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
+fn hand_over(port: &Port, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Option<Mbuf> {
     let ifp = port.softc().ifp();
     let monitors = ifp.flags() & iff::MONITOR != 0;
     if ifp.has_netmap() {
-        ifp.bpf_tap(&m);
+        tap(ifp, &m);
         if monitors {
             return refuse(port, m, Refused::Monitor);
         }

@@ -59,12 +59,14 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
             Ok(())
         }
         SIOCSIFMEDIA => {
-            softc.media().ioctl(softc.ifp(), request)?;
+            softc.media().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)?;
             softc
                 .debug(format_args!("the media are set to autoselect, which is all that there is"));
             Ok(())
         }
-        SIOCGIFMEDIA | SIOCGIFXMEDIA => softc.media().ioctl(softc.ifp(), request),
+        SIOCGIFMEDIA | SIOCGIFXMEDIA => {
+            softc.media().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)
+        }
         _ => softc.ifp().ether_ioctl(request),
     }
 }

@@ -4,10 +4,11 @@ use super::counters::Ledger;
 use super::ioctl::text;
 use super::softc::Token;
 use super::state::{Phase, PlanMemory};
-use super::{Port, Softc, counters, groups, lacp, offloads, vlans};
+use super::{Port, Softc, counters, groups, infiniband, lacp, offloads, vlans};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
 use crate::kpi::{
-    DetachGuard, Errno, IfType, Ifnet, IfnetRef, Ref, Result, Unique, detach_lock, iff, log,
+    DetachGuard, Errno, IfType, Ifnet, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, iff,
+    log,
 };
 
 /// How many VLANs and laggs may lie on each other before a new port is refused.
@@ -18,8 +19,8 @@ const MAX_STACKING: u32 = 8;
 ///
 /// # Errors
 /// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg. ENOSPC: 32 ports.
-/// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: no Ethernet. ENXIO:
-/// the lagg or the interface goes away. ENOMEM. What the port's driver says to the lagg's MTU.
+/// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: not of the lagg's type.
+/// ENXIO: the lagg or the interface goes away. ENOMEM. What the port's driver says to the lagg's MTU.
 pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
     let port = claim(softc, name)?;
     let old_mtu = softc.ifp().mtu();
@@ -54,7 +55,13 @@ fn claim(softc: &Ref<Softc>, name: &Name) -> Result<Ref<Port>> {
     if let Some(port) = ifp.lagg_port() {
         return Err(if port.softc().is(softc) { Errno::EEXIST } else { Errno::EBUSY });
     }
-    if !matches!(ifp.if_type(), IfType::Ethernet | IfType::Vlan) || ifp.addr_len() != 6 {
+    let fits = match softc.kind() {
+        LaggType::Ethernet => {
+            matches!(ifp.if_type(), IfType::Ethernet | IfType::Vlan) && ifp.addr_len() == 6
+        }
+        LaggType::Infiniband => ifp.if_type() == IfType::Infiniband && ifp.addr_len() == 20,
+    };
+    if !fits {
         return Err(Errno::EPROTONOSUPPORT);
     }
     if ifp.lagg_softc().is_some() || reaches(&ifp, softc, MAX_STACKING) {
@@ -138,9 +145,10 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
             groups::give_back(softc, port);
             restore(port);
         })?;
-    if first {
+    if first && softc.kind() == LaggType::Ethernet {
         lagg.lladdr_event();
     }
+    infiniband::follow_address(softc);
     vlans::announce(softc, port);
     offloads::update(softc, token);
     lacp::follow_links(softc, token);
@@ -161,7 +169,9 @@ fn publish(
     }
     if first {
         softc.ifp().store_mtu(port.ifp().mtu());
-        softc.ifp().store_lladdr(&port.ifp().lladdr());
+        if softc.kind() == LaggType::Ethernet {
+            softc.ifp().store_lladdr(&port.ifp().lladdr());
+        }
         state.primary = Some(port.slot());
     }
     state.set_phase(port, Phase::Member);

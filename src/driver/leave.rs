@@ -2,9 +2,9 @@
 
 use super::softc::Token;
 use super::state::Phase;
-use super::{Port, Softc, counters, groups, join, lacp, offloads, vlans};
+use super::{Port, Softc, counters, groups, infiniband, join, lacp, offloads, vlans};
 use crate::kpi::ioctl::Name;
-use crate::kpi::{Errno, Ifnet, IfnetRef, LinkAddr, Ref, Result, epoch};
+use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, LinkAddr, Ref, Result, epoch};
 
 /// SIOCSLAGGDELPORT: takes the interface `name` out of the lagg.
 ///
@@ -124,6 +124,10 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
 /// The primary port left: the lagg takes the new one's own address, and so do its ports; without
 /// ports it has none.
 fn readdress(softc: &Softc, token: &Token<'_>) {
+    if softc.kind() == LaggType::Infiniband {
+        infiniband::follow_address(softc);
+        return;
+    }
     let plan = softc.plan_ref();
     let none = LinkAddr::Ethernet([0; 6]);
     let lladdr = plan.primary().map_or(none, |primary| primary.original_lladdr());

@@ -2,7 +2,7 @@
 //! came true (spec B.9).
 
 use super::ioctl::text;
-use super::{Softc, lacp};
+use super::{Softc, infiniband, lacp};
 use crate::kpi::{LinkState, Ref};
 use crate::policy::Protocol;
 use crate::policy::buckets::BUCKETS;
@@ -16,6 +16,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         if !lacp::run(softc) {
             move_flows(softc);
         }
+        infiniband::run(softc);
         log_flows(softc);
         publish_link(softc);
     });

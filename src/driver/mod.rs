@@ -7,7 +7,7 @@
 //! | network epoch | `transmit`, `input` | nothing | no |
 //! | callbacks from the stack, its locks held | `port_link_state`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
 //! | ioctl, clone, departure, configuration task | `ioctl`, `port_ioctl`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
-//! | protocol task | `link::publish`, `lacp::run` | mutex | yes, without the mutex |
+//! | protocol task | `link::publish`, `lacp::run`, `infiniband::run` | mutex | yes, without the mutex |
 //!
 //! Order: `ifnet_detach_sxlock` → the stack's other locks → token → mutex. `ifnet_detach_sxlock` is
 //! never asked for with the token held, and nothing that the stack calls with its own locks held
@@ -26,6 +26,7 @@ mod config;
 mod counters;
 mod data;
 mod groups;
+mod infiniband;
 mod ioctl;
 mod join;
 mod lacp;
@@ -48,7 +49,7 @@ pub use stats::Unsent;
 use core::fmt;
 
 use crate::kpi::{
-    Counter, Driver, Epoch, Errno, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result,
+    Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result,
 };
 
 /// The driver.
@@ -59,10 +60,7 @@ impl Driver for Lagg {
     type Port = Port;
 
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Softc>> {
-        match kind {
-            LaggType::Ethernet => Softc::try_new(ifp),
-            LaggType::Infiniband => Err(Errno::EOPNOTSUPP),
-        }
+        Softc::try_new(ifp, kind)
     }
 
     fn destroy(softc: &Ref<Softc>) {
@@ -70,13 +68,13 @@ impl Driver for Lagg {
     }
 
     #[inline]
-    fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
-        data::transmit(softc, m, epoch)
+    fn transmit(softc: &Softc, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Result {
+        data::transmit(softc, m, tap, epoch)
     }
 
     #[inline]
-    fn input(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
-        data::input(port, m, epoch)
+    fn input(port: &Port, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Option<Mbuf> {
+        data::input(port, m, tap, epoch)
     }
 
     fn init(softc: &Ref<Softc>) {

@@ -79,9 +79,10 @@ impl Port {
         self.lladdr
     }
 
-    /// Gives the interface another address. One whose driver refuses keeps its own. May sleep.
+    /// Gives the interface another address. One whose driver refuses keeps its own, and so does an
+    /// InfiniBand one: it has what the fabric gave it. May sleep.
     pub(super) fn set_lladdr(&self, to: &LinkAddr) {
-        if self.ifp.lladdr() != *to {
+        if matches!(to, LinkAddr::Ethernet(_)) && self.ifp.lladdr() != *to {
             let _ = self.ifp.set_lladdr(to);
         }
     }

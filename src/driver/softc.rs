@@ -10,8 +10,8 @@ use super::stats::UnsentCounters;
 use super::{Plan, Port, config, counters, link};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
-    Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, Media, Mtx, MtxGuard, Queue, Ref,
-    Result, Task, Unique, epoch, iff, log,
+    Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, LaggType, Media, Mtx, MtxGuard,
+    Queue, Ref, Result, Task, Unique, epoch, iff, log,
 };
 use crate::policy::Protocol;
 
@@ -21,6 +21,7 @@ use crate::policy::Protocol;
 #[repr(C)]
 pub struct Softc {
     ifp: IfnetRef,
+    kind: LaggType,
     plan: EpochCell<Plan>,
     ledger: EpochCell<Ledger>,
     told: Told,
@@ -28,12 +29,13 @@ pub struct Softc {
     /// Signalled when the configuration token is given back.
     token_returned: Cv,
     protocol_task: Task<Softc>,
-    /// Wakes the protocol task when LACP has something to do.
+    /// Wakes the protocol task when LACP has something to do, and each second for InfiniBand.
     protocol_callout: Callout<Softc>,
     /// Frames of slow protocols, for the protocol task.
     inbox: Inbox,
     configuration_task: Task<Softc>,
-    media: Media,
+    /// None for InfiniBand.
+    media: Option<Media>,
     unsent: UnsentCounters,
 }
 
@@ -44,10 +46,15 @@ impl Softc {
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn try_new(ifp: &IfnetRef) -> Result<Ref<Self>> {
+    pub(super) fn try_new(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Self>> {
         let state = State::try_new()?;
+        let media = match kind {
+            LaggType::Ethernet => Some(Media::try_new()?),
+            LaggType::Infiniband => None,
+        };
         Ref::try_new(Softc {
             ifp: ifp.clone(),
+            kind,
             plan: EpochCell::new(Plan::try_new(Protocol::Failover)?.share()),
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
             told: Told::default(),
@@ -57,7 +64,7 @@ impl Softc {
             protocol_callout: Callout::try_new(Softc::wake_protocol)?,
             inbox: Inbox::new(),
             configuration_task: Task::try_new(Queue::Configuration, config::reconcile)?,
-            media: Media::try_new()?,
+            media,
             unsent: UnsentCounters::try_new()?,
         })
     }
@@ -66,6 +73,12 @@ impl Softc {
     #[inline]
     pub fn ifp(&self) -> &Ifnet {
         &self.ifp
+    }
+
+    /// Its kind, which never changes.
+    #[inline]
+    pub(super) fn kind(&self) -> LaggType {
+        self.kind
     }
 
     /// Logs a line if IFF_DEBUG is set (spec B.18). Not under the mutex.
@@ -94,8 +107,8 @@ impl Softc {
         &self.told
     }
 
-    pub(super) fn media(&self) -> &Media {
-        &self.media
+    pub(super) fn media(&self) -> Option<&Media> {
+        self.media.as_ref()
     }
 
     pub(super) fn unsent(&self) -> &UnsentCounters {

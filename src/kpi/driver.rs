@@ -18,10 +18,10 @@ pub trait Driver {
     type Port: Send + Sync + 'static;
 
     /// Makes the lagg behind `ifp`, which is named and not yet attached; kpi attaches it next, as an
-    /// Ethernet interface without an address, with the driver's methods. May sleep.
+    /// interface of that type without an address, with the driver's methods. May sleep.
     ///
     /// # Errors
-    /// ENOMEM; EOPNOTSUPP for a type that is not served.
+    /// ENOMEM.
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Self::Softc>>;
 
     /// Takes the lagg apart: when this returns it has no ports, its tasks are drained, and whatever
@@ -29,16 +29,24 @@ pub trait Driver {
     /// holds `ifnet_detach_sxlock`.
     fn destroy(softc: &Ref<Self::Softc>);
 
-    /// Sends a packet (`if_transmit`).
+    /// Sends a packet (`if_transmit`). `tap` shows one to who listens on an interface of the lagg's type
+    /// with bpf(4).
     ///
     /// # Errors
     /// ENXIO without ports, ENETDOWN without an active one, or what the port's driver returned.
     /// The packet is consumed in any case.
-    fn transmit(softc: &Self::Softc, m: Mbuf, epoch: &Epoch) -> Result;
+    fn transmit(softc: &Self::Softc, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch)
+    -> Result;
 
-    /// Takes a frame that came in on a port (`lagg_input_ethernet_p`). What is returned goes on up
-    /// the stack as received by its `rcvif`; none: consumed.
-    fn input(port: &Self::Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf>;
+    /// Takes a frame that came in on a port (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`; `tap` as
+    /// in [`Driver::transmit`]). What is returned goes on up the stack as received by its `rcvif`;
+    /// none: consumed.
+    fn input(
+        port: &Self::Port,
+        m: Mbuf,
+        tap: impl Fn(&Ifnet, &Mbuf),
+        epoch: &Epoch,
+    ) -> Option<Mbuf>;
 
     /// Brings the lagg up (`if_init`). May sleep.
     fn init(softc: &Ref<Self::Softc>);

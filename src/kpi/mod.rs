@@ -106,6 +106,8 @@ pub enum IfType {
     Infiniband,
     /// IFT_IEEE8023ADLAG: a port of an Ethernet lagg.
     LaggPort,
+    /// IFT_INFINIBANDLAG: a port of an InfiniBand lagg.
+    InfinibandLaggPort,
     /// Any other.
     Other(u8),
 }

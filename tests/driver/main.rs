@@ -7,6 +7,8 @@ mod debug;
 mod defects;
 mod generic_requests;
 mod groups;
+mod infiniband;
+mod infiniband_frames;
 mod join_requests;
 mod lab;
 mod lacp;

@@ -25,16 +25,6 @@ fn a_new_lagg_has_nothing() {
 }
 
 #[test]
-fn an_infiniband_lagg_is_refused() {
-    lab(|| {
-        let mut parameters = [0u8; 16];
-        parameters[0] = 1;
-        assert_eq!(host::clone_create("lagg", Some(&parameters)), Err(Errno::EOPNOTSUPP));
-        assert!(Vnet::current().interface("lagg0").is_none());
-    });
-}
-
-#[test]
 fn the_first_port_gives_its_mtu_and_address() {
     lab(|| {
         let (a, b) = (card(1), card(2));

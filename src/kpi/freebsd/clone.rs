@@ -6,10 +6,11 @@ use super::bindings as c;
 use super::gate::{self, Inside};
 use super::hooks;
 use super::ifnet::Ifnet;
+use super::memory::Pinned;
 use super::sysctl;
 use crate::Module;
 use crate::kpi::errno::to_c;
-use crate::kpi::{Driver, Errno, LaggType, Result};
+use crate::kpi::{Driver, Errno, InfinibandAddr, LaggType, Result};
 
 /// Makes a lagg. Sleeps.
 ///
@@ -43,9 +44,18 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     // SAFETY: by contract.
     let (kind, unit) = unsafe { (lagg_type(data)?, (*data).unit) };
 
+    let (if_type, broadcast) = match kind {
+        LaggType::Ethernet => (c::IFT_ETHER, None),
+        LaggType::Infiniband => {
+            // SAFETY: zeros are an address.
+            let broadcast = unsafe { Pinned::<InfinibandAddr>::try_new(|_| ()) }?;
+            (c::IFT_INFINIBAND, Some(broadcast))
+        }
+    };
+
     // SAFETY: an interface is made, named, and not yet known to anybody.
     let ifp = unsafe {
-        let ifp = c::if_alloc(c::IFT_ETHER as u8);
+        let ifp = c::if_alloc(if_type as u8);
         c::if_initname(ifp, c"lagg".as_ptr(), unit as c_int);
         ifp
     };
@@ -62,7 +72,13 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     // SAFETY: our own interface, which nobody knows yet.
     unsafe {
         interface.softc_slot().fill(softc);
-        c::if_settransmitfn(ifp, Some(hooks::lagg_rs_transmit));
+        c::if_settransmitfn(
+            ifp,
+            Some(match kind {
+                LaggType::Ethernet => hooks::lagg_rs_transmit,
+                LaggType::Infiniband => hooks::lagg_rs_transmit_infiniband,
+            }),
+        );
         c::if_setqflushfn(ifp, Some(hooks::lagg_qflush));
         c::if_setinitfn(ifp, Some(hooks::lagg_init));
         c::if_setioctlfn(ifp, Some(hooks::lagg_ioctl));
@@ -70,7 +86,10 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         c::if_setflags(ifp, (c::IFF_SIMPLEX | c::IFF_BROADCAST | c::IFF_MULTICAST) as c_int);
         c::if_setcapabilities(ifp, c::IFCAP_HWSTATS as c_int);
         c::if_setcapenable(ifp, c::IFCAP_HWSTATS as c_int);
-        c::ether_ifattach(ifp, [0; 6].as_ptr());
+    }
+    match broadcast {
+        None => interface.attach_ethernet(),
+        Some(broadcast) => interface.attach_infiniband(broadcast),
     }
     sysctl::add_stats(interface);
     inside.stay();
@@ -117,8 +136,8 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     // SAFETY: by contract.
     sysctl::remove_stats(unsafe { Ifnet::from_ptr(ifp) });
     Module::destroy(&softc);
-    // SAFETY: attached when it was made.
-    unsafe { c::ether_ifdetach(ifp) };
+    // SAFETY: by contract; attached when it was made.
+    unsafe { Ifnet::from_ptr(ifp) }.detach_lagg();
     slot.clear(&softc);
     // SAFETY: detached; those who still have references find an empty slot.
     unsafe { c::if_free(ifp) };

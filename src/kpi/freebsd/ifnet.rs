@@ -10,6 +10,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
 
 use super::bindings as c;
+use super::hooks;
 use super::mbuf::Mbuf;
 use super::slot::Slot;
 use crate::Module;
@@ -96,6 +97,7 @@ impl Ifnet {
             c::IFT_L2VLAN => IfType::Vlan,
             c::IFT_INFINIBAND => IfType::Infiniband,
             c::IFT_IEEE8023ADLAG => IfType::LaggPort,
+            c::IFT_INFINIBANDLAG => IfType::InfinibandLaggPort,
             // It was a byte.
             other => IfType::Other(other as u8),
         }
@@ -235,6 +237,12 @@ impl Ifnet {
         call!(ether_bpf_mtap_if, self, m.as_ptr());
     }
 
+    /// The same on an InfiniBand interface.
+    #[inline(always)]
+    pub fn infiniband_bpf_tap(&self, m: &Mbuf) {
+        call!(infiniband_bpf_mtap, self, m.as_ptr());
+    }
+
     /// What any Ethernet interface does with an ioctl. May sleep.
     ///
     /// # Errors
@@ -292,9 +300,9 @@ impl Ifnet {
 
     /// Whether this is one of our laggs. Its other methods may be somebody else's: netmap(4) takes
     /// `if_transmit` and `if_input`.
-    fn is_lagg(&self) -> bool {
+    pub(super) fn is_lagg(&self) -> bool {
         let method = self.ioctl_place().load(Ordering::Acquire);
-        ptr::eq(method, super::hooks::lagg_ioctl as *const ())
+        ptr::eq(method, hooks::lagg_ioctl as *const ())
     }
 
     /// The lagg that this interface is; none if it is no lagg of this driver.

@@ -1,10 +1,16 @@
 //! Link-level addresses of interfaces.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::bindings as c;
-use super::ifnet::{Ifnet, call};
-use crate::kpi::{Errno, InfinibandAddr, LinkAddr, MacAddr, Result, epoch};
+use super::epoch::epoch_wait;
+use super::ifnet::{Ifnet, call, field};
+use super::memory::Pinned;
+use crate::kpi::{Epoch, Errno, IfType, InfinibandAddr, LinkAddr, MacAddr, Result, epoch, iff};
+
+/// The broadcast address of an InfiniBand lagg that is gone.
+static NOWHERE: InfinibandAddr = [0; 20];
 
 impl Ifnet {
     /// Length of its link-level address.
@@ -31,6 +37,41 @@ impl Ifnet {
                 unsafe { place.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
             }
         });
+    }
+
+    /// Its broadcast address; zeros if it has none, or not any more.
+    pub fn broadcast_lladdr(&self) -> LinkAddr {
+        // SAFETY: as long as the interface's addresses.
+        epoch::section(|epoch| unsafe { self.address_at(self.broadcast(epoch)) })
+    }
+
+    /// Stores a broadcast address: for an InfiniBand lagg's own interface. Nothing for others, whose is
+    /// not the driver's to change.
+    pub fn store_broadcast_lladdr(&self, address: &LinkAddr) {
+        let LinkAddr::Infiniband(address) = address else { return };
+        if !self.is_lagg() || self.if_type() != IfType::Infiniband {
+            return;
+        }
+        epoch::section(|epoch| {
+            let place = self.broadcast(epoch);
+            if !place.is_null() {
+                // SAFETY: what `attach_infiniband` has put there.
+                unsafe { place.cast::<InfinibandAddr>().write(*address) };
+            }
+        });
+    }
+
+    /// Where its broadcast address is, for the rest of the section; NULL before it has one and when it
+    /// is detached. Who has put it there may free it then: the kernel marks the interface first, and
+    /// waits for the section.
+    fn broadcast(&self, _: &Epoch) -> *mut u8 {
+        if self.flags() & iff::DYING != 0 {
+            return ptr::null_mut();
+        }
+        // SAFETY: an aligned pointer, there for as long as `self`.
+        let place =
+            unsafe { AtomicPtr::from_ptr((field!(self, if_broadcastaddr)).cast::<*mut u8>()) };
+        place.load(Ordering::Acquire)
     }
 
     /// The address of the interface that is at `place`; zeros for NULL.
@@ -61,6 +102,32 @@ impl Ifnet {
     /// Announces that its address has changed (`iflladdr_event`). May sleep.
     pub fn lladdr_event(&self) {
         self.in_vnet(|| call!(lagg_rs_iflladdr_event, self));
+    }
+
+    /// Attaches a lagg's interface that is made and named, without an address.
+    pub(super) fn attach_ethernet(&self) {
+        call!(ether_ifattach, self, [0; 6].as_ptr());
+    }
+
+    /// The same of InfiniBand; `broadcast` is the place of its broadcast address, until
+    /// [`Ifnet::detach_lagg`].
+    pub(super) fn attach_infiniband(&self, broadcast: Pinned<InfinibandAddr>) {
+        call!(infiniband_ifattach, self, ptr::null(), broadcast.into_raw().cast());
+    }
+
+    /// Detaches a lagg's interface. Sleeps.
+    pub(super) fn detach_lagg(&self) {
+        if self.if_type() != IfType::Infiniband {
+            call!(ether_ifdetach, self);
+            return;
+        }
+        call!(infiniband_ifdetach, self);
+        let broadcast = call!(if_getbroadcastaddr, self).cast_mut();
+        call!(if_setbroadcastaddr, self, NOWHERE.as_ptr());
+        // Packets under way may be addressed by it.
+        epoch_wait();
+        // SAFETY: from `attach_infiniband`, and nobody's any more.
+        drop(unsafe { Pinned::<InfinibandAddr>::from_raw(broadcast.cast()) });
     }
 }
 

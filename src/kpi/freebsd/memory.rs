@@ -1,6 +1,7 @@
 //! malloc(9), of the type `lagg` in vmstat(8).
 
 use core::alloc::Layout;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use super::bindings as c;
@@ -51,6 +52,21 @@ impl<T> Pinned<T> {
         init(place.as_ptr());
         // INVARIANT: by contract.
         Ok(Pinned(place))
+    }
+
+    /// Gives the value away.
+    pub(super) fn into_raw(self) -> *mut T {
+        ManuallyDrop::new(self).get()
+    }
+
+    /// Takes it back.
+    ///
+    /// # Safety
+    /// The pointer is from [`Pinned::into_raw`], and not used again.
+    pub(super) unsafe fn from_raw(place: *mut T) -> Self {
+        // INVARIANT: by contract.
+        // SAFETY: by contract not NULL.
+        Pinned(unsafe { NonNull::new_unchecked(place) })
     }
 
     /// Where the value is.

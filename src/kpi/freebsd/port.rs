@@ -72,13 +72,17 @@ impl Ifnet {
         PortMethods { ioctl, output, kind: self.type_byte().load(Ordering::Acquire) }
     }
 
-    /// Makes a claimed interface a port: its ioctls and output go through the driver, and at last
-    /// what it receives, by its type.
-    pub fn enslave(&self, _: &PortMethods) {
+    /// Makes a claimed interface, which has these methods, a port: its ioctls and output go through the
+    /// driver, and at last what it receives, by its type.
+    pub fn enslave(&self, methods: &PortMethods) {
         let (ioctl, output) = (hooks::port_ioctl as *mut (), hooks::port_output as *mut ());
         self.ioctl_place().store(ioctl, Ordering::Release);
         self.output_place().store(output, Ordering::Release);
-        self.type_byte().store(c::IFT_IEEE8023ADLAG as u8, Ordering::Release);
+        let kind = match u32::from(methods.kind) {
+            c::IFT_INFINIBAND => c::IFT_INFINIBANDLAG,
+            _ => c::IFT_IEEE8023ADLAG,
+        };
+        self.type_byte().store(kind as u8, Ordering::Release);
     }
 
     /// Gives the interface what it had before; packets under way may still find the claim.

@@ -48,8 +48,20 @@ impl Drop for Capture {
 
 #[cold]
 pub(super) fn tap(ifp: &Ifnet, m: &Mbuf) {
+    pass(ifp, &m.to_bytes());
+}
+
+/// An Ethernet header stands in for the InfiniBand one: part of the destination's GID, no source.
+#[cold]
+pub(super) fn infiniband_tap(ifp: &Ifnet, m: &Mbuf) {
+    let frame = m.to_bytes();
+    let Some((header, rest)) = frame.split_at_checked(24) else { return };
+    pass(ifp, &[&header[4..10], &[0; 6], &header[20..22], rest].concat());
+}
+
+fn pass(ifp: &Ifnet, frame: &[u8]) {
     for tap in lock(&ifp.taps).iter() {
         tap.count.fetch_add(1, Ordering::Relaxed);
-        lock(&tap.frames).push(m.to_bytes());
+        lock(&tap.frames).push(frame.to_vec());
     }
 }

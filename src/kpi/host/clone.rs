@@ -2,7 +2,7 @@
 
 use super::super::driver::Driver;
 use super::super::offloads::capability;
-use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, Offloads, Result};
+use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Offloads, Result};
 use super::driver::Kind;
 use super::locks::DETACH;
 use super::vnet::{self, Vnet};
@@ -78,7 +78,11 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
     };
     module::lagg_made()?;
     let name = vnet::to_name(name).expect("a unit has 5 digits at most");
-    let ifp = IfnetRef::new(name, Kind::Lagg, IfType::Ethernet, [0; 6].into());
+    let (if_type, none) = match kind {
+        LaggType::Ethernet => (IfType::Ethernet, LinkAddr::Ethernet([0; 6])),
+        LaggType::Infiniband => (IfType::Infiniband, LinkAddr::Infiniband([0; 20])),
+    };
+    let ifp = IfnetRef::new(name, Kind::Lagg(kind), if_type, none);
     match Module::create(&ifp, kind) {
         Ok(softc) => {
             ifp.softc.put(&softc);
@@ -107,7 +111,7 @@ pub fn clone_destroy(name: &str) -> Result {
     witness::may_sleep("clone_destroy");
     privilege::check()?;
     let ifp = Vnet::current().interface(name).ok_or(Errno::ENXIO)?;
-    if !matches!(ifp.kind, Kind::Lagg) {
+    if !matches!(ifp.kind, Kind::Lagg(_)) {
         return Err(Errno::EINVAL);
     }
     let _detach = DETACH.lock();
@@ -117,7 +121,7 @@ pub fn clone_destroy(name: &str) -> Result {
 /// Unmakes all that the cloner of `vnet` has made, wherever they are.
 pub(super) fn destroy_all(vnet: Vnet) {
     for ifp in Vnet::all().iter().flat_map(Vnet::interfaces) {
-        if ifp.home == vnet && matches!(ifp.kind, Kind::Lagg) {
+        if ifp.home == vnet && matches!(ifp.kind, Kind::Lagg(_)) {
             // Nobody else has it: that takes the lock that the caller has.
             let _ = destroy(&ifp);
         }

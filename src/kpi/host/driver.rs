@@ -9,7 +9,7 @@ use super::super::ioctl::{
     InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
     SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
 };
-use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, MacAddr, Mbuf, Result, iff};
+use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, LaggType, MacAddr, Mbuf, Result, iff};
 use super::media::{MediaRequest, media_of};
 use super::vlan::Vlan;
 use super::{module, offloads};
@@ -91,7 +91,7 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
 /// Whose interface it is.
 pub(super) enum Kind {
     Nic(Arc<dyn Nic>),
-    Lagg,
+    Lagg(LaggType),
     Vlan(Vlan),
 }
 
@@ -104,7 +104,11 @@ impl Kind {
         match self {
             Kind::Nic(nic) => {
                 let len = m.len() as u64;
-                ifp.bpf_tap(&m);
+                if ifp.is_infiniband() {
+                    ifp.infiniband_bpf_tap(&m);
+                } else {
+                    ifp.bpf_tap(&m);
+                }
                 let result = nic.transmit(ifp, m, epoch);
                 if result.is_ok() {
                     ifp.count(Counter::Opackets, 1);
@@ -114,9 +118,13 @@ impl Kind {
                 }
                 result
             }
-            Kind::Lagg => {
+            Kind::Lagg(LaggType::Ethernet) => {
                 let softc = ifp.softc.load(epoch).ok_or(Errno::ENXIO)?;
-                Module::transmit(softc, m, epoch)
+                Module::transmit(softc, m, Ifnet::bpf_tap, epoch)
+            }
+            Kind::Lagg(LaggType::Infiniband) => {
+                let softc = ifp.softc.load(epoch).ok_or(Errno::ENXIO)?;
+                Module::transmit(softc, m, Ifnet::infiniband_bpf_tap, epoch)
             }
             Kind::Vlan(vlan) => vlan.transmit(ifp, m, epoch),
         }
@@ -125,7 +133,7 @@ impl Kind {
     pub(super) fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         match self {
             Kind::Nic(nic) => nic.ioctl(ifp, r),
-            Kind::Lagg => {
+            Kind::Lagg(_) => {
                 let _inside = module::enter();
                 Module::ioctl(&ifp.lagg_softc().ok_or(Errno::ENXIO)?, r)
             }
@@ -135,7 +143,7 @@ impl Kind {
 
     /// `if_get_counter`.
     pub(super) fn counter(&self, ifp: &Ifnet, c: Counter) -> u64 {
-        let lagg = matches!(self, Kind::Lagg);
+        let lagg = matches!(self, Kind::Lagg(_));
         section(|epoch| match ifp.softc.load(epoch) {
             Some(softc) if lagg => Module::counter(softc, c, epoch),
             _ => ifp.own_counter(c),
@@ -146,7 +154,7 @@ impl Kind {
     pub(super) fn init(&self, ifp: &Ifnet) {
         match self {
             Kind::Nic(_) => ifp.set_running(true),
-            Kind::Lagg => {
+            Kind::Lagg(_) => {
                 let _inside = module::enter();
                 if let Some(softc) = ifp.lagg_softc() {
                     Module::init(&softc);

@@ -21,7 +21,7 @@ use super::slot::Slot;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::lock;
-use super::{event, input, memory, multicast, stack};
+use super::{event, input, lladdr, memory, multicast, stack};
 use crate::Module;
 
 pub(super) type Softc = <Module as Driver>::Softc;
@@ -54,6 +54,7 @@ pub struct Ifnet {
     /// 255: none.
     numa_domain: AtomicU8,
     pub(super) lladdr: Mutex<LinkAddr>,
+    pub(super) broadcast: Mutex<LinkAddr>,
     pub(super) ioctl_method: AtomicU8,
     pub(super) output_method: AtomicU8,
     name: Mutex<Name>,
@@ -101,6 +102,7 @@ fn type_number(if_type: IfType) -> u8 {
         IfType::Vlan => 0x87,
         IfType::Infiniband => 0xc7,
         IfType::LaggPort => 0xa1,
+        IfType::InfinibandLaggPort => 0xc8,
         IfType::Other(number) => number,
     }
 }
@@ -131,6 +133,7 @@ impl IfnetRef {
             baudrate: AtomicU64::new(10_000_000),
             numa_domain: AtomicU8::new(255),
             lladdr: Mutex::new(lladdr),
+            broadcast: Mutex::new(lladdr::broadcast(if_type)),
             ioctl_method: AtomicU8::new(IoctlMethod::Own as u8),
             output_method: AtomicU8::new(OutputMethod::Own as u8),
             name: Mutex::new(name),
@@ -251,8 +254,15 @@ impl Ifnet {
             0x87 => IfType::Vlan,
             0xc7 => IfType::Infiniband,
             0xa1 => IfType::LaggPort,
+            0xc8 => IfType::InfinibandLaggPort,
             number => IfType::Other(number),
         }
+    }
+
+    /// Whether it is of InfiniBand, a port or none.
+    #[inline]
+    pub(super) fn is_infiniband(&self) -> bool {
+        matches!(self.if_type(), IfType::Infiniband | IfType::InfinibandLaggPort)
     }
 
     pub(super) fn set_if_type(&self, if_type: IfType) {
@@ -411,6 +421,14 @@ impl Ifnet {
     pub fn bpf_tap(&self, m: &Mbuf) {
         if self.has_taps.load(Ordering::Relaxed) {
             super::capture::tap(self, m);
+        }
+    }
+
+    /// The same on an InfiniBand interface (infiniband_bpf_mtap): they see an Ethernet header.
+    #[inline]
+    pub fn infiniband_bpf_tap(&self, m: &Mbuf) {
+        if self.has_taps.load(Ordering::Relaxed) {
+            super::capture::infiniband_tap(self, m);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Packets as the stack takes and hands them on (`net/if_ethersubr.c`).
+//! Packets as the stack takes and hands them on (`net/if_ethersubr.c`, `net/if_infiniband.c`).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -61,8 +61,11 @@ pub(super) fn netmap(ifp: &Ifnet, m: Mbuf) {
     }
 }
 
-/// `if_input` of the stack's (ether_input).
+/// `if_input` of the stack's (ether_input, infiniband_input).
 pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
+    if ifp.is_infiniband() {
+        return infiniband_input(ifp, m, epoch);
+    }
     if ifp.flags() & iff::UP == 0 {
         return;
     }
@@ -83,13 +86,42 @@ pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
         if ifp.if_type() == IfType::LaggPort {
             assert!(module::is_loaded(), "lagg_input_ethernet_p is NULL, and {ifp:?} a port");
             let Some(port) = ifp.lagg.load(epoch) else { return };
-            let Some(accepted) = Module::input(port, m, epoch) else { return };
+            let Some(accepted) = Module::input(port, m, Ifnet::bpf_tap, epoch) else { return };
             // SAFETY: set above, or by the driver just now.
             let ifp = unsafe { accepted.receiver(epoch) };
             demultiplex(ifp, accepted, epoch);
         } else {
             demultiplex(ifp, m, epoch);
         }
+    });
+}
+
+/// infiniband_input. Its bytes are the driver's to count.
+fn infiniband_input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
+    if ifp.flags() & iff::UP == 0 || m.first().len() < 24 {
+        ifp.count(Counter::Ierrors, 1);
+        return;
+    }
+    m.set_receiver(ifp);
+    ifp.in_vnet(|| {
+        if m.first()[4] == 0xff {
+            ifp.count(Counter::Imcasts, 1);
+        }
+        ifp.infiniband_bpf_tap(&m);
+        if ifp.flags() & iff::MONITOR != 0 {
+            return;
+        }
+        if ifp.if_type() != IfType::InfinibandLaggPort {
+            demultiplex(ifp, m, epoch);
+            return;
+        }
+        assert!(module::is_loaded(), "lagg_input_infiniband_p is NULL, and {ifp:?} a port");
+        let Some(port) = ifp.lagg.load(epoch) else { return };
+        let tap = Ifnet::infiniband_bpf_tap;
+        let Some(accepted) = Module::input(port, m, tap, epoch) else { return };
+        // SAFETY: set above, or by the driver just now.
+        let ifp = unsafe { accepted.receiver(epoch) };
+        demultiplex(ifp, accepted, epoch);
     });
 }
 

@@ -1,8 +1,25 @@
 //! Link-level addresses of interfaces.
 
-use super::super::{Ifnet, LinkAddr, Result};
+use std::sync::Mutex;
+
+use super::super::{IfType, Ifnet, LinkAddr, Result};
 use super::witness::lock;
 use super::{event, stack, vlan, witness};
+
+/// What the interfaces of that type have as broadcast address until their driver knows a better one.
+pub(super) fn broadcast(if_type: IfType) -> LinkAddr {
+    match if_type {
+        IfType::Infiniband => LinkAddr::Infiniband([0; 20]),
+        _ => LinkAddr::Ethernet([0xff; 6]),
+    }
+}
+
+fn store(place: &Mutex<LinkAddr>, address: &LinkAddr) {
+    let mut place = lock(place);
+    let (new, old) = (address.as_bytes().len(), place.as_bytes().len());
+    assert_eq!(new, old, "{address:x?} is an address of another kind");
+    *place = *address;
+}
 
 impl Ifnet {
     /// Length of its link-level address (`if_addrlen`).
@@ -17,10 +34,18 @@ impl Ifnet {
 
     /// Sets the link-level address, and no more: for a lagg's own interface, and for cards.
     pub fn store_lladdr(&self, address: &LinkAddr) {
-        let mut lladdr = lock(&self.lladdr);
-        let (new, old) = (address.as_bytes().len(), lladdr.as_bytes().len());
-        assert_eq!(new, old, "{self:?} gets an address of another kind");
-        *lladdr = *address;
+        store(&self.lladdr, address);
+    }
+
+    /// Its broadcast address (`if_broadcastaddr`).
+    pub fn broadcast_lladdr(&self) -> LinkAddr {
+        *lock(&self.broadcast)
+    }
+
+    /// Sets the broadcast address: for an InfiniBand lagg's own interface, and for such cards.
+    pub fn store_broadcast_lladdr(&self, address: &LinkAddr) {
+        assert!(self.is_infiniband(), "{self:?}: the broadcast address of Ethernet is changed");
+        store(&self.broadcast, address);
     }
 
     /// Gives it another link-level address, by its driver if it is up (if_setlladdr). Sleeps.

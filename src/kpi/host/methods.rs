@@ -173,7 +173,10 @@ impl Ifnet {
         );
         self.ioctl_method.store(IoctlMethod::LaggPort as u8, Ordering::Release);
         self.output_method.store(OutputMethod::LaggPort as u8, Ordering::Release);
-        self.set_if_type(IfType::LaggPort);
+        self.set_if_type(match methods.if_type {
+            IfType::Infiniband => IfType::InfinibandLaggPort,
+            _ => IfType::LaggPort,
+        });
     }
 
     /// Gives it back what it had.

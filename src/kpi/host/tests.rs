@@ -327,6 +327,32 @@ fn flags_mtu_and_address_go_through_the_driver() {
 }
 
 #[test]
+fn an_infiniband_interface_has_other_addresses_and_nobody_sets_them() {
+    let new = || attach("ib0", IfType::Infiniband, [9; 20], 2044, 0, TestNic::new());
+    Vnet::new().enter(|| {
+        let ib0 = new();
+        assert_eq!((ib0.addr_len(), ib0.lladdr()), (20, [9; 20].into()));
+        assert_eq!(ib0.set_lladdr(&MAC1.into()), Err(Errno::EINVAL));
+        assert_eq!(ib0.set_lladdr(&[8; 20].into()), Err(Errno::ENODEV));
+        // bpf(4) sees an Ethernet header; what is too short for its own is an error.
+        ib0.up();
+        let capture = capture(&ib0);
+        let mut frame = vec![0xff; 20];
+        frame.extend([8, 0, 0, 0, 42]);
+        receive(&ib0, Mbuf::from_bytes(&frame));
+        receive(&ib0, Mbuf::from_bytes(&frame[..23]));
+        let shown = [&[0xff; 6][..], &[0; 6], &[8, 0, 42]].concat();
+        assert_eq!(capture.take(), [shown]);
+        assert_eq!((ib0.counter(Counter::Imcasts), ib0.counter(Counter::Ierrors)), (1, 1));
+    });
+    assert!(panic_of(move || new().store_lladdr(&MAC1.into())).contains("another kind"));
+    let panic = panic_of(move || join_group(&new(), &MAC1.into()).unwrap());
+    assert!(panic.contains("another kind"), "{panic}");
+    let panic = panic_of(|| epoch::section(|_| TestNic::new().attach("em0", MAC1).lladdr_event()));
+    assert!(panic.contains("iflladdr_event"), "{panic}");
+}
+
+#[test]
 fn packets_are_counted_captured_and_delivered() {
     Vnet::new().enter(|| {
         let nic = TestNic::new();

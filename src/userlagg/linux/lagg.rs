@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use lagg_rs::kpi::host::{self, Event};
-use lagg_rs::kpi::{IfnetRef, LaggType, LinkState, Mbuf};
+use lagg_rs::kpi::{Errno, IfnetRef, LaggType, LinkState, Mbuf};
 
 use super::errno::{describe, text};
 use super::netlink::{self, Change, Monitor};
@@ -36,14 +36,15 @@ impl Lagg {
     /// # Errors
     /// The reason; an empty one: there is such an interface.
     pub fn create(name: &str, kind: LaggType) -> Result<Lagg, String> {
+        if kind == LaggType::Infiniband {
+            return Err(text(Errno::EOPNOTSUPP));
+        }
         let tap = Tap::create(name).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists | ErrorKind::ResourceBusy => String::new(),
             _ => describe(&error),
         })?;
         let tap = Arc::new(tap);
-        let mut params = [0; 16];
-        params[0] = u8::from(kind == LaggType::Infiniband);
-        host::clone_create(name, Some(&params)).map_err(text)?;
+        host::clone_create(name, None).map_err(text)?;
         let ifp = host::Vnet::current().interface(name).ok_or("it is gone")?;
         let event = || EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC).map(Arc::new);
         let described = |error: nix::errno::Errno| error.desc().to_owned();

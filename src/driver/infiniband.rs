@@ -1,0 +1,49 @@
+//! InfiniBand: the fabric gives a port its address, so the lagg takes over that of the port that sends
+//! (spec B.17), and its peers are told.
+
+use super::Softc;
+use crate::kpi::{LaggType, LinkAddr, Ref};
+
+/// How often it is looked whether the address is another one, in milliseconds: neither a port's
+/// IFF_UP nor what the fabric does is told of in time, or at all.
+const POLL_MS: u32 = 1000;
+
+/// The protocol task's part.
+pub(super) fn run(softc: &Ref<Softc>) {
+    follow_address(softc);
+    if softc.kind() == LaggType::Infiniband && softc.state().running {
+        Softc::wake_protocol_in(softc, POLL_MS);
+    }
+}
+
+/// Has an InfiniBand lagg be addressed as the port that sends is, and as the primary before one does;
+/// without ports it has no address. Nothing for an Ethernet one. The caller may sleep.
+///
+/// While no port is active the address stays if it is still a port's: it is told of when it changes, which
+/// is to be when somebody can hear it.
+pub(super) fn follow_address(softc: &Softc) {
+    const NONE: LinkAddr = LinkAddr::Infiniband([0; 20]);
+    if softc.kind() == LaggType::Ethernet {
+        return;
+    }
+    let ifp = softc.ifp();
+    {
+        // Nobody else writes it meanwhile, or goes by an older plan later.
+        let _state = softc.state();
+        let (plan, now) = (softc.plan_ref(), ifp.lladdr());
+        let stays = || plan.ports().iter().any(|port| port.ifp().lladdr() == now);
+        let followed = match plan.active_from_primary() {
+            None if stays() => return,
+            None => plan.primary(),
+            active => active,
+        };
+        let (lladdr, broadcast) = followed
+            .map_or((NONE, NONE), |port| (port.ifp().lladdr(), port.ifp().broadcast_lladdr()));
+        if now == lladdr && ifp.broadcast_lladdr() == broadcast {
+            return;
+        }
+        ifp.store_lladdr(&lladdr);
+        ifp.store_broadcast_lladdr(&broadcast);
+    }
+    ifp.lladdr_event();
+}

@@ -1,0 +1,390 @@
+//! InfiniBand laggs (spec B.17): what they take, and whose address they have.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use lagg_rs::kpi::host::testing::{Events, SET_LLADDR, TestNic};
+use lagg_rs::kpi::host::{self, Event, IFM_ETHER_AUTO, MediaRequest, Vnet, ifioctl};
+use lagg_rs::kpi::ioctl::{
+    InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGGPORT, SIOCSIFMEDIA, SIOCSIFMTU, port,
+    proto,
+};
+use lagg_rs::kpi::{Errno, IfType, InfinibandAddr, LinkAddr, LinkState, Result, iff};
+
+use crate::lab::{
+    Card, Lagg, card, flags, lab, lagg, mac, mtu, port_request, refused, spawn, without_memory,
+};
+
+/// The address of `ib<n>`.
+pub fn addr(n: u8) -> InfinibandAddr {
+    let mut address = [0xfe; 20];
+    address[..4].fill(0);
+    address[19] = n;
+    address
+}
+
+/// The broadcast address of a partition.
+pub fn broadcast(partition: u8) -> InfinibandAddr {
+    let mut address = [0xff; 20];
+    address[..4].fill(0);
+    address[9] = partition;
+    address
+}
+
+/// The card `ib<n>`, in the partition `n`, up, with its link up.
+pub fn ib(n: u8) -> Card {
+    let nic = TestNic::new();
+    let name = format!("ib{n}");
+    let ifp = host::attach(&name, IfType::Infiniband, addr(n), 2044, 10_000_000_000, nic.clone());
+    ifp.store_broadcast_lladdr(&broadcast(n).into());
+    let card = Card { nic, ifp };
+    flags(&name, iff::UP).unwrap();
+    card.link(LinkState::Up);
+    card
+}
+
+fn try_create(kind: u8) -> Result<String> {
+    let mut parameters = [0; 16];
+    parameters[0] = kind;
+    host::clone_create("lagg", Some(&parameters))
+}
+
+pub fn ib_lagg() -> Lagg {
+    let name = try_create(1).unwrap();
+    let ifp = Vnet::current().interface(&name).unwrap();
+    Lagg { name, ifp }
+}
+
+/// One that is up, with these ports.
+pub fn ib_lagg_of(cards: &[&Card]) -> Lagg {
+    let lagg = ib_lagg();
+    for card in cards {
+        lagg.add(&card.name()).unwrap();
+    }
+    lagg.up();
+    host::settle();
+    lagg
+}
+
+/// Whose address the lagg has, the broadcast address included; 0: none.
+#[track_caller]
+pub fn addressed_as(lagg: &Lagg) -> u8 {
+    let (lladdr, of_all) = (lagg.ifp.lladdr(), lagg.ifp.broadcast_lladdr());
+    let LinkAddr::Infiniband(bytes) = lladdr else { panic!("{lladdr:?}") };
+    if bytes == [0; 20] {
+        assert_eq!(of_all, [0; 20]);
+        return 0;
+    }
+    assert_eq!(lladdr, addr(bytes[19]));
+    assert_eq!(of_all, broadcast(bytes[19]));
+    bytes[19]
+}
+
+/// The addresses that those who listen were told of since the last call.
+pub fn told(events: &Events) -> Vec<u8> {
+    let address = |event: Event| match event {
+        Event::Lladdr(address) => address.as_bytes().last().copied(),
+        _ => None,
+    };
+    events.take().into_iter().filter_map(address).collect()
+}
+
+/// Lets a second pass.
+pub fn second() {
+    let vnet = Vnet::current();
+    vnet.advance_to(vnet.uptime_ms() + 1000);
+    host::settle();
+}
+
+#[test]
+fn it_is_made_and_unmade() {
+    lab(|| {
+        without_memory(|| try_create(1).map(drop));
+        host::clone_destroy("lagg0").unwrap();
+        assert_eq!(try_create(2), Err(Errno::EINVAL));
+        let lagg = ib_lagg();
+        assert_eq!((lagg.ifp.if_type(), lagg.ifp.mtu()), (IfType::Infiniband, 1500));
+        assert_eq!((addressed_as(&lagg), lagg.ifp.link_state()), (0, LinkState::Unknown));
+        assert_eq!(lagg.get(0).unwrap().0.proto, proto::FAILOVER);
+        lagg.up();
+        lagg.destroy();
+        assert!(Vnet::current().interface(&lagg.name).is_none());
+        assert_eq!(Vnet::current().next_callout(), None);
+    });
+}
+
+#[test]
+fn ports_are_of_the_laggs_own_type() {
+    lab(|| {
+        let (a, em, other) = (ib(1), card(2), ib(3));
+        let vlan = host::vlan_create(&em.ifp, 7, "vlan7").unwrap();
+        let gif = host::attach("gif0", IfType::Other(0xf0), [0; 6], 1280, 0, TestNic::new());
+        let short = host::attach("short0", IfType::Infiniband, mac(4), 2044, 0, TestNic::new());
+        let (lagg0, lagg1, ethernet) = (ib_lagg(), ib_lagg_of(&[&other]), lagg());
+        for name in ["em2", "vlan7", "gif0", "short0", "lagg2"] {
+            refused(Errno::EPROTONOSUPPORT, || lagg0.add(name));
+        }
+        for name in ["ib1", "short0", "lagg0"] {
+            refused(Errno::EPROTONOSUPPORT, || ethernet.add(name));
+        }
+        refused(Errno::EBUSY, || lagg0.add("ib3"));
+        refused(Errno::EINVAL, || lagg0.add("lagg0"));
+        refused(Errno::EINVAL, || lagg0.add("lagg1"));
+        lagg0.add("ib1").unwrap();
+        refused(Errno::EEXIST, || lagg0.add("ib1"));
+        assert_eq!(a.ifp.if_type(), IfType::InfinibandLaggPort);
+        lagg0.remove("ib1").unwrap();
+        assert_eq!(a.ifp.if_type(), IfType::Infiniband);
+        drop((vlan, gif, short, lagg1));
+    });
+}
+
+#[test]
+fn failover_is_its_only_protocol() {
+    lab(|| {
+        let a = ib(1);
+        let lagg = ib_lagg_of(&[&a]);
+        let others =
+            [proto::NONE, proto::ROUNDROBIN, proto::LOADBALANCE, proto::LACP, proto::BROADCAST, 6];
+        for protocol in others {
+            refused(Errno::EPROTONOSUPPORT, || lagg.set_protocol(protocol));
+        }
+        lagg.set_protocol(proto::FAILOVER).unwrap();
+        assert_eq!(lagg.port("ib1").unwrap().flags, port::MASTER | port::ACTIVE);
+        host::set_privileged(false);
+        refused(Errno::EPERM, || lagg.set_protocol(proto::LACP));
+        host::set_privileged(true);
+    });
+}
+
+#[test]
+fn it_has_no_media_and_no_address_to_set() {
+    lab(|| {
+        let lagg = ib_lagg();
+        for command in [SIOCGIFMEDIA, SIOCGIFXMEDIA] {
+            let mut request = MediaRequest::default();
+            assert_eq!(ifioctl(&lagg.name, command, &mut request), Err(Errno::EINVAL));
+        }
+        let mut request = InterfaceRequest { mtu: IFM_ETHER_AUTO, ..Default::default() };
+        refused(Errno::EINVAL, || ifioctl(&lagg.name, SIOCSIFMEDIA, &mut request));
+        for (length, errno) in [(6, Errno::EINVAL), (20, Errno::ENODEV)] {
+            let mut request = [0u8; 32];
+            request[16] = length;
+            refused(errno, || ifioctl(&lagg.name, host::SIOCSIFLLADDR, &mut request));
+        }
+    });
+}
+
+#[test]
+fn the_first_port_gives_its_mtu_and_address_and_keeps_its_own() {
+    lab(|| {
+        let (a, b) = (ib(1), ib(2));
+        mtu("ib1", 4092).unwrap();
+        let lagg = ib_lagg();
+        let events = Events::of(&lagg.ifp);
+        without_memory(|| lagg.add("ib1"));
+        // At once, whatever tasks there are.
+        assert_eq!((lagg.ifp.mtu(), addressed_as(&lagg), told(&events)), (4092, 1, vec![1]));
+        without_memory(|| lagg.add("ib2"));
+        assert_eq!((b.ifp.mtu(), addressed_as(&lagg)), (4092, 1));
+        lagg.up();
+        lagg.down();
+        host::settle();
+        lagg.remove("ib2").unwrap();
+        assert_eq!((a.ifp.lladdr(), b.ifp.lladdr()), (addr(1).into(), addr(2).into()));
+        assert_eq!((b.ifp.mtu(), told(&events)), (2044, vec![]));
+        for card in [&a, &b] {
+            assert!(!card.nic.take_ioctls().contains(&SET_LLADDR));
+        }
+    });
+}
+
+#[test]
+fn the_mtu_is_all_ports() {
+    lab(|| {
+        let (a, b, c) = (ib(1), ib(2), ib(3));
+        let lagg = ib_lagg_of(&[&a, &b]);
+        lagg.set_mtu(4092).unwrap();
+        assert_eq!((a.ifp.mtu(), b.ifp.mtu(), lagg.ifp.mtu()), (4092, 4092, 4092));
+        b.nic.refuse(SIOCSIFMTU, 1, Errno::EINVAL);
+        refused(Errno::EINVAL, || lagg.set_mtu(2044));
+        refused(Errno::EINVAL, || mtu("ib1", 2044));
+        c.nic.refuse_all(SIOCSIFMTU, Errno::ENOBUFS);
+        refused(Errno::ENOBUFS, || lagg.add("ib3"));
+        assert_eq!(c.ifp.lladdr(), addr(3));
+    });
+}
+
+#[test]
+fn the_address_is_that_of_the_port_that_sends() {
+    lab(|| {
+        let (a, b, c) = (ib(1), ib(2), ib(3));
+        let lagg = ib_lagg_of(&[&a, &b, &c]);
+        let events = Events::of(&lagg.ifp);
+        assert_eq!(addressed_as(&lagg), 1);
+        a.link(LinkState::Down);
+        assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![2]));
+        // IFF_UP by a request to the port.
+        flags("ib2", 0).unwrap();
+        host::settle();
+        assert_eq!((addressed_as(&lagg), told(&events)), (3, vec![3]));
+        a.link(LinkState::Up);
+        assert_eq!((addressed_as(&lagg), told(&events)), (1, vec![1]));
+        flags("ib2", iff::UP).unwrap();
+        c.link(LinkState::Down);
+        second();
+        assert_eq!((addressed_as(&lagg), told(&events)), (1, vec![]), "only if it is another one");
+    });
+}
+
+/// Nobody tells of an IFF_UP that no request has changed, nor of what the subnet manager does.
+#[test]
+fn what_nobody_tells_of_is_seen_within_a_second() {
+    lab(|| {
+        let (a, b) = (ib(1), ib(2));
+        let lagg = ib_lagg_of(&[&a, &b]);
+        let events = Events::of(&lagg.ifp);
+        a.ifp.down();
+        host::settle();
+        assert_eq!(addressed_as(&lagg), 1);
+        second();
+        assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![2]));
+        b.ifp.store_lladdr(&addr(9).into());
+        b.ifp.store_broadcast_lladdr(&broadcast(9).into());
+        second();
+        assert_eq!((addressed_as(&lagg), told(&events)), (9, vec![9]));
+        // Another partition alone.
+        b.ifp.store_broadcast_lladdr(&broadcast(5).into());
+        second();
+        assert_eq!((lagg.ifp.broadcast_lladdr(), told(&events)), (broadcast(5).into(), vec![9]));
+        // A lagg that is down has no clock.
+        lagg.down();
+        second();
+        assert_eq!(Vnet::current().next_callout(), None);
+    });
+}
+
+/// If it changed while nobody hears of it, peers would keep the old one when there is a port again.
+#[test]
+fn without_an_active_port_the_address_stays() {
+    lab(|| {
+        let (a, b) = (ib(1), ib(2));
+        let lagg = ib_lagg_of(&[&a, &b]);
+        a.link(LinkState::Down);
+        let events = Events::of(&lagg.ifp);
+        b.link(LinkState::Down);
+        second();
+        assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![]));
+        a.link(LinkState::Up);
+        assert_eq!((addressed_as(&lagg), told(&events)), (1, vec![1]));
+        // Unless it is nobody's any more.
+        a.link(LinkState::Down);
+        a.ifp.store_lladdr(&addr(7).into());
+        a.ifp.store_broadcast_lladdr(&broadcast(7).into());
+        second();
+        assert_eq!((addressed_as(&lagg), told(&events)), (7, vec![7]));
+    });
+}
+
+#[test]
+fn the_address_of_a_port_that_leaves_goes_with_it() {
+    lab(|| {
+        let (a, b, c) = (ib(1), ib(2), ib(3));
+        let lagg = ib_lagg_of(&[&a, &b, &c]);
+        let events = Events::of(&lagg.ifp);
+        lagg.remove("ib1").unwrap();
+        assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![2]), "the next primary's");
+        // The one that stands in for the primary.
+        b.link(LinkState::Down);
+        assert_eq!((addressed_as(&lagg), told(&events)), (3, vec![3]));
+        lagg.remove("ib3").unwrap();
+        host::settle();
+        assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![2]), "of those that are left");
+        lagg.remove("ib2").unwrap();
+        assert_eq!((addressed_as(&lagg), told(&events)), (0, vec![0]));
+        lagg.add("ib3").unwrap();
+        assert_eq!((addressed_as(&lagg), told(&events)), (3, vec![3]));
+    });
+}
+
+#[test]
+fn a_port_that_departs_or_moves_leaves() {
+    lab(|| {
+        let (jail, a, b, c) = (Vnet::new(), ib(1), ib(2), ib(3));
+        let lagg = ib_lagg_of(&[&a, &b, &c]);
+        a.ifp.detach();
+        host::settle();
+        assert_eq!((lagg.ports().len(), addressed_as(&lagg)), (2, 2));
+        host::vmove(&b.ifp, &jail).unwrap();
+        host::settle();
+        assert_eq!((lagg.ports().len(), addressed_as(&lagg)), (1, 3));
+        assert_eq!((b.ifp.if_type(), b.ifp.lladdr()), (IfType::Infiniband, addr(2).into()));
+        lagg.destroy();
+        assert_eq!((c.ifp.if_type(), c.ifp.lladdr()), (IfType::Infiniband, addr(3).into()));
+        assert_eq!(Vnet::current().next_callout(), None, "a lagg that was up");
+    });
+}
+
+/// C writes the address under a lock that others who write it do not take, and has those who want to
+/// know told with that lock held, and in the epoch.
+#[test]
+fn d23_who_is_told_of_the_address_may_sleep_and_ask() {
+    lab(|| {
+        let (a, b) = (ib(1), ib(2));
+        let lagg = ib_lagg_of(&[&a, &b]);
+        let (name, vnet, seen) = (lagg.name.clone(), Vnet::current(), Arc::new(Mutex::default()));
+        let keep = seen.clone();
+        host::listen(&lagg.ifp, move |ifp, event| {
+            if let Event::Lladdr(address) = event {
+                assert!(Vnet::current() == vnet);
+                // Sleeps, and takes the lagg's mutex.
+                port_request(&name, SIOCGLAGGPORT, "ib2").unwrap();
+                let list: &mut Vec<_> = &mut keep.lock().unwrap();
+                list.push((*address, ifp.broadcast_lladdr()));
+            }
+        });
+        a.link(LinkState::Down);
+        b.ifp.store_lladdr(&addr(8).into());
+        second();
+        a.link(LinkState::Up);
+        lagg.remove("ib1").unwrap();
+        let expected = [(2, 2), (8, 2), (1, 1), (8, 2)];
+        let expected = expected.map(|(n, of)| (addr(n).into(), broadcast(of).into()));
+        assert_eq!(*seen.lock().unwrap(), expected);
+    });
+}
+
+/// The tasks and whoever adds and removes ports write it one after the other, each by the ports that
+/// there are then.
+#[test]
+fn d23_the_last_who_writes_the_address_is_right() {
+    lab(|| {
+        let (a, b, c) = (ib(1), ib(2), ib(3));
+        let lagg = ib_lagg_of(&[&a, &b]);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            spawn(scope, || {
+                while !done.load(Ordering::Relaxed) {
+                    for state in [LinkState::Down, LinkState::Up] {
+                        host::set_link(&a.ifp, state);
+                    }
+                }
+            });
+            for round in 0..300 {
+                lagg.add("ib3").unwrap();
+                lagg.remove(["ib1", "ib2"][round % 2]).unwrap();
+                lagg.add(["ib1", "ib2"][round % 2]).unwrap();
+                lagg.remove("ib3").unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        host::settle();
+        let sends = lagg
+            .ports()
+            .into_iter()
+            .find(|name| lagg.port(name).unwrap().flags & port::ACTIVE != 0);
+        assert_eq!(format!("ib{}", addressed_as(&lagg)), sends.unwrap());
+        drop(c);
+    });
+}
