@@ -60,6 +60,7 @@ bench: setup
 
 vm-modules: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_traffic tests/vm/traffic/*.c
+	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_infiniband tests/vm/infiniband/*.c
 	@tests/vm/program.sh $(ARCH) lagg_netmap tests/vm/netmap/forward.c
 
 vm: all vm-modules

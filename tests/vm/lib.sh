@@ -182,10 +182,20 @@ traffic_ports() {
 	sysctl -q net.inet6.ip6.auto_linklocal=0 >/dev/null
 }
 
+# infiniband_ports N: interfaces ibt0 and up of lagg_infiniband.ko (infiniband/infiniband.c)
+infiniband_ports() {
+	if [ ! -f "$PWD/lagg_infiniband.ko" ]; then
+		skip "no lagg_infiniband.ko: make vm-modules builds it"
+		exit 0
+	fi
+	kldload -n "$PWD/lagg_infiniband.ko" && sysctl -q kern.lagg_infiniband.ports="$1" >/dev/null || exit 1
+}
+
 # Nothing that a script made is left, whatever it did.
 clean() {
 	stop_flows
 	kldunload lagg_traffic 2>/dev/null
+	kldunload lagg_infiniband 2>/dev/null
 	for group in vlan lagg bridge epair tap; do
 		for i in $(all_of_group $group); do
 			case $i in epair*b) continue ;; esac
