@@ -144,10 +144,10 @@ fn siocaddmulti_and_siocdelmulti_succeed_whatever_the_ports_say() {
         a.nic.refuse_all(SIOCDELMULTI, Errno::EIO);
         let events = Events::of(&lagg.ifp);
         group(&lagg.name, SIOCADDMULTI).unwrap();
-        assert_eq!(groups()[2], 1, "the others have it");
-        assert!(events.take().iter().any(|event| matches!(event, Event::Log(_))));
+        assert_eq!(groups(), [1, 1, 1], "the stack asks the card, and does not listen");
         group(&lagg.name, SIOCDELMULTI).unwrap();
-        assert_eq!(groups()[2], 0);
+        assert_eq!(groups(), [0, 0, 0]);
+        assert!(events.take().is_empty());
     });
 }
 

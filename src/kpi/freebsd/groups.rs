@@ -75,7 +75,7 @@ impl Ifnet {
     /// Joins a group. May sleep; takes the locks that its driver takes.
     ///
     /// # Errors
-    /// What the driver returned.
+    /// ENOMEM.
     pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
         let mut address = self.group_address(group);
         let mut membership: *mut c::ifmultiaddr = ptr::null_mut();

@@ -23,16 +23,20 @@ pub fn groups(ifp: &Ifnet) -> Vec<LinkAddr> {
     lock(&ifp.membership).groups.keys().copied().collect()
 }
 
-/// if_addmulti.
+/// if_addmulti: it fails without memory for a group that is new. What the driver says to that group
+/// nobody hears.
 pub(super) fn join(ifp: &Ifnet, group: &LinkAddr) -> Result {
     assert_eq!(group.as_bytes().len(), ifp.addr_len(), "{ifp:?} joins a group of another kind");
-    let times = {
+    {
         let mut membership = lock(&ifp.membership);
-        let times = membership.groups.entry(*group).or_default();
-        *times += 1;
-        *times
-    };
-    if times == 1 { multicast_ioctl(ifp, SIOCADDMULTI) } else { Ok(()) }
+        if let Some(times) = membership.groups.get_mut(group) {
+            *times += 1;
+            return Ok(());
+        }
+        membership.groups.insert(*group, 1);
+    }
+    let _ = multicast_ioctl(ifp, SIOCADDMULTI);
+    Ok(())
 }
 
 /// if_purgemaddrs: the groups are gone, and no driver is told.
@@ -89,7 +93,7 @@ impl Ifnet {
     /// Joins a group. Sleeps; no lock of the stack may be held that its driver takes.
     ///
     /// # Errors
-    /// What the driver returned.
+    /// ENOMEM.
     pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
         witness::may_sleep("if_addmulti");
         join(self, group).map(|()| Group(*group))
@@ -122,7 +126,7 @@ impl Ifnet {
 /// that link-level address. Sleeps.
 ///
 /// # Errors
-/// What the driver returned.
+/// ENOMEM.
 pub fn join_group(ifp: &Ifnet, group: &LinkAddr) -> Result {
     let _multi = multi_lock(group).lock();
     join(ifp, group)
