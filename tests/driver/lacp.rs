@@ -1,128 +1,18 @@
-//! LACP in the driver: two laggs whose ports are joined by wires, in virtual time.
+//! LACP in the driver.
 
 use std::collections::BTreeSet;
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event, Vnet};
-use lagg_rs::kpi::ioctl::{OptionsRequest, PortRequest, opt, port, proto};
+use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
 use lagg_rs::kpi::{Counter, Errno, LinkState, MacAddr, Mbuf};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 use lagg_rs::lacp::receive::{LONG_TIMEOUT, SHORT_TIMEOUT};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
-use crate::lab::{Card, Lagg, card, ether, lab, lagg, mac};
-
-/// Two laggs, and the cards by which they are joined, pair by pair.
-struct Pair {
-    left: Lagg,
-    right: Lagg,
-    wires: Vec<(Card, Card)>,
-    /// Frames that do not arrive.
-    lost: fn(&[u8]) -> bool,
-}
-
-/// Two laggs with so many links, which have not heard of each other yet.
-fn strangers(links: u8) -> Pair {
-    let wires: Vec<_> = (0..links).map(|n| (card(1 + n), card(101 + n))).collect();
-    let (left, right) = (lagg(), lagg());
-    for (lagg, left_side) in [(&left, true), (&right, false)] {
-        lagg.set_protocol(proto::LACP).unwrap();
-        for (a, b) in &wires {
-            lagg.add(&if left_side { a } else { b }.name()).unwrap();
-        }
-        lagg.up();
-    }
-    Pair { left, right, wires, lost: |_| false }
-}
-
-/// Two laggs that distribute on all their links.
-fn pair(links: u8) -> Pair {
-    let pair = strangers(links);
-    pair.pass(AGGREGATE_WAIT);
-    assert_eq!(pair.distributing(&pair.left), usize::from(links));
-    assert_eq!(pair.distributing(&pair.right), usize::from(links));
-    // So that LACPDUs may be sent at once again.
-    pair.pass(1_000);
-    pair
-}
-
-impl Pair {
-    /// Carries frames until there are none.
-    fn exchange(&self) {
-        loop {
-            host::settle();
-            let mut moved = false;
-            for (a, b) in &self.wires {
-                for (from, to) in [(a, b), (b, a)] {
-                    for frame in from.nic.take_sent() {
-                        moved = true;
-                        if !(self.lost)(&frame) && from.ifp.link_state() == LinkState::Up {
-                            to.receive(&frame);
-                        }
-                    }
-                }
-            }
-            if !moved {
-                break;
-            }
-        }
-    }
-
-    /// Lets so many milliseconds pass.
-    fn pass(&self, ms: u32) {
-        let vnet = Vnet::current();
-        let end = vnet.uptime_ms() + u64::from(ms);
-        self.exchange();
-        while let Some(next) = vnet.next_callout().filter(|next| *next <= end) {
-            vnet.advance_to(next);
-            self.exchange();
-        }
-        vnet.advance_to(end);
-        self.exchange();
-    }
-
-    fn link(&self, n: usize, state: LinkState) {
-        self.wires[n].0.link(state);
-        self.wires[n].1.link(state);
-        self.exchange();
-    }
-
-    fn records(&self, lagg: &Lagg) -> Vec<PortRequest> {
-        lagg.get(32 * 72).unwrap().1
-    }
-
-    fn distributing(&self, lagg: &Lagg) -> usize {
-        let all = port::ACTIVE | port::COLLECTING | port::DISTRIBUTING;
-        self.records(lagg).iter().filter(|record| record.flags == all).count()
-    }
-
-    /// Sends a frame of each of so many flows; returned: on which wire each went, none if it was
-    /// refused with ENOBUFS.
-    fn send(&self, flows: u16) -> Vec<Option<usize>> {
-        (0..flows)
-            .map(|n| match self.left.send(&flow(n)) {
-                Ok(()) => {
-                    let sent = |(a, _): &(Card, Card)| a.nic.take_sent() == [flow(n)];
-                    Some(self.wires.iter().position(sent).expect("it was sent"))
-                }
-                Err(errno) => {
-                    assert_eq!(errno, Errno::ENOBUFS);
-                    None
-                }
-            })
-            .collect()
-    }
-}
-
-/// A frame of a flow: UDP from another port each.
-fn flow(n: u16) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 200, 2, 0, 0, 0, 0, 100, 8, 0];
-    frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
-    frame.extend(n.to_be_bytes());
-    frame.extend([0, 9, 0, 8, 0, 0]);
-    frame
-}
+use crate::lab::{card, ether, lab, mac};
+use crate::pair::{Pair, flow, pair, strangers};
 
 fn option(opts: i32) -> OptionsRequest {
     OptionsRequest { opts, ..OptionsRequest::default() }

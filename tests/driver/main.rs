@@ -17,6 +17,7 @@ mod lagg_requests;
 mod netmap;
 mod offloads;
 mod options;
+mod pair;
 mod port_requests;
 mod ports;
 mod protocols;
