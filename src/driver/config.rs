@@ -1,5 +1,6 @@
 //! What is configured through the lagg for all of its ports: up and down, MTU, protocol.
 
+use core::mem::replace;
 use core::num::NonZeroU32;
 
 use super::softc::Token;
@@ -21,25 +22,27 @@ const PATIENCE_MS: u32 = 10_000;
 /// An administrator's up or down is done when this returns. A change of PROMISC or ALLMULTI comes
 /// from the stack with its locks held (a VLAN's with `vlan_sx`), so it must not wait for port drivers,
 /// which may want the same locks: the configuration task does it. Both look alike but for the
-/// flag that differs; where two changes meet and the guess is wrong, the wait has an end.
+/// flag that differs; where two changes meet and the guess is wrong, the wait has an end. Up and down
+/// are compared with what the ports were brought to: the stack takes a lagg down on its own where it
+/// goes to another vnet.
 ///
 /// # Errors
 /// ENXIO: the lagg is being destroyed.
 pub(super) fn flags_changed(softc: &Ref<Softc>) -> Result {
-    let changed = {
+    let (new_modes, new_up) = {
         let mut state = softc.state();
-        let flags = softc.ifp().flags() & (iff::UP | iff::PROMISC | iff::ALLMULTI);
-        let changed = flags ^ state.flags_seen;
-        state.flags_seen = flags;
-        changed
+        let flags = softc.ifp().flags();
+        let modes = flags & (iff::PROMISC | iff::ALLMULTI);
+        (replace(&mut state.modes_seen, modes) != modes, state.running != (flags & iff::UP != 0))
     };
-    if changed == iff::UP
+    if new_up
+        && !new_modes
         && let Some(token) = softc.token_within(PATIENCE_MS)?
     {
         follow_flags(softc, &token);
         return Ok(());
     }
-    if changed != 0 {
+    if new_up || new_modes {
         Softc::wake_configuration(softc);
     }
     Ok(())
@@ -64,11 +67,6 @@ pub(super) fn reconcile(softc: &Ref<Softc>) {
 /// # Errors
 /// ENXIO: the lagg is being destroyed.
 pub(super) fn bring_up(softc: &Ref<Softc>) -> Result {
-    {
-        let mut state = softc.state();
-        // From here on a down is a change.
-        state.flags_seen |= softc.ifp().flags() & iff::UP;
-    }
     let token = softc.token()?;
     follow_flags(softc, &token);
     Ok(())

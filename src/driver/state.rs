@@ -33,8 +33,8 @@ pub(super) struct State {
     pub spread_changed: bool,
     /// failover's primary port, by its slot.
     pub primary: Option<u8>,
-    /// IFF_UP, IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
-    pub flags_seen: u32,
+    /// IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
+    pub modes_seen: u32,
     pub options: Options,
     pub vlans: Vlans,
     /// One for each slot. On the heap: a kernel stack is small.
@@ -148,7 +148,7 @@ impl State {
             spread_over: (0, 0),
             spread_changed: false,
             primary: None,
-            flags_seen: 0,
+            modes_seen: 0,
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,

@@ -54,6 +54,28 @@ fn move_up(ifp: &Ifnet, to: &Vnet) {
     host::settle();
 }
 
+/// The stack takes it down on its way and purges its groups, of which the driver is told.
+#[test]
+fn a_lagg_that_has_moved_comes_up_again() {
+    lab(|| {
+        let (a, jail) = (card(1), Vnet::new());
+        let lagg = lagg_of(&[&a]);
+        let vlan = host::vlan_create(&lagg.ifp, 7, "vlan7").unwrap();
+        host::vmove(&lagg.ifp, &jail).unwrap();
+        host::settle();
+        assert!(!lagg.ifp.is_running() && a.ifp.flags() & iff::UP == 0, "the VLAN is no more");
+        jail.enter(|| {
+            for _ in 0..2 {
+                lagg.up();
+                assert!(lagg.ifp.is_running() && a.ifp.flags() & iff::UP != 0);
+                lagg.down();
+                assert!(!lagg.ifp.is_running() && a.ifp.flags() & iff::UP == 0);
+            }
+        });
+        drop(vlan);
+    });
+}
+
 /// Destroying looks for the lagg in a list of the vnet that it has moved to.
 #[test]
 fn d18_a_lagg_that_has_moved_can_be_destroyed() {
