@@ -25,25 +25,33 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
 /// Has all ports be in the slow protocols' group.
 ///
 /// # Errors
-/// What a port said to the group; none is in it then.
+/// ENOMEM; those that were not in it are not in it then.
 pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
-    softc.state().slow = true;
-    let ports = token.ports();
-    let joined = ports.iter().map(|port| follow(softc, port)).fold(Ok(()), Result::and);
+    if core::mem::replace(&mut softc.state().slow, true) {
+        return Ok(());
+    }
+    let joined = token.ports().iter().try_for_each(|port| follow(softc, port));
     joined.inspect_err(|_| leave_slow(softc, token))
 }
 
-/// Has them be in it no more.
+/// Has no port be in it any more. Nothing of it can fail.
 pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
     softc.state().slow = false;
-    update(softc, token);
+    for port in &token.ports() {
+        let mut wants = softc.state().take_wants(port);
+        let is_slow = |group: &mut Group| group.address() == slow::MULTICAST;
+        if let Some(group) = wants.groups.iter_mut().find_map(|group| group.take_if(is_slow)) {
+            port.ifp().leave_group(group);
+        }
+        softc.state().put_wants(port, wants);
+    }
 }
 
-/// Brings one port to what the lagg has: only what differs is asked for. What the port refuses is
-/// tried again with the next change. The caller has the token.
+/// Brings one port to what the lagg has: only what differs is asked for. What cannot be had is tried
+/// again with the next change. The caller has the token.
 ///
 /// # Errors
-/// The port has not joined the slow protocols' group, and LACP wants it to.
+/// ENOMEM: the port has not joined all groups. A driver that refuses a mode is left at that.
 pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let mut wants = softc.state().take_wants(port);
@@ -61,11 +69,8 @@ pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
             ),
         );
     }
-    let hears = wants.groups.iter().flatten().any(|group| group.address() == slow::MULTICAST);
-    let mut state = softc.state();
-    let deaf = state.slow && !hears;
-    state.put_wants(port, wants);
-    if deaf { joined } else { Ok(()) }
+    softc.state().put_wants(port, wants);
+    joined
 }
 
 /// Takes everything back from a port that leaves, or did not come.

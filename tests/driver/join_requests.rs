@@ -101,8 +101,11 @@ fn siocslaggport_without_memory_changes_nothing() {
         host::set_ipv6(&b.ifp, true);
         let lagg = lagg();
         without_memory(|| lagg.add("em1"));
+        // Nor is a port that is not in all groups what was asked for.
+        host::join_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 1].into()).unwrap();
         without_memory(|| lagg.add("em2"));
         assert_eq!((lagg.ports().len(), b.ifp.mtu()), (2, 4000));
+        assert_eq!(host::groups(&b.ifp).len(), 1);
     });
 }
 

@@ -9,6 +9,7 @@ use lagg_rs::kpi::ioctl::{
     SIOCSLAGGPORT, hash, opt, proto,
 };
 use lagg_rs::kpi::{Errno, LinkState, Result};
+use lagg_rs::wire::slow::MULTICAST;
 use proptest::prelude::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -159,6 +160,7 @@ fn d21_siocslagg_without_memory_leaves_the_protocol() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
+        host::join_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 1].into()).unwrap();
         for from in PROTOCOLS {
             for to in PROTOCOLS {
                 lagg.set_protocol(from).unwrap();
@@ -173,6 +175,10 @@ fn d21_siocslagg_without_memory_leaves_the_protocol() {
                     let result = lagg.set_protocol(to);
                     let all_came = host::fail_allocation(0) != 0;
                     let now = lagg.get(0).unwrap().0.proto;
+                    for card in [&a, &b] {
+                        let hears = host::groups(&card.ifp).contains(&MULTICAST.into());
+                        assert_eq!(hears, now == proto::LACP, "{from} to {to}, {n}");
+                    }
                     match result {
                         Ok(()) => assert_eq!(now, to),
                         Err(errno) => assert_eq!((errno, now), (Errno::ENOMEM, from)),
