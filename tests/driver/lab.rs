@@ -5,11 +5,11 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use lagg_rs::driver::Softc;
-use lagg_rs::kpi::host::testing::TestNic;
+use lagg_rs::kpi::host::testing::{TestNic, attributes};
 use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
-    FlagsRequest, InterfaceRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCGLAGG,
-    SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
+    FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, Name, OptionsRequest, PortRequest,
+    SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT,
 };
 use lagg_rs::kpi::{Errno, IfnetRef, LinkState, MacAddr, Mbuf, Ref, Result, iff};
@@ -262,21 +262,42 @@ pub fn without_memory(request: impl Fn() -> Result) {
 pub fn everything() -> Vec<String> {
     host::settle();
     let mut lines = Vec::new();
-    for ifp in Vnet::current().interfaces() {
-        let of_stack = (ifp.if_type(), ifp.mtu(), ifp.lladdr(), ifp.flags(), ifp.is_running());
-        let of_driver = (ifp.link_state(), ifp.baudrate(), ifp.offloads(), host::groups(&ifp));
-        let ipv6 = ifp.has_ipv6_lladdr();
-        lines.push(format!("{ifp:?} {of_stack:x?} {of_driver:x?} {ipv6}"));
+    let interfaces = Vnet::current().interfaces();
+    let first = interfaces.iter().map(|ifp| ifp.index()).min().unwrap_or(0);
+    for ifp in interfaces {
+        let attributes = attributes(&ifp);
+        lines.extend(attributes.iter().map(|(name, value)| format!("{ifp:?} {name}: {value}")));
         if ifp.lagg_softc().is_some() {
             let lagg = text(&ifp.name());
-            let (all, records) = get(&lagg, 32 * 72).unwrap();
+            let (mut all, mut records) = get(&lagg, 32 * 72).unwrap();
+            records.iter_mut().for_each(|record| renumber(&mut record.psc, first));
+            renumber(&mut all.psc, first);
             let (mut options, mut flags) = (OptionsRequest::default(), FlagsRequest::default());
             ifioctl(&lagg, SIOCGLAGGOPTS, &mut options).unwrap();
             ifioctl(&lagg, SIOCGLAGGFLAGS, &mut flags).unwrap();
-            lines.push(format!("{} {records:?} {options:?} {flags:?}", all.proto));
+            lines.push(format!(
+                "{lagg} answers: {} {:x?} {options:?} {flags:?}",
+                all.proto, all.psc
+            ));
+            lines.extend(records.iter().map(|record| format!("{lagg} answers: {record:x?}")));
         }
     }
     lines
+}
+
+/// Counts the numbers of interfaces from `first` on: so they are the same each time that the same is
+/// set up.
+fn renumber(info: &mut LacpInfo, first: u32) {
+    for port in [&mut info.actor_portno, &mut info.partner_portno] {
+        *port = if *port == 0 { 0 } else { port.wrapping_sub(first as u16) };
+    }
+    for key in [&mut info.actor_key, &mut info.partner_key] {
+        *key = match *key {
+            0 => 0,
+            individual @ 0x8000.. => individual.wrapping_sub(first as u16) | 0x8000,
+            aggregatable => aggregatable.wrapping_sub((first << 5) as u16) & 0x7fff,
+        };
+    }
 }
 
 /// A name as the ABI has it.

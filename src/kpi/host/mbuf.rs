@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::super::Ifnet;
+use super::faults::{self, Fault};
 use super::memory;
 
 thread_local! {
@@ -47,7 +48,7 @@ impl Mbuf {
 
     /// A packet for a group, of one segment; none if there is no memory.
     pub fn multicast(bytes: &[u8]) -> Option<Self> {
-        memory::may_fail_at_once().ok()?;
+        memory::packet_may_fail().ok()?;
         Some(Mbuf::from_bytes(bytes))
     }
 
@@ -108,6 +109,7 @@ impl Mbuf {
         if FAIL_IN.get() != 0 && fails() {
             return None;
         }
+        faults::may_fail(Fault::Packet, None, 0).ok()?;
         let mut copy = Mbuf::from_segments(self.segments());
         copy.0.flow = self.0.flow;
         copy.0.vlan_tag = self.0.vlan_tag;

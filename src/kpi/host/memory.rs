@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Mutex;
 
 use super::super::{Errno, Result};
+use super::faults::{self, Fault};
 use super::witness::{self, lock};
 
 thread_local! {
@@ -23,11 +24,17 @@ pub fn fail_allocation(n: usize) -> usize {
 /// An allocation that may sleep and may be told to fail.
 pub(super) fn may_fail() -> Result {
     witness::may_sleep("malloc(M_WAITOK)");
-    may_fail_at_once()
+    faults::may_fail(Fault::Allocation, None, 0)?;
+    fails_here()
 }
 
-/// The same for one that does not sleep.
-pub(super) fn may_fail_at_once() -> Result {
+/// The allocation of a packet, which does not sleep.
+pub(super) fn packet_may_fail() -> Result {
+    faults::may_fail(Fault::Packet, None, 0)?;
+    fails_here()
+}
+
+fn fails_here() -> Result {
     let left = FAIL_IN.get();
     FAIL_IN.set(left.saturating_sub(1));
     if left == 1 { Err(Errno::ENOMEM) } else { Ok(()) }

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use super::super::driver::Driver;
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFFLAGS, SIOCSIFMTU};
 use super::super::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
+use super::driver::Kind;
+use super::faults::{self, Fault};
 use super::ifnet::Port;
 use super::locks::{DETACH, DetachGuard};
 use super::{module, witness};
@@ -34,7 +36,7 @@ pub(super) enum OutputMethod {
 }
 
 /// A port driver's own `if_ioctl` and `if_output`, and the type that its interface had.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct PortMethods {
     ioctl: IoctlMethod,
     output: OutputMethod,
@@ -88,7 +90,12 @@ pub(super) fn run_current(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
 fn run(ifp: &Ifnet, method: IoctlMethod, r: &mut Ioctl<'_>) -> Result {
     witness::may_sleep("if_ioctl");
     match method {
-        IoctlMethod::Own => ifp.kind.ioctl(ifp, r),
+        IoctlMethod::Own => {
+            if !matches!(ifp.kind, Kind::Lagg(_)) {
+                faults::may_fail(Fault::Ioctl, Some(ifp), r.command())?;
+            }
+            ifp.kind.ioctl(ifp, r)
+        }
         IoctlMethod::LaggPort => port_ioctl(ifp, r),
         IoctlMethod::Dead => Err(Errno::ENXIO),
         IoctlMethod::None => Err(Errno::EINVAL),

@@ -15,6 +15,7 @@ mod clone;
 mod driver;
 mod epoch;
 mod event;
+mod faults;
 mod ifnet;
 mod inbox;
 mod input;
@@ -64,6 +65,7 @@ pub use capture::{Capture, capture};
 pub use clone::{clone_create, clone_destroy};
 pub use driver::{Nic, default_ioctl, requested_mtu};
 pub use event::{Event, listen};
+pub use faults::{Failed, Fault, fail, failed};
 pub use input::{netmap_register, netmap_unregister, output, receive, set_input, transmit};
 pub use mbuf::fail_copy;
 pub use media::{

@@ -6,12 +6,13 @@ use std::sync::mpsc;
 
 use super::super::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS};
 use super::super::{Array, Ifnet, LinkAddr, Result, iff};
+use super::faults::{self, Fault};
 use super::locks::{IN_MULTI, IN6_MULTI, Sx};
 use super::witness::{self, lock};
 use super::{methods, stack};
 
 /// What an interface is a member of, and how often.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(super) struct Membership {
     groups: BTreeMap<LinkAddr, u32>,
     promisc: u32,
@@ -33,6 +34,7 @@ pub(super) fn join(ifp: &Ifnet, group: &LinkAddr) -> Result {
             *times += 1;
             return Ok(());
         }
+        faults::may_fail(Fault::Group, Some(ifp), 0)?;
         membership.groups.insert(*group, 1);
     }
     let _ = multicast_ioctl(ifp, SIOCADDMULTI);

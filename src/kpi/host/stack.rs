@@ -5,6 +5,7 @@ use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SI
 use super::super::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
+use super::faults::{self, Fault};
 use super::{methods, module, privilege, vlan, witness};
 use crate::Module;
 
@@ -39,6 +40,7 @@ pub(super) fn set_lladdr(ifp: &Ifnet, lladdr: &LinkAddr) -> Result {
         return Err(Errno::ENODEV);
     }
     if let Kind::Nic(nic) = &ifp.kind {
+        faults::may_fail(Fault::Lladdr, Some(ifp), 0)?;
         nic.set_lladdr(ifp, &lladdr.ethernet())?;
     }
     ifp.store_lladdr(lladdr);

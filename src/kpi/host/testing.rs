@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::super::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result};
+use super::super::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Ref, Result};
 use super::attach::{Attached, attach};
-use super::driver::{Nic, default_ioctl};
+use super::driver::{Kind, Nic, default_ioctl};
 use super::event::{self, Event};
+use super::ifnet::Port;
 use super::media::media_of;
 use super::methods::IoctlMethod;
 use super::witness::{self, lock};
@@ -188,6 +189,30 @@ impl Nic for TestNic {
 pub fn remove_ioctl(ifp: &Ifnet) {
     assert_eq!(ifp.ioctl_method(), IoctlMethod::Own, "{ifp:?} has its driver's ioctl");
     ifp.ioctl_method.store(IoctlMethod::None as u8, Ordering::Release);
+}
+
+/// All that the stack has of an interface, its counters apart, each under its name: a request that is
+/// refused leaves it as it is.
+pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
+    let slot = |port: &Ref<Port>| format!("{:?} slot {}", port.softc().ifp(), port.slot());
+    let mut attributes = vec![
+        ("type", format!("{:?}", ifp.if_type())),
+        ("flags", format!("{:#x}", ifp.flags())),
+        ("running", ifp.is_running().to_string()),
+        ("link", format!("{:?}", ifp.link_state())),
+        ("mtu", ifp.mtu().to_string()),
+        ("baudrate", ifp.baudrate().to_string()),
+        ("address", format!("{:x?}", ifp.lladdr())),
+        ("offloads", format!("{:x?}", ifp.offloads())),
+        ("membership", format!("{:x?}", lock(&ifp.membership))),
+        ("methods", format!("{:?}", ifp.methods())),
+        ("port of", format!("{:?}", ifp.lagg_port().as_ref().map(slot))),
+        ("IPv6", ifp.has_ipv6_lladdr().to_string()),
+    ];
+    if let Kind::Vlan(vlan) = &ifp.kind {
+        attributes.push(("VLAN", vlan.describe()));
+    }
+    attributes
 }
 
 /// Keeps what happens to an interface.

@@ -98,6 +98,13 @@ impl Ifnet {
 }
 
 impl Vlan {
+    /// All that it has of its parent, for tests to compare.
+    pub(super) fn describe(&self) -> String {
+        let Some(parent) = self.parent() else { return format!("{} of nobody", self.tag) };
+        let (flags, groups) = (*lock(&self.flags), lock(&self.groups));
+        format!("{} of {parent:?}, flags {flags:#x}, groups {groups:x?}", self.tag)
+    }
+
     pub(super) fn parent(&self) -> Option<IfnetRef> {
         lock(&self.parent).clone()
     }

@@ -169,6 +169,11 @@ pub(super) fn leave_all() {
     NOWHERE.set(true);
 }
 
+/// Whether it is.
+pub(super) fn is_kernel_thread() -> bool {
+    NOWHERE.get()
+}
+
 /// A name as the ABI has it; none if it is empty or too long.
 pub(super) fn to_name(name: &str) -> Option<Name> {
     let mut bytes = [0; 16];

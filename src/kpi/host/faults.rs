@@ -1,0 +1,82 @@
+//! What may fail, and fails when a test says so: in whichever thread it comes, the module's tasks
+//! included. So a test that uses this is alone in its process, or the others are waiting.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::{Errno, Ifnet, Result};
+use super::vnet;
+use super::witness::lock;
+
+/// What may fail.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fault {
+    /// An allocation that may sleep.
+    Allocation,
+    /// The allocation of a packet, or of its copy, which does not wait for memory: its errno is the
+    /// driver's own.
+    Packet,
+    /// if_addmulti, where the interface is not in the group yet.
+    Group,
+    /// `if_ioctl` of a card's driver, or of a VLAN's.
+    Ioctl,
+    /// if_setlladdr of a card.
+    Lladdr,
+}
+
+/// What has failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failed {
+    /// The interface; none for memory.
+    pub ifp: Option<String>,
+    /// The command; 0 where there is none.
+    pub command: usize,
+    /// In a thread of the kernel's own, which can return it to nobody.
+    pub in_task: bool,
+}
+
+struct State {
+    fault: Fault,
+    /// How many are left until the one that fails, that included; 0: it has.
+    left: usize,
+    errno: Errno,
+    failed: Option<Failed>,
+}
+
+/// Nothing else is looked at as long as nothing is to fail.
+static ARMED: AtomicBool = AtomicBool::new(false);
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+/// Makes the `n`-th such call from now on fail with `errno`, and that one alone; 1 is the next.
+///
+/// # Panics
+/// If another one is still to fail.
+pub fn fail(fault: Fault, n: usize, errno: Errno) {
+    let state = State { fault, left: n, errno, failed: None };
+    assert!(lock(&STATE).replace(state).is_none(), "one at a time");
+    ARMED.store(true, Ordering::SeqCst);
+}
+
+/// Calls it off. Returned: what has failed, if that call came.
+pub fn failed() -> Option<Failed> {
+    ARMED.store(false, Ordering::SeqCst);
+    lock(&STATE).take()?.failed
+}
+
+/// Such a call comes: on this interface, by this command.
+pub(super) fn may_fail(fault: Fault, ifp: Option<&Ifnet>, command: usize) -> Result {
+    if !ARMED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut state = lock(&STATE);
+    let Some(state) = state.as_mut().filter(|state| state.fault == fault && state.left > 0) else {
+        return Ok(());
+    };
+    state.left -= 1;
+    if state.left > 0 {
+        return Ok(());
+    }
+    let ifp = ifp.map(|ifp| vnet::from_name(&ifp.name()));
+    state.failed = Some(Failed { ifp, command, in_task: vnet::is_kernel_thread() });
+    Err(state.errno)
+}
