@@ -1,12 +1,30 @@
 //! D-19: unloading the module while it is in use. A process of its own: the module is the process's.
 
+#[allow(dead_code, reason = "the driver's tests use the rest")]
+#[path = "driver/lab.rs"]
+mod lab;
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use lagg_rs::kpi::host;
-use lagg_rs::kpi::{Errno, live};
+use lagg_rs::kpi::ioctl::SIOCSIFFLAGS;
+use lagg_rs::kpi::{Errno, iff, live};
+
+use lab::{card, flags, lagg_of, spawn};
+
+/// In a vnet of its own, and alone.
+fn alone(f: impl FnOnce()) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    host::kldload();
+    lab::lab(f);
+}
 
 /// C lagg unhooks itself first and looks never: the next packet calls a null pointer.
 #[test]
 fn d19_unloading_is_refused_while_a_lagg_is_there_and_clean_after() {
-    host::Vnet::new().enter(|| {
+    alone(|| {
         let lagg = host::clone_create("lagg", None).unwrap();
         assert_eq!(host::kldunload(), Err(Errno::EBUSY));
         assert!(host::is_loaded());
@@ -17,5 +35,43 @@ fn d19_unloading_is_refused_while_a_lagg_is_there_and_clean_after() {
         host::kldload();
         let lagg = host::clone_create("lagg", None).unwrap();
         host::clone_destroy(&lagg).unwrap();
+    });
+}
+
+/// A thread that is inside the driver when its lagg is destroyed comes back to what must still be
+/// there. Unloading does not wait for it: it would have to with the kernel's lock on modules.
+#[test]
+fn d19_unloading_is_refused_while_a_thread_is_inside() {
+    alone(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let blocked = a.nic.block(SIOCSIFFLAGS);
+        thread::scope(|scope| {
+            // By the port's ioctl, into its card.
+            let inside = spawn(scope, || flags("em1", iff::UP | iff::DEBUG));
+            blocked.wait();
+            lagg.destroy();
+            host::settle();
+            assert_eq!(host::kldunload(), Err(Errno::EBUSY));
+            blocked.release();
+            inside.join().unwrap().unwrap();
+        });
+        host::kldunload().unwrap();
+    });
+}
+
+/// What a thread that nobody counts has in its hands is seen when the module goes.
+#[test]
+#[should_panic(expected = "objects are left of the unloaded module")]
+fn d19_who_is_inside_uncounted_is_found() {
+    alone(|| {
+        let lagg = lab::lagg();
+        let softc = lagg.softc();
+        lagg.destroy();
+        host::settle();
+        let result = std::panic::catch_unwind(host::kldunload);
+        host::kldload();
+        drop(softc);
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).unwrap();
     });
 }

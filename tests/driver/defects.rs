@@ -325,6 +325,7 @@ fn d17_a_vlan_on_the_lagg_and_a_vlan_in_it() {
             blocked.wait();
             host::set_promisc(&child, true).unwrap();
             host::set_allmulti(&child, true).unwrap();
+            drop(host::vlan_create(&lagg.ifp, 9, "vlan9").unwrap());
             host::join_group(&child, &[1, 0, 0x5e, 0, 0, 9].into()).unwrap();
             host::leave_group(&child, &[1, 0, 0x5e, 0, 0, 9].into());
             host::set_allmulti(&child, false).unwrap();

@@ -3,6 +3,7 @@
 mod concurrency;
 mod counters;
 mod data;
+mod deadlocks;
 mod debug;
 mod defects;
 mod generic_requests;

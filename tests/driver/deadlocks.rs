@@ -1,0 +1,290 @@
+//! Who waits for whom: with the stack's own locks, as the stack holds them. Each rule that keeps a
+//! deadlock away (`driver`'s contexts and locks) is broken by a double in a process of its own, where
+//! it is seen that the lab finds it.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use lagg_rs::kpi::host::testing::SET_LLADDR;
+use lagg_rs::kpi::host::{self, Attached, Event, Nic};
+use lagg_rs::kpi::ioctl::{SIOCDELMULTI, SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU};
+use lagg_rs::kpi::{
+    Epoch, Errno, IfType, Ifnet, Ioctl, LinkState, MacAddr, Mbuf, Offloads, Result, detach_lock,
+    iff,
+};
+
+use crate::lab::{Card, card, flags, lab, lagg_of, mac, mtu, spawn, until};
+
+/// A card whose driver does something of its own when it is asked for something.
+struct Meddler<F>(F);
+
+impl<F: Fn(&Ifnet, usize) + Send + Sync> Nic for Meddler<F> {
+    fn transmit(&self, _: &Ifnet, _: Mbuf, _: &Epoch) -> Result {
+        Ok(())
+    }
+
+    fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        (self.0)(ifp, r.command());
+        host::default_ioctl(ifp, r)
+    }
+
+    fn set_lladdr(&self, ifp: &Ifnet, _: &MacAddr) -> Result {
+        (self.0)(ifp, SET_LLADDR);
+        Ok(())
+    }
+}
+
+/// The card `em<n>` with such a driver, which is called with each command.
+fn meddler(n: u8, does: impl Fn(&Ifnet, usize) + Send + Sync + 'static) -> Attached {
+    let (name, nic) = (format!("em{n}"), Arc::new(Meddler(does)));
+    let ifp = host::attach(&name, IfType::Ethernet, mac(n), 1500, 1_000_000_000, nic);
+    flags(&name, iff::UP).unwrap();
+    host::set_link(&ifp, LinkState::Up);
+    host::settle();
+    ifp
+}
+
+/// Waits for the configuration token of `lagg0`, and gives it back.
+fn wait_for_the_token() -> Result {
+    mtu("lagg0", 1500)
+}
+
+/// A VLAN's event comes with `vlan_sx` held: who waits for the lagg there is sent away when it is
+/// destroyed, and who destroys it needs `vlan_sx`.
+#[test]
+fn d16_destroying_while_a_vlans_event_is_under_way() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let lagg = lagg_of(&[&a, &b]);
+        let answers = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (keep, came) = (answers.clone(), Arc::new(AtomicBool::new(false)));
+        let said = came.clone();
+        host::listen(&lagg.ifp, move |_, event| {
+            if let Event::Vlan(_, true) = event {
+                said.store(true, Ordering::SeqCst);
+                keep.lock().unwrap().push(wait_for_the_token());
+            }
+        });
+        let blocked = a.nic.block(SIOCSIFMTU);
+        thread::scope(|scope| {
+            let change = spawn(scope, || lagg.set_mtu(1400));
+            blocked.wait();
+            let vlan = spawn(scope, || host::vlan_create(&lagg.ifp, 7, "vlan7").unwrap());
+            until("the event", || came.load(Ordering::SeqCst));
+            let destroyer = spawn(scope, || lagg.destroy());
+            // While the card keeps the token: the VLAN has not waited for it any longer.
+            let vlan = vlan.join().unwrap();
+            assert!(!destroyer.is_finished());
+            blocked.release();
+            assert_eq!(change.join().unwrap(), Ok(()));
+            destroyer.join().unwrap();
+            drop(vlan);
+        });
+        assert_eq!(*answers.lock().unwrap(), [Err(Errno::ENXIO)]);
+        assert!(a.ifp.lagg_port().is_none() && b.ifp.lagg_port().is_none());
+    });
+}
+
+/// in6_ifdetach waits for a task of the stack's that leaves groups on the port, which may want the
+/// lagg: it must not be called with anything of the lagg's held.
+#[test]
+fn leaving_ipv6_may_need_the_lagg() {
+    lab(|| {
+        let asked = Arc::new(AtomicBool::new(false));
+        let said = asked.clone();
+        let (a, b) = (
+            card(1),
+            meddler(2, move |_, command| {
+                if command == SIOCDELMULTI {
+                    said.store(true, Ordering::SeqCst);
+                    wait_for_the_token().unwrap();
+                }
+            }),
+        );
+        host::set_ipv6(&b, true);
+        let lagg = lagg_of(&[&a]);
+        lagg.add("em2").unwrap();
+        assert!(asked.load(Ordering::SeqCst) && !b.has_ipv6_lladdr());
+    });
+}
+
+/// A departure has `ifnet_detach_sxlock` and waits for who joins: a joiner takes that lock before it has
+/// the token and after, not with it; whether it is a port by then or not.
+#[test]
+fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
+    for command in [SET_LLADDR, SIOCSIFCAP] {
+        lab(|| {
+            let (a, b) = (card(1), card(2));
+            b.ifp.store_offloads(&Offloads { capabilities: 1, enabled: 1, ..Offloads::default() });
+            host::set_ipv6(&b.ifp, true);
+            let lagg = lagg_of(&[&a]);
+            let blocked = b.nic.block(command);
+            let Card { ifp, .. } = b;
+            let gone = ifp.ifp();
+            thread::scope(|scope| {
+                let joiner = spawn(scope, || lagg.add("em2"));
+                blocked.wait();
+                spawn(scope, move || ifp.detach());
+                until("the departure to begin", || gone.flags() & iff::DYING != 0);
+                // Who comes now waits for the departure, and nobody for him.
+                let other = spawn(scope, || lagg.add("em2"));
+                blocked.release();
+                // In time to be a port, and then none any more, or not.
+                assert!([Ok(()), Err(Errno::ENXIO)].contains(&joiner.join().unwrap()));
+                assert!(other.join().unwrap().is_err());
+            });
+            assert_eq!(lagg.ports(), ["em1"]);
+        });
+    }
+}
+
+/// Runs one of `mod broken` in a process of its own, and returns what it wrote before it failed.
+fn of_broken(test: &str) -> String {
+    let test = format!("deadlocks::broken::{test}");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &test, "--ignored", "--nocapture"])
+        .env("LAGG_WATCHDOG", "1")
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(!output.status.success() && !text.contains("running 0 tests"), "{text}");
+    text
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
+fn broken_rules_are_found() {
+    for (test, panic) in [
+        ("d17_an_event_waits_for_the_token", "and waits for laggtoken"),
+        (
+            "d16_an_event_wants_what_a_destroyer_has",
+            "lock order reversal: now vlan_sx -> ifnet_detach_sxlock",
+        ),
+        (
+            "d16_a_task_wants_what_a_destroyer_has",
+            "lock order reversal: now ifnet_detach_sxlock -> lagg configuration taskqueue",
+        ),
+        ("ipv6_is_left_with_the_token_held", "in6_ifdetach waits for the groups to be left"),
+        ("d14_a_joiner_wants_what_a_departure_has", "and waits for ifnet_detach_sxlock, held by"),
+    ] {
+        let text = of_broken(test);
+        assert!(text.contains(panic), "{test}: {text}");
+    }
+}
+
+/// Each double does what a rule forbids.
+mod broken {
+    use super::*;
+
+    /// Callbacks from the stack never wait for the token.
+    #[test]
+    #[ignore = "it hangs"]
+    fn d17_an_event_waits_for_the_token() {
+        lab(|| {
+            let (a, b) = (card(1), card(2));
+            let _port = host::vlan_create(&b.ifp, 7, "vlan7").unwrap();
+            let lagg = lagg_of(&[&a]);
+            lagg.add("vlan7").unwrap();
+            let came = Arc::new(AtomicBool::new(false));
+            let said = came.clone();
+            host::listen(&lagg.ifp, move |_, event| {
+                if let Event::Vlan(8, true) = event {
+                    said.store(true, Ordering::SeqCst);
+                    wait_for_the_token().unwrap();
+                }
+            });
+            let blocked = a.nic.block(SIOCSIFMTU);
+            thread::scope(|scope| {
+                spawn(scope, || lagg.set_mtu(1400));
+                blocked.wait();
+                spawn(scope, || host::vlan_create(&lagg.ifp, 8, "vlan8"));
+                until("the event", || came.load(Ordering::SeqCst));
+                // The change goes on to the VLAN that is a port, which needs `vlan_sx`.
+                blocked.release();
+            });
+        });
+    }
+
+    /// `ifnet_detach_sxlock` comes before `vlan_sx`.
+    #[test]
+    #[ignore = "it panics"]
+    fn d16_an_event_wants_what_a_destroyer_has() {
+        lab(|| {
+            let a = card(1);
+            let lagg = lagg_of(&[&a]);
+            host::listen(&lagg.ifp, |_, event| {
+                if let Event::Vlan(..) = event {
+                    drop(detach_lock());
+                }
+            });
+            drop(host::vlan_create(&lagg.ifp, 7, "vlan7"));
+        });
+    }
+
+    /// Nor is it asked for by a task that a destroyer waits for.
+    #[test]
+    #[ignore = "it panics"]
+    fn d16_a_task_wants_what_a_destroyer_has() {
+        lab(|| {
+            let _a = meddler(1, |ifp, command| {
+                if command == SIOCSIFFLAGS && ifp.flags() & iff::PROMISC != 0 {
+                    drop(detach_lock());
+                }
+            });
+            let lagg = crate::lab::lagg();
+            lagg.add("em1").unwrap();
+            host::set_promisc(&lagg.ifp, true).unwrap();
+            host::settle();
+            // Nobody waits for the other this time.
+            lagg.destroy();
+        });
+    }
+
+    /// in6_ifdetach is called with nothing held that a driver may want.
+    #[test]
+    #[ignore = "it hangs"]
+    fn ipv6_is_left_with_the_token_held() {
+        lab(|| {
+            let a = card(1);
+            let b = meddler(2, |ifp, command| match command {
+                SIOCSIFMTU => ifp.in6_detach(),
+                SIOCDELMULTI => wait_for_the_token().unwrap(),
+                _ => {}
+            });
+            let lagg = lagg_of(&[&a]);
+            lagg.add("em2").unwrap();
+            host::set_ipv6(&b, true);
+            lagg.set_mtu(1400).unwrap();
+        });
+    }
+
+    /// `ifnet_detach_sxlock` is never asked for with the token held.
+    #[test]
+    #[ignore = "it hangs"]
+    fn d14_a_joiner_wants_what_a_departure_has() {
+        lab(|| {
+            let (joins, departs) =
+                (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+            let (said, seen) = (joins.clone(), departs.clone());
+            let a = card(1);
+            let b = meddler(2, move |_, command| {
+                if command == SET_LLADDR && !said.swap(true, Ordering::SeqCst) {
+                    until("the departure", || seen.load(Ordering::SeqCst));
+                    drop(detach_lock());
+                }
+            });
+            let lagg = lagg_of(&[&a]);
+            let gone = b.ifp();
+            thread::scope(|scope| {
+                spawn(scope, || lagg.add("em2"));
+                until("the joiner", || joins.load(Ordering::SeqCst));
+                spawn(scope, move || b.detach());
+                until("the departure to begin", || gone.flags() & iff::DYING != 0);
+                departs.store(true, Ordering::SeqCst);
+            });
+        });
+    }
+}
