@@ -32,17 +32,27 @@ pub fn individual(port: u32) -> u16 {
 mod tests {
     use super::*;
 
-    /// Links of different speeds, in any lagg, never have the same key.
+    /// Every class of speeds, every lagg and every port that is individual have keys of their own.
     #[test]
     fn f20_keys_keep_speeds_apart() {
+        let mut keys = Vec::new();
         for lagg in 0..1024 {
-            let mut keys: Vec<_> =
-                SPEEDS.iter().map(|&s| aggregatable(lagg, u64::from(s) * 1_000_000)).collect();
-            assert!(keys.iter().all(|key| key & INDIVIDUAL == 0));
-            keys.sort_unstable();
-            keys.dedup();
-            assert_eq!(keys.len(), SPEEDS.len());
+            for (class, &megabits) in SPEEDS.iter().enumerate() {
+                let speed = u64::from(megabits) * 1_000_000;
+                let key = aggregatable(lagg, speed);
+                assert_eq!(aggregatable(lagg + 1024, speed), key);
+                let next =
+                    SPEEDS.get(class + 1).map_or(u64::MAX, |&next| u64::from(next) * 1_000_000 - 1);
+                assert_eq!(aggregatable(lagg, next), key, "up to the next class");
+                keys.push(key);
+            }
         }
+        keys.extend((0..=0x7fff).map(individual));
+        let all = keys.len();
+        assert_eq!(all, 1024 * 19 + 0x8000);
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
     }
 
     #[test]

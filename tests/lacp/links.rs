@@ -28,6 +28,47 @@ fn different_speeds_are_different_aggregators() {
     assert_eq!((lab[a].distributing(), lab[a].bandwidth()), (0b0111, 3_000_000_000));
 }
 
+/// Megabits a second of each class of speeds; 0: nobody knows.
+const SPEEDS: [u64; 19] = [
+    0, 10, 100, 1_000, 2_500, 5_000, 10_000, 14_000, 20_000, 25_000, 28_000, 40_000, 50_000,
+    56_000, 100_000, 200_000, 400_000, 800_000, 1_600_000,
+];
+
+/// Two links are one aggregation if they are of the same speed, and not otherwise: then the faster one
+/// is in service, and no link that is not fit.
+#[test]
+fn every_kind_of_link_beside_every_other() {
+    let speeds = SPEEDS.into_iter().map(|megabits| Link::Up(megabits * 1_000_000));
+    let kinds: Vec<_> = speeds.chain([Link::Unfit]).collect();
+    for one in &kinds {
+        for other in &kinds {
+            let mut lab = Lab::new();
+            let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));
+            for link in [one, other] {
+                let cable = lab.cable(a, b);
+                lab.link(cable, 0, *link);
+                lab.link(cable, 1, *link);
+            }
+            lab.advance(5_000);
+            let wanted = match (one, other) {
+                (Link::Up(one), Link::Up(other)) if one == other => 0b11,
+                (Link::Up(one), Link::Up(other)) => {
+                    if one > other {
+                        0b01
+                    } else {
+                        0b10
+                    }
+                }
+                (Link::Up(_), _) => 0b01,
+                (_, Link::Up(_)) => 0b10,
+                _ => 0,
+            };
+            let sets = [lab[a].distributing(), lab[b].distributing()];
+            assert_eq!(sets, [wanted; 2], "{one:?} beside {other:?}");
+        }
+    }
+}
+
 /// A link whose speed changes leaves its aggregator, and takes another.
 #[test]
 fn a_link_that_changes_its_speed_changes_its_aggregator() {

@@ -1,5 +1,6 @@
 //! LACP's machines: systems that speak to each other in virtual time, without sockets.
 
+mod bits;
 mod bytes;
 mod checks;
 mod defects;

@@ -1,0 +1,161 @@
+//! Every state that a LACPDU can tell, of its sender and of us, in each state of the receive machine:
+//! what follows, by the standard's words, of which this is another spelling than the machines' own.
+
+use lagg_rs::lacp::{Link, Options, mux};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+
+use crate::lab::DEFAULTS;
+use crate::solo::{IN_SERVICE, Solo};
+
+/// What a port shows.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Side {
+    actor: Info,
+    partner: Info,
+    mux: mux::State,
+}
+
+impl Side {
+    fn of(solo: &Solo) -> Self {
+        let port = solo.port(0);
+        Side { actor: *port.actor(), partner: *port.partner(), mux: port.mux() }
+    }
+}
+
+fn has(state: State, bit: State) -> bool {
+    state.contains(bit)
+}
+
+/// The port after a LACPDU that comes while LACP is in use on it, and whether one is said in return.
+fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
+    // recordPDU (802.1AX-2014 6.4.9): the partner's SYNC counts if the LACPDU is about this link, or the
+    // partner's link is individual; and if one side keeps the link alive.
+    let about_us = pdu.partner.is_same_port(&before.actor)
+        && has(pdu.partner.state, State::AGGREGATION)
+            == has(before.actor.state, State::AGGREGATION);
+    let individual = !has(pdu.actor.state, State::AGGREGATION);
+    let alive = has(pdu.actor.state | pdu.partner.state, State::ACTIVITY);
+    let mut partner = pdu.actor;
+    partner
+        .state
+        .set(State::SYNC, has(partner.state, State::SYNC) && (about_us || individual) && alive);
+
+    // update_Selected: another partner, or one that aggregates where it did not, or the other way round.
+    let stays = before.mux != mux::State::Detached
+        && partner.is_same_port(&before.partner)
+        && has(partner.state, State::AGGREGATION) == has(before.partner.state, State::AGGREGATION);
+    let mux = match (stays, before.mux) {
+        // It is selected anew at once, and waits.
+        (false, _) | (true, mux::State::Waiting) => mux::State::Waiting,
+        _ if !has(partner.state, State::SYNC) => mux::State::Attached,
+        _ if !has(partner.state, State::COLLECTING) => mux::State::Collecting,
+        _ => mux::State::Distributing,
+    };
+    let ours = match mux {
+        mux::State::Detached | mux::State::Waiting => State::empty(),
+        mux::State::Attached => State::SYNC,
+        mux::State::Collecting => State::SYNC | State::COLLECTING,
+        mux::State::Distributing => State::SYNC | State::COLLECTING | State::DISTRIBUTING,
+    };
+    let fixed = State::ACTIVITY | State::TIMEOUT | State::AGGREGATION;
+    let actor = Info { state: before.actor.state & fixed | ours, ..before.actor };
+
+    // update_NTT: it has something else of us; or the mux machine has moved, or the partner has just
+    // asked to hear us every second.
+    let told = fixed | State::SYNC;
+    let wrong = !pdu.partner.is_same_port(&before.actor)
+        || pdu.partner.state & told != before.actor.state & told;
+    let moved = before.mux != mux::State::Detached && (mux != before.mux || !stays);
+    let hurried = has(partner.state, State::TIMEOUT) && !has(before.partner.state, State::TIMEOUT);
+    (Side { actor, partner, mux }, wrong || moved || hurried)
+}
+
+/// Hears this and compares.
+#[track_caller]
+fn hears(solo: &mut Solo, pdu: &Lacpdu, enabled: bool, what: &str) {
+    let before = Side::of(solo);
+    let (after, says) = if enabled { expected(before, pdu) } else { (before, false) };
+    solo.receive(0, pdu);
+    let said = solo.said();
+    assert_eq!(Side::of(solo), after, "{what}: {before:?} hears {pdu:?}");
+    assert_eq!(said.len(), usize::from(says), "{what}: {before:?} hears {pdu:?}, says {said:?}");
+    if let [(_, said)] = said[..] {
+        assert_eq!((said.actor, said.partner), (after.actor, after.partner));
+    }
+}
+
+/// A port that has been brought somewhere, and may speak at once.
+fn brought(options: Options, to: &str) -> Solo {
+    let mut solo = Solo::new(1, options);
+    if !to.starts_with("new") {
+        solo.agree();
+        solo.hear(0, IN_SERVICE);
+    }
+    let timeout = if options.fast_timeout { 3_000 } else { 90_000 };
+    match to {
+        "new" | "CURRENT" => {}
+        "new, waits" => solo.hear(0, IN_SERVICE),
+        "EXPIRED" => drop(solo.pass(timeout)),
+        "DEFAULTED" => drop(solo.pass(timeout + 3_000)),
+        "PORT_DISABLED" => solo.lacp.set_link(0, Link::Down, solo.now()),
+        "LACP_DISABLED" => solo.lacp.set_link(0, Link::Unfit, solo.now()),
+        _ => unreachable!("{to}"),
+    }
+    solo.pass(1_000);
+    solo
+}
+
+const STATES: [(&str, bool); 7] = [
+    ("new", true),
+    ("new, waits", true),
+    ("CURRENT", true),
+    ("EXPIRED", true),
+    ("DEFAULTED", true),
+    ("PORT_DISABLED", false),
+    ("LACP_DISABLED", false),
+];
+
+fn every_state() -> impl Iterator<Item = State> {
+    (0..=u8::MAX).map(State::from_bits_retain)
+}
+
+/// Of a partner that knows us, that has us for another, and that knows nobody.
+#[test]
+fn every_state_of_a_partner_in_every_state_of_the_port() {
+    for options in [DEFAULTS, Options { fast_timeout: true, strict: false, ..DEFAULTS }] {
+        for (to, enabled) in STATES {
+            for state in every_state() {
+                for knows in 0..3 {
+                    let mut solo = brought(options, to);
+                    let mut pdu = solo.pdu(0, state);
+                    match knows {
+                        0 => {}
+                        1 => pdu.partner.port += 1,
+                        _ => pdu.partner = Info::default(),
+                    }
+                    hears(&mut solo, &pdu, enabled, to);
+                }
+            }
+        }
+    }
+}
+
+/// And everything that it can have of our state.
+#[test]
+fn every_state_of_both_sides_where_the_partner_is_current() {
+    let mut solo = brought(DEFAULTS, "CURRENT");
+    for state in every_state() {
+        for ours in every_state() {
+            // Both in service again, and nothing is due.
+            solo.hear(0, IN_SERVICE);
+            solo.pass(1_000);
+            if Side::of(&solo).mux == mux::State::Waiting {
+                solo.agree();
+            }
+            assert_eq!(Side::of(&solo).mux, mux::State::Distributing);
+            let mut pdu = solo.pdu(0, state);
+            pdu.partner.state = ours;
+            hears(&mut solo, &pdu, true, "CURRENT");
+        }
+    }
+}
