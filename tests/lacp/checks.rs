@@ -3,20 +3,8 @@
 use lagg_rs::lacp::{Link, mux, periodic, receive, transmit};
 use lagg_rs::wire::lacpdu::{Info, State};
 
-use super::lab::{Lab, Record, System};
-
-/// What a system shows of itself. Two of them, before and after something that must not matter,
-/// are the same.
-fn view(system: &System) -> impl PartialEq + std::fmt::Debug + use<> {
-    let lacp = &system.lacp;
-    let ports = (0..32).filter_map(|slot| lacp.port(slot));
-    let ports = ports.map(|port| (*port.actor(), *port.partner(), port.mux(), port.churns()));
-    (
-        ports.collect::<Vec<_>>(),
-        (lacp.collecting(), lacp.distributing(), lacp.waiting()),
-        (lacp.bandwidth(), lacp.flapping(), lacp.active_aggregator()),
-    )
-}
+use super::lab::{Lab, Record};
+use super::whole;
 
 /// Without what the partner is not told at once.
 fn told(info: &Info) -> Info {
@@ -44,45 +32,12 @@ impl Record {
 
 impl Lab {
     pub fn check(&mut self) {
-        self.check_fixpoint();
-        for system in self.systems.iter().filter(|system| system.touched) {
-            self.check_system(system);
+        let now = self.time();
+        for system in self.systems.iter_mut().filter(|system| system.touched) {
+            whole::check(&mut system.lacp, now);
         }
         self.check_ports();
         self.check_partners();
-    }
-
-    /// A second run at the same time changes nothing, and what comes next is in the future.
-    fn check_fixpoint(&mut self) {
-        let now = self.time();
-        for system in self.systems.iter_mut().filter(|system| system.touched) {
-            let before = view(system);
-            system.lacp.run(now);
-            assert_eq!(before, view(system), "it was not at its fixpoint");
-            assert_eq!(system.lacp.poll_transmit(now), None);
-            assert_eq!(system.lacp.poll_marker(), None);
-            assert!(system.lacp.deadline(now).is_none_or(|at| at > now), "a busy loop");
-        }
-    }
-
-    fn check_system(&self, system: &System) {
-        let lacp = &system.lacp;
-        let (collecting, distributing) = (lacp.collecting(), lacp.distributing());
-        assert_eq!(distributing & !collecting, 0);
-        assert_eq!(lacp.active_aggregator().is_some(), distributing != 0);
-        for slot in (0..32).filter(|slot| collecting & 1 << slot != 0) {
-            let port = lacp.port(slot).unwrap();
-            assert!(matches!(lacp.link(slot), Some(Link::Up(_))) && lacp.is_active(slot));
-            assert!(!port.actor().state.contains(State::DEFAULTED), "in service without a partner");
-            // All are of one aggregator: of one partner, for both sides.
-            let (actor, partner) = lacp.active_aggregator().unwrap();
-            assert_eq!((actor.system, actor.key), (port.actor().system, port.actor().key));
-            let id = |info: &Info| (info.system_priority, info.system, info.key);
-            assert_eq!(id(&partner), id(port.partner()));
-        }
-        for slot in (0..32).filter(|slot| lacp.waiting() & 1 << slot != 0) {
-            assert_ne!(lacp.link(slot), Some(Link::Down), "waits for a link that is down");
-        }
     }
 
     /// What a port is follows from what it has heard, and has been said or is held by the limit.
@@ -94,14 +49,6 @@ impl Lab {
             }
             let record = &system.records[usize::from(end.slot)];
             let port = system.lacp.port(end.slot).unwrap();
-            let state = port.actor().state;
-            let bits = match port.mux() {
-                mux::State::Detached | mux::State::Waiting => State::empty(),
-                mux::State::Attached => State::SYNC,
-                mux::State::Collecting => State::SYNC | State::COLLECTING,
-                mux::State::Distributing => State::SYNC | State::COLLECTING | State::DISTRIBUTING,
-            };
-            assert_eq!(state & (State::SYNC | State::COLLECTING | State::DISTRIBUTING), bits);
             if port.mux() == mux::State::Distributing {
                 let heard = record.heard.expect("distributes without a partner");
                 assert!(heard.knew && heard.at + u64::from(receive::LONG_TIMEOUT) > self.now);

@@ -13,3 +13,4 @@ mod peers;
 mod properties;
 mod solo;
 mod tables;
+mod whole;

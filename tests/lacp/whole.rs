@@ -1,0 +1,66 @@
+//! What always holds of one system, whatever it has heard.
+
+use lagg_rs::lacp::{Lacp, Link, Time, mux};
+use lagg_rs::wire::lacpdu::{Info, State};
+
+/// Checks a system that has run, and has nothing to send.
+pub fn check(lacp: &mut Lacp, now: Time) {
+    check_fixpoint(lacp, now);
+    check_sets(lacp);
+    check_bits(lacp);
+}
+
+/// What a system shows of itself. Two of them, before and after something that must not matter,
+/// are the same.
+fn view(lacp: &Lacp) -> impl PartialEq + std::fmt::Debug + use<> {
+    let ports = (0..32).filter_map(|slot| lacp.port(slot));
+    let ports = ports.map(|port| (*port.actor(), *port.partner(), port.mux(), port.churns()));
+    (
+        ports.collect::<Vec<_>>(),
+        (lacp.collecting(), lacp.distributing(), lacp.waiting()),
+        (lacp.bandwidth(), lacp.flapping(), lacp.active_aggregator()),
+    )
+}
+
+/// A second run at the same time changes nothing, and what comes next is in the future.
+fn check_fixpoint(lacp: &mut Lacp, now: Time) {
+    let before = view(lacp);
+    lacp.run(now);
+    assert_eq!(before, view(lacp), "it was not at its fixpoint");
+    assert_eq!(lacp.poll_transmit(now), None);
+    assert_eq!(lacp.poll_marker(), None);
+    assert!(lacp.deadline(now).is_none_or(|at| at > now), "a busy loop");
+}
+
+fn check_sets(lacp: &Lacp) {
+    let (collecting, distributing) = (lacp.collecting(), lacp.distributing());
+    assert_eq!(distributing & !collecting, 0);
+    assert_eq!(lacp.active_aggregator().is_some(), distributing != 0);
+    for slot in (0..32).filter(|slot| collecting & 1 << slot != 0) {
+        let port = lacp.port(slot).unwrap();
+        assert!(matches!(lacp.link(slot), Some(Link::Up(_))) && lacp.is_active(slot));
+        assert!(!port.actor().state.contains(State::DEFAULTED), "in service without a partner");
+        // All are of one aggregator: of one partner, for both sides.
+        let (actor, partner) = lacp.active_aggregator().unwrap();
+        assert_eq!((actor.system, actor.key), (port.actor().system, port.actor().key));
+        let id = |info: &Info| (info.system_priority, info.system, info.key);
+        assert_eq!(id(&partner), id(port.partner()));
+    }
+    for slot in (0..32).filter(|slot| lacp.waiting() & 1 << slot != 0) {
+        assert_ne!(lacp.link(slot), Some(Link::Down), "waits for a link that is down");
+    }
+}
+
+/// What a port says of itself is where its mux machine is.
+fn check_bits(lacp: &Lacp) {
+    for port in (0..32).filter_map(|slot| lacp.port(slot)) {
+        let bits = match port.mux() {
+            mux::State::Detached | mux::State::Waiting => State::empty(),
+            mux::State::Attached => State::SYNC,
+            mux::State::Collecting => State::SYNC | State::COLLECTING,
+            mux::State::Distributing => State::SYNC | State::COLLECTING | State::DISTRIBUTING,
+        };
+        let told = State::SYNC | State::COLLECTING | State::DISTRIBUTING;
+        assert_eq!(port.actor().state & told, bits);
+    }
+}
