@@ -17,7 +17,8 @@ mod kernel {
     // needs. All that `kmod/shim.h` declares is let through besides.
     const FUNCTIONS: &str = "
         malloc malloc_aligned free copyout panic cv_init cv_destroy counter_u64_fetch sbuf_bcat
-        epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copym m_copydata arc4random_buf
+        epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copym m_copydata m_snd_tag_.*
+        arc4random_buf
         if_.* ifc_.* ifmedia_.* ifnet_byindex_ref ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
         ether_bpf_mtap_if infiniband_.* ifpromisc link_init_sdl";
     const TYPES: &str = "
@@ -25,7 +26,7 @@ mod kernel {
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";
     const VARIABLES: &str = "
         net_epoch_preempt taskqueue_swi lagg_.*_p
-        M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*";
+        CSUM_SND_TAG RT_IS_INDIRECT M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*";
     /// Kernel objects that are only pointed at: their insides stay out of the bindings.
     const OPAQUE: &str =
         "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list sbuf";

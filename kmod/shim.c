@@ -280,6 +280,18 @@ lagg_rs_mbuf(const uint8_t *bytes, size_t length)
 	return (m);
 }
 
+void
+lagg_rs_tag_ref(struct m_snd_tag *tag)
+{
+	m_snd_tag_ref(tag);
+}
+
+void
+lagg_rs_tag_rele(struct m_snd_tag *tag)
+{
+	m_snd_tag_rele(tag);
+}
+
 int
 lagg_rs_priv_check(void)
 {

@@ -77,6 +77,10 @@ void	lagg_rs_vlan_capabilities(struct ifnet *);
 /* mbuf(9): a packet for a group; NULL: no memory */
 struct mbuf *lagg_rs_mbuf(const uint8_t *, size_t);
 
+/* sys/mbuf.h: references to send tags */
+void	lagg_rs_tag_ref(struct m_snd_tag *);
+void	lagg_rs_tag_rele(struct m_snd_tag *);
+
 /* priv(9) */
 int	lagg_rs_priv_check(void);
 

@@ -4,12 +4,13 @@
 #[path = "driver/lab.rs"]
 mod lab;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 
-use lagg_rs::kpi::host;
+use lagg_rs::kpi::host::testing::Methods;
+use lagg_rs::kpi::host::{self, SendTag, TagParams};
 use lagg_rs::kpi::ioctl::SIOCSIFFLAGS;
-use lagg_rs::kpi::{Errno, iff, live};
+use lagg_rs::kpi::{Errno, TagHeader, TagType, iff, live};
 
 use lab::{card, flags, lagg_of, spawn};
 
@@ -73,5 +74,56 @@ fn d19_who_is_inside_uncounted_is_found() {
         host::kldload();
         drop(softc);
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).unwrap();
+    });
+}
+
+/// A lagg, a port, a tag of both, and the end of both.
+fn orphan(kind: TagType) -> SendTag {
+    let a = card(1);
+    a.nic.make_tags(Ok(Methods::All));
+    let lagg = lagg_of(&[&a]);
+    let header = TagHeader { kind: kind as u32, flow_id: 0, flow_kind: 0, numa_domain: 255 };
+    host::allocate_tag(&lagg.ifp, header, TagParams::default()).unwrap()
+}
+
+/// Whoever frees such a tag of C lagg's after its end calls what is not there any more.
+#[test]
+fn d19_unloading_is_refused_while_a_send_tag_lives() {
+    alone(|| {
+        let tag = orphan(TagType::Tls);
+        let another = tag.clone();
+        assert_eq!(host::kldunload(), Err(Errno::EBUSY));
+        drop(tag);
+        assert_eq!(host::kldunload(), Err(Errno::EBUSY));
+        another.modify(1).unwrap();
+        drop(another);
+        host::kldunload().unwrap();
+        host::kldload();
+        // The port's own is no affair of ours.
+        let tag = orphan(TagType::TlsRx);
+        host::kldunload().unwrap();
+        tag.modify(1).unwrap();
+    });
+}
+
+/// The tag's last method finds the module, or it would panic.
+#[test]
+fn d19_unloading_against_the_last_send_tag() {
+    alone(|| {
+        for _ in 0..100 {
+            let tag = orphan(TagType::RateLimit);
+            let barrier = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    drop(tag);
+                });
+                barrier.wait();
+                while host::kldunload().is_err() {
+                    thread::yield_now();
+                }
+            });
+            host::kldload();
+        }
     });
 }

@@ -2,7 +2,7 @@
 //! plan.
 
 use super::stats::{Refused, Unsent};
-use super::{Plan, Port, Softc, pdus};
+use super::{Plan, Port, Softc, pdus, tags};
 use crate::kpi::{Counter, Epoch, Errno, Ifnet, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{Protocol, broadcast, failover, loadbalance};
 
@@ -10,7 +10,7 @@ use crate::policy::{Protocol, broadcast, failover, loadbalance};
 ///
 /// # Errors
 /// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp has
-/// the packet's flow wait; else what the port's driver returns.
+/// the packet's flow wait; EAGAIN for a send tag of another port; else what the port's driver returns.
 #[inline]
 pub(super) fn transmit(
     softc: &Softc,
@@ -35,6 +35,7 @@ pub(super) fn transmit(
         Protocol::Broadcast => return send_to_all(softc, plan, m, epoch),
     };
     match chosen {
+        Some(port) if m.has_tag() => tags::transmit(port, m, epoch),
         Some(port) => port.ifp().transmit(m, epoch),
         None => unsent(softc, plan, m, Errno::ENETDOWN),
     }
@@ -42,6 +43,10 @@ pub(super) fn transmit(
 
 #[inline(never)]
 fn send_to_all(softc: &Softc, plan: &Plan, m: Mbuf, epoch: &Epoch) -> Result {
+    if m.has_tag() {
+        // It is one port's, from before the protocol was broadcast. Its owner lets go of it now.
+        return Err(Errno::EAGAIN);
+    }
     broadcast::transmit(plan, m, epoch, |why| count_unsent(softc, plan, why))
 }
 

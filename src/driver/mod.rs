@@ -5,6 +5,7 @@
 //! | context | entry points | may take | may sleep |
 //! | --- | --- | --- | --- |
 //! | network epoch | `transmit`, `input` | nothing | no |
+//! | a connection, its locks held | `allocate_tag` | nothing | no, unless the port's driver does |
 //! | callbacks from the stack, its locks held | `port_link_state`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
 //! | ioctl, clone, departure, configuration task | `ioctl`, `port_ioctl`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
 //! | protocol task | `link::publish`, `lacp::run`, `infiniband::run` | mutex | yes, without the mutex |
@@ -20,7 +21,8 @@
 //! the claim until a grace period after it left), the state, and each plan that has it. References to
 //! the softc: its interface (`if_softc`, from create to destroy), its ports, pending tasks and
 //! callouts, and threads inside an entry point. Leaving takes a port out of all of them, destroying
-//! makes every port leave: so no cycle outlives its lagg.
+//! makes every port leave: so no cycle outlives its lagg. A send tag has references to the interfaces of
+//! both, and to nothing else here.
 
 mod config;
 mod counters;
@@ -39,6 +41,7 @@ mod port;
 mod softc;
 mod state;
 mod stats;
+mod tags;
 mod vlans;
 
 pub use plan::Plan;
@@ -50,6 +53,7 @@ use core::fmt;
 
 use crate::kpi::{
     Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result,
+    SendTag, TagRequest,
 };
 
 /// The driver.
@@ -70,6 +74,10 @@ impl Driver for Lagg {
     #[inline]
     fn transmit(softc: &Softc, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Result {
         data::transmit(softc, m, tap, epoch)
+    }
+
+    fn allocate_tag(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Result<SendTag> {
+        tags::allocate(softc, request)
     }
 
     #[inline]

@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use super::{Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result};
+use super::{
+    Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result, SendTag,
+    TagRequest,
+};
 
 /// The driver that this module is. kpi's backends call [`crate::Module`], and nothing else above
 /// them.
@@ -33,10 +36,18 @@ pub trait Driver {
     /// with bpf(4).
     ///
     /// # Errors
-    /// ENXIO without ports, ENETDOWN without an active one, or what the port's driver returned.
+    /// ENXIO without ports, ENETDOWN without an active one, EAGAIN for a packet with a send tag of another
+    /// port, or what the port's driver returned.
     /// The packet is consumed in any case.
     fn transmit(softc: &Self::Softc, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch)
     -> Result;
+
+    /// Makes a send tag for a flow (`if_snd_tag_alloc`). Sleeps only if the port's driver does: the caller
+    /// may hold locks of the stack.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP if there is no one port for the flow; ENOMEM; what the port's driver returned.
+    fn allocate_tag(softc: &Ref<Self::Softc>, request: &mut TagRequest<'_>) -> Result<SendTag>;
 
     /// Takes a frame that came in on a port (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`; `tap` as
     /// in [`Driver::transmit`]). What is returned goes on up the stack as received by its `rcvif`;

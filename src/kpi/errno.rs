@@ -53,6 +53,7 @@ errnos! {
     ENODEV = 19, "Operation not supported by device";
     EINVAL = 22, "Invalid argument";
     ENOSPC = 28, "No space left on device";
+    EAGAIN = 35, "Resource temporarily unavailable";
     EPROTONOSUPPORT = 43, "Protocol not supported";
     EOPNOTSUPP = 45, "Operation not supported";
     ENETDOWN = 50, "Network is down";

@@ -12,6 +12,7 @@
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
 //! | [`LinkAddr`] | a link-level address, of Ethernet or of InfiniBand | sockaddr_dl |
 //! | [`Mbuf`], [`Inbox`] | a packet, owned; packets for a task | mbuf(9) |
+//! | [`SendTag`] | a counted reference to what a port's driver has set up for a flow | m_snd_tag, `sys/mbuf.h` |
 //! | [`Counters`] | counters that packets add to | counter(9) |
 //! | [`Media`], [`Ioctl`] | media status, a request | ifmedia(4), ioctl(2) |
 //! | [`DetachGuard`] | `ifnet_detach_sxlock`, held | sx(9) |
@@ -21,6 +22,7 @@ pub mod epoch;
 pub mod errno;
 pub mod ioctl;
 pub mod offloads;
+pub mod tags;
 
 mod atomic;
 mod lladdr;
@@ -38,8 +40,8 @@ use freebsd as backend;
 
 pub use backend::{
     Callout, Counters, Cv, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx, MtxGuard,
-    PerCpu, PortMethods, Queue, Task, copyout, defaults, detach_lock, failover_rx_all, lacp_debug,
-    log, priv_check_lagg, random, uptime_ms,
+    PerCpu, PortMethods, Queue, SendTag, TagWrapper, Task, copyout, defaults, detach_lock,
+    failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
 pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};
@@ -48,6 +50,7 @@ pub use ioctl::Ioctl;
 pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};
 pub use mem::{Array, Boxed, Ref, Unique, live};
 pub use offloads::Offloads;
+pub use tags::{TagHeader, TagRequest, TagType};
 
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;

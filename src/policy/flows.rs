@@ -29,6 +29,11 @@ impl Flows {
         }
     }
 
+    /// The same of packets that have this flow id; none if it does not count.
+    pub fn hash_of_id(&self, id: u32) -> Option<u32> {
+        self.flowid_shift.map(|by| id.wrapping_shr(by))
+    }
+
     /// The port for a hash: its bucket's, or its bucket's second choice if that is not usable, or any
     /// that is. None: no port is usable.
     #[inline]

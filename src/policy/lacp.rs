@@ -37,13 +37,19 @@ impl Lacp {
         {
             return Err(Errno::ENOBUFS);
         }
+        self.port(plan, hash, m.numa_domain()).ok_or(Errno::ENETDOWN)
+    }
+
+    /// The port for a hash and a NUMA domain, whether the flow waits or not. None: no port distributes.
+    #[inline]
+    pub fn port<'p>(&self, plan: &'p Plan, hash: u32, domain: Option<u8>) -> Option<&'p Port> {
         if let Some(domains) = &self.domains
-            && let Some(port) = domains.port(&self.flows.table, plan, hash, m.numa_domain())
+            && let Some(port) = domains.port(&self.flows.table, plan, hash, domain)
         {
-            return Ok(port);
+            return Some(port);
         }
         let distributes = |port: &Port| has(self.distributing, port.slot()) && port.is_active();
-        self.flows.port(plan, hash, distributes).ok_or(Errno::ENETDOWN)
+        self.flows.port(plan, hash, distributes)
     }
 
     /// Whether frames are taken in from `port`.

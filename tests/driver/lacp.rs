@@ -18,7 +18,7 @@ fn option(opts: i32) -> OptionsRequest {
     OptionsRequest { opts, ..OptionsRequest::default() }
 }
 
-fn is_marker(frame: &[u8]) -> bool {
+pub fn is_marker(frame: &[u8]) -> bool {
     Subtype::of(frame) == Some(Subtype::Marker)
 }
 

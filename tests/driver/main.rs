@@ -23,6 +23,8 @@ mod port_requests;
 mod ports;
 mod protocols;
 mod records;
+mod send_tags;
 mod stats;
+mod tagged_packets;
 mod vlans;
 mod vnets;

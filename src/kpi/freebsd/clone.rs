@@ -83,6 +83,8 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         c::if_setinitfn(ifp, Some(hooks::lagg_init));
         c::if_setioctlfn(ifp, Some(hooks::lagg_ioctl));
         c::if_setgetcounterfn(ifp, Some(hooks::lagg_get_counter));
+        c::if_setsndtagallocfn(ifp, Some(hooks::lagg_snd_tag_alloc));
+        c::if_setratelimitqueryfn(ifp, Some(hooks::lagg_ratelimit_query));
         c::if_setflags(ifp, (c::IFF_SIMPLEX | c::IFF_BROADCAST | c::IFF_MULTICAST) as c_int);
         c::if_setcapabilities(ifp, c::IFCAP_HWSTATS as c_int);
         c::if_setcapenable(ifp, c::IFCAP_HWSTATS as c_int);

@@ -1,4 +1,4 @@
-//! Who keeps the module from being unloaded: laggs, and threads that sleep inside its entry points.
+//! Who keeps the module from being unloaded: laggs, send tags, and threads that sleep inside its entry points.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,14 +7,14 @@ use crate::kpi::{Errno, Result};
 /// Set while the module is not in use and takes no new laggs.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-/// The laggs and the threads inside, and [`CLOSED`].
+/// The laggs, the send tags and the threads inside, and [`CLOSED`].
 static STATE: AtomicUsize = AtomicUsize::new(CLOSED);
 
 /// Counted in for as long as it lives.
 pub(super) struct Inside(());
 
 impl Inside {
-    /// Counts a thread, or a lagg, in.
+    /// Counts a thread, a lagg or a send tag in.
     pub(super) fn enter() -> Self {
         STATE.fetch_add(1, Ordering::Acquire);
         Inside(())

@@ -13,7 +13,7 @@ use super::mbuf::Mbuf;
 use crate::Module;
 use crate::kpi::errno::to_c;
 use crate::kpi::mem::{Counted, Ref};
-use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, epoch, iff};
+use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, TagRequest, epoch, iff};
 
 /// `if_transmit` of a lagg.
 ///
@@ -118,6 +118,47 @@ pub(super) unsafe extern "C" fn lagg_get_counter(ifp: *mut c::ifnet, which: c::i
         Some(softc) => Module::counter(softc, counter, epoch),
         None => ifp.own_counter(counter),
     })
+}
+
+/// `if_snd_tag_alloc` of a lagg.
+///
+/// # Safety
+/// The kernel calls it with a lagg, what is wanted of the tag, and a place for it.
+pub(super) unsafe extern "C" fn lagg_snd_tag_alloc(
+    ifp: *mut c::ifnet,
+    params: *mut c::if_snd_tag_alloc_params,
+    made: *mut *mut c::m_snd_tag,
+) -> c_int {
+    let _inside = Inside::enter();
+    // SAFETY: by contract; the caller has a reference to the interface.
+    let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.upgrade();
+    // SAFETY: by contract.
+    let request = unsafe { TagRequest::from_ptr(params) };
+    let (Some(softc), Some(mut request)) = (softc, request) else {
+        return Errno::EOPNOTSUPP.number();
+    };
+    match Module::allocate_tag(&softc, &mut request) {
+        Ok(tag) => {
+            // SAFETY: by contract the result's place.
+            unsafe { *made = tag.into_ptr() };
+            0
+        }
+        Err(errno) => errno.number(),
+    }
+}
+
+/// `if_ratelimit_query` of a lagg: its ports are to be asked.
+///
+/// # Safety
+/// The kernel calls it with a place for the answer.
+pub(super) unsafe extern "C" fn lagg_ratelimit_query(
+    _: *mut c::ifnet,
+    answer: *mut c::if_ratelimit_query_results,
+) {
+    // SAFETY: by contract; zeros are a table that is not there, and no numbers.
+    unsafe { *answer = core::mem::zeroed() };
+    // SAFETY: by contract.
+    unsafe { (*answer).flags = c::RT_IS_INDIRECT };
 }
 
 /// `if_ioctl` of a lagg.

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
+use super::tags::SendTag;
 
 /// A packet, owned: freed when dropped.
 ///
@@ -112,6 +113,39 @@ impl Mbuf {
         // SAFETY: the header is there and ours.
         let domain = unsafe { (*self.header()).numa_domain };
         (domain != NONE).then_some(domain)
+    }
+
+    /// Whether it carries a send tag (CSUM_SND_TAG).
+    #[inline(always)]
+    pub fn has_tag(&self) -> bool {
+        // SAFETY: the header is there and ours.
+        let flags = unsafe { (*self.header()).csum_flags };
+        flags & c::CSUM_SND_TAG != 0
+    }
+
+    /// Where the send tag is, if it carries one.
+    fn tag_place(&self) -> *mut *mut c::m_snd_tag {
+        // SAFETY: the header is there and ours.
+        unsafe { &raw mut (*self.header()).__bindgen_anon_1.snd_tag }
+    }
+
+    /// The send tag that it carries.
+    pub fn tag(&self) -> Option<&SendTag> {
+        // SAFETY: with the flag a counted reference is there, which is what a `SendTag` is.
+        self.has_tag().then(|| unsafe { &*self.tag_place().cast() })
+    }
+
+    /// Has it carry that send tag.
+    pub fn set_tag(&mut self, tag: SendTag) {
+        let had = self.has_tag();
+        // SAFETY: the header is there and ours; the flag says that a counted reference is in the place.
+        unsafe {
+            let before = self.tag_place().replace(tag.into_ptr());
+            (*self.header()).csum_flags |= c::CSUM_SND_TAG;
+            if had && let Some(before) = NonNull::new(before) {
+                drop(SendTag::from_ptr(before));
+            }
+        }
     }
 
     /// The VLAN tag that goes beside it (M_VLANTAG).

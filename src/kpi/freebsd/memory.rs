@@ -12,7 +12,15 @@ const MALLOC_ALIGNMENT: usize = 16;
 
 /// Memory of `layout`, with unknown content. Sleeps until there is some.
 pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
-    let flags = c::M_WAITOK as i32;
+    allocate_with(layout, c::M_WAITOK as i32)
+}
+
+/// The same without sleeping: none if there is none now.
+pub(super) fn allocate_at_once(layout: Layout) -> Option<NonNull<u8>> {
+    allocate_with(layout, c::M_NOWAIT as i32)
+}
+
+fn allocate_with(layout: Layout, flags: i32) -> Option<NonNull<u8>> {
     // SAFETY: the malloc type is defined in kmod/shim.c, and initialised before the module loads.
     let memory = unsafe {
         let kind = (&raw mut c::M_LAGG).cast();
@@ -28,7 +36,7 @@ pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
 /// Frees what [`allocate`] returned. Does not sleep.
 ///
 /// # Safety
-/// `memory` came from `allocate`, and this is its last use.
+/// `memory` came from here, and this is its last use.
 pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, _: Layout) {
     // SAFETY: by contract; free(9) knows the size.
     unsafe { c::free(memory.as_ptr().cast(), (&raw mut c::M_LAGG).cast()) };

@@ -23,6 +23,7 @@ mod percpu;
 mod port;
 mod slot;
 mod sysctl;
+mod tags;
 mod tasks;
 
 pub use callout::Callout;
@@ -37,6 +38,7 @@ pub use misc::{
 };
 pub use percpu::{Counters, PerCpu};
 pub use port::PortMethods;
+pub use tags::{SendTag, TagParams, TagWrapper};
 pub use tasks::{Queue, Task};
 
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};

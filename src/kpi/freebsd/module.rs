@@ -33,9 +33,11 @@ fn load() -> Result {
     Ok(())
 }
 
-/// MOD_QUIESCE: EBUSY if the module is in use.
+/// MOD_QUIESCE: EBUSY if the module is in use. Sleeps.
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_quiesce() -> c_int {
+    // Send tags that were freed just now are in use for a grace period yet.
+    epoch::epoch_drain();
     to_c(if gate::is_empty() { Ok(()) } else { Err(Errno::EBUSY) })
 }
 

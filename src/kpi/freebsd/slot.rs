@@ -35,8 +35,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
         Some(unsafe { Ref::shared(object, epoch) })
     }
 
-    /// A reference to the object, unless its last one has gone. Not to be called under a lock that
-    /// is taken in the epoch.
+    /// A reference to the object, unless its last one has gone.
     pub(super) fn upgrade(&self) -> Option<Ref<T>> {
         epoch::section(|epoch| {
             let object = NonNull::new(self.0.load(Ordering::Acquire))?;

@@ -9,8 +9,11 @@ use super::super::ioctl::{
     InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
     SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
 };
-use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, LaggType, MacAddr, Mbuf, Result, iff};
+use super::super::{
+    Counter, Epoch, Errno, Ifnet, Ioctl, LaggType, MacAddr, Mbuf, Result, TagRequest, iff,
+};
 use super::media::{MediaRequest, media_of};
+use super::tags::CardTag;
 use super::vlan::Vlan;
 use super::{module, offloads};
 use crate::Module;
@@ -30,6 +33,18 @@ pub trait Nic: Send + Sync {
     /// Whatever it likes.
     fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         default_ioctl(ifp, r)
+    }
+
+    /// Makes a send tag (`if_snd_tag_alloc`), as one may that is called with locks of the stack held.
+    ///
+    /// # Errors
+    /// Whatever it likes; most cards have no such method.
+    fn allocate_tag(
+        &self,
+        _ifp: &Ifnet,
+        _request: &mut TagRequest<'_>,
+    ) -> Result<Box<dyn CardTag>> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// The media in use (`ifm_active`): Ethernet of the interface's baud rate, full duplex, unless a card
@@ -104,6 +119,8 @@ impl Kind {
         match self {
             Kind::Nic(nic) => {
                 let len = m.len() as u64;
+                let own = m.tag().is_none_or(|tag| tag.ifp().same(ifp));
+                assert!(own, "{ifp:?} is given a packet with a send tag of another interface");
                 if ifp.is_infiniband() {
                     ifp.infiniband_bpf_tap(&m);
                 } else {

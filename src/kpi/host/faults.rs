@@ -11,7 +11,7 @@ use super::witness::lock;
 /// What may fail.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fault {
-    /// An allocation that may sleep.
+    /// An allocation.
     Allocation,
     /// The allocation of a packet, or of its copy, which does not wait for memory: its errno is the
     /// driver's own.

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::super::Ifnet;
+use super::super::{Ifnet, SendTag};
 use super::faults::{self, Fault};
 use super::memory;
 
@@ -32,6 +32,7 @@ struct Packet {
     flow: Option<u32>,
     vlan_tag: Option<u16>,
     numa_domain: Option<u8>,
+    tag: Option<SendTag>,
     /// Valid in the section of the epoch in which it was set.
     receiver: *const Ifnet,
     receiver_index: u32,
@@ -62,6 +63,7 @@ impl Mbuf {
             flow: None,
             vlan_tag: None,
             numa_domain: None,
+            tag: None,
             receiver: std::ptr::null(),
             receiver_index: 0,
         }))
@@ -114,6 +116,7 @@ impl Mbuf {
         copy.0.flow = self.0.flow;
         copy.0.vlan_tag = self.0.vlan_tag;
         copy.0.numa_domain = self.0.numa_domain;
+        copy.0.tag = self.0.tag.clone();
         Some(copy)
     }
 
@@ -146,6 +149,22 @@ impl Mbuf {
     /// Sets the NUMA domain.
     pub fn set_numa_domain(&mut self, domain: Option<u8>) {
         self.0.numa_domain = domain;
+    }
+
+    /// Whether it carries a send tag (CSUM_SND_TAG).
+    #[inline]
+    pub fn has_tag(&self) -> bool {
+        self.0.tag.is_some()
+    }
+
+    /// The send tag that it carries.
+    pub fn tag(&self) -> Option<&SendTag> {
+        self.0.tag.as_ref()
+    }
+
+    /// Has it carry that send tag.
+    pub fn set_tag(&mut self, tag: SendTag) {
+        self.0.tag = Some(tag);
     }
 
     /// The VLAN tag that goes beside it (M_VLANTAG).

@@ -24,6 +24,11 @@ pub fn fail_allocation(n: usize) -> usize {
 /// An allocation that may sleep and may be told to fail.
 pub(super) fn may_fail() -> Result {
     witness::may_sleep("malloc(M_WAITOK)");
+    may_fail_at_once()
+}
+
+/// The same for one that does not sleep.
+pub(super) fn may_fail_at_once() -> Result {
     faults::may_fail(Fault::Allocation, None, 0)?;
     fails_here()
 }

@@ -34,6 +34,7 @@ mod request;
 mod slot;
 mod stack;
 mod sysctl;
+mod tags;
 mod tasks;
 pub mod testing;
 #[cfg(all(test, not(loom)))]
@@ -79,6 +80,7 @@ pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
 pub use slot::Slot;
 pub use stack::{set_address, set_link};
 pub use sysctl::sysctl_stats;
+pub use tags::{CardTag, SendTag, TagParams, TagWrapper, allocate_tag};
 pub use tasks::settle;
 pub use vlan::vlan_create;
 pub use vnet::Vnet;

@@ -1,16 +1,19 @@
 //! A card for tests: it keeps what is sent, refuses what it is told to, and blocks where it is
 //! told to.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::super::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Ref, Result};
+use super::super::{
+    Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Ref, Result, TagRequest, TagType,
+};
 use super::attach::{Attached, attach};
 use super::driver::{Kind, Nic, default_ioctl};
 use super::event::{self, Event};
 use super::ifnet::Port;
 use super::media::media_of;
 use super::methods::IoctlMethod;
+use super::tags::CardTag;
 use super::witness::{self, lock};
 
 /// The command by which [`TestNic`] knows a change of the link-level address.
@@ -25,6 +28,57 @@ struct State {
     refusals: Vec<(usize, u32, Errno, bool)>,
     /// Commands that block, and how many threads each has stopped.
     blocked: Vec<(usize, u32)>,
+    tags: Option<Result<Methods>>,
+    tagged: Vec<TagType>,
+}
+
+/// Which methods a send tag of a [`TestNic`]'s has, besides that which frees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Methods {
+    /// All.
+    All,
+    /// None: the others are NULL.
+    None,
+}
+
+struct TestTag {
+    methods: Methods,
+    max_rate: AtomicU64,
+    /// Tags of the same card.
+    count: Arc<AtomicUsize>,
+}
+
+impl TestTag {
+    fn with<T>(&self, answer: impl FnOnce() -> T) -> Option<T> {
+        (self.methods == Methods::All).then(answer)
+    }
+}
+
+impl CardTag for TestTag {
+    /// A rate of 0 is refused.
+    fn modify(&self, max_rate: u64) -> Option<Result> {
+        self.with(|| {
+            if max_rate == 0 {
+                return Err(Errno::EINVAL);
+            }
+            self.max_rate.store(max_rate, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    fn query(&self) -> Option<Result<u64>> {
+        self.with(|| Ok(self.max_rate.load(Ordering::Relaxed)))
+    }
+
+    fn status(&self) -> Option<Result<String>> {
+        self.with(|| Ok(format!("{} bytes a second", self.max_rate.load(Ordering::Relaxed))))
+    }
+}
+
+impl Drop for TestTag {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// A card without a wire.
@@ -36,6 +90,7 @@ pub struct TestNic {
     keep_none: bool,
     /// What the card says of its media; 0: what most say.
     media: AtomicU32,
+    tags: Arc<AtomicUsize>,
 }
 
 impl TestNic {
@@ -98,6 +153,21 @@ impl TestNic {
     /// What the card says of its media from now on (`ifm_active`).
     pub fn set_media(&self, media: u32) {
         self.media.store(media, Ordering::Relaxed);
+    }
+
+    /// Makes send tags with these methods from now on, or refuses to.
+    pub fn make_tags(&self, how: Result<Methods>) {
+        lock(&self.state).tags = Some(how);
+    }
+
+    /// How many send tags of this card there are.
+    pub fn tags(&self) -> usize {
+        self.tags.load(Ordering::Acquire)
+    }
+
+    /// Of frames that were sent with a send tag since the last call, what that was for.
+    pub fn take_tagged(&self) -> Vec<TagType> {
+        std::mem::take(&mut lock(&self.state).tagged)
     }
 
     fn called(&self, command: usize) -> Result {
@@ -163,6 +233,7 @@ impl Nic for TestNic {
         if let Some(errno) = state.transmit_error {
             return Err(errno);
         }
+        state.tagged.extend(m.tag().map(|tag| tag.kind()));
         state.sent.push(m.into_vec());
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -171,6 +242,13 @@ impl Nic for TestNic {
     fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         self.called(r.command())?;
         default_ioctl(ifp, r)
+    }
+
+    fn allocate_tag(&self, _: &Ifnet, request: &mut TagRequest<'_>) -> Result<Box<dyn CardTag>> {
+        let methods = lock(&self.state).tags.unwrap_or(Err(Errno::EOPNOTSUPP))?;
+        self.tags.fetch_add(1, Ordering::Relaxed);
+        let max_rate = AtomicU64::new(request.for_card().max_rate);
+        Ok(Box::new(TestTag { methods, max_rate, count: self.tags.clone() }))
     }
 
     fn media(&self, ifp: &Ifnet) -> u32 {
