@@ -44,6 +44,12 @@ struct metadata { int version, type; const void *data; const char *label; };
 #ifndef STEP
 #define STEP
 #endif
+#ifndef BEFORE
+#define BEFORE
+#endif
+#ifndef AFTER
+#define AFTER
+#endif
 
 int event(void *module, int type, void *data) { return 0; }
 struct { const char *name; void *event, *private; } module = { "if_lagg", event, 0 };
@@ -68,6 +74,7 @@ void (*handler)(void) = core_panic;
 
 __attribute__((noinline)) int last(int n) { STEP; __asm__ volatile(""); return n + 1; }
 __attribute__((noinline)) int step(int n) { __asm__ volatile(""); return last(n) * 2; }
+void leave(char *why) { BEFORE; panic(why); AFTER; }
 int ENTRY(int n) { handler(); return step(n) + 1; }
 """
 
@@ -111,6 +118,8 @@ CASES = [
     ("tail call of panic", BOTH, ["-DSTEP=if (n) return core_panic(), 0"], "", "4core9panicking5panic <- last"),
     ("panic(9) in depth", BOTH, ["-DSTEP=if (n) panic(0)"], "", "panic <- last <- step <- entry"),
     ("trap", BOTH, ["-DSTEP=if (n) __builtin_trap()"], "", "last <- step <- entry: "),
+    ("return from the last call", BOTH, ['-DAFTER=__asm__ volatile("")'], "", "leaves: leave does not end in a jump to panic"),
+    ("another way out", BOTH, ["-DBEFORE=if (!why) return"], "", "leaves: leave does not end in a jump to panic"),
     ("another version", BOTH, ["-DVERSION=2"], "", "metadata: lacks (3, 'if_lagg', (1,))"),
     ("another dependency", BOTH, ['-DINFINIBAND="if_bridge"'], "", "metadata: has (1, 'if_bridge', (1, 1, 1))"),
     ("another kernel", BOTH, ["-DMINIMUM=1400000"], "", "metadata: is for the kernels 1400000"),
@@ -134,7 +143,8 @@ def build(directory, arch, change, objcopy):
 def check(directory, *modules, kpi=KPI, headers=()):
     (directory / "kpi").write_text(kpi)
     (directory / "data-path").write_text("entry\n")
-    lists = ["--kpi", directory / "kpi", "--data-path", directory / "data-path"]
+    (directory / "leaves").write_text("leave panic\n")
+    lists = ["--kpi", directory / "kpi", "--data-path", directory / "data-path", "--leaves", directory / "leaves"]
     command = [sys.executable, HERE / "check-ko", *lists, *(f"--headers={h}" for h in headers), *modules]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
