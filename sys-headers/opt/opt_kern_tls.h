@@ -1,1 +1,0 @@
-#define	KERN_TLS	1

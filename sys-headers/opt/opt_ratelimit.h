@@ -1,1 +1,0 @@
-#define	RATELIMIT	1
