@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every script here, or those that SUITE names; a line for each at the end.
 good=0 bad=0 lines=
-for script in ${SUITE:-smoke protocols lacp unload churn traffic memory vlan vnet netmap infiniband kyua compare}; do
+for script in ${SUITE:-smoke protocols lacp unload churn traffic tags memory vlan vnet netmap infiniband kyua compare}; do
 	began=$(date +%s)
 	/bin/sh ./"$script".sh
 	status=$?

@@ -21,6 +21,7 @@ port_transmit(if_t ifp, struct mbuf *m)
 	struct worker *worker;
 
 	if_inc_counter(ifp, IFCOUNTER_OPACKETS, 1);
+	tags_arrived(ifp, m);
 	if (packet == NULL) {
 		partner_take(if_getsoftc(ifp), m);
 		return (0);
@@ -114,6 +115,7 @@ port_attach(u_int unit)
 	if_setioctlfn(port->ifp, port_ioctl);
 	if_settransmitfn(port->ifp, port_transmit);
 	if_setqflushfn(port->ifp, port_qflush);
+	tags_attach(port->ifp);
 	ifmedia_init(&port->media, 0, port_media_change, port_media_status);
 	ifmedia_add(&port->media, IFM_ETHER | IFM_AUTO, 0, NULL);
 	ifmedia_add(&port->media, IFM_ETHER | IFM_1000_T | IFM_FDX, 0, NULL);

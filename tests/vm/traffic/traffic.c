@@ -89,16 +89,20 @@ packet_of(struct mbuf *m)
 static void
 send_one(struct worker *worker, if_t lagg)
 {
+	u_int flow = worker->next++ % FLOWS;
 	struct mbuf *m;
 	int error;
 
-	m = packet_new(worker - workers, worker->next++);
+	m = packet_new(worker - workers, flow);
 	if (m == NULL) {
 		worker->counter[NO_MEMORY]++;
 		return;
 	}
+	tags_stamp(worker, lagg, m, flow);
 	worker->arrived = 0;
 	error = if_transmit(lagg, m);
+	if (error == EAGAIN)
+		tags_drop(worker, flow);
 	worker->counter[OFFERED]++;
 	if (error != 0) {
 		worker->failed[MIN(error, ELAST)]++;
@@ -213,6 +217,7 @@ traffic_start(void)
 		return (EBUSY);
 	if (threads == 0 || threads > THREADS_MAX || ports_count == 0)
 		return (EINVAL);
+	tags_drop_all();
 	memset(workers, 0, sizeof(workers));
 	queue = taskqueue_create("lagg_traffic", M_WAITOK, taskqueue_thread_enqueue, &queue);
 	error = taskqueue_start_threads(&queue, 2 * threads, PWAIT, "lagg_traffic");
@@ -237,6 +242,7 @@ traffic_stop(void)
 		return;
 	atomic_store_bool(&running, false);
 	taskqueue_free(queue);
+	tags_drop_all();
 	took = sbinuptime() - began;
 }
 
@@ -324,14 +330,20 @@ traffic_hook(void)
 static int
 traffic_event(module_t module __unused, int what, void *context __unused)
 {
+	int error;
+
 	switch (what) {
 	case MOD_LOAD:
 		return (traffic_hook());
 	case MOD_UNLOAD:
 		sx_xlock(&traffic_lock);
 		traffic_stop();
-		ports_set(0);
+		error = tags_unload();
+		if (error == 0)
+			ports_set(0);
 		sx_xunlock(&traffic_lock);
+		if (error != 0)
+			return (error);
 		CURVNET_SET(vnet0);
 		pfil_remove_hook(hook);
 		NET_EPOCH_WAIT();

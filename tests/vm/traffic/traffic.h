@@ -8,6 +8,7 @@
  * threads   how many threads send, and as many receive (2)
  * run       1: counters to zero, and go; 0: stop
  * counters  what became of the packets, a line each: traffic.c has the list
+ * tags, tags_*, tag  send tags: tags.c
  * transmit, input  write a number of packets: as many go, from the writer's thread; read: the CPU's ticks that they took
  */
 #ifndef LAGG_TRAFFIC_H
@@ -67,6 +68,7 @@ struct worker {
 	u_int		as_lagg;	/* of received ones: as the lagg's */
 	u_int		next;		/* numbers its packets */
 	int		resumed;	/* since when its thread has been running, in ticks */
+	struct m_snd_tag *tags[FLOWS];
 	struct mbuf	**kept;		/* packets that are used again, one a flow; or NULL */
 	uint64_t	counter[COUNTERS];
 	uint64_t	failed[ELAST + 1];
@@ -104,6 +106,14 @@ void	partner_detach(struct port *);
 struct mbuf *packet_new(u_int worker, u_int flow);
 struct packet *packet_of(struct mbuf *);	/* NULL: not one of ours */
 void	traffic_stop(void);
+
+/* tags.c */
+void	tags_attach(if_t);
+void	tags_arrived(if_t, struct mbuf *);
+void	tags_stamp(struct worker *, if_t, struct mbuf *, u_int flow);
+void	tags_drop(struct worker *, u_int flow);
+void	tags_drop_all(void);
+int	tags_unload(void);
 
 SYSCTL_DECL(_kern_lagg_traffic);
 
