@@ -24,6 +24,7 @@ help:
 	@echo 'make check-ko      build and gate the modules of both architectures'
 	@echo 'make bench         instructions a packet'
 	@echo 'make vm KERNEL=kernel ROOT=image SCRIPT=script  run a script in a FreeBSD virtual machine with the module'
+	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions a packet in such a machine, ours beside those of if_lagg.ko in ROOT'
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP with that of if_lagg.ko in ROOT, in two such machines'
 	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
 	@echo 'make lint          rustfmt and clippy, of the host build and of the kernel build'
@@ -66,6 +67,10 @@ vm-modules: setup
 vm: all vm-modules
 	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT="$(SCRIPT)" tests/vm/run-vm
 
+# A kernel with debugging options measures those.
+vm-bench: all vm-modules
+	@VM_ICOUNT=1 VM_SMP=1 KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT=tests/vm/bench.sh tests/vm/run-vm
+
 vm-peers: all
 	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" tests/vm/peers
 
@@ -90,4 +95,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-peers on-freebsd load unload install clean distclean
+.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-bench vm-peers on-freebsd load unload install clean distclean

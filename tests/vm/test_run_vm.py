@@ -203,6 +203,13 @@ class Parts(unittest.TestCase):
         self.assertIn('file=r.img,if=virtio,format=raw,snapshot=on', command)
         self.assertNotIn('-netdev', command)
 
+    def test_clock_of_instructions(self):
+        files = {'KERNEL': 'k', 'ROOT': 'r.img'}
+        self.assertNotIn('-icount', run_vm.qemu(files, 'd', 'm'))
+        command = run_vm.qemu({**files, 'VM_ICOUNT': '1'}, 'd', 'm')
+        self.assertIn('-icount shift=0', ' '.join(command))
+        self.assertIn('tcg,thread=single', command)
+
     def test_links(self):
         links = '02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1'
         command = run_vm.qemu({'KERNEL': 'k', 'ROOT': 'r.img', 'VM_LINKS': links}, 'd', 'm')

@@ -69,12 +69,11 @@ struct worker {
 	u_int		next;		/* numbers its packets */
 	int		resumed;	/* since when its thread has been running, in ticks */
 	struct m_snd_tag *tags[FLOWS];
-	struct mbuf	**kept;		/* packets that are used again, one a flow; or NULL */
 	uint64_t	counter[COUNTERS];
 	uint64_t	failed[ELAST + 1];
 } __aligned(CACHE_LINE_SIZE);
 
-/* The last one is that of the sysctls transmit and input. */
+/* The last one's are the packets of the sysctls transmit and input. */
 #define	WORKERS		(2 * THREADS_MAX + 1)
 #define	WRITER		(WORKERS - 1)
 extern struct worker workers[WORKERS];
@@ -91,6 +90,9 @@ struct port {
 	struct task	partner;	/* delivers this: */
 	struct mbuf	*answer;
 };
+
+/* bench.c: the packet that the ports are to leave alone; NULL: none is sent just now */
+extern struct mbuf *bench_packet;
 
 /* port.c */
 struct port *port_number(u_int);
