@@ -113,23 +113,16 @@ lagg_rs_uptime_ms(void)
 	return (getsbinuptime() / SBT_1MS);
 }
 
-uint32_t *
+uint64_t *
 lagg_rs_percpu_alloc(void)
 {
-	return (uma_zalloc_pcpu(pcpu_zone_4, M_WAITOK | M_ZERO));
-}
-
-uint32_t
-lagg_rs_percpu_next(uint32_t *base)
-{
-	/* A thread may move to another processor on the way. */
-	return (__atomic_fetch_add(zpcpu_get(base), 1, __ATOMIC_RELAXED));
+	return (uma_zalloc_pcpu(pcpu_zone_8, M_WAITOK | M_ZERO));
 }
 
 void
-lagg_rs_percpu_free(uint32_t *base)
+lagg_rs_percpu_free(uint64_t *base)
 {
-	uma_zfree_pcpu(pcpu_zone_4, base);
+	uma_zfree_pcpu(pcpu_zone_8, base);
 }
 
 counter_u64_t

@@ -43,9 +43,8 @@ void	lagg_rs_callout_drain(struct callout *);
 uint64_t lagg_rs_uptime_ms(void);
 
 /* zpcpu, sys/pcpu.h: a number for each processor */
-uint32_t *lagg_rs_percpu_alloc(void);
-uint32_t lagg_rs_percpu_next(uint32_t *);
-void	lagg_rs_percpu_free(uint32_t *);
+uint64_t *lagg_rs_percpu_alloc(void);
+void	lagg_rs_percpu_free(uint64_t *);
 
 /* counter(9): eight of them side by side */
 counter_u64_t lagg_rs_counters_alloc(void);

@@ -28,6 +28,7 @@
 
 #include <vm/uma.h>
 
+#include <net/bpf.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <net/if_arp.h>

@@ -1,7 +1,6 @@
 //! What is configured through the lagg for all of its ports: up and down, MTU, protocol.
 
 use core::mem::replace;
-use core::num::NonZeroU32;
 
 use super::softc::Token;
 use super::state::{Needs, PlanMemory, State};
@@ -200,18 +199,12 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         proto::NONE => Protocol::None,
         proto::FAILOVER => Protocol::Failover,
         proto::BROADCAST => Protocol::Broadcast,
-        proto::ROUNDROBIN => Protocol::RoundRobin(RoundRobin::try_new(NonZeroU32::MIN)?),
+        proto::ROUNDROBIN => Protocol::RoundRobin(RoundRobin::try_new()?),
         proto::LOADBALANCE => Protocol::LoadBalance(new_flows(&mut homes)?),
         proto::LACP => {
             lacp = Some(lacp::Control::try_new(softc.ifp())?);
             let flows = new_flows(&mut homes)?;
-            Protocol::Lacp(Lacp {
-                flows,
-                collecting: 0,
-                distributing: 0,
-                domains: None,
-                paused: None,
-            })
+            Protocol::Lacp(Lacp { flows, collecting: 0, distributing: 0, exceptions: None })
         }
         _ => return Err(Errno::EPROTONOSUPPORT),
     };

@@ -8,6 +8,9 @@ use crate::policy::{Protocol, broadcast, failover, loadbalance};
 
 /// Sends a packet on the port that the plan's protocol chooses (spec B.12).
 ///
+/// What most packets need is here and in what is inlined; the rest is in functions that are called last,
+/// so that nothing has to be kept over a call.
+///
 /// # Errors
 /// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp has
 /// the packet's flow wait; EAGAIN for a send tag of another port; else what the port's driver returns.
@@ -19,33 +22,77 @@ pub(super) fn transmit(
     epoch: &Epoch,
 ) -> Result {
     let plan = softc.plan(epoch);
-    if plan.ports().is_empty() {
-        return unsent(softc, plan, m, Errno::ENXIO);
+    if softc.ifp().has_listeners() {
+        return tap_and_send(softc, m, plan, tap, epoch);
     }
-    tap(softc.ifp(), &m);
-    let chosen = match plan.protocol() {
+    send(softc, m, plan, epoch)
+}
+
+#[cold]
+#[inline(never)]
+fn tap_and_send(
+    softc: &Softc,
+    m: Mbuf,
+    plan: &Plan,
+    tap: impl Fn(&Ifnet, &Mbuf),
+    epoch: &Epoch,
+) -> Result {
+    if plan.count() != 0 {
+        tap(softc.ifp(), &m);
+    }
+    send(softc, m, plan, epoch)
+}
+
+#[inline(always)]
+fn send(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
+    let first = match plan.protocol() {
         Protocol::None => None,
-        Protocol::Failover => failover::select(plan),
-        Protocol::RoundRobin(turns) => turns.select(plan),
-        Protocol::LoadBalance(flows) => loadbalance::select(flows, plan, &m),
-        Protocol::Lacp(lacp) => match lacp.select(plan, &m) {
-            Ok(port) => Some(port),
-            Err(errno) => return unsent(softc, plan, m, errno),
-        },
-        Protocol::Broadcast => return send_to_all(softc, plan, m, epoch),
+        Protocol::Failover => failover::first(plan),
+        Protocol::RoundRobin(turns) => turns.first(plan),
+        Protocol::LoadBalance(flows) => loadbalance::first(flows, plan, &m),
+        Protocol::Lacp(lacp) => lacp.first(plan, &m),
+        Protocol::Broadcast => return send_to_all(softc, m, plan, epoch),
+    };
+    match first {
+        Some(port) if port.is_active() && !m.has_tag() => port.ifp().transmit(m, epoch),
+        first => choose_and_send(softc, m, first, plan, epoch),
+    }
+}
+
+/// Sends a packet whose first port is down, or that carries a send tag or needs a closer look.
+#[inline(never)]
+fn choose_and_send(
+    softc: &Softc,
+    m: Mbuf,
+    first: Option<&Port>,
+    plan: &Plan,
+    epoch: &Epoch,
+) -> Result {
+    let chosen = match plan.protocol() {
+        _ if plan.count() == 0 => Err(Errno::ENXIO),
+        Protocol::None | Protocol::Broadcast => Err(Errno::ENETDOWN),
+        Protocol::Failover | Protocol::RoundRobin(_) => {
+            let usable = first.filter(|port| port.is_active());
+            usable.or_else(|| plan.active_after(first)).ok_or(Errno::ENETDOWN)
+        }
+        Protocol::LoadBalance(flows) => loadbalance::select(flows, plan, &m).ok_or(Errno::ENETDOWN),
+        Protocol::Lacp(lacp) => lacp.select(plan, &m),
     };
     match chosen {
-        Some(port) if m.has_tag() => tags::transmit(port, m, epoch),
-        Some(port) => port.ifp().transmit(m, epoch),
-        None => unsent(softc, plan, m, Errno::ENETDOWN),
+        Ok(port) if m.has_tag() => tags::transmit(port, m, epoch),
+        Ok(port) => port.ifp().transmit(m, epoch),
+        Err(errno) => unsent(softc, m, plan, errno),
     }
 }
 
 #[inline(never)]
-fn send_to_all(softc: &Softc, plan: &Plan, m: Mbuf, epoch: &Epoch) -> Result {
+fn send_to_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     if m.has_tag() {
         // It is one port's, from before the protocol was broadcast. Its owner lets go of it now.
         return Err(Errno::EAGAIN);
+    }
+    if plan.count() == 0 {
+        return unsent(softc, m, plan, Errno::ENXIO);
     }
     broadcast::transmit(plan, m, epoch, |why| count_unsent(softc, plan, why))
 }
@@ -53,7 +100,7 @@ fn send_to_all(softc: &Softc, plan: &Plan, m: Mbuf, epoch: &Epoch) -> Result {
 /// Drops what no port is chosen for.
 #[cold]
 #[inline(never)]
-fn unsent(softc: &Softc, plan: &Plan, m: Mbuf, errno: Errno) -> Result {
+fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, errno: Errno) -> Result {
     drop(m);
     let why = match (errno, plan.protocol()) {
         (Errno::ENXIO, _) => Unsent::NoPorts,
@@ -84,6 +131,32 @@ pub(super) fn input(
     tap: impl Fn(&Ifnet, &Mbuf),
     epoch: &Epoch,
 ) -> Option<Mbuf> {
+    let softc: &Softc = port.softc();
+    let (plan, ifp) = (softc.plan(epoch), softc.ifp());
+    let accepts = || match plan.protocol() {
+        Protocol::None => false,
+        Protocol::Failover => plan.primary().is_some_and(|primary| core::ptr::eq(primary, port)),
+        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
+        Protocol::Lacp(lacp) => lacp.accepts(port) && !m.is_multicast(),
+    };
+    let is_usual = plan.is_running()
+        && plan.has(port)
+        && accepts()
+        && ifp.shares_vnet(port.ifp())
+        && !ifp.has_netmap()
+        && !ifp.has_listeners()
+        && ifp.flags() & iff::MONITOR == 0;
+    if !is_usual {
+        return consider(port, m, tap, epoch);
+    }
+    m.set_receiver(ifp);
+    Some(m)
+}
+
+/// Takes a frame in that needs a closer look than most.
+#[cold]
+#[inline(never)]
+fn consider(port: &Port, mut m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Option<Mbuf> {
     let softc = port.softc();
     let plan = softc.plan(epoch);
     if !plan.is_running() {

@@ -3,6 +3,7 @@
 
 use super::Softc;
 use crate::kpi::{LaggType, LinkAddr, Ref};
+use crate::policy::failover;
 
 /// How often it is looked whether the address is another one, in milliseconds: neither a port's
 /// IFF_UP nor what the fabric does is told of in time, or at all.
@@ -31,8 +32,8 @@ pub(super) fn follow_address(softc: &Softc) {
         // Nobody else writes it meanwhile, or goes by an older plan later.
         let _state = softc.state();
         let (plan, now) = (softc.plan_ref(), ifp.lladdr());
-        let stays = || plan.ports().iter().any(|port| port.ifp().lladdr() == now);
-        let followed = match plan.active_from_primary() {
+        let stays = || plan.ports().any(|port| port.ifp().lladdr() == now);
+        let followed = match failover::select(&plan) {
             None if stays() => return,
             None => plan.primary(),
             active => active,

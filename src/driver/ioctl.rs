@@ -109,7 +109,7 @@ fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
     let room = usize::try_from(request.size & 0xffff_ffff).unwrap_or(0) / RECORD;
     let mut to = request.port;
     let mut written: i32 = 0;
-    for port in plan.ports().iter().take(room) {
+    for port in plan.ports().take(room) {
         let mut record = PortRequest::default();
         fill(&mut record, &plan, port);
         copyout(record.as_bytes(), to)?;
@@ -169,8 +169,8 @@ fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
     };
     request.opts =
         bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
-    request.count = saturated(plan.ports().len());
-    request.active = saturated(plan.ports().iter().filter(|port| port.is_active()).count());
+    request.count = saturated(plan.count());
+    request.active = saturated(plan.ports().filter(|port| port.is_active()).count());
     if let Some((options, distributing)) = lacp {
         request.opts |= bits(options.strict, opt::LACP_STRICT)
             | bits(options.txtest, opt::LACP_TXTEST)

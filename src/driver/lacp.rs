@@ -19,7 +19,7 @@ use crate::lacp::mux::State as Mux;
 use crate::lacp::{Lacp, Link, Options, Time};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
-use crate::policy::lacp::{Choices, Domains, Paused, Waits};
+use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
 use crate::slots;
 use crate::wire::lacpdu::{Info, State as Bits};
 use crate::wire::slow::FRAME;
@@ -38,8 +38,7 @@ pub(super) struct Control {
 /// Memory for what a plan has of LACP's own.
 pub(super) struct Pauses {
     waits: Boxed<Waits>,
-    paused: Unique<Paused>,
-    domains: Unique<Domains>,
+    exceptions: Unique<Exceptions>,
 }
 
 impl Pauses {
@@ -48,11 +47,7 @@ impl Pauses {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        Ok(Pauses {
-            waits: Boxed::try_zeroed()?,
-            paused: Unique::try_new(Paused::NONE)?,
-            domains: Unique::try_new(Domains::default())?,
-        })
+        Ok(Pauses { waits: Boxed::try_zeroed()?, exceptions: Unique::try_new(Exceptions::NONE)? })
     }
 }
 
@@ -113,7 +108,7 @@ impl Control {
         homes: &mut Homes,
         (members, domains): (u32, Domains),
         mut table: Unique<Boxed<Table>>,
-        mut pauses: Pauses,
+        pauses: Pauses,
         rehashed: bool,
     ) {
         let distributed = self.published.distributing;
@@ -124,13 +119,9 @@ impl Control {
         } else {
             table.copy_from(&protocol.flows.table);
             table.rebuild(homes, members, distributing);
-            let (before, after) = (
-                Choices {
-                    table: &protocol.flows.table,
-                    domains: protocol.domains.as_deref().copied(),
-                },
-                Choices { table: &table, domains },
-            );
+            let before = protocol.exceptions.as_deref().and_then(|exceptions| exceptions.domains);
+            let before = Choices { table: &protocol.flows.table, domains: before };
+            let after = Choices { table: &table, domains };
             let waits = self.waits.get_or_insert(pauses.waits);
             let left = if rehashed {
                 waits.all(distributed)
@@ -141,13 +132,11 @@ impl Control {
             protocol.flows.table = table.share();
         }
         let published = Published::of(&self.machines);
-        let mut paused = pauses.paused;
-        self.waits.take_if(|waits| !waits.settle(published.waiting, &mut paused));
-        protocol.paused = self.waits.is_some().then(|| paused.share());
-        protocol.domains = domains.map(|domains| {
-            *pauses.domains = domains;
-            pauses.domains.share()
-        });
+        let mut exceptions = pauses.exceptions;
+        exceptions.domains = domains;
+        self.waits.take_if(|waits| !waits.settle(published.waiting, &mut exceptions.paused));
+        let any = self.waits.is_some() || domains.is_some();
+        protocol.exceptions = any.then(|| exceptions.share());
         protocol.collecting = published.collecting;
         protocol.distributing = published.distributing;
         self.published = published;
@@ -269,16 +258,15 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
         running
     };
     let plan = softc.plan_ref();
-    let ports = plan.ports();
-    let link_of = |place: usize| match ports.get(place) {
+    let link_of = |place: usize| match plan.at(place) {
         Some(port) if running && port.is_active() => link(port),
         _ => Link::Down,
     };
     // On the heap: a kernel stack is small.
-    let links = insist(|| Array::try_new(ports.len(), link_of));
+    let links = insist(|| Array::try_new(plan.count(), link_of));
     // All at once: ports that come up together are to be found together.
     if let Some(lacp) = &mut softc.state().lacp {
-        for (port, link) in ports.iter().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
+        for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
         {
             lacp.machines.set_link(port.slot(), *link, now());
         }

@@ -25,7 +25,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
 fn publish_link(softc: &Softc) {
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
-    let ports = plan.ports().iter().map(|port| port.ifp());
+    let ports = plan.ports().map(|port| port.ifp());
     let mut up = ports.clone().any(|port| port.link_state() == LinkState::Up);
     let baudrate = match plan.protocol() {
         Protocol::None => None,
@@ -49,7 +49,7 @@ fn log_flows(softc: &Softc) {
     let changed = core::mem::take(&mut softc.state().spread_changed);
     let plan = softc.plan_ref();
     let Protocol::LoadBalance(flows) = plan.protocol() else { return };
-    for port in plan.ports().iter().filter(|_| changed) {
+    for port in plan.ports().filter(|_| changed) {
         let (name, count) = (port.ifp().name(), flows.table.count(port.slot()));
         softc.debug(format_args!("{count} of {BUCKETS} buckets of flows go to {}", text(&name)));
     }

@@ -13,10 +13,8 @@ use crate::wire::slow::{self, FRAME, Subtype};
 /// Whether a frame is of a slow protocol.
 #[inline]
 pub(super) fn is_slow(m: &Mbuf) -> bool {
-    const GROUP: u8 = 1;
     // Those are for a group: the others need not be looked at any further.
-    let is_group = m.first().first().is_some_and(|first| first & GROUP != 0);
-    is_group && m.vlan_tag().is_none() && slow::is_slow(m.first())
+    m.is_multicast() && m.vlan_tag().is_none() && slow::is_slow(m.first())
 }
 
 /// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.

@@ -1,30 +1,33 @@
 //! The plan: all that a packet decides from, in one immutable object.
 
-use core::num::NonZeroU32;
+use core::mem::offset_of;
 
 use arrayvec::ArrayVec;
 
 use super::Port;
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
-use crate::kpi::{Ref, Result, Unique};
+use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
 use crate::policy::Protocol;
 
 /// What a packet reads of a lagg: loaded once, through one pointer, and never edited after it was
 /// published. A change makes a new one.
 ///
+/// What is read to choose a port, but for the port, is in its first cache line.
+///
 /// # Invariants
-/// `ports` is in ascending order of `if_index`. `slots[n]` is the place in `ports` of the port whose
-/// slot is n; where there is none, it is no place in it.
+/// The first `count` of `order` are the slots of the ports, in ascending order of their `if_index`. All
+/// other slots are empty.
+#[repr(C)]
 pub struct Plan {
     protocol: Protocol,
+    primary: Option<Ref<Port>>,
     running: bool,
-    primary: u8,
-    slots: [u8; LAGG_MAX_PORTS],
-    ports: ArrayVec<Ref<Port>, LAGG_MAX_PORTS>,
+    count: u8,
+    order: [u8; LAGG_MAX_PORTS],
+    slots: [Option<Ref<Port>>; LAGG_MAX_PORTS],
 }
 
-/// No place in `ports`.
-const NOWHERE: u8 = u8::MAX;
+static_assertions::const_assert!(offset_of!(Plan, protocol) + size_of::<Protocol>() <= CACHE_LINE);
 
 impl Plan {
     /// A plan without ports. May sleep.
@@ -40,14 +43,15 @@ impl Plan {
     fn new(protocol: Protocol) -> Self {
         Plan {
             protocol,
+            primary: None,
             running: false,
-            primary: NOWHERE,
-            slots: [NOWHERE; LAGG_MAX_PORTS],
-            ports: ArrayVec::new_const(),
+            count: 0,
+            order: [0; LAGG_MAX_PORTS],
+            slots: [const { None }; LAGG_MAX_PORTS],
         }
     }
 
-    /// Fills a new plan: `ports` in any order, the primary's slot.
+    /// Fills a plan that is as it was made: `ports` in any order, the primary's slot.
     pub(super) fn fill<'a>(
         &mut self,
         protocol: Protocol,
@@ -55,22 +59,17 @@ impl Plan {
         ports: impl Iterator<Item = &'a Ref<Port>>,
         primary: Option<u8>,
     ) {
-        *self = Plan { running, ..Plan::new(protocol) };
-        for port in ports {
-            // There are no more ports than slots, so there is room.
-            let _ = self.ports.try_push(port.clone());
-        }
+        (self.protocol, self.running) = (protocol, running);
+        let mut ports: ArrayVec<_, LAGG_MAX_PORTS> = ports.take(LAGG_MAX_PORTS).collect();
         // INVARIANT: in order; the index of an interface that has a reference does not change.
-        self.ports.sort_unstable_by_key(|port| port.ifp().index());
-        for (place, port) in self.ports.iter().enumerate() {
-            let place = u8::try_from(place).unwrap_or(NOWHERE);
-            if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
-                // INVARIANT: this port's place.
-                *slot = place;
-            }
+        ports.sort_unstable_by_key(|port| port.ifp().index());
+        for (port, place) in ports.iter().zip(&mut self.order) {
+            *place = port.slot();
+            self.count = self.count.wrapping_add(1);
             if primary == Some(port.slot()) {
-                self.primary = place;
+                self.primary = Some((*port).clone());
             }
+            self.slots[usize::from(port.slot()) % LAGG_MAX_PORTS] = Some((*port).clone());
         }
     }
 
@@ -87,9 +86,14 @@ impl Plan {
     }
 
     /// The ports, in ascending order of `if_index`.
-    #[inline]
-    pub fn ports(&self) -> &[Ref<Port>] {
-        &self.ports
+    pub fn ports(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
+        let order = self.order.get(..self.count()).unwrap_or_default();
+        order.iter().filter_map(|slot| self.slots[usize::from(*slot) % LAGG_MAX_PORTS].as_ref())
+    }
+
+    /// How many ports there are.
+    pub fn count(&self) -> usize {
+        self.count.into()
     }
 
     /// Whether `port` is a port of this plan.
@@ -98,49 +102,34 @@ impl Plan {
         self.in_slot(port.slot()).is_some_and(|there| core::ptr::eq(there, port))
     }
 
-    /// How many ports there are; none: a remainder by it does not compile then.
-    #[inline]
-    pub fn count(&self) -> Option<NonZeroU32> {
-        NonZeroU32::new(u32::try_from(self.ports.len()).ok()?)
-    }
-
     /// failover's primary port.
     #[inline]
     pub fn primary(&self) -> Option<&Port> {
-        self.ports.get(usize::from(self.primary)).map(|port| &**port)
+        self.primary.as_deref()
     }
 
-    /// The port in a slot.
+    /// The port in a slot, 0 to 31.
     #[inline]
     pub fn in_slot(&self, slot: u8) -> Option<&Port> {
-        let place = *self.slots.get(usize::from(slot))?;
-        self.ports.get(usize::from(place)).map(|port| &**port)
+        self.slots[usize::from(slot) % LAGG_MAX_PORTS].as_deref()
     }
 
-    /// The port at `place` in the order of `if_index` if it is active, else the next after it, else
-    /// the first that is (spec B.10).
+    /// The port at a place in the order of `if_index`, from 0.
     #[inline]
-    pub fn active_from(&self, place: usize) -> Option<&Port> {
-        match self.ports.get(place) {
-            Some(port) if port.is_active() => Some(port),
-            _ => self.fallback(place),
-        }
+    pub fn at(&self, place: usize) -> Option<&Port> {
+        self.in_slot(self.order[place % LAGG_MAX_PORTS])
     }
 
-    /// The same from failover's primary port.
-    #[inline]
-    pub fn active_from_primary(&self) -> Option<&Port> {
-        self.active_from(usize::from(self.primary))
-    }
-
-    #[cold]
-    fn fallback(&self, place: usize) -> Option<&Port> {
-        let next = place.checked_add(1).and_then(|next| self.ports.get(next));
+    /// The next port after this one in the order of `if_index` if it is active, else the first that is
+    /// (spec B.10).
+    pub fn active_after(&self, port: Option<&Port>) -> Option<&Port> {
+        let is_port = |there: &&Ref<Port>| port.is_some_and(|port| there.is(port));
+        let next = self.ports().skip_while(|there| !is_port(there)).nth(1);
         next.map(|port| &**port).filter(|port| port.is_active()).or_else(|| self.first_active())
     }
 
     /// The first active port in the order of `if_index`.
     pub fn first_active(&self) -> Option<&Port> {
-        self.ports.iter().map(|port| &**port).find(|port| port.is_active())
+        self.ports().map(|port| &**port).find(|port| port.is_active())
     }
 }

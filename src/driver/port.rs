@@ -4,7 +4,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
 use super::stats::RefusedCounters;
-use crate::kpi::{Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result};
+use crate::kpi::ioctl::LAGG_MAX_PORTS;
+use crate::kpi::{CACHE_LINE, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result};
 
 /// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
 /// own, or in the lagg's state.
@@ -20,15 +21,17 @@ pub struct Port {
     enabled: u64,
     methods: PortMethods,
     parent: Option<IfnetRef>,
+    refused: RefusedCounters,
     /// Frames of slow protocols that are none of LACP's.
     unknown: AtomicU32,
-    refused: RefusedCounters,
 }
 
 static_assertions::assert_eq_size!(IfnetRef, *const ());
 static_assertions::assert_eq_size!(Ref<Softc>, *const ());
 static_assertions::const_assert_eq!(core::mem::offset_of!(Port, ifp), 0);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Port, softc), size_of::<*const ()>());
+// Packets write it, and read what is before it.
+static_assertions::const_assert!(core::mem::offset_of!(Port, unknown) >= CACHE_LINE);
 
 impl Port {
     /// `ifp` as it is before it becomes a port, in slot `slot` of `softc`. May sleep.
@@ -65,7 +68,7 @@ impl Port {
     /// The slot, 0 to 31, that is this port's for as long as it is one.
     #[inline]
     pub fn slot(&self) -> u8 {
-        self.slot
+        self.slot % LAGG_MAX_PORTS as u8
     }
 
     /// Whether packets can be sent on it: administratively up, and its link is up. Live.

@@ -1,6 +1,7 @@
 //! The softc: a lagg, its configuration token, and the publication of plans.
 
 use core::fmt;
+use core::mem::offset_of;
 
 use arrayvec::ArrayVec;
 
@@ -10,36 +11,40 @@ use super::stats::UnsentCounters;
 use super::{Plan, Port, config, counters, link};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
-    Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, LaggType, Media, Mtx, MtxGuard,
-    Queue, Ref, Result, Task, Unique, epoch, iff, log,
+    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, LaggType, Media, Mtx,
+    MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
 };
 use crate::policy::Protocol;
 
 /// A lagg.
 ///
 /// `if_softc` of its interface points at it; the kernel's LRO code reads the first word.
+/// What packets read of it is in its first cache line; what packets or readers of counters write is not.
 #[repr(C)]
 pub struct Softc {
     ifp: IfnetRef,
-    kind: LaggType,
     plan: EpochCell<Plan>,
+    kind: LaggType,
     ledger: EpochCell<Ledger>,
-    told: Told,
     state: Mtx<State>,
     /// Signalled when the configuration token is given back.
     token_returned: Cv,
     protocol_task: Task<Softc>,
     /// Wakes the protocol task when LACP has something to do, and each second for InfiniBand.
     protocol_callout: Callout<Softc>,
-    /// Frames of slow protocols, for the protocol task.
-    inbox: Inbox,
     configuration_task: Task<Softc>,
     /// None for InfiniBand.
     media: Option<Media>,
     unsent: UnsentCounters,
+    /// Frames of slow protocols, for the protocol task.
+    inbox: Inbox,
+    told: Told,
 }
 
-static_assertions::const_assert_eq!(core::mem::offset_of!(Softc, ifp), 0);
+static_assertions::const_assert_eq!(offset_of!(Softc, ifp), 0);
+static_assertions::const_assert!(offset_of!(Softc, plan) < CACHE_LINE);
+static_assertions::const_assert!(offset_of!(Softc, inbox) >= CACHE_LINE);
+static_assertions::const_assert!(offset_of!(Softc, told) >= CACHE_LINE);
 
 impl Softc {
     /// The lagg behind `ifp`. May sleep.
@@ -54,18 +59,18 @@ impl Softc {
         };
         Ref::try_new(Softc {
             ifp: ifp.clone(),
-            kind,
             plan: EpochCell::new(Plan::try_new(Protocol::Failover)?.share()),
+            kind,
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
-            told: Told::default(),
             state: Mtx::try_new(c"lagg", state)?,
             token_returned: Cv::try_new(c"laggtoken")?,
             protocol_task: Task::try_new(Queue::Protocol, link::publish)?,
             protocol_callout: Callout::try_new(Softc::wake_protocol)?,
-            inbox: Inbox::new(),
             configuration_task: Task::try_new(Queue::Configuration, config::reconcile)?,
             media,
             unsent: UnsentCounters::try_new()?,
+            inbox: Inbox::new(),
+            told: Told::default(),
         })
     }
 

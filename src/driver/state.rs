@@ -275,13 +275,14 @@ impl State {
             &mut self.protocol
         {
             let before = (flows.layers, flows.flowid_shift);
-            flows.layers = options.hash;
-            flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift.unsigned_abs());
+            flows.layers = options.hash as u8;
+            flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift as u8);
             rehashed = (flows.layers, flows.flowid_shift) != before;
         }
         match (&mut self.protocol, &mut self.lacp) {
             (Protocol::RoundRobin(turns), _) => {
-                turns.stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
+                let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
+                turns.set(stride, members.count_ones());
             }
             (Protocol::LoadBalance(flows), _) => {
                 if let (Some(mut table), Some(homes)) = (table, &mut self.homes) {

@@ -10,7 +10,7 @@ use zerocopy::FromZeros;
 
 use super::atomic::{AtomicUsize, Ordering, fence};
 use super::epoch::Epoch;
-use super::{Errno, Result, backend};
+use super::{CACHE_LINE, Errno, Result, backend};
 
 /// What a [`Ref`] points at. The value comes first: a pointer to it is a pointer to the value, and
 /// the kernel's LRO code reads the first words of two of them (spec A.1).
@@ -20,6 +20,18 @@ pub(super) struct Counted<T> {
     count: AtomicUsize,
     /// The kernel's while the object waits for its grace period; nobody's before.
     context: UnsafeCell<backend::EpochContext>,
+}
+
+impl<T> Counted<T> {
+    /// Its memory: what is larger than a cache line begins with one, so that a value can have what packets
+    /// read together in one line.
+    const LAYOUT: Layout = {
+        let layout = Layout::new::<Self>();
+        match layout.align_to(if layout.size() > CACHE_LINE { CACHE_LINE } else { 1 }) {
+            Ok(layout) => layout,
+            Err(_) => layout,
+        }
+    };
 }
 
 /// Objects allocated and not yet freed. Not one of loom's: it orders nothing.
@@ -53,7 +65,7 @@ impl<T: Send + Sync> Ref<T> {
     /// # Errors
     /// ENOMEM.
     pub fn try_new(value: T) -> Result<Self> {
-        let memory = backend::allocate(Layout::new::<Counted<T>>()).ok_or(Errno::ENOMEM)?;
+        let memory = backend::allocate(Counted::<T>::LAYOUT).ok_or(Errno::ENOMEM)?;
         let object: NonNull<Counted<T>> = memory.cast();
         let context = UnsafeCell::new(backend::EPOCH_CONTEXT);
         // SAFETY: `object` is fresh memory of its layout.
@@ -125,7 +137,7 @@ impl<T: Send + Sync> Ref<T> {
         unsafe {
             let object = context.byte_sub(offset_of!(Counted<T>, context)).cast::<Counted<T>>();
             object.drop_in_place();
-            backend::release(NonNull::new_unchecked(object).cast(), Layout::new::<Counted<T>>());
+            backend::release(NonNull::new_unchecked(object).cast(), Counted::<T>::LAYOUT);
         }
         LIVE.fetch_sub(1, core::sync::atomic::Ordering::Release);
     }

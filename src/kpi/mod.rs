@@ -55,6 +55,9 @@ pub use tags::{TagHeader, TagRequest, TagType};
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;
 
+/// Bytes that processors read and write together.
+pub const CACHE_LINE: usize = 64;
+
 /// What new laggs of a vnet have, as its sysctls say (`net.link.lagg.default_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Defaults {

@@ -16,13 +16,13 @@ pub fn transmit(
     epoch: &Epoch,
     mut failed: impl FnMut(Option<Unsent>),
 ) -> Result {
-    let mut active = plan.ports().iter().map(|port| &**port).filter(|port| port.is_active());
+    let mut active = plan.ports().map(|port| &**port).filter(|port| port.is_active());
     let Some(mut last): Option<&Port> = active.next() else {
         failed(Some(Unsent::NoActivePort));
         return Err(Errno::ENOENT);
     };
     let mut first_error = Ok(());
-    for port in active {
+    active.for_each(|port| {
         if let Some(copy) = m.copy() {
             let sent = last.ifp().transmit(copy, epoch);
             if sent.is_err() {
@@ -34,6 +34,6 @@ pub fn transmit(
             first_error = first_error.and(Err(Errno::ENOBUFS));
         }
         last = port;
-    }
+    });
     first_error.and(last.ifp().transmit(m, epoch))
 }

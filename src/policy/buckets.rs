@@ -144,6 +144,12 @@ impl Table {
         bucket.is_used().then(|| bucket.first())
     }
 
+    /// The same, and any slot if there are no members.
+    #[inline]
+    pub fn slot(&self, hash: u32) -> u8 {
+        self.bucket(hash).first()
+    }
+
     /// The slot for a hash if the first is found down. None: no other is up.
     #[inline]
     pub fn second(&self, hash: u32) -> Option<u8> {

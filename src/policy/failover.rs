@@ -2,11 +2,17 @@
 
 use crate::driver::{Plan, Port};
 
+/// The port to send on if it is active: the primary.
+#[inline]
+pub fn first(plan: &Plan) -> Option<&Port> {
+    plan.primary()
+}
+
 /// The port to send on: the primary if it is active, else the next active one after it, else the
 /// first active one. None: no port is active.
-#[inline]
 pub fn select(plan: &Plan) -> Option<&Port> {
-    plan.active_from_primary()
+    let primary = plan.primary();
+    primary.filter(|port| port.is_active()).or_else(|| plan.active_after(primary))
 }
 
 /// Whether a frame that came in on `port` is accepted: from the primary always, from the others

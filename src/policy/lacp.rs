@@ -18,32 +18,51 @@ pub struct Lacp {
     pub collecting: u32,
     /// The ports that frames are sent on.
     pub distributing: u32,
-    /// The same by NUMA domain, if there are several and packets are to keep to theirs.
-    pub domains: Option<Ref<Domains>>,
-    /// The buckets of flows that wait, if there are any.
-    pub paused: Option<Ref<Paused>>,
+    /// What keeps packets from their flow's port, if anything does.
+    pub exceptions: Option<Ref<Exceptions>>,
+}
+
+/// What keeps packets from their flow's port.
+pub struct Exceptions {
+    /// The ports of each NUMA domain that frames are sent on, if there are several and packets are to
+    /// keep to theirs.
+    pub domains: Option<Domains>,
+    /// The buckets of flows that wait.
+    pub paused: Paused,
+}
+
+impl Exceptions {
+    /// None.
+    pub const NONE: Exceptions = Exceptions { domains: None, paused: Paused::NONE };
 }
 
 impl Lacp {
-    /// The port to send `m` on: its flow's. Out of line, as loadbalance's.
+    /// The port to send `m` on if it is active: its flow's. None: a closer look is needed, or there is
+    /// none.
+    #[inline(always)]
+    pub fn first<'p>(&self, plan: &'p Plan, m: &Mbuf) -> Option<&'p Port> {
+        if self.exceptions.is_some() {
+            return None;
+        }
+        let slot = self.flows.slot(m)?;
+        if has(self.distributing, slot) { plan.in_slot(slot) } else { None }
+    }
+
+    /// The port to send `m` on: its flow's.
     ///
     /// # Errors
     /// ENOBUFS: the flow waits. ENETDOWN: no port distributes.
-    #[inline(never)]
     pub fn select<'p>(&self, plan: &'p Plan, m: &Mbuf) -> Result<&'p Port> {
         let hash = self.flows.hash(m);
-        if let Some(paused) = &self.paused
-            && paused.has(hash)
-        {
+        if self.exceptions.as_ref().is_some_and(|exceptions| exceptions.paused.has(hash)) {
             return Err(Errno::ENOBUFS);
         }
         self.port(plan, hash, m.numa_domain()).ok_or(Errno::ENETDOWN)
     }
 
     /// The port for a hash and a NUMA domain, whether the flow waits or not. None: no port distributes.
-    #[inline]
     pub fn port<'p>(&self, plan: &'p Plan, hash: u32, domain: Option<u8>) -> Option<&'p Port> {
-        if let Some(domains) = &self.domains
+        if let Some(domains) = self.exceptions.as_ref().and_then(|there| there.domains.as_ref())
             && let Some(port) = domains.port(&self.flows.table, plan, hash, domain)
         {
             return Some(port);
@@ -82,7 +101,6 @@ impl Domains {
     }
 
     /// An active port of the packet's own domain.
-    #[cold]
     fn port<'p>(
         &self,
         table: &Table,

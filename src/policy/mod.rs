@@ -20,6 +20,8 @@ pub use roundrobin::RoundRobin;
 
 /// A protocol with all that its rules need.
 #[derive(Clone)]
+// Or packets would have to find out from a field of flows which it is.
+#[repr(u8)]
 pub enum Protocol {
     /// Sends nothing and accepts nothing.
     None,

@@ -239,7 +239,7 @@ fn d26_a_packet_never_sees_half_of_a_change() {
                     let Protocol::LoadBalance(flows) = plan.protocol() else {
                         panic!("loadbalance")
                     };
-                    assert!([hash::L3, hash::L4, hash::MASK].contains(&flows.layers));
+                    assert!([hash::L3, hash::L4, hash::MASK].contains(&flows.layers.into()));
                     assert!(flows.flowid_shift.is_none_or(|shift| [3, 16].contains(&shift)));
                 }
             });

@@ -154,7 +154,7 @@ fn ports() -> BTreeSet<String> {
     let interfaces = Vnet::current().interfaces();
     let plans = interfaces.iter().filter_map(|ifp| Some(ifp.lagg_softc()?.plan_ref()));
     plans
-        .flat_map(|plan| Vec::from_iter(plan.ports().iter().map(|port| text(&port.ifp().name()))))
+        .flat_map(|plan| Vec::from_iter(plan.ports().map(|port| text(&port.ifp().name()))))
         .collect()
 }
 

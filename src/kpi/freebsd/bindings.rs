@@ -32,6 +32,7 @@ const_assert_eq!(offset_of!(ifnet, if_type), 156);
 const_assert_eq!(offset_of!(ifnet, if_link_state), 159);
 const_assert_eq!(offset_of!(ifnet, if_addr), 488);
 const_assert_eq!(offset_of!(ifnet, if_vnet), 920);
+const_assert_eq!(offset_of!(ifnet, if_bpf), 944);
 const_assert_eq!(offset_of!(ifnet, if_lagg), 968);
 const_assert_eq!(offset_of!(ifnet, if_output), 1008);
 const_assert_eq!(offset_of!(ifnet, if_ioctl), 1056);

@@ -216,10 +216,12 @@ impl Ifnet {
     pub fn transmit(&self, m: Mbuf, _: &Epoch) -> Result {
         // SAFETY: an aligned pointer, there for as long as `self`.
         let method = unsafe { AtomicPtr::from_ptr((field!(self, if_transmit)).cast::<*mut ()>()) };
-        // SAFETY: the field is such a function or NULL.
-        let method: c::if_transmit_fn_t =
-            unsafe { core::mem::transmute(method.load(Ordering::Relaxed)) };
-        let Some(transmit) = method else { return Err(Errno::ENXIO) };
+        // SAFETY: the field is such a function: the kernel gives one to each interface that it attaches, and
+        // whoever takes over gives another.
+        let transmit = unsafe {
+            let method = method.load(Ordering::Relaxed);
+            core::mem::transmute::<*mut (), c::if_transmit_fn_t>(method).unwrap_unchecked()
+        };
         // SAFETY: the interface's own method, in the epoch, with a packet that is given away.
         Errno::check(unsafe { transmit(self.as_ptr(), m.into_ptr()) })
     }
@@ -229,6 +231,18 @@ impl Ifnet {
     pub fn input(&self, m: Mbuf, _: &Epoch) {
         // In the epoch, with a packet that is given away.
         self.in_vnet(|| call!(if_input, self, m.into_ptr()));
+    }
+
+    /// Whether somebody listens on the interface with bpf(4).
+    #[inline(always)]
+    pub fn has_listeners(&self) -> bool {
+        // SAFETY: an aligned pointer, there for as long as `self`; bpf(4) has one for every interface, and
+        // frees it a grace period after the interface has another. The pointer in it is aligned too.
+        unsafe {
+            let bpf = AtomicPtr::from_ptr((field!(self, if_bpf)).cast::<*mut c::bpf_if_ext>());
+            let list = &raw mut (*bpf.load(Ordering::Relaxed)).bif_dlist.clh_first;
+            !AtomicPtr::from_ptr(list).load(Ordering::Relaxed).is_null()
+        }
     }
 
     /// Shows a packet to who listens on the interface with bpf(4).

@@ -90,7 +90,7 @@ impl Mbuf {
     /// A copy of it, which may share its data, to be read alone; none if there is no memory.
     pub fn copy(&self) -> Option<Mbuf> {
         // SAFETY: the whole packet, which stays as it is; does not sleep.
-        let copy = unsafe { c::m_copym(self.as_ptr(), 0, c::M_COPYALL as i32, c::M_NOWAIT as i32) };
+        let copy = unsafe { c::m_copypacket(self.as_ptr(), c::M_NOWAIT as i32) };
         // INVARIANT: a packet of its own, with a header as the original has.
         NonNull::new(copy).map(Mbuf)
     }
@@ -155,6 +155,13 @@ impl Mbuf {
         let tagged = unsafe { (*self.as_ptr()).m_flags() } & c::M_VLANTAG != 0;
         // SAFETY: the header is there and ours; ether_vtag is the first of these.
         tagged.then(|| unsafe { (*self.header()).PH_per.sixteen[0] })
+    }
+
+    /// Whether it is for a group, of a frame that was received.
+    #[inline(always)]
+    pub fn is_multicast(&self) -> bool {
+        // SAFETY: the mbuf is there and ours.
+        unsafe { (*self.as_ptr()).m_flags() & c::M_MCAST != 0 }
     }
 
     /// Stores a number in it for whoever has it (PH_loc).

@@ -66,9 +66,9 @@ pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     unsafe { c::if_printf(ifp.as_ptr(), c"%s\n".as_ptr(), line.as_ptr()) };
 }
 
-/// 32 random bytes.
-pub fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
+/// Random bytes.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     // SAFETY: the place is ours, and as long as said.
     unsafe { c::arc4random_buf(bytes.as_mut_ptr().cast(), bytes.len()) };
     bytes

@@ -1,15 +1,30 @@
 //! Numbers that each processor has for itself (zpcpu, `sys/pcpu.h`; counter(9)).
 
 use core::ptr::NonNull;
+#[cfg(target_arch = "aarch64")]
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::bindings as c;
-use crate::kpi::{Errno, Result};
+use crate::kpi::{Errno, Ref, Result};
 
-/// A sequence of numbers for each processor.
+/// A position for each processor. A clone of it is the same one.
 ///
 /// # Invariants
-/// The pointer is to memory of `pcpu_zone_4`, ours alone.
-pub struct PerCpu(NonNull<u32>);
+/// `place` is that of `memory`: one load less for each packet.
+#[derive(Clone)]
+pub struct PerCpu {
+    place: NonNull<u64>,
+    _memory: Ref<Memory>,
+}
+
+/// # Invariants
+/// The pointer is to memory of `pcpu_zone_8`, ours alone.
+struct Memory(NonNull<u64>);
+
+// SAFETY: free for any thread to free.
+unsafe impl Send for Memory {}
+// SAFETY: nothing is done with a shared one.
+unsafe impl Sync for Memory {}
 
 // SAFETY: the numbers are used atomically.
 unsafe impl Send for PerCpu {}
@@ -17,24 +32,58 @@ unsafe impl Send for PerCpu {}
 unsafe impl Sync for PerCpu {}
 
 impl PerCpu {
-    /// Sequences that begin at 0. May sleep.
+    /// Positions of 0. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         // SAFETY: any sleeping context.
-        NonNull::new(unsafe { c::lagg_rs_percpu_alloc() }).map(PerCpu).ok_or(Errno::ENOMEM)
+        let place = NonNull::new(unsafe { c::lagg_rs_percpu_alloc() }).ok_or(Errno::ENOMEM)?;
+        // INVARIANT: just allocated; of one place.
+        Ok(PerCpu { place, _memory: Ref::try_new(Memory(place))? })
     }
 
-    /// The next number of this processor's.
+    /// Adds to this processor's position, modulo 2^64, and returns what it was.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub fn next(&self) -> u32 {
-        // SAFETY: by the invariant.
-        unsafe { c::lagg_rs_percpu_next(self.0.as_ptr()) }
+    pub fn advance(&self, step: u64) -> u64 {
+        let mut position = step;
+        // SAFETY: by the invariant. `gs` is where the processor has its own numbers, from which the kernel
+        // reckons these pointers (amd64's zpcpu_add). One instruction: the thread cannot move to
+        // another processor on the way, and no other writes there.
+        unsafe {
+            core::arch::asm!(
+                "xadd qword ptr gs:[{place}], {position}",
+                place = in(reg) self.place.as_ptr(),
+                position = inout(reg) position,
+                options(nostack),
+            );
+        }
+        position
+    }
+
+    /// Adds to this processor's position, modulo 2^64, and returns what it was.
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    pub fn advance(&self, step: u64) -> u64 {
+        let offset: usize;
+        // SAFETY: x18 points at the processor's own numbers, one of which is how far from the pointer its
+        // part of such memory is (zpcpu_get).
+        unsafe {
+            core::arch::asm!(
+                "ldr {offset}, [x18, {place}]",
+                offset = lateout(reg) offset,
+                place = const core::mem::offset_of!(c::pcpu, pc_zpcpu_offset),
+                options(readonly, preserves_flags, nostack),
+            );
+        }
+        // SAFETY: by the invariant. The thread may have moved to another processor since: so atomically.
+        let position = unsafe { AtomicU64::from_ptr(self.place.as_ptr().byte_add(offset)) };
+        position.fetch_add(step, Ordering::Relaxed)
     }
 }
 
-impl Drop for PerCpu {
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: by the invariant, and not used again. Does not sleep.
         unsafe { c::lagg_rs_percpu_free(self.0.as_ptr()) };

@@ -416,6 +416,12 @@ impl Ifnet {
         self.kind.transmit(self, m, epoch)
     }
 
+    /// Whether somebody captures.
+    #[inline]
+    pub fn has_listeners(&self) -> bool {
+        self.has_taps.load(Ordering::Relaxed)
+    }
+
     /// Shows a packet to those who capture (ETHER_BPF_MTAP).
     #[inline]
     pub fn bpf_tap(&self, m: &Mbuf) {

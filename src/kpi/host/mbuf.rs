@@ -177,6 +177,12 @@ impl Mbuf {
         self.0.vlan_tag = tag;
     }
 
+    /// Whether it is for a group, of a frame that was received.
+    pub fn is_multicast(&self) -> bool {
+        const GROUP: u8 = 1;
+        self.first().first().is_some_and(|first| first & GROUP != 0)
+    }
+
     /// The index of the interface that it came in on (`rcvif`); 0: none.
     pub fn receiver_index(&self) -> u32 {
         self.0.receiver_index

@@ -87,10 +87,7 @@ pub use vnet::Vnet;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// 32 random bytes.
-pub fn random() -> [u8; 32] {
-    let hashers = [(); 4].map(|()| RandomState::new().build_hasher().finish().to_ne_bytes());
-    let mut bytes = [0; 32];
-    bytes.iter_mut().zip(hashers.as_flattened()).for_each(|(byte, random)| *byte = *random);
-    bytes
+/// Random bytes.
+pub fn random<const N: usize>() -> [u8; N] {
+    std::array::from_fn(|_| RandomState::new().build_hasher().finish() as u8)
 }

@@ -1,8 +1,8 @@
 //! Numbers that each processor has for itself.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::super::{Array, Result};
+use super::super::{Array, Ref, Result};
 
 /// How many numbers there are; threads share them as they come.
 const PLACES: usize = 16;
@@ -19,22 +19,23 @@ thread_local! {
     };
 }
 
-/// A sequence of numbers for each processor; here, for each thread.
-pub struct PerCpu(Array<Place<AtomicU32>>);
+/// A position for each processor; here, for each thread. A clone of it is the same one.
+#[derive(Clone)]
+pub struct PerCpu(Ref<Array<Place<AtomicU64>>>);
 
 impl PerCpu {
-    /// Sequences that begin at 0. May sleep.
+    /// Positions of 0. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        Array::try_new(PLACES, |_| Place::default()).map(PerCpu)
+        Ref::try_new(Array::try_new(PLACES, |_| Place::default())?).map(PerCpu)
     }
 
-    /// The next number of this processor's.
+    /// Adds to this processor's position, modulo 2^64, and returns what it was.
     #[inline]
-    pub fn next(&self) -> u32 {
-        self.0[PLACE.with(|place| *place)].0.fetch_add(1, Ordering::Relaxed)
+    pub fn advance(&self, step: u64) -> u64 {
+        self.0[PLACE.with(|place| *place)].0.fetch_add(step, Ordering::Relaxed)
     }
 }
 
