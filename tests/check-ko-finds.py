@@ -50,6 +50,9 @@ struct metadata { int version, type; const void *data; const char *label; };
 #ifndef AFTER
 #define AFTER
 #endif
+#ifndef KEEP
+#define KEEP
+#endif
 
 int event(void *module, int type, void *data) { return 0; }
 struct { const char *name; void *event, *private; } module = { "if_lagg", event, 0 };
@@ -75,7 +78,7 @@ void (*handler)(void) = core_panic;
 __attribute__((noinline)) int last(int n) { STEP; __asm__ volatile(""); return n + 1; }
 __attribute__((noinline)) int step(int n) { __asm__ volatile(""); return last(n) * 2; }
 void leave(char *why) { BEFORE; panic(why); AFTER; }
-int ENTRY(int n) { handler(); return step(n) + 1; }
+int ENTRY(int n) { KEEP; handler(); return step(n) + 1; }
 """
 
 KPI = "panic sys/kassert.h\nmaybe sys/systm.h\n"
@@ -114,6 +117,7 @@ CASES = [
     ("very large frame", BOTH, LARGE, "", "bytes of stack, more than 1024"),
     ("dynamic frame", BOTH, DYNAMIC, "", "known at run time alone"),
     ("inlined entry point", BOTH, ["-DENTRY=other"], "", "data path: entry is no function"),
+    ("entry point that keeps much", BOTH, ['-DKEEP=char room[80]; __asm__ volatile("" :: "r"(room))'], "", "bytes of stack, more than 64"),
     ("panic in depth", BOTH, ["-DSTEP=if (n) core_panic()"], "", "4core9panicking5panic <- last <- step <- entry"),
     ("tail call of panic", BOTH, ["-DSTEP=if (n) return core_panic(), 0"], "", "4core9panicking5panic <- last"),
     ("panic(9) in depth", BOTH, ["-DSTEP=if (n) panic(0)"], "", "panic <- last <- step <- entry"),
@@ -142,7 +146,7 @@ def build(directory, arch, change, objcopy):
 
 def check(directory, *modules, kpi=KPI, headers=()):
     (directory / "kpi").write_text(kpi)
-    (directory / "data-path").write_text("entry\n")
+    (directory / "data-path").write_text("entry 64\n")
     (directory / "leaves").write_text("leave panic\n")
     lists = ["--kpi", directory / "kpi", "--data-path", directory / "data-path", "--leaves", directory / "leaves"]
     command = [sys.executable, HERE / "check-ko", *lists, *(f"--headers={h}" for h in headers), *modules]
