@@ -7,7 +7,7 @@
 use core::cell::UnsafeCell;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::bindings as c;
 use super::hooks;
@@ -26,8 +26,9 @@ use crate::kpi::{
 #[repr(transparent)]
 pub struct Ifnet(UnsafeCell<c::ifnet>);
 
-// SAFETY: nothing of it is read or written here but atomically, or by the kernel's own functions,
-// which any thread may call.
+// SAFETY: what is written here of it is written atomically, or by the kernel's own functions, which any
+// thread may call. It is no allocation of Rust's: what is read by one volatile load is as the kernel's own
+// code reads it, which the compiler may make part of a comparison.
 unsafe impl Sync for Ifnet {}
 
 /// A pointer to a field of an [`Ifnet`], which is there by the type's invariant. No reference is made
@@ -112,15 +113,15 @@ impl Ifnet {
     #[inline(always)]
     pub fn flags(&self) -> u32 {
         // SAFETY: aligned, and there for as long as `self`.
-        unsafe { AtomicI32::from_ptr(field!(self, if_flags)) }.load(Ordering::Relaxed) as u32
+        unsafe { (field!(self, if_flags)).read_volatile() as u32 }
     }
 
     /// Whether packets can be sent on it: its link is up, and it is administratively up.
     #[inline(always)]
     pub fn is_active(&self) -> bool {
-        // SAFETY: aligned, and there for as long as `self`.
-        let link = unsafe { AtomicU8::from_ptr(field!(self, if_link_state)) };
-        link.load(Ordering::Relaxed) == LinkState::Up as u8 && self.flags() & iff::UP != 0
+        // SAFETY: there for as long as `self`.
+        let link = unsafe { (field!(self, if_link_state)).read_volatile() };
+        link == LinkState::Up as u8 && self.flags() & iff::UP != 0
     }
 
     /// Whether it is running (IFF_DRV_RUNNING).
@@ -215,13 +216,10 @@ impl Ifnet {
     #[inline(always)]
     pub fn transmit(&self, m: Mbuf, _: &Epoch) -> Result {
         // SAFETY: an aligned pointer, there for as long as `self`.
-        let method = unsafe { AtomicPtr::from_ptr((field!(self, if_transmit)).cast::<*mut ()>()) };
-        // SAFETY: the field is such a function: the kernel gives one to each interface that it attaches, and
-        // whoever takes over gives another.
-        let transmit = unsafe {
-            let method = method.load(Ordering::Relaxed);
-            core::mem::transmute::<*mut (), c::if_transmit_fn_t>(method).unwrap_unchecked()
-        };
+        let method = unsafe { (field!(self, if_transmit)).read_volatile() };
+        // SAFETY: the kernel gives one to each interface that it attaches, and whoever takes over gives
+        // another.
+        let transmit = unsafe { method.unwrap_unchecked() };
         // SAFETY: the interface's own method, in the epoch, with a packet that is given away.
         Errno::check(unsafe { transmit(self.as_ptr(), m.into_ptr()) })
     }
@@ -239,9 +237,8 @@ impl Ifnet {
         // SAFETY: an aligned pointer, there for as long as `self`; bpf(4) has one for every interface, and
         // frees it a grace period after the interface has another. The pointer in it is aligned too.
         unsafe {
-            let bpf = AtomicPtr::from_ptr((field!(self, if_bpf)).cast::<*mut c::bpf_if_ext>());
-            let list = &raw mut (*bpf.load(Ordering::Relaxed)).bif_dlist.clh_first;
-            !AtomicPtr::from_ptr(list).load(Ordering::Relaxed).is_null()
+            let bpf = (field!(self, if_bpf)).read_volatile().cast::<c::bpf_if_ext>();
+            !(&raw const (*bpf).bif_dlist.clh_first).read_volatile().is_null()
         }
     }
 
@@ -276,7 +273,7 @@ impl Ifnet {
     #[inline(always)]
     fn vnet(&self) -> *mut c::vnet {
         // SAFETY: an aligned pointer, there for as long as `self`.
-        unsafe { AtomicPtr::from_ptr(field!(self, if_vnet)) }.load(Ordering::Relaxed)
+        unsafe { (field!(self, if_vnet)).read_volatile() }
     }
 
     /// Runs `f` in the interface's vnet.

@@ -66,7 +66,8 @@ impl Ifnet {
     #[inline(always)]
     pub fn has_netmap(&self) -> bool {
         c::LAGG_RS_NETMAP != 0
-            && self.enabled().load(Ordering::Relaxed) & c::IFCAP_NETMAP as i32 != 0
+            // SAFETY: aligned, and there for as long as `self`.
+            && unsafe { (field!(self, if_capenable)).read_volatile() } & c::IFCAP_NETMAP as i32 != 0
     }
 
     /// What it is told to do: the first word.
