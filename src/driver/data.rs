@@ -3,7 +3,7 @@
 
 use super::stats::{Refused, Unsent};
 use super::{Plan, Port, Softc, pdus, tags};
-use crate::kpi::{Counter, Epoch, Errno, Ifnet, Mbuf, Result, failover_rx_all, iff};
+use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{Protocol, broadcast, failover, loadbalance};
 
 /// Sends a packet on the port that the plan's protocol chooses (spec B.12).
@@ -15,30 +15,19 @@ use crate::policy::{Protocol, broadcast, failover, loadbalance};
 /// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp has
 /// the packet's flow wait; EAGAIN for a send tag of another port; else what the port's driver returns.
 #[inline]
-pub(super) fn transmit(
-    softc: &Softc,
-    m: Mbuf,
-    tap: impl Fn(&Ifnet, &Mbuf),
-    epoch: &Epoch,
-) -> Result {
+pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     let plan = softc.plan(epoch);
     if softc.ifp().has_listeners() {
-        return tap_and_send(softc, m, plan, tap, epoch);
+        return tap_and_send(softc, m, plan, epoch);
     }
     send(softc, m, plan, epoch)
 }
 
 #[cold]
 #[inline(never)]
-fn tap_and_send(
-    softc: &Softc,
-    m: Mbuf,
-    plan: &Plan,
-    tap: impl Fn(&Ifnet, &Mbuf),
-    epoch: &Epoch,
-) -> Result {
+fn tap_and_send(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     if plan.count() != 0 {
-        tap(softc.ifp(), &m);
+        softc.bpf_tap(&m);
     }
     send(softc, m, plan, epoch)
 }
@@ -125,12 +114,7 @@ fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
 /// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it
 /// (spec B.11).
 #[inline]
-pub(super) fn input(
-    port: &Port,
-    mut m: Mbuf,
-    tap: impl Fn(&Ifnet, &Mbuf),
-    epoch: &Epoch,
-) -> Option<Mbuf> {
+pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let softc: &Softc = port.softc();
     let (plan, ifp) = (softc.plan(epoch), softc.ifp());
     let accepts = || match plan.protocol() {
@@ -147,7 +131,7 @@ pub(super) fn input(
         && !ifp.has_listeners()
         && ifp.flags() & iff::MONITOR == 0;
     if !is_usual {
-        return consider(port, m, tap, epoch);
+        return consider(port, m, plan, epoch);
     }
     m.set_receiver(ifp);
     Some(m)
@@ -156,9 +140,7 @@ pub(super) fn input(
 /// Takes a frame in that needs a closer look than most.
 #[cold]
 #[inline(never)]
-fn consider(port: &Port, mut m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Option<Mbuf> {
-    let softc = port.softc();
-    let plan = softc.plan(epoch);
+fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf> {
     if !plan.is_running() {
         return refuse(port, m, Refused::NotRunning);
     }
@@ -179,12 +161,13 @@ fn consider(port: &Port, mut m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch
     if !accepted {
         return refuse(port, m, Refused::NotAccepted);
     }
+    let softc = port.softc();
     let ifp = softc.ifp();
     m.set_receiver(ifp);
     if !ifp.shares_vnet(port.ifp()) || ifp.has_netmap() {
-        return hand_over(port, m, tap, epoch);
+        return hand_over(port, m, epoch);
     }
-    tap(ifp, &m);
+    softc.bpf_tap(&m);
     if ifp.flags() & iff::MONITOR != 0 {
         return refuse(port, m, Refused::Monitor);
     }
@@ -196,11 +179,11 @@ fn consider(port: &Port, mut m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch
 /// The stack's `if_input` shows it to bpf(4), and drops it if that is all; netmap's does neither.
 #[cold]
 #[inline(never)]
-fn hand_over(port: &Port, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Option<Mbuf> {
+fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let ifp = port.softc().ifp();
     let monitors = ifp.flags() & iff::MONITOR != 0;
     if ifp.has_netmap() {
-        tap(ifp, &m);
+        port.softc().bpf_tap(&m);
         if monitors {
             return refuse(port, m, Refused::Monitor);
         }

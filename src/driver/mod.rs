@@ -72,8 +72,8 @@ impl Driver for Lagg {
     }
 
     #[inline]
-    fn transmit(softc: &Softc, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Result {
-        data::transmit(softc, m, tap, epoch)
+    fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
+        data::transmit(softc, m, epoch)
     }
 
     fn allocate_tag(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Result<SendTag> {
@@ -81,8 +81,8 @@ impl Driver for Lagg {
     }
 
     #[inline]
-    fn input(port: &Port, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch) -> Option<Mbuf> {
-        data::input(port, m, tap, epoch)
+    fn input(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
+        data::input(port, m, epoch)
     }
 
     fn init(softc: &Ref<Softc>) {

@@ -11,8 +11,8 @@ use super::stats::UnsentCounters;
 use super::{Plan, Port, config, counters, link};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
-    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, LaggType, Media, Mtx,
-    MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
+    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, LaggType, Mbuf,
+    Media, Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
 };
 use crate::policy::Protocol;
 
@@ -84,6 +84,14 @@ impl Softc {
     #[inline]
     pub(super) fn kind(&self) -> LaggType {
         self.kind
+    }
+
+    /// Shows a packet of the lagg's to bpf(4), if anybody listens.
+    pub(super) fn bpf_tap(&self, m: &Mbuf) {
+        match self.kind {
+            LaggType::Ethernet => self.ifp.bpf_tap(m),
+            LaggType::Infiniband => self.ifp.infiniband_bpf_tap(m),
+        }
     }
 
     /// Logs a line if IFF_DEBUG is set (spec B.18). Not under the mutex.

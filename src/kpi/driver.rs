@@ -32,15 +32,13 @@ pub trait Driver {
     /// holds `ifnet_detach_sxlock`.
     fn destroy(softc: &Ref<Self::Softc>);
 
-    /// Sends a packet (`if_transmit`). `tap` shows one to who listens on an interface of the lagg's type
-    /// with bpf(4).
+    /// Sends a packet (`if_transmit`).
     ///
     /// # Errors
     /// ENXIO without ports, ENETDOWN without an active one, EAGAIN for a packet with a send tag of another
     /// port, or what the port's driver returned.
     /// The packet is consumed in any case.
-    fn transmit(softc: &Self::Softc, m: Mbuf, tap: impl Fn(&Ifnet, &Mbuf), epoch: &Epoch)
-    -> Result;
+    fn transmit(softc: &Self::Softc, m: Mbuf, epoch: &Epoch) -> Result;
 
     /// Makes a send tag for a flow (`if_snd_tag_alloc`). Sleeps only if the port's driver does: the caller
     /// may hold locks of the stack.
@@ -49,15 +47,9 @@ pub trait Driver {
     /// EOPNOTSUPP if there is no one port for the flow; ENOMEM; what the port's driver returned.
     fn allocate_tag(softc: &Ref<Self::Softc>, request: &mut TagRequest<'_>) -> Result<SendTag>;
 
-    /// Takes a frame that came in on a port (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`; `tap` as
-    /// in [`Driver::transmit`]). What is returned goes on up the stack as received by its `rcvif`;
-    /// none: consumed.
-    fn input(
-        port: &Self::Port,
-        m: Mbuf,
-        tap: impl Fn(&Ifnet, &Mbuf),
-        epoch: &Epoch,
-    ) -> Option<Mbuf>;
+    /// Takes a frame that came in on a port (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`).
+    /// What is returned goes on up the stack as received by its `rcvif`; none: consumed.
+    fn input(port: &Self::Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf>;
 
     /// Brings the lagg up (`if_init`). May sleep.
     fn init(softc: &Ref<Self::Softc>);

@@ -11,7 +11,7 @@ use lagg_rs::kpi::host::{self, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
     SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, port, proto,
 };
-use lagg_rs::kpi::{Driver, Errno, IfType, Ifnet, LinkState, Mbuf, Ref, epoch, iff};
+use lagg_rs::kpi::{Driver, Errno, IfType, LinkState, Mbuf, Ref, epoch, iff};
 use lagg_rs::policy::failover;
 
 use crate::lab::{
@@ -38,7 +38,7 @@ fn d01_a_packet_under_way_keeps_its_ports() {
                 port.ifp().transmit(Mbuf::from_bytes(&frame(1)), epoch).unwrap();
                 // The one that comes after has none.
                 assert_eq!(
-                    Module::transmit(&softc, Mbuf::from_bytes(&frame(2)), Ifnet::bpf_tap, epoch),
+                    Module::transmit(&softc, Mbuf::from_bytes(&frame(2)), epoch),
                     Err(Errno::ENXIO)
                 );
             });
@@ -74,10 +74,7 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
                 until("the type to be back", || b.ifp.if_type() == IfType::Ethernet);
                 // Leaving: who saw the type before still finds the port, whose frames are dropped.
                 assert!(b.ifp.lagg_port().is_some_and(|there| Ref::is(&there, port)));
-                assert!(
-                    Module::input(port, Mbuf::from_bytes(&frame(0)), Ifnet::bpf_tap, epoch)
-                        .is_none()
-                );
+                assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
             });
         });
         assert!(b.ifp.lagg_port().is_none());
@@ -100,10 +97,7 @@ fn d06_a_frame_under_way_keeps_its_primary() {
                     epoch::section(|epoch| softc.plan(epoch).primary().is_none())
                 });
                 assert!(failover::accepts(plan, port, || false));
-                assert!(
-                    Module::input(port, Mbuf::from_bytes(&frame(0)), Ifnet::bpf_tap, epoch)
-                        .is_none()
-                );
+                assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
             });
         });
     });

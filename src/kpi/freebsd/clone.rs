@@ -72,13 +72,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     // SAFETY: our own interface, which nobody knows yet.
     unsafe {
         interface.softc_slot().fill(softc);
-        c::if_settransmitfn(
-            ifp,
-            Some(match kind {
-                LaggType::Ethernet => hooks::lagg_rs_transmit,
-                LaggType::Infiniband => hooks::lagg_rs_transmit_infiniband,
-            }),
-        );
+        c::if_settransmitfn(ifp, Some(hooks::lagg_rs_transmit));
         c::if_setqflushfn(ifp, Some(hooks::lagg_qflush));
         c::if_setinitfn(ifp, Some(hooks::lagg_init));
         c::if_setioctlfn(ifp, Some(hooks::lagg_ioctl));

@@ -26,31 +26,12 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::
     let (softc, m, epoch) =
         unsafe { (Ifnet::from_ptr(ifp).softc_slot(), Mbuf::from_ptr(m), Epoch::assume()) };
     match softc.shared(&epoch) {
-        Some(softc) => to_c(Module::transmit(softc, m, Ifnet::bpf_tap, &epoch)),
+        Some(softc) => to_c(Module::transmit(softc, m, &epoch)),
         None => Errno::ENXIO.number(),
     }
 }
 
-/// `if_transmit` of an InfiniBand lagg.
-///
-/// # Safety
-/// As for [`lagg_rs_transmit`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) unsafe extern "C" fn lagg_rs_transmit_infiniband(
-    ifp: *mut c::ifnet,
-    m: *mut c::mbuf,
-) -> c_int {
-    // SAFETY: by contract, for all four.
-    let (softc, m, epoch) =
-        unsafe { (Ifnet::from_ptr(ifp).softc_slot(), Mbuf::from_ptr(m), Epoch::assume()) };
-    match softc.shared(&epoch) {
-        Some(softc) => to_c(Module::transmit(softc, m, Ifnet::infiniband_bpf_tap, &epoch)),
-        None => Errno::ENXIO.number(),
-    }
-}
-
-/// `lagg_input_ethernet_p`: returns the packet if it goes on.
+/// `lagg_input_ethernet_p`, `lagg_input_infiniband_p`: returns the packet if it goes on.
 ///
 /// # Safety
 /// The kernel calls it in the network epoch, with an interface and a packet that it gives away.
@@ -59,27 +40,7 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit_infiniband(
 pub(super) unsafe extern "C" fn lagg_rs_input(ifp: *mut c::ifnet, m: *mut c::mbuf) -> *mut c::mbuf {
     // SAFETY: by contract, for all three.
     let (ifp, m, epoch) = unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), Epoch::assume()) };
-    let input = |port| Module::input(port, m, Ifnet::bpf_tap, &epoch);
-    match ifp.shared_port(&epoch).and_then(input) {
-        Some(m) => m.into_ptr(),
-        None => ptr::null_mut(),
-    }
-}
-
-/// `lagg_input_infiniband_p`: returns the packet if it goes on.
-///
-/// # Safety
-/// As for [`lagg_rs_input`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) unsafe extern "C" fn lagg_rs_input_infiniband(
-    ifp: *mut c::ifnet,
-    m: *mut c::mbuf,
-) -> *mut c::mbuf {
-    // SAFETY: by contract, for all three.
-    let (ifp, m, epoch) = unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), Epoch::assume()) };
-    let input = |port| Module::input(port, m, Ifnet::infiniband_bpf_tap, &epoch);
-    match ifp.shared_port(&epoch).and_then(input) {
+    match ifp.shared_port(&epoch).and_then(|port| Module::input(port, m, &epoch)) {
         Some(m) => m.into_ptr(),
         None => ptr::null_mut(),
     }

@@ -26,7 +26,7 @@ fn load() -> Result {
     // SAFETY: lagg's own hooks, which nobody calls while no interface is a port.
     unsafe {
         c::lagg_input_ethernet_p = Some(hooks::lagg_rs_input);
-        c::lagg_input_infiniband_p = Some(hooks::lagg_rs_input_infiniband);
+        c::lagg_input_infiniband_p = Some(hooks::lagg_rs_input);
         c::lagg_linkstate_p = Some(hooks::link_state);
     }
     gate::open();

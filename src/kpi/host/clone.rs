@@ -82,7 +82,7 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
         LaggType::Ethernet => (IfType::Ethernet, LinkAddr::Ethernet([0; 6])),
         LaggType::Infiniband => (IfType::Infiniband, LinkAddr::Infiniband([0; 20])),
     };
-    let ifp = IfnetRef::new(name, Kind::Lagg(kind), if_type, none);
+    let ifp = IfnetRef::new(name, Kind::Lagg, if_type, none);
     match Module::create(&ifp, kind) {
         Ok(softc) => {
             ifp.softc.put(&softc);
@@ -111,7 +111,7 @@ pub fn clone_destroy(name: &str) -> Result {
     witness::may_sleep("clone_destroy");
     privilege::check()?;
     let ifp = Vnet::current().interface(name).ok_or(Errno::ENXIO)?;
-    if !matches!(ifp.kind, Kind::Lagg(_)) {
+    if !matches!(ifp.kind, Kind::Lagg) {
         return Err(Errno::EINVAL);
     }
     let _detach = DETACH.lock();
@@ -121,7 +121,7 @@ pub fn clone_destroy(name: &str) -> Result {
 /// Unmakes all that the cloner of `vnet` has made, wherever they are.
 pub(super) fn destroy_all(vnet: Vnet) {
     for ifp in Vnet::all().iter().flat_map(Vnet::interfaces) {
-        if ifp.home == vnet && matches!(ifp.kind, Kind::Lagg(_)) {
+        if ifp.home == vnet && matches!(ifp.kind, Kind::Lagg) {
             // Nobody else has it: that takes the lock that the caller has.
             let _ = destroy(&ifp);
         }

@@ -9,9 +9,7 @@ use super::super::ioctl::{
     InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
     SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
 };
-use super::super::{
-    Counter, Epoch, Errno, Ifnet, Ioctl, LaggType, MacAddr, Mbuf, Result, TagRequest, iff,
-};
+use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, iff};
 use super::media::{MediaRequest, media_of};
 use super::tags::CardTag;
 use super::vlan::Vlan;
@@ -106,7 +104,7 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
 /// Whose interface it is.
 pub(super) enum Kind {
     Nic(Arc<dyn Nic>),
-    Lagg(LaggType),
+    Lagg,
     Vlan(Vlan),
 }
 
@@ -135,13 +133,9 @@ impl Kind {
                 }
                 result
             }
-            Kind::Lagg(LaggType::Ethernet) => {
+            Kind::Lagg => {
                 let softc = ifp.softc.load(epoch).ok_or(Errno::ENXIO)?;
-                Module::transmit(softc, m, Ifnet::bpf_tap, epoch)
-            }
-            Kind::Lagg(LaggType::Infiniband) => {
-                let softc = ifp.softc.load(epoch).ok_or(Errno::ENXIO)?;
-                Module::transmit(softc, m, Ifnet::infiniband_bpf_tap, epoch)
+                Module::transmit(softc, m, epoch)
             }
             Kind::Vlan(vlan) => vlan.transmit(ifp, m, epoch),
         }
@@ -150,7 +144,7 @@ impl Kind {
     pub(super) fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         match self {
             Kind::Nic(nic) => nic.ioctl(ifp, r),
-            Kind::Lagg(_) => {
+            Kind::Lagg => {
                 let _inside = module::enter();
                 Module::ioctl(&ifp.lagg_softc().ok_or(Errno::ENXIO)?, r)
             }
@@ -160,7 +154,7 @@ impl Kind {
 
     /// `if_get_counter`.
     pub(super) fn counter(&self, ifp: &Ifnet, c: Counter) -> u64 {
-        let lagg = matches!(self, Kind::Lagg(_));
+        let lagg = matches!(self, Kind::Lagg);
         section(|epoch| match ifp.softc.load(epoch) {
             Some(softc) if lagg => Module::counter(softc, c, epoch),
             _ => ifp.own_counter(c),
@@ -171,7 +165,7 @@ impl Kind {
     pub(super) fn init(&self, ifp: &Ifnet) {
         match self {
             Kind::Nic(_) => ifp.set_running(true),
-            Kind::Lagg(_) => {
+            Kind::Lagg => {
                 let _inside = module::enter();
                 if let Some(softc) = ifp.lagg_softc() {
                     Module::init(&softc);

@@ -86,7 +86,7 @@ pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
         if ifp.if_type() == IfType::LaggPort {
             assert!(module::is_loaded(), "lagg_input_ethernet_p is NULL, and {ifp:?} a port");
             let Some(port) = ifp.lagg.load(epoch) else { return };
-            let Some(accepted) = Module::input(port, m, Ifnet::bpf_tap, epoch) else { return };
+            let Some(accepted) = Module::input(port, m, epoch) else { return };
             // SAFETY: set above, or by the driver just now.
             let ifp = unsafe { accepted.receiver(epoch) };
             demultiplex(ifp, accepted, epoch);
@@ -117,8 +117,7 @@ fn infiniband_input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
         }
         assert!(module::is_loaded(), "lagg_input_infiniband_p is NULL, and {ifp:?} a port");
         let Some(port) = ifp.lagg.load(epoch) else { return };
-        let tap = Ifnet::infiniband_bpf_tap;
-        let Some(accepted) = Module::input(port, m, tap, epoch) else { return };
+        let Some(accepted) = Module::input(port, m, epoch) else { return };
         // SAFETY: set above, or by the driver just now.
         let ifp = unsafe { accepted.receiver(epoch) };
         demultiplex(ifp, accepted, epoch);

@@ -91,7 +91,7 @@ fn run(ifp: &Ifnet, method: IoctlMethod, r: &mut Ioctl<'_>) -> Result {
     witness::may_sleep("if_ioctl");
     match method {
         IoctlMethod::Own => {
-            if !matches!(ifp.kind, Kind::Lagg(_)) {
+            if !matches!(ifp.kind, Kind::Lagg) {
                 faults::may_fail(Fault::Ioctl, Some(ifp), r.command())?;
             }
             ifp.kind.ioctl(ifp, r)

@@ -186,7 +186,7 @@ impl Ifnet {
                 let methods = Methods::Card(nic.allocate_tag(self, request)?);
                 Ok(SendTag(Arc::new(Tag { methods, kind: request.kind(), ifp: self.to_ref() })))
             }
-            Kind::Lagg(_) => {
+            Kind::Lagg => {
                 let _inside = module::enter();
                 let softc = self.lagg_softc().ok_or(Errno::EOPNOTSUPP)?;
                 Module::allocate_tag(&softc, request)
