@@ -23,7 +23,8 @@ help:
 	@echo 'make test          everything that can be tested on this machine'
 	@echo 'make check-ko      build and gate the modules of both architectures'
 	@echo 'make bench         instructions a packet'
-	@echo 'make vm KERNEL=kernel ROOT=image SCRIPT=script  run a script in a FreeBSD virtual machine with the module'
+	@echo 'make vm IMAGE=image  run the tests in a virtual machine with an official image of FreeBSD, or'
+	@echo '        KERNEL=kernel ROOT=image  with your own; VM_SUITE="smoke lacp" some of them; tests/vm/run-vm -h says more'
 	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions a packet in such a machine, ours beside those of if_lagg.ko in ROOT'
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP with that of if_lagg.ko in ROOT, in two such machines'
 	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
@@ -64,15 +65,16 @@ vm-modules: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_infiniband tests/vm/infiniband/*.c
 	@tests/vm/program.sh $(ARCH) lagg_netmap tests/vm/netmap/forward.c
 
+# What is said to make here these take from the environment.
 vm: all vm-modules
-	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT="$(SCRIPT)" tests/vm/run-vm
+	@ARCH="$(ARCH)" tests/vm/run-vm
 
 # A kernel with debugging options measures those.
 vm-bench: all vm-modules
 	@VM_ICOUNT=1 VM_SMP=1 KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT=tests/vm/bench.sh tests/vm/run-vm
 
 vm-peers: all
-	@KERNEL="$(KERNEL)" ROOT="$(ROOT)" tests/vm/peers
+	@tests/vm/peers
 
 on-freebsd:
 	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; make vm has one" >&2; exit 1; }

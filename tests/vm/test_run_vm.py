@@ -4,10 +4,14 @@ import importlib.machinery
 import importlib.util
 import io
 import os
+import shutil
 import stat
+import struct
+import subprocess
 import tarfile
 import tempfile
 import unittest
+from unittest import mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -21,10 +25,15 @@ def program(name):
 
 run_vm = program('run-vm')
 peers = program('peers')
-run_vm.GRACE = 1
+from runner import bhyve, console, qemu, verdict, watch  # noqa: E402: run-vm has made it known
 
-BOOT = 'FreeBSD 15.1-RELEASE VMTEST amd64\r\nTrying to mount root from ufs:/dev/vtbd0 [rw]...\r\n'
-PASS = 'ok create\r\n1 passed, 0 failed\r\nVM-VERDICT: 0\r\n'
+watch.GRACE = 1
+
+KERNEL = b'\x7fELF\2\1\1'.ljust(18, b'\0') + struct.pack('<H', 62)
+ARM64_KERNEL = bytes(56) + b'ARMd' + bytes(4)
+LOADER = 'FreeBSD/x86 bootstrap loader, Revision 3.0\r\nLoading kernel...\r\n'
+BOOT = '---<<BOOT>>---\r\nFreeBSD 15.1-RELEASE VMTEST amd64\r\nTrying to mount root from ufs:/dev/vtbd0 [rw]...\r\n'
+PASS = 'VM-BEGIN\r\nok create\r\n1 passed, 0 failed\r\nVM-VERDICT: 0\r\n'
 PANIC = """lagg0: link state changed to UP\r
 panic: mtx lagg not owned at /src/lagg.c:12\r
 cpuid = 1\r
@@ -49,13 +58,14 @@ class Replayed(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.TemporaryDirectory()
         self.addCleanup(self.dir.cleanup)
-        self.env = {'PATH': os.environ['PATH'], 'TIMEOUT': '30', 'KO': self.file('if_lagg_rs.ko', 'ELF')}
-        self.env.update(KERNEL=self.file('kernel', ''), ROOT=self.file('root', ''), SCRIPT=self.file('smoke.sh', 'true'))
+        self.env = {'PATH': os.environ['PATH'], 'VM_ACCEL': 'tcg', 'VM_BOOT': '30', 'VM_START': '30', 'TIMEOUT': '30', 'QUIET': '30',
+                    'KO': self.file('if_lagg_rs.ko', 'ELF')}
+        self.env.update(KERNEL=self.file('kernel', KERNEL), ROOT=self.file('root', ''), SCRIPT=self.file('smoke.sh', 'true'))
 
-    def file(self, name, text):
+    def file(self, name, content):
         path = os.path.join(self.dir.name, name)
-        with open(path, 'w', newline='') as f:
-            f.write(text)
+        with open(path, 'wb') as f:
+            f.write(content if isinstance(content, bytes) else content.encode())
         return path
 
     def run_vm(self, *says, then='exit 0', **env):
@@ -78,7 +88,7 @@ class Replayed(unittest.TestCase):
         status, out = self.run_vm(BOOT + PASS)
         self.assertEqual(status, 0)
         self.assertIn('1 passed, 0 failed', out)
-        self.assertIn('TCG', out)
+        self.assertIn('run-vm: QEMU without hardware acceleration (TCG)', out)
 
     def test_pass_of_a_machine_that_does_not_power_off(self):
         self.assertEqual(self.run_vm(BOOT + PASS, then='exec sleep 60')[0], 0)
@@ -106,10 +116,27 @@ class Replayed(unittest.TestCase):
         self.assertEqual(status, 4)
         self.assertIn('silent for 1 s', out)
 
-    def test_time_limit(self):
-        status, out = self.run_vm(BOOT, then='while sleep 0.1; do echo .; done', TIMEOUT='1')
-        self.assertEqual(status, 4)
-        self.assertIn('no verdict in 1 s', out)
+    def test_time_limits(self):
+        """Of each step, and of no step after it."""
+        for said, limit, told in ((LOADER, 'VM_BOOT', 'no word of the kernel in 1 s (VM_BOOT)'),
+                                  (LOADER + BOOT, 'VM_START', 'the system was not up in 1 s (VM_START)'),
+                                  (BOOT + 'VM-BEGIN\r\n', 'TIMEOUT', 'no verdict in 1 s (TIMEOUT)')):
+            status, out = self.run_vm(said, then='while sleep 0.1; do echo .; done', **{limit: '1'})
+            self.assertEqual(status, 4)
+            self.assertIn('FAILED: ' + told, out)
+
+    def test_kvm_that_is_not_up_to_it(self):
+        """It ends at once, or says nothing: on without it. What fails once the kernel runs does not begin again."""
+        with mock.patch.object(qemu, 'accelerators', return_value=['kvm', 'tcg']):
+            for fails in 'exit 1', 'exec sleep 60':
+                then = f'case "$*" in *kvm*) {fails} ;; esac\ncat {self.file("boot", BOOT + PASS)}'
+                status, out = self.run_vm('', then=then, VM_BOOT='1')
+                self.assertEqual(status, 0)
+                self.assertIn('QEMU with KVM does not run this kernel', out)
+                self.assertIn('(TCG)', out)
+            status, out = self.run_vm(BOOT + PANIC)
+            self.assertEqual(status, 3)
+            self.assertNotIn('TCG', out)
 
     def test_no_verdict(self):
         self.assertEqual(self.run_vm(BOOT + 'Uptime: 1s\r\n')[0], 5)
@@ -132,21 +159,76 @@ class Replayed(unittest.TestCase):
     def test_login(self):
         status, _ = self.run_vm(BOOT + 'FreeBSD/amd64 (Amnesiac) (ttyu0)\r\n\r\nlogin: ', 'root\r\nroot@:~ # ', PASS)
         self.assertEqual(status, 0)
-        self.assertIn('root\n' + run_vm.UNPACK, self.typed)
+        self.assertIn('root\n' + console.TYPED, self.typed)
 
     def test_single_user(self):
         status, _ = self.run_vm(BOOT + 'Enter full pathname of shell or RETURN for /bin/sh: ', '# ',
-                                run_vm.UNPACK.replace('\n', '\r\n') + PASS)
+                                console.TYPED.replace('\n', '\r\n') + PASS)
         self.assertEqual(status, 0)
-        self.assertIn('/bin/sh\n' + run_vm.UNPACK, self.typed)
+        self.assertIn('/bin/sh\n' + console.TYPED, self.typed)
+
+    def test_an_image_gets_a_seed(self):
+        status, out = self.run_vm(LOADER + BOOT, then='echo "$*"', IMAGE=self.file('image', b'QFI\xfb'), KERNEL='', ROOT='')
+        self.assertEqual(status, 5)
+        self.assertIn(f'file={self.dir.name}/image,if=virtio,format=qcow2,snapshot=on', out)
+        self.assertRegex(out, 'file=[^ ]*/payload,if=virtio,format=raw,readonly=on -drive file=[^ ]*/seed,if=virtio,format=raw,readonly=on')
+
+    def test_suite(self):
+        """Without a script it is all.sh's."""
+        with mock.patch.object(run_vm.disks, 'payload') as payload:
+            self.assertEqual(self.run_vm(BOOT + PASS, SCRIPT='', VM_SUITE='smoke lacp', VM_ENV="ROUNDS=5 WORDS='a b'")[0], 0)
+        _, module, script, variables = payload.call_args[0]
+        self.assertEqual((module, script), (self.env['KO'], os.path.join(HERE, 'all.sh')))
+        self.assertEqual(variables, [['ROUNDS', '5'], ['WORDS', 'a b'], ['SUITE', 'smoke lacp']])
+
+    def lacks(self, told, **env):
+        """One line says what is missing."""
+        out = io.StringIO()
+        self.assertEqual(run_vm.main([], {**self.env, 'QEMU': '/bin/sh', **env}, out), 2, env)
+        self.assertIn(told, out.getvalue())
+        self.assertEqual(out.getvalue().count('\n'), 1)
 
     def test_what_is_missing(self):
-        for name, value, told in (('QEMU', '/nonexistent/qemu', 'apt-get install'), ('KERNEL', '', 'KERNEL='), ('ROOT', '/nonexistent', 'makefs'),
-                                  ('SCRIPT', '', 'tests/vm/all.sh'), ('KO', '/nonexistent', 'make builds it'), ('ARCH', 'arm64', 'only amd64')):
-            out = io.StringIO()
-            self.assertEqual(run_vm.main([], {**self.env, 'QEMU': '/bin/sh', name: value}, out), 2, name)
-            self.assertIn(told, out.getvalue())
-            self.assertEqual(out.getvalue().count('\n'), 1)
+        nothing = {'KERNEL': '', 'ROOT': ''}
+        self.lacks('BASIC-CLOUDINIT', **nothing)
+        self.lacks('no such file', **nothing, IMAGE='/nonexistent')
+        self.lacks('unpack it', **nothing, IMAGE=self.file('image.xz', b'\xfd7zXZ\0'))
+        self.lacks('KERNEL= is not given', KERNEL='')
+        self.lacks('is no ELF kernel for amd64', KERNEL=self.file('kernel.bin', ARM64_KERNEL))
+        self.lacks('arm64 boots kernel.bin', ARCH='arm64')
+        self.lacks('makefs', ROOT='/nonexistent')
+        self.lacks('apt-get install qemu-system-x86', QEMU='/nonexistent/qemu')
+        self.lacks('qemu-efi-aarch64', **nothing, ARCH='arm64', IMAGE=self.env['ROOT'], FIRMWARE='/nonexistent')
+        self.lacks('tests/vm/smoke.sh', SCRIPT='/nonexistent')
+        self.lacks('make builds it', KO='/nonexistent')
+        self.lacks('amd64 and arm64', ARCH='i386')
+        self.assertEqual(self.run_vm(BOOT + PASS, KO='/nonexistent', VM_ENV='LAGG_KO=/boot/kernel/if_lagg.ko')[0], 0)
+
+    def test_what_bhyve_lacks(self):
+        def lack(env, programs=True, root=True):
+            with mock.patch.object(run_vm, 'uses_bhyve', return_value=True), mock.patch('os.geteuid', return_value=0 if root else 1), \
+                    mock.patch('shutil.which', return_value='/x' if programs else None), mock.patch('os.path.exists', return_value=root):
+                return run_vm.missing_machine(env, 'amd64')
+        self.assertIn('no bhyveload', lack({}, programs=False))
+        self.assertIn('kldload vmm', lack({}, root=False))
+        self.assertIn('raw images alone', lack({'IMAGE': self.file('image', b'QFI\xfb')}))
+        self.assertIn('QEMU=qemu-system-x86_64', lack({'VM_LINKS': 'a,b,c'}))
+        self.assertIsNone(lack({'IMAGE': self.file('image', 'raw')}))
+        for system, arch, env, wanted in (('FreeBSD', 'amd64', {}, True), ('FreeBSD', 'arm64', {}, False), ('Linux', 'amd64', {}, False),
+                                          ('FreeBSD', 'amd64', {'QEMU': 'qemu-system-x86_64'}, False)):
+            self.assertEqual(run_vm.uses_bhyve(env, arch, system), wanted)
+
+    def test_names_of_a_panic(self):
+        """A backtrace's names of ours, as they are in the source."""
+        compiler, linker = verdict.tool('clang'), verdict.tool('ld.lld')
+        source = self.file('source.c', 'int send(int n) __asm__("_RNvNtCs1234_7lagg_rs6driver4send"); int send(int n) { return n + 1; }')
+        module = os.path.join(self.dir.name, 'module.ko')
+        subprocess.run([compiler, '--target=x86_64-unknown-freebsd15', '-ffreestanding', '-c', '-o', module + '.o', source], check=True)
+        subprocess.run([linker, '-m', 'elf_x86_64', '-r', '-o', module, module + '.o'], check=True)
+        frame = '_RNvNtCs1234_7lagg_rs6driver4send() at _RNvNtCs1234_7lagg_rs6driver4send+0x1/frame 0xfffffe00\r\n'
+        status, out = self.run_vm(BOOT + PANIC + frame + frame, KO=module)
+        self.assertEqual(status, 3)
+        self.assertEqual(out.count('run-vm: of ours: lagg_rs::driver::send+0x1\n'), 1)
 
 
 class Peers(unittest.TestCase):
@@ -154,7 +236,10 @@ class Peers(unittest.TestCase):
 
     def peers(self, then):
         with tempfile.TemporaryDirectory() as work:
-            env = {'PATH': os.environ['PATH'], 'KERNEL': __file__, 'ROOT': __file__, 'KO': __file__, 'QEMU': os.path.join(work, 'qemu')}
+            env = {'PATH': os.environ['PATH'], 'VM_ACCEL': 'tcg', 'KERNEL': os.path.join(work, 'kernel'), 'ROOT': __file__,
+                   'KO': __file__, 'QEMU': os.path.join(work, 'qemu')}
+            with open(env['KERNEL'], 'wb') as f:
+                f.write(KERNEL)
             with open(env['QEMU'], 'w') as f:
                 f.write('#!/bin/sh\necho "$*"\ncase "$*" in *path=*/ours0,remote*) role=ours ;; *) role=theirs ;; esac\n' + then)
             os.chmod(env['QEMU'], stat.S_IRWXU)
@@ -182,43 +267,90 @@ class Peers(unittest.TestCase):
         self.assertEqual(peers.environment({'THEIR_KO': 'x'}, 'w', 'theirs', 'ours', 2)['VM_ENV'], 'ROLE=theirs LAGG_KO=x')
 
 
-class Parts(unittest.TestCase):
-    def test_disk(self):
-        with tempfile.TemporaryDirectory() as work:
-            built = os.path.join(work, 'build')
-            os.mkdir(built)
-            for name in ('smoke.sh', 'lib.sh', 'test_x.py', 'build/some.ko', 'build/lagg_a.ko', 'build/lagg_b'):
-                open(os.path.join(work, name), 'w').close()
-            disk = os.path.join(work, 'disk')
-            run_vm.payload(disk, os.path.join(built, 'some.ko'), os.path.join(work, 'smoke.sh'), [('SUITE', 'a b')])
-            self.assertEqual(os.path.getsize(disk) % 512, 0)
-            with tarfile.open(disk) as tar:
-                names = {'run.sh', 'smoke.sh', 'lib.sh', 'if_lagg_rs.ko', 'lagg_a.ko', 'lagg_b'}
-                self.assertLessEqual(names, set(tar.getnames()))
-                self.assertNotIn('test_x.py', tar.getnames())
-                self.assertEqual(tar.extractfile('run.sh').read(), b"export SUITE='a b'\nexec /bin/sh ./smoke.sh\n")
+class Machines(unittest.TestCase):
+    """Their command lines."""
 
-    def test_root_is_never_written_to(self):
-        command = run_vm.qemu({'KERNEL': 'k', 'ROOT': 'r.img'}, 'd', 'm')
+    def qemu(self, arch='amd64', accelerator='tcg', **env):
+        return qemu.Machine({'KERNEL': 'k', 'ROOT': 'r.img', **env}, arch, ['payload'], 'w', accelerator).command
+
+    def test_the_system_is_never_written_to(self):
+        command = self.qemu()
         self.assertIn('file=r.img,if=virtio,format=raw,snapshot=on', command)
+        self.assertIn('file=payload,if=virtio,format=raw,readonly=on', command)
         self.assertNotIn('-netdev', command)
 
+    def test_size(self):
+        command = ' '.join(self.qemu(VM_SMP='4', VM_MEM='2048'))
+        self.assertIn('-smp 4 -m 2048', command)
+        self.assertIn('-smp 2 -m 1024', ' '.join(self.qemu()))
+
     def test_clock_of_instructions(self):
-        files = {'KERNEL': 'k', 'ROOT': 'r.img'}
-        self.assertNotIn('-icount', run_vm.qemu(files, 'd', 'm'))
-        command = run_vm.qemu({**files, 'VM_ICOUNT': '1'}, 'd', 'm')
-        self.assertIn('-icount shift=0', ' '.join(command))
-        self.assertIn('tcg,thread=single', command)
+        self.assertNotIn('-icount', self.qemu())
+        command = ' '.join(self.qemu(VM_ICOUNT='1'))
+        self.assertIn('-accel tcg,thread=single -icount shift=0', command)
+        with mock.patch('os.access', return_value=True):
+            self.assertEqual(qemu.accelerators({'VM_ICOUNT': '1'}, 'amd64'), ['tcg'])
+
+    def test_accelerator(self):
+        self.assertIn('-accel tcg,thread=multi -cpu max', ' '.join(self.qemu()))
+        self.assertIn('-accel kvm -cpu host', ' '.join(self.qemu(accelerator='kvm')))
+        for machine, device, arch, wanted in (('x86_64', True, 'amd64', ['kvm', 'tcg']), ('x86_64', False, 'amd64', ['tcg']),
+                                              ('x86_64', True, 'arm64', ['tcg']), ('aarch64', True, 'arm64', ['kvm', 'tcg'])):
+            with mock.patch('platform.machine', return_value=machine), mock.patch('os.access', return_value=device):
+                self.assertEqual(qemu.accelerators({}, arch), wanted)
+                self.assertEqual(qemu.accelerators({'VM_ACCEL': 'hvf'}, arch), ['hvf'])
+
+    def test_arm64(self):
+        command = ' '.join(self.qemu('arm64'))
+        self.assertTrue(command.startswith('qemu-system-aarch64 -M virt '))
+        self.assertIn('-kernel k -append FreeBSD:vfs.root.mountfrom=ufs:/dev/vtbd0 ', command)
+        with tempfile.NamedTemporaryFile() as image:
+            command = ' '.join(self.qemu('arm64', IMAGE=image.name, FIRMWARE='fw'))
+            self.assertIn(f'-bios fw -drive file={image.name},if=virtio,format=raw,snapshot=on', command)
+            self.assertNotIn('-kernel', command)
 
     def test_links(self):
-        links = '02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1'
-        command = run_vm.qemu({'KERNEL': 'k', 'ROOT': 'r.img', 'VM_LINKS': links}, 'd', 'm')
+        command = self.qemu(VM_LINKS='02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1')
         self.assertEqual(command[-8:], [
             '-netdev', 'dgram,id=link0,local.type=unix,local.path=a0,remote.type=unix,remote.path=b0',
             '-device', 'virtio-net-pci,netdev=link0,mac=02:00:5e:00:53:10',
             '-netdev', 'dgram,id=link1,local.type=unix,local.path=a1,remote.type=unix,remote.path=b1',
             '-device', 'virtio-net-pci,netdev=link1,mac=02:00:5e:00:53:11'])
 
+    def test_bhyve(self):
+        with tempfile.TemporaryDirectory() as top:
+            work, boot = os.path.join(top, 'work'), os.path.join(top, 'boot')
+            for directory in work, os.path.join(boot, 'lua'), os.path.join(boot, 'defaults'):
+                os.makedirs(directory)
+            given = {name: os.path.join(top, name) for name in ('IMAGE', 'KERNEL', 'ROOT')}
+            for path in *given.values(), os.path.join(boot, 'lua', 'loader.lua'), os.path.join(boot, 'device.hints'):
+                with open(path, 'w') as f:
+                    f.write(path)
+            root = os.path.join(work, 'root')
 
-if __name__ == '__main__':
-    unittest.main()
+            image = bhyve.Machine({'IMAGE': given['IMAGE'], 'VM_SMP': '4', 'VM_MEM': '2048'}, ['payload', 'seed'], work, boot)
+            self.assertEqual(image.command[:2], ['/bin/sh', '-c'])
+            self.assertEqual(
+                image.command[2],
+                f'bhyveload -c stdio -m 2048M -d {root} {image.vm} && exec bhyve -c 4 -m 2048M -H -P -l com1,stdio -s 0,hostbridge -s 1,lpc'
+                f' -s 2,virtio-blk,{root} -s 3,virtio-blk,payload,ro -s 4,virtio-blk,seed,ro {image.vm}')
+            with open(root) as f:
+                self.assertEqual(f.read(), given['IMAGE'], 'the machine has a copy')
+
+            kernel = bhyve.Machine({'KERNEL': given['KERNEL'], 'ROOT': given['ROOT']}, ['payload'], work, boot)
+            host = os.path.join(work, 'host')
+            self.assertIn(f'bhyveload -c stdio -m 1024M -h {host} {kernel.vm} && exec bhyve -c 2 -m 1024M ', kernel.command[2])
+            with open(os.path.join(host, 'boot/kernel/kernel')) as f:
+                self.assertEqual(f.read(), given['KERNEL'])
+            with open(os.path.join(host, 'boot/loader.conf')) as f:
+                self.assertIn('vfs.root.mountfrom="ufs:/dev/vtbd0"\n', f.read())
+            for file in 'lua/loader.lua', 'device.hints':
+                self.assertTrue(os.path.exists(os.path.join(host, 'boot', file)))
+
+    def test_bhyve_is_interrupted_and_ended(self):
+        with mock.patch('subprocess.run') as run, mock.patch('shutil.copyfile'):
+            machine = bhyve.Machine({'IMAGE': 'i'}, [], 'w')
+            machine.interrupt()
+            machine.end()
+        self.assertEqual([call[0][0] for call in run.call_args_list],
+                         [['bhyvectl', f'--vm={machine.vm}', '--inject-nmi'], ['bhyvectl', f'--vm={machine.vm}', '--destroy']])
