@@ -25,6 +25,7 @@ help:
 	@echo 'make bench         instructions a packet'
 	@echo 'make vm IMAGE=image  run the tests in a virtual machine with an official image of FreeBSD, or'
 	@echo '        KERNEL=kernel ROOT=image  with your own; VM_SUITE="smoke lacp" some of them; tests/vm/run-vm -h says more'
+	@echo 'make vm-c          the same with the if_lagg.ko of that system'
 	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions a packet in such a machine, ours beside those of if_lagg.ko in ROOT'
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP with that of if_lagg.ko in ROOT, in two such machines'
 	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
@@ -69,6 +70,9 @@ vm-modules: setup
 vm: all vm-modules
 	@ARCH="$(ARCH)" tests/vm/run-vm
 
+vm-c: vm-modules
+	@ARCH="$(ARCH)" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
+
 # A kernel with debugging options measures those.
 vm-bench: all vm-modules
 	@VM_ICOUNT=1 VM_SMP=1 KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT=tests/vm/bench.sh tests/vm/run-vm
@@ -97,4 +101,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-bench vm-peers on-freebsd load unload install clean distclean
+.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install clean distclean

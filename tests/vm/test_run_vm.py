@@ -155,6 +155,9 @@ class Replayed(unittest.TestCase):
 
     def test_leak(self):
         self.assertEqual(self.run_vm(BOOT + PASS + LEAK)[0], 6)
+        status, out = self.run_vm(BOOT + PASS + LEAK, VM_ENV='LAGG_KO=/boot/kernel/if_lagg.ko')
+        self.assertEqual(status, 0)
+        self.assertIn('    ' + LEAK.strip(), out)
 
     def test_login(self):
         status, _ = self.run_vm(BOOT + 'FreeBSD/amd64 (Amnesiac) (ttyu0)\r\n\r\nlogin: ', 'root\r\nroot@:~ # ', PASS)

@@ -24,8 +24,8 @@ def symbols(module, lines):
     return subprocess.run([demangle], input='\n'.join(frames), capture_output=True, text=True).stdout.splitlines()
 
 
-def judge(console, why, module, out):
-    """Says it, and returns run-vm's exit status."""
+def judge(console, why, module, out, of_c=False):
+    """Says it, and returns run-vm's exit status. What the kernel says of C lagg is no failure: the script knows what to expect."""
     say = lambda text: print('run-vm: ' + text, file=out)
     if console.hung:
         say(f'FAILED: {why}')
@@ -46,7 +46,7 @@ def judge(console, why, module, out):
     if console.verdict is None:
         say('FAILED: the machine ended without a verdict')
         return 5
-    if console.verdict == 0 and console.reports:
+    if console.verdict == 0 and console.reports and not of_c:
         say('FAILED: the script passed, the kernel complained')
         return 6
     say('passed' if console.verdict == 0 else f'FAILED: the script exited with {console.verdict}')
