@@ -57,6 +57,12 @@ step "clippy, kernel" kmod/build.sh amd64 clippy
 step "check-ko" tests/check-ko.sh
 step "check-ko finds what is bad" python3 tests/check-ko-finds.py
 step "run-vm" python3 -B -m unittest discover -s tests/vm
+if [ -n "$IMAGE$KERNEL" ]; then
+	step "virtual machine" make vm
+else
+	left_out="$left_out${left_out:+
+}* LEFT OUT, no FreeBSD system is named for a virtual machine: IMAGE=, or KERNEL= and ROOT="
+fi
 
 echo
 [ -z "$bad" ] || echo "FAILED:$bad"
