@@ -25,6 +25,7 @@ pub mod offloads;
 pub mod tags;
 
 mod atomic;
+mod gate;
 mod lladdr;
 mod mem;
 

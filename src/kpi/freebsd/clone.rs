@@ -3,13 +3,13 @@
 use core::ffi::{c_char, c_int};
 
 use super::bindings as c;
-use super::gate::{self, Inside};
 use super::hooks;
 use super::ifnet::Ifnet;
 use super::memory::Pinned;
 use super::sysctl;
 use crate::Module;
 use crate::kpi::errno::to_c;
+use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Driver, Errno, InfinibandAddr, LaggType, Result};
 
 /// Makes a lagg. Sleeps.

@@ -7,11 +7,11 @@ use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::ptr;
 
 use super::bindings as c;
-use super::gate::Inside;
 use super::ifnet::Ifnet;
 use super::mbuf::Mbuf;
 use crate::Module;
 use crate::kpi::errno::to_c;
+use crate::kpi::gate::Inside;
 use crate::kpi::mem::{Counted, Ref};
 use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, TagRequest, epoch, iff};
 

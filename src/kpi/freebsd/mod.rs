@@ -5,7 +5,6 @@ mod callout;
 mod clone;
 mod epoch;
 mod events;
-mod gate;
 mod groups;
 mod hooks;
 mod ifnet;

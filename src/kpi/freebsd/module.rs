@@ -6,9 +6,9 @@ use spin::Once;
 
 use super::bindings as c;
 use super::events::Handlers;
-use super::{epoch, gate, hooks, tasks};
+use super::{epoch, hooks, tasks};
 use crate::kpi::errno::to_c;
-use crate::kpi::{Errno, Result, live};
+use crate::kpi::{Errno, Result, gate, live};
 
 /// Set once by a load that succeeds.
 static HANDLERS: Once<Handlers> = Once::new();

@@ -5,10 +5,10 @@ use core::fmt::{self, Write};
 use core::ptr::NonNull;
 
 use super::bindings as c;
-use super::gate::Inside;
 use super::ifnet::{Ifnet, IfnetRef};
 use super::misc::Line;
 use crate::Module;
+use crate::kpi::gate::Inside;
 use crate::kpi::{Driver, Errno};
 
 /// Adds the sysctl of a lagg. Sleeps.

@@ -10,9 +10,9 @@ use core::ptr::{self, NonNull};
 
 use super::bindings as c;
 use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
-use super::gate::{self, Inside};
 use super::ifnet::Ifnet;
 use super::memory;
+use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Errno, Result, TagHeader, TagRequest, TagType};
 
 /// All that is said of a tag that is wanted.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::driver::Driver;
+use super::super::gate::Inside;
 use super::super::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Result, epoch, iff};
 use super::driver::{Kind, Nic};
 use super::event::{self, Event};
@@ -12,7 +13,7 @@ use super::locks::DETACH;
 use super::methods::{IoctlMethod, OutputMethod};
 use super::vnet::{self, Vnet};
 use super::witness::{self, lock};
-use super::{clone, module, multicast, vlan};
+use super::{clone, multicast, vlan};
 use crate::Module;
 
 /// An interface that is detached, as by its driver, when this is dropped.
@@ -135,7 +136,7 @@ fn depart(ifp: &Ifnet) {
         return;
     }
     vlan::departure(ifp);
-    let _inside = module::enter();
+    let _inside = Inside::enter();
     if let Some(port) = ifp.lagg_port() {
         Module::departure(&port, ifp);
         let gone = ifp.lagg_port().is_none_or(|now| !now.is(&port));

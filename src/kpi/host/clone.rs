@@ -1,6 +1,7 @@
 //! The cloner (`net/if_clone.c`): how laggs are made and unmade.
 
 use super::super::driver::Driver;
+use super::super::gate::{self, Inside};
 use super::super::offloads::capability;
 use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Offloads, Result};
 use super::driver::Kind;
@@ -66,7 +67,7 @@ fn take_unit(vnet: &Vnet, digits: &str) -> Result<u32> {
 
 /// The driver's part (`ifc_create_f`).
 fn create(name: &str, params: Option<&[u8]>) -> Result {
-    let _inside = module::enter();
+    let inside = Inside::try_enter()?;
     let kind = match params {
         None => LaggType::Ethernet,
         Some(params) if params.len() < 16 => return Err(Errno::EFAULT),
@@ -76,31 +77,20 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
             _ => return Err(Errno::EINVAL),
         },
     };
-    module::lagg_made()?;
     let name = vnet::to_name(name).expect("a unit has 5 digits at most");
     let (if_type, none) = match kind {
         LaggType::Ethernet => (IfType::Ethernet, LinkAddr::Ethernet([0; 6])),
         LaggType::Infiniband => (IfType::Infiniband, LinkAddr::Infiniband([0; 20])),
     };
     let ifp = IfnetRef::new(name, Kind::Lagg, if_type, none);
-    match Module::create(&ifp, kind) {
-        Ok(softc) => {
-            ifp.softc.put(&softc);
-            let can = capability::HWSTATS;
-            ifp.store_offloads(&Offloads {
-                capabilities: can,
-                enabled: can,
-                ..Offloads::default()
-            });
-            // Nobody else makes one of this unit.
-            attach::link(ifp).expect("the name is not taken").keep();
-            Ok(())
-        }
-        Err(error) => {
-            module::lagg_unmade();
-            Err(error)
-        }
-    }
+    let softc = Module::create(&ifp, kind)?;
+    ifp.softc.put(&softc);
+    let can = capability::HWSTATS;
+    ifp.store_offloads(&Offloads { capabilities: can, enabled: can, ..Offloads::default() });
+    // Nobody else makes one of this unit.
+    attach::link(ifp).expect("the name is not taken").keep();
+    inside.stay();
+    Ok(())
 }
 
 /// Unmakes the interface `name` of the current vnet (SIOCIFDESTROY). Sleeps.
@@ -130,7 +120,7 @@ pub(super) fn destroy_all(vnet: Vnet) {
 
 /// The driver's part (`ifc_destroy_f`).
 fn destroy(ifp: &Ifnet) -> Result {
-    let _inside = module::enter();
+    let _inside = Inside::enter();
     // Somebody else may have been faster.
     let softc = ifp.lagg_softc().ok_or(Errno::ENXIO)?;
     ifp.in_vnet(|| {
@@ -143,6 +133,6 @@ fn destroy(ifp: &Ifnet) -> Result {
     if let Some(unit) = unit.strip_prefix("lagg").and_then(|unit| unit.parse().ok()) {
         lock(&ifp.home.state().units).remove(&unit);
     }
-    module::lagg_unmade();
+    gate::leave();
     Ok(())
 }

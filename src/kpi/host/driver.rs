@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 
 use super::super::driver::Driver;
 use super::super::epoch::section;
+use super::super::gate::Inside;
 use super::super::ioctl::{
     InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
     SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
 };
 use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, iff};
 use super::media::{MediaRequest, media_of};
+use super::offloads;
 use super::tags::CardTag;
 use super::vlan::Vlan;
-use super::{module, offloads};
 use crate::Module;
 
 /// The driver of a network card.
@@ -145,7 +146,7 @@ impl Kind {
         match self {
             Kind::Nic(nic) => nic.ioctl(ifp, r),
             Kind::Lagg => {
-                let _inside = module::enter();
+                let _inside = Inside::enter();
                 Module::ioctl(&ifp.lagg_softc().ok_or(Errno::ENXIO)?, r)
             }
             Kind::Vlan(vlan) => vlan.ioctl(ifp, r),
@@ -166,7 +167,7 @@ impl Kind {
         match self {
             Kind::Nic(_) => ifp.set_running(true),
             Kind::Lagg => {
-                let _inside = module::enter();
+                let _inside = Inside::enter();
                 if let Some(softc) = ifp.lagg_softc() {
                     Module::init(&softc);
                 }

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use super::super::driver::Driver;
+use super::super::gate::Inside;
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFFLAGS, SIOCSIFMTU};
 use super::super::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
 use super::driver::Kind;
 use super::faults::{self, Fault};
 use super::ifnet::Port;
 use super::locks::{DETACH, DetachGuard};
-use super::{module, witness};
+use super::witness;
 use crate::Module;
 
 /// Whose `if_ioctl` it is.
@@ -104,7 +105,7 @@ fn run(ifp: &Ifnet, method: IoctlMethod, r: &mut Ioctl<'_>) -> Result {
 
 /// A port's `if_ioctl`.
 fn port_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
-    let _inside = module::enter();
+    let _inside = Inside::enter();
     match ifp.lagg_port() {
         Some(port) => Module::port_ioctl(&port, r),
         // It left between the call and here.

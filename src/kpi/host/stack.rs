@@ -1,6 +1,7 @@
 //! What the stack does to all interfaces alike (`net/if.c`).
 
 use super::super::driver::Driver;
+use super::super::gate::Inside;
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU};
 use super::super::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
 use super::driver::{Kind, requested_mtu};
@@ -21,7 +22,7 @@ pub(super) fn link_task(ifp: &Ifnet) {
         vlan::parent_link_state(ifp, state);
         if !ifp.lagg.is_empty() {
             assert!(module::is_loaded(), "lagg_linkstate_p is NULL, and {ifp:?} a port");
-            let _inside = module::enter();
+            let _inside = Inside::enter();
             if let Some(port) = ifp.lagg_port() {
                 Module::port_link_state(&port);
             }

@@ -1,9 +1,10 @@
 //! sysctl(3), as far as it takes more than a variable.
 
 use super::super::driver::Driver;
+use super::super::gate::Inside;
 use super::super::{Errno, Result};
 use super::vnet::Vnet;
-use super::{module, witness};
+use super::witness;
 use crate::Module;
 
 /// The sysctl `net.link.lagg.stats.<index>`, read in the current vnet. Sleeps.
@@ -12,7 +13,7 @@ use crate::Module;
 /// ENOENT: no lagg of this vnet has that index.
 pub fn sysctl_stats(index: u32) -> Result<String> {
     witness::may_sleep("sysctl");
-    let _inside = module::enter();
+    let _inside = Inside::enter();
     let ifp = Vnet::current().interfaces().into_iter().find(|ifp| ifp.index() == index);
     let softc = ifp.and_then(|ifp| ifp.lagg_softc()).ok_or(Errno::ENOENT)?;
     let mut text = String::new();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::super::driver::Driver;
+use super::super::gate::Inside;
 use super::super::{Errno, Ifnet, IfnetRef, Result, TagHeader, TagRequest, TagType};
 use super::driver::Kind;
 use super::memory;
-use super::module::{self, Inside};
+use super::module;
 use crate::Module;
 
 /// What a card is told of the tag that is wanted, besides the header.
@@ -169,7 +170,7 @@ impl TagWrapper {
 
     /// A tag of `lagg`'s that stands for `inner`, a port's.
     pub fn wrap(self, inner: SendTag, kind: TagType, lagg: &Ifnet) -> SendTag {
-        let methods = Methods::Lagg(inner, module::enter());
+        let methods = Methods::Lagg(inner, Inside::enter());
         SendTag(Arc::new(Tag { methods, kind, ifp: lagg.to_ref() }))
     }
 }
@@ -187,7 +188,7 @@ impl Ifnet {
                 Ok(SendTag(Arc::new(Tag { methods, kind: request.kind(), ifp: self.to_ref() })))
             }
             Kind::Lagg => {
-                let _inside = module::enter();
+                let _inside = Inside::enter();
                 let softc = self.lagg_softc().ok_or(Errno::EOPNOTSUPP)?;
                 Module::allocate_tag(&softc, request)
             }

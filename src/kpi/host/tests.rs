@@ -456,7 +456,7 @@ mod alone {
         assert_eq!(clone_create("lagg", None).unwrap(), "lagg0");
         assert_eq!(kldunload(), Err(Errno::EBUSY));
         clone_destroy("lagg0").unwrap();
-        let inside = module::enter();
+        let inside = crate::kpi::gate::Inside::enter();
         assert_eq!(kldunload(), Err(Errno::EBUSY));
         assert!(is_loaded());
         drop(inside);

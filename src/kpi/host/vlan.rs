@@ -1,10 +1,11 @@
 //! vlan(4), whose configuration is under `vlan_sx`: a lagg may have VLANs, and may have them as
 //! ports.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 
 use super::super::driver::Driver;
+use super::super::gate::Inside;
 use super::super::ioctl::{
     SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
 };
@@ -17,7 +18,7 @@ use super::event::{self, Event};
 use super::locks::VLAN;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
-use super::{input as stack_input, methods, module, multicast, vnet};
+use super::{input as stack_input, methods, multicast, vnet};
 use crate::Module;
 
 /// A VLAN of an interface.
@@ -84,7 +85,7 @@ impl Ifnet {
     pub fn vlan_event(&self, id: u16, configured: bool) {
         event::tell(self, &Event::Vlan(id, configured));
         if let Some(softc) = self.lagg_softc() {
-            let _inside = module::enter();
+            let _inside = Inside::enter();
             Module::vlan(&softc, id, configured);
         }
     }

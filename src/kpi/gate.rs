@@ -1,14 +1,22 @@
 //! Who keeps the module from being unloaded: laggs, send tags, and threads that sleep inside its entry points.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
-
-use crate::kpi::{Errno, Result};
+use super::atomic::{AtomicUsize, Ordering};
+use super::{Errno, Result};
 
 /// Set while the module is not in use and takes no new laggs.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
+/// As it is at the start: the host's module is there then, as if by loader(8).
+const AT_START: usize = if cfg!(feature = "kernel") { CLOSED } else { 0 };
+
 /// The laggs, the send tags and the threads inside, and [`CLOSED`].
-static STATE: AtomicUsize = AtomicUsize::new(CLOSED);
+#[cfg(not(loom))]
+static STATE: AtomicUsize = AtomicUsize::new(AT_START);
+
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref STATE: AtomicUsize = AtomicUsize::new(AT_START);
+}
 
 /// Counted in for as long as it lives.
 pub(super) struct Inside(());
@@ -52,6 +60,7 @@ pub(super) fn open() {
 }
 
 /// Whether nobody is inside.
+#[cfg(feature = "kernel")]
 pub(super) fn is_empty() -> bool {
     STATE.load(Ordering::Acquire) & !CLOSED == 0
 }
