@@ -49,7 +49,7 @@ step "tests, host" cargo test --locked --no-fail-fast
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 step "manual page" mandoc -Tlint -W warning kmod/lagg_rs.4
 # In a directory of its own: other flags would have all rebuilt that the steps before have built.
-step "loom" env RUSTFLAGS="--cfg loom" cargo test --locked --no-default-features --release --target-dir target/loom --test loom
+step "loom" env RUSTFLAGS="--cfg loom" cargo test --locked --no-default-features --profile prove --target-dir target/loom --test loom
 step "module, for other kernels" python3 -B tests/kernel-options.py
 step "module, amd64" kmod/build.sh amd64
 step "module, arm64" kmod/build.sh arm64

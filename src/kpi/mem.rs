@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 
 use zerocopy::FromZeros;
 
-use super::atomic::{AtomicUsize, Ordering, fence};
+use super::atomic::{AtomicUsize, Ordering, Watched, fence};
 use super::epoch::Epoch;
 use super::{CACHE_LINE, Errno, Result, backend};
 
@@ -18,6 +18,7 @@ use super::{CACHE_LINE, Errno, Result, backend};
 pub(super) struct Counted<T> {
     value: T,
     count: AtomicUsize,
+    watched: Watched,
     /// The kernel's while the object waits for its grace period; nobody's before.
     context: UnsafeCell<backend::EpochContext>,
 }
@@ -35,7 +36,13 @@ impl<T> Counted<T> {
 }
 
 /// Objects allocated and not yet freed. Not one of loom's: it orders nothing.
+#[cfg(not(loom))]
 static LIVE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref LIVE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+}
 
 /// How many counted objects there are, those that wait for their grace period included. The
 /// module may be unloaded only at 0.
@@ -69,7 +76,14 @@ impl<T: Send + Sync> Ref<T> {
         let object: NonNull<Counted<T>> = memory.cast();
         let context = UnsafeCell::new(backend::EPOCH_CONTEXT);
         // SAFETY: `object` is fresh memory of its layout.
-        unsafe { object.write(Counted { value, count: AtomicUsize::new(1), context }) };
+        unsafe {
+            object.write(Counted {
+                value,
+                count: AtomicUsize::new(1),
+                watched: Watched::new(),
+                context,
+            });
+        }
         LIVE.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         // INVARIANT: the count of 1 is this reference.
         Ok(Ref(object))
@@ -105,7 +119,9 @@ impl<T: Send + Sync> Ref<T> {
     pub(super) unsafe fn shared(object: NonNull<Counted<T>>, _: &Epoch) -> &T {
         // SAFETY: the reference was counted when the section had begun, so the object is freed
         // after the section.
-        unsafe { &object.as_ref().value }
+        let object = unsafe { object.as_ref() };
+        object.watched.read();
+        &object.value
     }
 
     /// A new reference to an object found as in [`Ref::shared`]; none if its last reference has
@@ -136,6 +152,7 @@ impl<T: Send + Sync> Ref<T> {
         // SAFETY: by contract the context is part of a `Counted<T>` that is nobody's any more.
         unsafe {
             let object = context.byte_sub(offset_of!(Counted<T>, context)).cast::<Counted<T>>();
+            (*object).watched.write();
             object.drop_in_place();
             backend::release(NonNull::new_unchecked(object).cast(), Counted::<T>::LAYOUT);
         }
@@ -175,8 +192,10 @@ impl<T: Send + Sync> Deref for Unique<T> {
 
 impl<T: Send + Sync> DerefMut for Unique<T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: by the invariant nobody else can reach the value.
-        unsafe { &mut self.0.0.as_mut().value }
+        // SAFETY: by the invariant nobody else can reach the object.
+        let object = unsafe { self.0.0.as_mut() };
+        object.watched.write();
+        &mut object.value
     }
 }
 
@@ -194,12 +213,19 @@ impl<T: Send + Sync> Deref for Ref<T> {
 
     fn deref(&self) -> &T {
         // SAFETY: `self` is counted, so the object is there.
-        unsafe { &self.0.as_ref().value }
+        let object = unsafe { self.0.as_ref() };
+        object.watched.read();
+        &object.value
     }
 }
 
 impl<T: Send + Sync> Drop for Ref<T> {
     fn drop(&mut self) {
+        // loom has found something, and is not to find more on the way out.
+        #[cfg(loom)]
+        if std::thread::panicking() {
+            return;
+        }
         // SAFETY: `self` is counted until here.
         if unsafe { self.0.as_ref() }.count.fetch_sub(1, Ordering::Release) != 1 {
             return;

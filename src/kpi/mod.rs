@@ -39,6 +39,8 @@ mod freebsd;
 #[cfg(feature = "kernel")]
 use freebsd as backend;
 
+#[cfg(loom)]
+pub use atomic::publish_relaxed;
 pub use backend::{
     Callout, Counters, Cv, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx, MtxGuard,
     PerCpu, PortMethods, Queue, SendTag, TagWrapper, Task, copyout, defaults, detach_lock,

@@ -1,9 +1,10 @@
 //! bpf(4): frames as they pass an interface.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use super::super::{Ifnet, IfnetRef, Mbuf};
+use super::sync::Mutex;
 use super::witness::lock;
 
 #[derive(Default)]

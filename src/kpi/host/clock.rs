@@ -2,10 +2,11 @@
 //! moves it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::{Ref, Result};
+use super::sync::{Condvar, Mutex};
 use super::vnet::Vnet;
 use super::witness::lock;
 use super::{memory, witness};

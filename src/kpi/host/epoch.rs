@@ -232,8 +232,12 @@ mod real {
 /// callback waits for calls it.
 #[cfg(loom)]
 mod explored {
-    use super::{Call, Callback, EpochContext};
+    use std::cell::Cell;
+
     use loom::sync::{Mutex, MutexGuard};
+
+    use super::super::sync::thread_local;
+    use super::{Call, Callback, EpochContext};
 
     #[derive(Default)]
     struct State {
@@ -245,6 +249,11 @@ mod explored {
 
     loom::lazy_static! {
         static ref STATE: Mutex<State> = Mutex::new(State::default());
+    }
+
+    thread_local! {
+        /// How many sections the thread is in.
+        static DEPTH: Cell<u32> = const { Cell::new(0) };
     }
 
     fn state() -> MutexGuard<'static, State> {
@@ -259,7 +268,9 @@ mod explored {
             state.open.push(number);
             number
         };
+        DEPTH.with(|depth| depth.set(depth.get() + 1));
         let result = f();
+        DEPTH.with(|depth| depth.set(depth.get() - 1));
         let ready: Vec<_> = {
             let mut state = state();
             state.open.retain(|&open| open != number);
@@ -302,8 +313,8 @@ mod explored {
         state().calls.is_empty()
     }
 
-    /// loom's threads share one of the system's, so nobody can tell here.
+    /// Whether the calling thread is in a section.
     pub(in super::super) fn in_section() -> bool {
-        false
+        DEPTH.with(Cell::get) != 0
     }
 }

@@ -6,10 +6,11 @@ use std::fmt;
 use std::mem::offset_of;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 
+use super::super::atomic::AtomicU8;
 use super::super::driver::Driver;
 use super::super::ioctl::{self, Name};
 use super::super::{Counter, Epoch, IfType, LinkAddr, LinkState, Mbuf, Offloads, Ref, Result, iff};
@@ -18,6 +19,7 @@ use super::driver::Kind;
 use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
 use super::methods::{IoctlMethod, OutputMethod};
 use super::slot::Slot;
+use super::sync::Mutex;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::lock;
@@ -34,7 +36,7 @@ pub(super) type Input = Arc<dyn Fn(Mbuf) + Send + Sync>;
 pub struct Ifnet {
     // What packets read.
     flags: AtomicU32,
-    link_state: AtomicU8,
+    link_state: atomic::AtomicU8,
     if_type: AtomicU8,
     pub(super) dead: AtomicBool,
     pub(super) has_taps: AtomicBool,
@@ -52,7 +54,7 @@ pub struct Ifnet {
     mtu: AtomicU32,
     baudrate: AtomicU64,
     /// 255: none.
-    numa_domain: AtomicU8,
+    numa_domain: atomic::AtomicU8,
     pub(super) lladdr: Mutex<LinkAddr>,
     pub(super) broadcast: Mutex<LinkAddr>,
     pub(super) ioctl_method: AtomicU8,
@@ -115,7 +117,7 @@ impl IfnetRef {
         let this = memory.cast::<Ifnet>();
         let ifnet = Ifnet {
             flags: AtomicU32::new(iff::BROADCAST | iff::SIMPLEX | iff::MULTICAST),
-            link_state: AtomicU8::new(LinkState::Unknown as u8),
+            link_state: atomic::AtomicU8::new(LinkState::Unknown as u8),
             if_type: AtomicU8::new(type_number(if_type)),
             dead: AtomicBool::new(false),
             has_taps: AtomicBool::new(false),
@@ -131,7 +133,7 @@ impl IfnetRef {
             index: INDEX.fetch_add(1, Ordering::Relaxed),
             mtu: AtomicU32::new(1500),
             baudrate: AtomicU64::new(10_000_000),
-            numa_domain: AtomicU8::new(255),
+            numa_domain: atomic::AtomicU8::new(255),
             lladdr: Mutex::new(lladdr),
             broadcast: Mutex::new(lladdr::broadcast(if_type)),
             ioctl_method: AtomicU8::new(IoctlMethod::Own as u8),

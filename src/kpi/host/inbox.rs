@@ -1,8 +1,7 @@
 //! Packets for a task, from any number of threads.
 
-use std::sync::Mutex;
-
 use super::super::Mbuf;
+use super::sync::Mutex;
 use super::witness::lock;
 
 /// Packets that wait to be looked at.

@@ -4,11 +4,12 @@ use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::super::Result;
 use super::memory;
+use super::sync::{Condvar, Mutex, lazy, thread};
 use super::witness::{self, Kind, lock};
 
 /// A lock that knows who has it.
@@ -167,7 +168,7 @@ pub(super) struct Sx {
     raw: Raw,
     recurses: bool,
     /// The holder and how often it has it.
-    depth: Mutex<Option<(std::thread::ThreadId, u32)>>,
+    depth: Mutex<Option<(thread::ThreadId, u32)>>,
 }
 
 impl Sx {
@@ -178,7 +179,7 @@ impl Sx {
     /// Takes the lock. Sleeps.
     pub(super) fn lock(&'static self) -> SxGuard {
         witness::may_sleep(&self.raw.name);
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         let mut depth = lock(&self.depth);
         match &mut *depth {
             Some((holder, times)) if *holder == me && self.recurses => *times += 1,
@@ -197,7 +198,7 @@ impl Sx {
 
     /// Whether the calling thread has the lock.
     pub(super) fn is_held(&self) -> bool {
-        lock(&self.depth).is_some_and(|(holder, _)| holder == std::thread::current().id())
+        lock(&self.depth).is_some_and(|(holder, _)| holder == thread::current().id())
     }
 }
 
@@ -220,14 +221,16 @@ impl Drop for SxGuard {
     }
 }
 
-/// Serialises what attaches, detaches, moves and destroys interfaces.
-pub(super) static DETACH: LazyLock<Sx> = LazyLock::new(|| Sx::new("ifnet_detach_sxlock", true));
-/// The configuration of all VLANs.
-pub(super) static VLAN: LazyLock<Sx> = LazyLock::new(|| Sx::new("vlan_sx", true));
-/// IPv4's multicast memberships.
-pub(super) static IN_MULTI: LazyLock<Sx> = LazyLock::new(|| Sx::new("in_multi_sx", false));
-/// IPv6's multicast memberships.
-pub(super) static IN6_MULTI: LazyLock<Sx> = LazyLock::new(|| Sx::new("in6_multi_sx", false));
+lazy! {
+    /// Serialises what attaches, detaches, moves and destroys interfaces.
+    static DETACH: Sx = Sx::new("ifnet_detach_sxlock", true);
+    /// The configuration of all VLANs.
+    static VLAN: Sx = Sx::new("vlan_sx", true);
+    /// IPv4's multicast memberships.
+    static IN_MULTI: Sx = Sx::new("in_multi_sx", false);
+    /// IPv6's multicast memberships.
+    static IN6_MULTI: Sx = Sx::new("in6_multi_sx", false);
+}
 
 /// `ifnet_detach_sxlock`, held.
 pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);

@@ -5,10 +5,10 @@ use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::Mutex;
 
 use super::super::{Errno, Result};
 use super::faults::{self, Fault};
+use super::sync::Mutex;
 use super::witness::{self, lock};
 
 thread_local! {

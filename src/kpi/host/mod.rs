@@ -33,6 +33,7 @@ mod privilege;
 mod request;
 mod slot;
 mod stack;
+mod sync;
 mod sysctl;
 mod tags;
 mod tasks;
@@ -87,7 +88,10 @@ pub use vnet::Vnet;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Random bytes.
+/// Random bytes; the same each time for loom, whose interleavings are to differ in nothing else.
 pub fn random<const N: usize>() -> [u8; N] {
+    if cfg!(loom) {
+        return [7; N];
+    }
     std::array::from_fn(|_| RandomState::new().build_hasher().finish() as u8)
 }

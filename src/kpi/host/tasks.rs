@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::super::{Ref, Result};
+use super::sync::{Condvar, Mutex, MutexGuard, lazy};
 use super::witness::{self, Kind, lock};
 use super::{epoch, memory, vnet};
 
@@ -60,7 +61,7 @@ impl Worker {
         }
         jobs.waiting.push_back(Job { work: work.clone(), run: Box::new(run) });
         jobs.asked += 1;
-        if !std::mem::replace(&mut jobs.started, true) {
+        if !cfg!(loom) && !std::mem::replace(&mut jobs.started, true) {
             witness::kernel_thread(self.name, || self.work());
         }
         self.changed.notify_all();
@@ -71,10 +72,14 @@ impl Worker {
         vnet::leave_all();
         let mut jobs = lock(&self.jobs);
         loop {
-            let Some(job) = jobs.waiting.pop_front() else {
-                jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
+            jobs = self.run(jobs);
+            jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Runs what waits.
+    fn run<'a>(&'a self, mut jobs: MutexGuard<'a, Jobs>) -> MutexGuard<'a, Jobs> {
+        while let Some(job) = jobs.waiting.pop_front() {
             job.work.pending.store(false, Relaxed);
             job.work.running.store(true, Relaxed);
             drop(jobs);
@@ -88,12 +93,23 @@ impl Worker {
             jobs.done += 1;
             self.changed.notify_all();
         }
+        jobs
+    }
+
+    /// loom has no thread to spare: who waits for the tasks runs them.
+    #[cfg(loom)]
+    fn help(&self) {
+        let held = witness::put_down();
+        vnet::nowhere(|| drop(self.run(lock(&self.jobs))));
+        witness::take_up(held);
     }
 
     /// Waits until `work` neither waits nor runs. Sleeps.
     pub(super) fn drain(&self, work: &Work) {
         witness::may_sleep("taskqueue_drain");
         witness::ask(self.class);
+        #[cfg(loom)]
+        self.help();
         let idle = |_: &mut Jobs| !work.pending.load(Relaxed) && !work.running.load(Relaxed);
         let who = |_: &Jobs| format!("a task of {} to end", self.name);
         drop(witness::wait_until(&self.changed, lock(&self.jobs), idle, who));
@@ -101,6 +117,8 @@ impl Worker {
 
     /// Waits for what was asked for until now; true: nothing was left.
     fn settle(&self) -> bool {
+        #[cfg(loom)]
+        self.help();
         let jobs = lock(&self.jobs);
         let asked = jobs.asked;
         if jobs.done == asked {
@@ -112,14 +130,14 @@ impl Worker {
     }
 }
 
-static PROTOCOL: LazyLock<Worker> = LazyLock::new(|| Worker::new("lagg protocol taskqueue"));
-static CONFIGURATION: LazyLock<Worker> =
-    LazyLock::new(|| Worker::new("lagg configuration taskqueue"));
-/// Where link changes are told, one thread for the whole host.
-pub(super) static SWI: LazyLock<Worker> = LazyLock::new(|| Worker::new("taskqueue_swi"));
-
-/// Where the stack's own work is done.
-pub(super) static THREAD: LazyLock<Worker> = LazyLock::new(|| Worker::new("taskqueue_thread"));
+lazy! {
+    static PROTOCOL: Worker = Worker::new("lagg protocol taskqueue");
+    static CONFIGURATION: Worker = Worker::new("lagg configuration taskqueue");
+    /// Where link changes are told, one thread for the whole host.
+    static SWI: Worker = Worker::new("taskqueue_swi");
+    /// Where the stack's own work is done.
+    static THREAD: Worker = Worker::new("taskqueue_thread");
+}
 
 /// Waits until the module's tasks, the stack's, and the epoch's callbacks that are under way
 /// are done, and what they caused. Tests do this instead of sleeping.

@@ -1,8 +1,8 @@
 //! A card for tests: it keeps what is sent, refuses what it is told to, and blocks where it is
 //! told to.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 
 use super::super::{
     Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Ref, Result, TagRequest, TagType,
@@ -13,6 +13,7 @@ use super::event::{self, Event};
 use super::ifnet::Port;
 use super::media::media_of;
 use super::methods::IoctlMethod;
+use super::sync::{Condvar, Mutex};
 use super::tags::CardTag;
 use super::witness::{self, lock};
 

@@ -1,7 +1,7 @@
 //! vlan(4), whose configuration is under `vlan_sx`: a lagg may have VLANs, and may have them as
 //! ports.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::driver::Driver;
@@ -16,6 +16,7 @@ use super::attach::{self, Attached};
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
 use super::locks::VLAN;
+use super::sync::Mutex;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
 use super::{input as stack_input, methods, multicast, vnet};

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{LazyLock, Mutex};
 
 use super::super::Defaults;
 use super::super::ioctl::Name;
 use super::IfnetRef;
 use super::clock::Clock;
+use super::sync::{Mutex, thread_local};
 use super::witness::lock;
 
 pub(super) struct State {
@@ -67,8 +68,8 @@ impl Vnet {
 
     /// The one that the calling thread is in.
     pub fn current() -> Self {
-        CURRENT.get().unwrap_or_else(|| {
-            assert!(!NOWHERE.get(), "the thread is in no vnet");
+        CURRENT.with(Cell::get).unwrap_or_else(|| {
+            assert!(!NOWHERE.with(Cell::get), "the thread is in no vnet");
             *VNET0
         })
     }
@@ -79,10 +80,10 @@ impl Vnet {
         struct Restore(Option<Vnet>);
         impl Drop for Restore {
             fn drop(&mut self) {
-                CURRENT.set(self.0);
+                CURRENT.with(|current| current.set(self.0));
             }
         }
-        let _restore = Restore(CURRENT.replace(Some(*self)));
+        let _restore = Restore(CURRENT.with(|current| current.replace(Some(*self))));
         f()
     }
 
@@ -164,9 +165,19 @@ pub fn lacp_debug() -> i32 {
     Vnet::current().0.lacp_debug.load(Ordering::Relaxed)
 }
 
+/// Runs `f` as on a thread of the kernel's own.
+#[cfg(loom)]
+pub(super) fn nowhere(f: impl FnOnce()) {
+    let before = CURRENT.with(Cell::take);
+    NOWHERE.with(|nowhere| nowhere.set(true));
+    f();
+    NOWHERE.with(|nowhere| nowhere.set(false));
+    CURRENT.with(|current| current.set(before));
+}
+
 /// The calling thread is one of the kernel's own.
 pub(super) fn leave_all() {
-    NOWHERE.set(true);
+    NOWHERE.with(|nowhere| nowhere.set(true));
 }
 
 /// Whether it is.

@@ -7,13 +7,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::epoch;
+use super::sync::{Condvar, Mutex, MutexGuard, thread, thread_local};
 
 /// Locks a mutex of the model itself. A panic in a thread that had it is that thread's affair.
-pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -47,14 +48,19 @@ const KERNEL: &[(&str, &str)] = &[
     ("in_multi_sx", "vlan_sx"),
 ];
 
-static CLASSES: LazyLock<Mutex<Classes>> = LazyLock::new(|| {
+/// Of std in any case: who makes a class first is no matter.
+static CLASSES: LazyLock<std::sync::Mutex<Classes>> = LazyLock::new(|| {
     let mut classes = Classes::default();
     for (first, second) in KERNEL {
         let (first, second) = (classes.number(first), classes.number(second));
         classes.after[first].insert(second, "the kernel".into());
     }
-    Mutex::new(classes)
+    std::sync::Mutex::new(classes)
 });
+
+fn classes() -> std::sync::MutexGuard<'static, Classes> {
+    CLASSES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Classes {
     fn number(&mut self, name: &str) -> usize {
@@ -94,7 +100,7 @@ impl Classes {
 
 /// The class of that name.
 pub(super) fn class(name: &str) -> usize {
-    lock(&CLASSES).number(name)
+    classes().number(name)
 }
 
 /// The calling thread is about to ask for `class`. Panics if that closes a circle.
@@ -102,12 +108,13 @@ pub(super) fn ask(class: usize) {
     if std::thread::panicking() {
         return;
     }
-    let reversal = HELD.with_borrow(|held| {
+    let reversal = HELD.with(|held| {
+        let held = held.borrow();
         if held.is_empty() {
             return None;
         }
-        let mut classes = lock(&CLASSES);
-        for &(holder, _) in held {
+        let mut classes = classes();
+        for &(holder, _) in held.iter() {
             if holder == class {
                 return Some(format!("{} is taken twice", classes.names[class]));
             }
@@ -146,16 +153,29 @@ fn reversal(classes: &Classes, path: &[usize]) -> String {
 
 /// The calling thread has got it.
 pub(super) fn hold(class: usize, kind: Kind) {
-    HELD.with_borrow_mut(|held| held.push((class, kind)));
+    HELD.with(|held| held.borrow_mut().push((class, kind)));
 }
 
 /// The calling thread has given it back.
 pub(super) fn unhold(class: usize) {
-    HELD.with_borrow_mut(|held| {
+    HELD.with(|held| {
+        let mut held = held.borrow_mut();
         if let Some(at) = held.iter().rposition(|entry| entry.0 == class) {
             held.remove(at);
         }
     });
+}
+
+/// All that the calling thread has got: it is about to be another one for a while.
+#[cfg(loom)]
+pub(super) fn put_down() -> Vec<(usize, Kind)> {
+    HELD.with(std::cell::RefCell::take)
+}
+
+/// What [`put_down`] gave.
+#[cfg(loom)]
+pub(super) fn take_up(before: Vec<(usize, Kind)>) {
+    HELD.with(|held| held.replace(before));
 }
 
 /// Panics if the calling thread must not sleep: in the epoch, in one of its callbacks, or with a
@@ -165,33 +185,35 @@ pub(super) fn may_sleep(what: &str) {
         return;
     }
     assert!(!epoch::in_section(), "{what} sleeps in the network epoch (thread {})", thread());
-    assert!(!CALLBACK.get(), "{what} sleeps in a callback of the epoch");
-    let held = HELD.with_borrow(|held| held.iter().find(|e| e.1 == Kind::Mutex).map(|e| e.0));
+    assert!(!CALLBACK.with(Cell::get), "{what} sleeps in a callback of the epoch");
+    let held = HELD.with(|held| {
+        held.borrow().iter().find(|entry| entry.1 == Kind::Mutex).map(|entry| entry.0)
+    });
     if let Some(class) = held {
-        let name = lock(&CLASSES).names[class].clone();
+        let name = classes().names[class].clone();
         panic!("{what} sleeps with {name} held (thread {})", thread());
     }
 }
 
 /// Names of what the calling thread holds.
 pub(super) fn held() -> String {
-    let held = HELD.with_borrow(Clone::clone);
-    let classes = lock(&CLASSES);
+    let held = HELD.with(|held| held.borrow().clone());
+    let classes = classes();
     let names: Vec<&str> = held.iter().map(|entry| classes.names[entry.0].as_str()).collect();
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
 /// Runs `f` as a callback of the epoch, which must not sleep.
 pub(super) fn callback<R>(f: impl FnOnce() -> R) -> R {
-    CALLBACK.set(true);
+    CALLBACK.with(|callback| callback.set(true));
     let result = f();
-    CALLBACK.set(false);
+    CALLBACK.with(|callback| callback.set(false));
     result
 }
 
 /// How the calling thread is called.
 pub(super) fn thread() -> String {
-    let thread = std::thread::current();
+    let thread = thread::current();
     thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned)
 }
 
@@ -243,5 +265,5 @@ pub(super) fn kernel_thread(name: &'static str, work: impl FnOnce() + Send + 'st
             std::process::abort();
         }
     };
-    std::thread::Builder::new().name(name.into()).spawn(run).expect("a thread can be made");
+    thread::Builder::new().name(name.into()).spawn(run).expect("a thread can be made");
 }

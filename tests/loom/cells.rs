@@ -1,16 +1,11 @@
-//! loom explores the interleavings, and the weak orderings, of what packets and the control side
-//! share: the real `Ref`, `EpochCell` and the host's slots, over loom's atomics.
-//!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --test loom`; other builds have no test here.
-#![cfg(loom)]
+//! What the driver is built on: cells, slots and counted objects.
 
 use std::sync::atomic::{AtomicBool as StdBool, AtomicUsize as StdUsize, Ordering as StdOrdering};
 
 use lagg_rs::kpi::host::Slot;
-use lagg_rs::kpi::{EpochCell, Ref, epoch};
+use lagg_rs::kpi::{EpochCell, Ref, epoch, publish_relaxed};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicPtr, Ordering};
 use loom::thread;
 
 /// Two words that say the same, and that loom watches: a read that is not ordered after the write
@@ -60,9 +55,7 @@ impl Drop for Value {
 }
 
 fn explore(preemptions: usize, model: impl Fn(&std::sync::Arc<StdUsize>) + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(move || model(&std::sync::Arc::default()));
+    super::explore(preemptions, move || model(&std::sync::Arc::default()));
 }
 
 fn cell(number: usize, drops: &std::sync::Arc<StdUsize>) -> EpochCell<Value> {
@@ -198,42 +191,56 @@ fn one_of_two_gets_the_slot() {
     });
 }
 
-/// A cell as `EpochCell` would be if it published with less than release.
-fn with_orderings(store: Ordering, load: Ordering) {
+/// One publishes, another reads.
+fn publish_and_read() {
     explore(2, move |drops| {
-        let first = Box::into_raw(Box::new(Value::new(0, drops)));
-        let cell = Arc::new(AtomicPtr::new(first));
+        let cell = Arc::new(cell(0, drops));
         let writer = thread::spawn({
             let (cell, drops) = (cell.clone(), drops.clone());
+            move || cell.replace(Ref::try_new(Value::new(1, &drops)).unwrap())
+        });
+        assert!(read(&cell) < 2);
+        writer.join().unwrap();
+    });
+}
+
+/// One claims, another finds the claim.
+fn claim_and_find() {
+    explore(2, move |drops| {
+        let slot = Arc::new(Slot::empty());
+        let claimer = thread::spawn({
+            let (slot, drops) = (slot.clone(), drops.clone());
             move || {
-                let second = Box::into_raw(Box::new(Value::new(1, &drops)));
-                cell.store(second, store);
-                second
+                let mine = Ref::try_new(Value::new(1, &drops)).unwrap();
+                assert!(slot.put(&mine));
+                mine
             }
         });
-        // SAFETY: both values live until the end.
-        epoch::section(|_| assert!(unsafe { &*cell.load(load) }.read() < 2));
-        let second = writer.join().unwrap();
-        for value in [first, second] {
-            // SAFETY: from `Box::into_raw`, and nobody reads any more.
-            drop(unsafe { Box::from_raw(value) });
-        }
+        epoch::section(|epoch| {
+            if let Some(found) = slot.load(epoch) {
+                found.read();
+            }
+        });
+        slot.take(&claimer.join().unwrap());
     });
 }
 
 #[test]
 fn release_and_acquire_are_enough() {
-    with_orderings(Ordering::Release, Ordering::Acquire);
+    publish_and_read();
+    claim_and_find();
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn loom_finds_a_relaxed_store() {
-    with_orderings(Ordering::Relaxed, Ordering::Acquire);
+fn loom_finds_a_cell_that_publishes_without_release() {
+    publish_relaxed();
+    publish_and_read();
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn loom_finds_a_relaxed_load() {
-    with_orderings(Ordering::Release, Ordering::Relaxed);
+fn loom_finds_a_claim_without_release() {
+    publish_relaxed();
+    claim_and_find();
 }
