@@ -17,23 +17,6 @@ use crate::policy::{Protocol, broadcast, failover, loadbalance};
 #[inline]
 pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     let plan = softc.plan(epoch);
-    if softc.ifp().has_listeners() {
-        return tap_and_send(softc, m, plan, epoch);
-    }
-    send(softc, m, plan, epoch)
-}
-
-#[cold]
-#[inline(never)]
-fn tap_and_send(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
-    if plan.count() != 0 {
-        softc.bpf_tap(&m);
-    }
-    send(softc, m, plan, epoch)
-}
-
-#[inline(always)]
-fn send(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     let first = match plan.protocol() {
         Protocol::None => None,
         Protocol::Failover => failover::first(plan),
@@ -43,12 +26,15 @@ fn send(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
         Protocol::Broadcast => return send_to_all(softc, m, plan, epoch),
     };
     match first {
-        Some(port) if port.is_active() && !m.has_tag() => port.ifp().transmit(m, epoch),
+        Some(port) if port.is_active() && !softc.ifp().has_listeners() && !m.has_tag() => {
+            port.ifp().transmit(m, epoch)
+        }
         first => choose_and_send(softc, m, first, plan, epoch),
     }
 }
 
-/// Sends a packet whose first port is down, or that carries a send tag or needs a closer look.
+/// Sends a packet whose first port is down, that somebody listens to, or that carries a send tag or needs
+/// a closer look.
 #[inline(never)]
 fn choose_and_send(
     softc: &Softc,
@@ -57,8 +43,11 @@ fn choose_and_send(
     plan: &Plan,
     epoch: &Epoch,
 ) -> Result {
+    if plan.count() == 0 {
+        return unsent(softc, m, plan, Errno::ENXIO);
+    }
+    softc.bpf_tap(&m);
     let chosen = match plan.protocol() {
-        _ if plan.count() == 0 => Err(Errno::ENXIO),
         Protocol::None | Protocol::Broadcast => Err(Errno::ENETDOWN),
         Protocol::Failover | Protocol::RoundRobin(_) => {
             let usable = first.filter(|port| port.is_active());
@@ -83,6 +72,7 @@ fn send_to_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     if plan.count() == 0 {
         return unsent(softc, m, plan, Errno::ENXIO);
     }
+    softc.bpf_tap(&m);
     broadcast::transmit(plan, m, epoch, |why| count_unsent(softc, plan, why))
 }
 

@@ -67,6 +67,10 @@ impl Driver for Lagg {
         Softc::try_new(ifp, kind)
     }
 
+    fn attached(softc: &Softc) {
+        softc.attached();
+    }
+
     fn destroy(softc: &Ref<Softc>) {
         leave::destroy(softc);
     }

@@ -203,6 +203,11 @@ impl Softc {
         self.take(state).map(Some)
     }
 
+    /// Gives back the token that the lagg was made with.
+    pub(super) fn attached(&self) {
+        drop(Token(self));
+    }
+
     fn take(&self, mut state: MtxGuard<'_, State>) -> Result<Token<'_>> {
         if state.destroying {
             return Err(Errno::ENXIO);

@@ -138,7 +138,8 @@ impl State {
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         Ok(State {
-            configuring: false,
+            // By who creates it, until it is attached.
+            configuring: true,
             destroying: false,
             running: false,
             protocol: Protocol::Failover,

@@ -27,6 +27,10 @@ pub trait Driver {
     /// ENOMEM.
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Self::Softc>>;
 
+    /// The lagg's interface is attached. It could be found before, but bpf(4) did not know it yet, and whoever
+    /// shows bpf(4) a packet reads through a NULL pointer then: so it has no ports until now.
+    fn attached(softc: &Self::Softc);
+
     /// Takes the lagg apart: when this returns it has no ports, its tasks are drained, and whatever
     /// is asked of it gets ENXIO. kpi detaches and frees the interface next. May sleep; the caller
     /// holds `ifnet_detach_sxlock`.

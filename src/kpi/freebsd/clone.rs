@@ -71,7 +71,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     };
     // SAFETY: our own interface, which nobody knows yet.
     unsafe {
-        interface.softc_slot().fill(softc);
+        interface.softc_slot().fill(softc.clone());
         c::if_settransmitfn(ifp, Some(hooks::lagg_rs_transmit));
         c::if_setqflushfn(ifp, Some(hooks::lagg_qflush));
         c::if_setinitfn(ifp, Some(hooks::lagg_init));
@@ -87,6 +87,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         None => interface.attach_ethernet(),
         Some(broadcast) => interface.attach_infiniband(broadcast),
     }
+    Module::attached(&softc);
     sysctl::add_stats(interface);
     inside.stay();
     Ok(ifp)

@@ -89,6 +89,7 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
     ifp.store_offloads(&Offloads { capabilities: can, enabled: can, ..Offloads::default() });
     // Nobody else makes one of this unit.
     attach::link(ifp).expect("the name is not taken").keep();
+    Module::attached(&softc);
     inside.stay();
     Ok(())
 }
