@@ -10,50 +10,17 @@ use lagg_rs::kpi::ioctl::{
     InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGGPORT, SIOCSIFMEDIA, SIOCSIFMTU, port,
     proto,
 };
-use lagg_rs::kpi::{Errno, IfType, InfinibandAddr, LinkAddr, LinkState, Result, iff};
+use lagg_rs::kpi::{Errno, IfType, LinkAddr, LinkState, Result, iff};
 
 use crate::lab::{
-    Card, Lagg, card, flags, lab, lagg, mac, mtu, port_request, refused, spawn, without_memory,
+    Card, Lagg, addr, broadcast, card, flags, ib, ib_lagg, lab, lagg, mac, mtu, port_request,
+    refused, spawn, without_memory,
 };
-
-/// The address of `ib<n>`.
-pub fn addr(n: u8) -> InfinibandAddr {
-    let mut address = [0xfe; 20];
-    address[..4].fill(0);
-    address[19] = n;
-    address
-}
-
-/// The broadcast address of a partition.
-pub fn broadcast(partition: u8) -> InfinibandAddr {
-    let mut address = [0xff; 20];
-    address[..4].fill(0);
-    address[9] = partition;
-    address
-}
-
-/// The card `ib<n>`, in the partition `n`, up, with its link up.
-pub fn ib(n: u8) -> Card {
-    let nic = TestNic::new();
-    let name = format!("ib{n}");
-    let ifp = host::attach(&name, IfType::Infiniband, addr(n), 2044, 10_000_000_000, nic.clone());
-    ifp.store_broadcast_lladdr(&broadcast(n).into());
-    let card = Card { nic, ifp };
-    flags(&name, iff::UP).unwrap();
-    card.link(LinkState::Up);
-    card
-}
 
 fn try_create(kind: u8) -> Result<String> {
     let mut parameters = [0; 16];
     parameters[0] = kind;
     host::clone_create("lagg", Some(&parameters))
-}
-
-pub fn ib_lagg() -> Lagg {
-    let name = try_create(1).unwrap();
-    let ifp = Vnet::current().interface(&name).unwrap();
-    Lagg { name, ifp }
 }
 
 /// One that is up, with these ports.

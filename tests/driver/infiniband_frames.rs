@@ -6,8 +6,8 @@ use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::{Counter, Errno, LinkAddr, LinkState, Mbuf, iff};
 
-use crate::infiniband::{addr, addressed_as, broadcast, ib, ib_lagg, ib_lagg_of, second, told};
-use crate::lab::{flags, lab};
+use crate::infiniband::{addressed_as, ib_lagg_of, second, told};
+use crate::lab::{addr, broadcast, flags, ib, ib_lagg, lab};
 
 /// A frame to all, which ends in `n`.
 fn frame(n: u8) -> Vec<u8> {

@@ -12,7 +12,9 @@ use lagg_rs::kpi::ioctl::{
     SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT,
 };
-use lagg_rs::kpi::{Errno, IfnetRef, LinkState, MacAddr, Mbuf, Ref, Result, iff};
+use lagg_rs::kpi::{
+    Errno, IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Ref, Result, iff,
+};
 use zerocopy::FromBytes;
 
 /// Runs a test in a vnet of its own.
@@ -59,6 +61,34 @@ pub fn card(n: u8) -> Card {
     card
 }
 
+/// The address of `ib<n>`.
+pub fn addr(n: u8) -> InfinibandAddr {
+    let mut address = [0xfe; 20];
+    address[..4].fill(0);
+    address[19] = n;
+    address
+}
+
+/// The broadcast address of a partition.
+pub fn broadcast(partition: u8) -> InfinibandAddr {
+    let mut address = [0xff; 20];
+    address[..4].fill(0);
+    address[9] = partition;
+    address
+}
+
+/// The card `ib<n>`, in the partition `n`, up, with its link up.
+pub fn ib(n: u8) -> Card {
+    let nic = TestNic::new();
+    let name = format!("ib{n}");
+    let ifp = host::attach(&name, IfType::Infiniband, addr(n), 2044, 10_000_000_000, nic.clone());
+    ifp.store_broadcast_lladdr(&broadcast(n).into());
+    let card = Card { nic, ifp };
+    flags(&name, iff::UP).unwrap();
+    card.link(LinkState::Up);
+    card
+}
+
 impl Card {
     pub fn name(&self) -> String {
         text(&self.ifp.name())
@@ -90,6 +120,15 @@ pub struct Lagg {
 /// A new lagg.
 pub fn lagg() -> Lagg {
     let name = host::clone_create("lagg", None).unwrap();
+    let ifp = Vnet::current().interface(&name).unwrap();
+    Lagg { name, ifp }
+}
+
+/// A new one of InfiniBand's.
+pub fn ib_lagg() -> Lagg {
+    let mut parameters = [0; 16];
+    parameters[0] = 1;
+    let name = host::clone_create("lagg", Some(&parameters)).unwrap();
     let ifp = Vnet::current().interface(&name).unwrap();
     Lagg { name, ifp }
 }

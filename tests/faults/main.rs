@@ -10,5 +10,6 @@ mod lab;
 mod pair;
 
 mod alone;
+mod infiniband;
 mod joined;
 mod trial;

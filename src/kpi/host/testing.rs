@@ -281,7 +281,7 @@ pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
         ("link", format!("{:?}", ifp.link_state())),
         ("mtu", ifp.mtu().to_string()),
         ("baudrate", ifp.baudrate().to_string()),
-        ("address", format!("{:x?}", ifp.lladdr())),
+        ("address", format!("{:x?}, for all {:x?}", ifp.lladdr(), ifp.broadcast_lladdr())),
         ("offloads", format!("{:x?}", ifp.offloads())),
         ("membership", format!("{:x?}", lock(&ifp.membership))),
         ("methods", format!("{:?}", ifp.methods())),
