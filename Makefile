@@ -9,6 +9,7 @@ SYSDIR ?= /usr/src/sys
 KMODDIR ?= /boot/modules
 # as in bsd.man.mk: the section's number follows
 MANDIR ?= /usr/local/share/man/man
+TESTSDIR ?= /usr/local/tests/lagg-rs
 
 TOOLS = . kmod/env.sh &&
 KO = build/$(ARCH)/if_lagg_rs.ko
@@ -29,6 +30,7 @@ help:
 	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions a packet in such a machine, ours beside those of if_lagg.ko in ROOT'
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP with that of if_lagg.ko in ROOT, in two such machines'
 	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
+	@echo 'make install-tests on FreeBSD: copy tests/kyua to $(TESTSDIR), for kyua(1)'
 	@echo 'make lint          rustfmt and clippy, of the host build and of the kernel build'
 	@echo 'make clean         remove what was built; distclean: and what was fetched'
 
@@ -95,10 +97,15 @@ install: on-freebsd all
 	mkdir -p $(DESTDIR)$(MANDIR)4
 	install -o root -g wheel -m 444 kmod/lagg_rs.4 $(DESTDIR)$(MANDIR)4/
 
+install-tests: on-freebsd
+	mkdir -p $(DESTDIR)$(TESTSDIR)
+	install -o root -g wheel -m 555 tests/kyua/*.sh $(DESTDIR)$(TESTSDIR)/
+	install -o root -g wheel -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
+
 clean:
 	rm -rf target build/amd64 build/arm64 build/test
 
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install clean distclean
+.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests clean distclean
