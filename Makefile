@@ -31,6 +31,7 @@ help:
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP with that of if_lagg.ko in ROOT, in two such machines'
 	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
 	@echo 'make install-tests on FreeBSD: copy tests/kyua to $(TESTSDIR), for kyua(1)'
+	@echo 'make port          kmod/port/Makefile.crates anew from Cargo.lock'
 	@echo 'make lint          rustfmt and clippy, of the host build and of the kernel build'
 	@echo 'make clean         remove what was built; distclean: and what was fetched'
 
@@ -102,10 +103,13 @@ install-tests: on-freebsd
 	install -o root -g wheel -m 555 tests/kyua/*.sh $(DESTDIR)$(TESTSDIR)/
 	install -o root -g wheel -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
 
+port:
+	kmod/port/crates.sh >kmod/port/Makefile.crates
+
 clean:
 	rm -rf target build/amd64 build/arm64 build/test
 
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests clean distclean
+.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean
