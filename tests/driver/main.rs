@@ -15,6 +15,7 @@ mod lab;
 mod lacp;
 mod lacp_defects;
 mod lagg_requests;
+mod manual;
 mod netmap;
 mod offloads;
 mod options;
