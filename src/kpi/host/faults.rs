@@ -1,10 +1,10 @@
 //! What may fail, and fails when a test says so: in whichever thread it comes, the module's tasks
 //! included. So a test that uses this is alone in its process, or the others are waiting.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::{Errno, Ifnet, Result};
+use super::sync::Mutex;
 use super::vnet;
 use super::witness::lock;
 

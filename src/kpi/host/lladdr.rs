@@ -1,8 +1,7 @@
 //! Link-level addresses of interfaces.
 
-use std::sync::Mutex;
-
 use super::super::{IfType, Ifnet, LinkAddr, Result};
+use super::sync::Mutex;
 use super::witness::lock;
 use super::{event, stack, vlan, witness};
 

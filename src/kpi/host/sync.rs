@@ -40,6 +40,7 @@ pub(super) use lazy;
 #[cfg(loom)]
 mod explored {
     use std::collections::HashMap;
+    use std::fmt::{Debug, Formatter};
     use std::ops::{Deref, DerefMut};
     use std::sync::{Arc, LockResult, PoisonError};
     use std::time::Duration;
@@ -112,6 +113,12 @@ mod explored {
     impl<T> DerefMut for MutexGuard<'_, T> {
         fn deref_mut(&mut self) -> &mut T {
             &mut self.value
+        }
+    }
+
+    impl<T: Debug> Debug for MutexGuard<'_, T> {
+        fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+            self.value.fmt(f)
         }
     }
 

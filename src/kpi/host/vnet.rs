@@ -182,7 +182,7 @@ pub(super) fn leave_all() {
 
 /// Whether it is.
 pub(super) fn is_kernel_thread() -> bool {
-    NOWHERE.get()
+    NOWHERE.with(Cell::get)
 }
 
 /// A name as the ABI has it; none if it is empty or too long.
