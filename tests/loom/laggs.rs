@@ -220,6 +220,23 @@ fn a_lagg_is_destroyed_under_ioctls() {
     }
 }
 
+/// It can be found before bpf(4) knows it, and a packet that is shown to bpf(4) then reads through NULL.
+#[test]
+fn a_lagg_is_found_before_it_is_attached() {
+    lab(2, || {
+        let em1 = card(1);
+        let creator = spawn(|| host::clone_create("lagg0", None).unwrap());
+        let found = Vnet::current().interface("lagg0");
+        let joins = add("lagg0", "em1");
+        assert!(found.is_none() || joins.is_ok(), "{joins:?}");
+        let sent = found.map(|lagg| host::transmit(&lagg, frame()));
+        creator.join().unwrap();
+        // It is down; but its port is up.
+        assert_eq!(sent.is_some_and(|sent| sent.is_ok()), em1.nic.sent() == 1);
+        destroy("lagg0");
+    });
+}
+
 #[test]
 fn a_lagg_is_destroyed_while_a_port_joins_and_a_packet_is_sent() {
     lab(1, || {

@@ -81,6 +81,7 @@ pub(super) fn link(ifp: IfnetRef) -> Result<Attached> {
     list.push(ifp.clone());
     drop(list);
     event::tell(&ifp, &Event::Arrival);
+    ifp.has_bpf.store(true, Ordering::Relaxed);
     Ok(Attached(ifp))
 }
 

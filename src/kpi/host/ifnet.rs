@@ -40,6 +40,8 @@ pub struct Ifnet {
     if_type: AtomicU8,
     pub(super) dead: AtomicBool,
     pub(super) has_taps: AtomicBool,
+    /// Whether bpf(4) knows it (bpfattach); before, the kernel's `if_bpf` is NULL.
+    pub(super) has_bpf: AtomicBool,
     pub(super) has_vlans: AtomicBool,
     pub(super) has_netmap: AtomicBool,
     running: AtomicBool,
@@ -121,6 +123,7 @@ impl IfnetRef {
             if_type: AtomicU8::new(type_number(if_type)),
             dead: AtomicBool::new(false),
             has_taps: AtomicBool::new(false),
+            has_bpf: AtomicBool::new(false),
             has_vlans: AtomicBool::new(false),
             has_netmap: AtomicBool::new(false),
             running: AtomicBool::new(false),
@@ -421,13 +424,14 @@ impl Ifnet {
     /// Whether somebody captures.
     #[inline]
     pub fn has_listeners(&self) -> bool {
+        debug_assert!(self.has_bpf.load(Ordering::Relaxed), "bpf does not know {self:?} yet");
         self.has_taps.load(Ordering::Relaxed)
     }
 
     /// Shows a packet to those who capture (ETHER_BPF_MTAP).
     #[inline]
     pub fn bpf_tap(&self, m: &Mbuf) {
-        if self.has_taps.load(Ordering::Relaxed) {
+        if self.has_listeners() {
             super::capture::tap(self, m);
         }
     }
@@ -435,7 +439,7 @@ impl Ifnet {
     /// The same on an InfiniBand interface (infiniband_bpf_mtap): they see an Ethernet header.
     #[inline]
     pub fn infiniband_bpf_tap(&self, m: &Mbuf) {
-        if self.has_taps.load(Ordering::Relaxed) {
+        if self.has_listeners() {
             super::capture::infiniband_tap(self, m);
         }
     }
