@@ -31,6 +31,15 @@ install_packages() {
 	"$@" $missing >"build/setup.log" 2>&1 || fail "could not install:$missing. Try: $*$missing (its output: build/setup.log)"
 }
 
+# new_enough WHENCE: Rust, or it is said where one is that is
+new_enough() {
+	. kmod/env.sh
+	needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+	there=$("${RUSTC:-rustc}" --version | cut -d ' ' -f 2)
+	[ "$(printf '%s\n' "$needed" "$there" | sort -V | head -n 1)" = "$needed" ] ||
+	    fail "Rust $there is too old, $needed is needed. $1"
+}
+
 debian() {
 	want rustc-web /usr/bin/rustc
 	want cargo-web /usr/bin/cargo
@@ -68,6 +77,7 @@ debian() {
 	DEBIAN_FRONTEND=noninteractive
 	export DEBIAN_FRONTEND
 	install_packages apt-get -qq -y --no-install-recommends install
+	new_enough "As root: echo 'deb http://deb.debian.org/debian-security bookworm-security main' >>/etc/apt/sources.list && apt-get update && apt-get install rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 	[ -e "$headers" ] || fetch_headers
 }
 
@@ -104,6 +114,7 @@ freebsd() {
 	want llvm19 /usr/local/llvm19/lib/libclang.so
 	want_command python3 python3
 	install_packages pkg install -y
+	new_enough "As root: pkg upgrade rust"
 	[ -e /usr/local/lib/rustlib/src/rust/library/core/src/lib.rs ] ||
 	    fail "Rust's own source is missing: it comes with lang/rust built with its option SOURCES"
 	[ -e "${SYSDIR:-/usr/src/sys}/conf/kmod.mk" ] ||
