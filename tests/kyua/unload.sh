@@ -17,8 +17,11 @@ unload_cleanup()
 {
 	lagg_cleanup
 	[ ! -f module_path ] || sysctl kern.module_path="$(cat module_path)"
-	if [ -f module ] && ! kldstat -q -m if_lagg; then
-		read module path <module
+	[ -f module ] || return 0
+	read module path <module
+	if ! kldstat -v | grep -qF "($path)"; then
+		# From elsewhere, as this case had it, or not there
+		kldunload if_lagg_rs || kldunload if_lagg
 		kldload $path
 	fi
 }
