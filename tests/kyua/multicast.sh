@@ -101,7 +101,7 @@ traffic_ipv6_body()
 
 	lagg_init 2
 	lagg_pair failover
-	both inet6 -ifdisabled auto_linklocal
+	both inet6 -ifdisabled -auto_linklocal
 	atf_check $near ifconfig lagg0 inet6 fe80::1/64
 	atf_check $far ifconfig lagg0 inet6 fe80::2/64
 	for protocol in failover roundrobin loadbalance broadcast lacp; do
