@@ -3,7 +3,7 @@
 use super::ioctl::text;
 use super::softc::Token;
 use super::{Port, Softc};
-use crate::kpi::{Array, Group, Result, iff, log};
+use crate::kpi::{Array, Group, Ifnet, Result, iff, log};
 use crate::wire::slow;
 
 /// What the driver has asked of a port's interface, and has to take back.
@@ -11,6 +11,8 @@ use crate::wire::slow;
 pub(super) struct Wants {
     promisc: bool,
     allmulti: bool,
+    /// The slow protocols' group, for LACP: it may be one of the lagg's own too.
+    slow: Option<Group>,
     groups: Array<Option<Group>>,
 }
 
@@ -39,8 +41,7 @@ pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
     softc.state().slow = false;
     for port in &token.ports() {
         let mut wants = softc.state().take_wants(port);
-        let is_slow = |group: &mut Group| group.address() == slow::MULTICAST;
-        if let Some(group) = wants.groups.iter_mut().find_map(|group| group.take_if(is_slow)) {
+        if let Some(group) = wants.slow.take() {
             port.ifp().leave_group(group);
         }
         softc.state().put_wants(port, wants);
@@ -58,7 +59,9 @@ pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
     let flags = lagg.flags();
     switch(&mut wants.promisc, flags & iff::PROMISC != 0, |on| ifp.want_promisc(on));
     switch(&mut wants.allmulti, flags & iff::ALLMULTI != 0, |on| ifp.want_allmulti(on));
-    let joined = join(softc, port, &mut wants);
+    let is_slow = softc.state().slow;
+    let joined_slow = join_for_lacp(ifp, is_slow, &mut wants.slow);
+    let joined = join(lagg, ifp, &mut wants.groups).and(joined_slow);
     if let Err(errno) = joined {
         log(
             lagg,
@@ -77,7 +80,9 @@ pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
 pub(super) fn give_back(softc: &Softc, port: &Port) {
     let mut wants = softc.state().take_wants(port);
     let ifp = port.ifp();
-    leave(port, core::mem::take(&mut wants.groups));
+    for group in wants.groups.iter_mut().chain([&mut wants.slow]).filter_map(Option::take) {
+        ifp.leave_group(group);
+    }
     // An interface that is being destroyed has no use for modes.
     if ifp.flags() & iff::DYING == 0 {
         switch(&mut wants.promisc, false, |on| ifp.want_promisc(on));
@@ -92,37 +97,36 @@ fn switch(asked: &mut bool, wanted: bool, ask: impl FnOnce(bool) -> Result) {
     }
 }
 
+/// Joins the slow protocols' group, if the port is to be in it and is not.
+fn join_for_lacp(ifp: &Ifnet, is_slow: bool, joined: &mut Option<Group>) -> Result {
+    if is_slow && joined.is_none() {
+        *joined = Some(ifp.join_group(&slow::MULTICAST.into())?);
+    }
+    Ok(())
+}
+
 /// Joins what the lagg is in and the port is not, and leaves what the lagg has left.
-fn join(softc: &Softc, port: &Port, wants: &mut Wants) -> Result {
-    let lagg = softc.ifp().groups()?;
-    let slow = softc.state().slow.then_some(slow::MULTICAST.into());
-    let wanted = || lagg.iter().chain(&slow);
-    for group in wants.groups.iter_mut() {
-        if let Some(left) = group.take_if(|group| !wanted().any(|a| *a == group.address())) {
-            port.ifp().leave_group(left);
+fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result {
+    let wanted = lagg.groups()?;
+    for group in joined.iter_mut() {
+        if let Some(left) = group.take_if(|group| !wanted.iter().any(|a| *a == group.address())) {
+            ifp.leave_group(left);
         }
     }
-    let count = wanted().count();
-    if wants.groups.iter().flatten().count() == count {
+    if joined.iter().flatten().count() == wanted.len() {
         return Ok(());
     }
     let mut refused = Ok(());
-    let (mut wanted, joined) = (wanted(), &mut wants.groups);
-    *joined = Array::try_new(count, |_| {
-        let address = wanted.next()?;
+    let mut addresses = wanted.iter();
+    *joined = Array::try_new(wanted.len(), |_| {
+        let address = addresses.next()?;
         let has = |group: &&mut Option<Group>| {
             group.as_ref().is_some_and(|group| group.address() == *address)
         };
         match joined.iter_mut().find(has) {
             Some(group) => group.take(),
-            None => port.ifp().join_group(address).inspect_err(|errno| refused = Err(*errno)).ok(),
+            None => ifp.join_group(address).inspect_err(|errno| refused = Err(*errno)).ok(),
         }
     })?;
     refused
-}
-
-fn leave(port: &Port, mut groups: Array<Option<Group>>) {
-    for group in groups.iter_mut().filter_map(Option::take) {
-        port.ifp().leave_group(group);
-    }
 }

@@ -2,8 +2,9 @@
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event};
-use lagg_rs::kpi::ioctl::{SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS};
+use lagg_rs::kpi::ioctl::{SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS, proto};
 use lagg_rs::kpi::{Errno, LinkAddr, iff};
+use lagg_rs::wire::slow;
 
 use crate::lab::{Card, Lagg, card, lab, lagg_of};
 
@@ -47,6 +48,39 @@ fn what_a_port_is_in_by_itself_it_keeps() {
         join(&lagg, 1);
         lagg.remove("em1").unwrap();
         assert_eq!(host::groups(&a.ifp), [group(1)]);
+    });
+}
+
+/// A lagg on a VLAN of this one is in it, for one.
+#[test]
+fn who_joins_the_slow_protocols_group_on_a_lagg_keeps_it() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let slow = slow::MULTICAST.into();
+        host::join_group(&lagg.ifp, &slow).unwrap();
+        host::settle();
+        for proto in [proto::ROUNDROBIN, proto::LACP, proto::FAILOVER] {
+            lagg.set_protocol(proto).unwrap();
+            assert_eq!(host::groups(&a.ifp), [slow], "{proto}");
+        }
+    });
+}
+
+#[test]
+fn the_slow_protocols_group_is_left_when_neither_lacp_nor_the_lagg_is_in_it() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        let slow = slow::MULTICAST.into();
+        lagg.set_protocol(proto::LACP).unwrap();
+        host::join_group(&lagg.ifp, &slow).unwrap();
+        host::settle();
+        host::leave_group(&lagg.ifp, &slow);
+        host::settle();
+        assert_eq!(host::groups(&a.ifp), [slow]);
+        lagg.set_protocol(proto::FAILOVER).unwrap();
+        assert_eq!(host::groups(&a.ifp), [] as [LinkAddr; 0]);
     });
 }
 
