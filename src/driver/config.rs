@@ -21,18 +21,21 @@ const PATIENCE_MS: u32 = 10_000;
 /// An administrator's up or down is done when this returns. A change of PROMISC or ALLMULTI comes
 /// from the stack with its locks held (a VLAN's with `vlan_sx`), so it must not wait for port drivers,
 /// which may want the same locks: the configuration task does it. Both look alike but for the
-/// flag that differs; where two changes meet and the guess is wrong, the wait has an end. Up and down
-/// are compared with what the ports were brought to: the stack takes a lagg down on its own where it
-/// goes to another vnet.
+/// flag that differs; where two changes meet and the guess is wrong, the wait has an end. Up and down,
+/// and the address, are compared with what the ports were brought to: the stack takes a lagg down on
+/// its own where it goes to another vnet, and of an address that it then gets nobody tells.
 ///
 /// # Errors
 /// ENXIO: the lagg is being destroyed.
 pub(super) fn flags_changed(softc: &Ref<Softc>) -> Result {
     let (new_modes, new_up) = {
         let mut state = softc.state();
-        let flags = softc.ifp().flags();
+        let (flags, lladdr) = (softc.ifp().flags(), softc.ifp().lladdr());
         let modes = flags & (iff::PROMISC | iff::ALLMULTI);
-        (replace(&mut state.modes_seen, modes) != modes, state.running != (flags & iff::UP != 0))
+        let up = flags & iff::UP != 0;
+        let new_lladdr = up && !state.members().all(|port| port.has_lladdr(&lladdr));
+        let new_modes = replace(&mut state.modes_seen, modes) != modes;
+        (new_modes, state.running != up || new_lladdr)
     };
     if new_up
         && !new_modes
@@ -82,14 +85,15 @@ fn follow_flags(softc: &Ref<Softc>, token: &Token<'_>) {
 /// Up: the ports get the lagg's address and come up, then packets are taken in (spec B.13).
 fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     let ifp = softc.ifp();
-    if ifp.is_running() {
-        return;
-    }
     let lladdr = ifp.lladdr();
     let ports = token.ports();
     for port in &ports {
         // What a port refused the next up tries again.
         port.set_lladdr(&lladdr);
+    }
+    if ifp.is_running() {
+        Softc::wake_protocol(softc);
+        return;
     }
     for port in &ports {
         port.ifp().up();

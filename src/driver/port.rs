@@ -82,10 +82,15 @@ impl Port {
         self.lladdr
     }
 
+    /// Whether it has the lagg's address, or keeps its own, as InfiniBand's do.
+    pub(super) fn has_lladdr(&self, lladdr: &LinkAddr) -> bool {
+        !matches!(lladdr, LinkAddr::Ethernet(_)) || self.ifp.lladdr() == *lladdr
+    }
+
     /// Gives the interface another address. One whose driver refuses keeps its own, and so does an
     /// InfiniBand one: it has what the fabric gave it. May sleep.
     pub(super) fn set_lladdr(&self, to: &LinkAddr) {
-        if matches!(to, LinkAddr::Ethernet(_)) && self.ifp.lladdr() != *to {
+        if !self.has_lladdr(to) {
             let _ = self.ifp.set_lladdr(to);
         }
     }

@@ -76,6 +76,21 @@ fn a_lagg_that_has_moved_comes_up_again() {
     });
 }
 
+/// The stack has taken it down, and tells nobody of an address that it gets then.
+#[test]
+fn a_lagg_that_has_moved_gives_its_ports_its_new_address() {
+    lab(|| {
+        let (a, jail) = (card(1), Vnet::new());
+        let lagg = lagg_of(&[&a]);
+        host::vmove(&lagg.ifp, &jail).unwrap();
+        jail.enter(|| {
+            ether(&lagg.name, mac(7)).unwrap();
+            lagg.up();
+        });
+        assert_eq!(a.ifp.lladdr(), mac(7));
+    });
+}
+
 /// Destroying looks for the lagg in a list of the vnet that it has moved to.
 #[test]
 fn d18_a_lagg_that_has_moved_can_be_destroyed() {
