@@ -180,6 +180,7 @@ fn when_the_primary_leaves_the_lowest_takes_its_place() {
         for port in ["em2", "em3", "em1"] {
             lagg.add(port).unwrap();
         }
+        host::settle();
         let events = Events::of(&lagg.ifp);
         lagg.remove("em2").unwrap();
         assert_eq!(events.take().first(), Some(&Event::Lladdr(mac(1).into())));
