@@ -1,0 +1,61 @@
+//! What holds between a lagg, its ports and the stack when all have heard of everything.
+
+use lagg_rs::kpi::host;
+use lagg_rs::kpi::ioctl::proto;
+use lagg_rs::kpi::{IfType, IfnetRef, LinkState, iff};
+use lagg_rs::wire::slow::MULTICAST;
+
+use super::lab::{Lagg, mtu, text};
+
+/// Checks a lagg; `refused`: a driver has refused something, and not all is as it should be any more.
+pub fn check(lagg: &Lagg, refused: bool) {
+    let (ifp, softc) = (&lagg.ifp, lagg.softc());
+    let plan = softc.plan_ref();
+    let ports: Vec<IfnetRef> = plan.ports().map(|port| port.ifp().to_ref()).collect();
+    let (all, records) = lagg.get(32 * 72).expect("it is there");
+    assert_eq!(records.len(), ports.len());
+    assert_eq!(lagg.options().expect("it is there").count, ports.len() as u32);
+    assert!(ports.is_sorted_by_key(|port| port.index()));
+    assert_eq!(plan.primary().is_some(), !ports.is_empty());
+    for port in plan.ports() {
+        let claim = port.ifp().lagg_port().expect("it is claimed");
+        assert!(claim.is(port) && port.softc().is(&softc));
+        assert!(plan.in_slot(port.slot()).is_some_and(|there| std::ptr::eq(there, &**port)));
+    }
+    let wanted = ifp.flags() & (iff::PROMISC | iff::ALLMULTI);
+    let mut groups = host::groups(ifp);
+    if all.proto == proto::LACP {
+        groups.push(MULTICAST.into());
+    }
+    let is_vlan = |port: &IfnetRef| text(&port.name()).starts_with("vlan");
+    for port in &ports {
+        let has = host::groups(port);
+        assert!(groups.iter().all(|group| has.contains(group)), "{port:?} is not in all groups");
+        if refused {
+            continue;
+        }
+        assert_eq!(port.mtu(), ifp.mtu(), "the MTU of {port:?}");
+        assert_eq!(port.flags() & wanted, wanted, "the modes of {port:?}");
+        // What the stack takes down is given it with the next up. A VLAN gets its parent's, whenever
+        // that is another one.
+        let is_up = ifp.flags() & iff::UP != 0;
+        if is_up && ifp.if_type() == IfType::Ethernet && !is_vlan(port) {
+            assert_eq!(port.lladdr(), ifp.lladdr(), "the address of {port:?}");
+        }
+    }
+    // Of a VLAN that has lost its parent, and with it its link, nobody is told.
+    let orphan = |port: &IfnetRef| is_vlan(port) && port.vlan_parent().is_none();
+    let known = ifp.link_state() != LinkState::Unknown && !ports.iter().any(orphan);
+    if all.proto != proto::LACP && known {
+        let up = ports.iter().any(|port| port.link_state() == LinkState::Up);
+        assert_eq!(ifp.link_state() == LinkState::Up, up, "the link of {ifp:?}");
+    }
+    let enabled = ports.iter().map(|port| port.offloads().enabled).reduce(|a, b| a & b);
+    // Nor of what a VLAN's parent can do now.
+    if let Some(enabled) = enabled.filter(|_| !ports.iter().any(is_vlan)) {
+        assert_eq!(ifp.offloads().enabled, enabled, "what {ifp:?} does");
+    }
+    assert!(host::sysctl_stats(ifp.index()).is_ok());
+    // Nobody has kept the token. A VLAN without a parent takes no MTU.
+    let _ = mtu(&lagg.name, ifp.mtu());
+}

@@ -1,0 +1,80 @@
+//! Frames, cut into chains of mbufs, as the flow parser and the hash read them.
+
+use std::sync::LazyLock;
+
+use arbitrary::{Result, Unstructured};
+use lagg_rs::kpi::ioctl::hash;
+use lagg_rs::kpi::{Boxed, Mbuf, Ref};
+use lagg_rs::policy::buckets::{Homes, Table};
+use lagg_rs::policy::flows::Flows;
+use lagg_rs::policy::hash::Key;
+use lagg_rs::wire::flow::{Addresses, Flow};
+use lagg_rs::wire::slow::{self, Subtype};
+
+/// Flows over three ports.
+static FLOWS: LazyLock<Flows> = LazyLock::new(|| {
+    const PORTS: u32 = 1 << 2 | 1 << 5 | 1 << 31;
+    let (mut table, mut homes) =
+        (Boxed::<Table>::try_zeroed().expect("there is memory"), Homes::EMPTY);
+    table.rebuild(&mut homes, PORTS, PORTS);
+    let table = Ref::try_new(table).expect("there is memory");
+    Flows { key: Key::new([7; 24]), table, layers: 0, flowid_shift: None }
+});
+
+/// One frame.
+pub fn run(data: &[u8]) {
+    // Too few bytes for what was to be read of them.
+    let _ = frame(&mut Unstructured::new(data));
+}
+
+fn frame(u: &mut Unstructured<'_>) -> Result<()> {
+    let layers = if u.arbitrary()? { hash::MASK } else { u.int_in_range(0..=hash::MASK)? };
+    let tag: Option<u16> = u.arbitrary()?;
+    let id: Option<u32> = u.arbitrary()?;
+    let flowid_shift = if u.arbitrary()? { Some(u.int_in_range(0..=31)?) } else { None };
+    let cuts: [u8; 4] = u.arbitrary()?;
+    let bytes = u.bytes(u.len())?;
+
+    let mut segments = Vec::new();
+    let mut rest = bytes;
+    for cut in cuts {
+        let (segment, more) = rest.split_at(usize::from(cut).min(rest.len()));
+        segments.push(segment);
+        rest = more;
+    }
+    segments.push(rest);
+    let mut m = Mbuf::from_segments(segments);
+    m.set_vlan_tag(tag);
+    m.set_flow(id);
+    assert_eq!(m.len(), bytes.len());
+
+    let whole = Flow::of(bytes, tag, layers);
+    assert_eq!(Flow::of(&m, tag, layers), whole, "otherwise in one piece");
+
+    // What one layer says does not depend on whether others are asked for.
+    let all = Flow::of(bytes, tag, hash::MASK);
+    let nothing = Flow { link: [0; 2], addresses: Addresses::V4(0), ports: 0 };
+    let has = |layer| layers & layer != 0;
+    let expected = Flow {
+        link: if has(hash::L2) { all.link } else { nothing.link },
+        addresses: if has(hash::L3) { all.addresses } else { nothing.addresses },
+        ports: if has(hash::L4) { all.ports } else { nothing.ports },
+    };
+    assert_eq!(whole, expected);
+
+    // The quick way has the same port, where it has one.
+    let flows = Flows { layers: layers as u8, flowid_shift, ..FLOWS.clone() };
+    let expected = match (id, flowid_shift) {
+        (Some(id), Some(shift)) => id >> shift,
+        _ => flows.key.hash(&whole),
+    };
+    assert_eq!(flows.hash(&m), expected);
+    let slot = flows.table.slot(expected);
+    assert!([2, 5, 31].contains(&slot));
+    assert!(flows.slot(&m).is_none_or(|quick| quick == slot));
+
+    if Subtype::of(bytes).is_some() {
+        assert!(slow::is_slow(bytes));
+    }
+    Ok(())
+}
