@@ -3,6 +3,7 @@
 # amd64 or arm64; on FreeBSD the machine's own, elsewhere amd64 unless you say another
 DEFAULT_ARCH != if [ "$$(uname -s)" = FreeBSD ]; then uname -m; else echo amd64; fi
 ARCH ?= $(DEFAULT_ARCH)
+FUZZ_SECONDS ?= 600
 # FreeBSD: the kernel's source
 SYSDIR ?= /usr/src/sys
 # KERNCONFDIR, if you say one, is known to all that is run: kmod/build.sh
@@ -24,6 +25,7 @@ help:
 	@echo 'make test          everything that can be tested on this machine'
 	@echo 'make check-ko      build and gate the modules of both architectures'
 	@echo 'make bench         instructions a packet'
+	@echo 'make fuzz          fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds of processor time'
 	@echo 'make vm IMAGE=image  run the tests in a virtual machine with an official image of FreeBSD, or'
 	@echo '        KERNEL=kernel ROOT=image  with your own; VM_SUITE="smoke lacp" some of them; tests/vm/run-vm -h says more'
 	@echo 'make vm-c          the same with the if_lagg.ko of that system'
@@ -63,6 +65,10 @@ lint: setup
 
 bench: setup
 	@tests/bench/run.sh
+
+fuzz:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh fuzz
+	@FUZZ_SECONDS="$(FUZZ_SECONDS)" fuzz/run.sh
 
 vm-modules: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_traffic tests/vm/traffic/*.c
@@ -107,9 +113,9 @@ port:
 	kmod/port/crates.sh >kmod/port/Makefile.crates
 
 clean:
-	rm -rf target build/amd64 build/arm64 build/test
+	rm -rf target fuzz/target build/amd64 build/arm64 build/test
 
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean
+.PHONY: all help setup userlagg modules run test check-ko lint bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean

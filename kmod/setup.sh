@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sets a machine up for this project: installs what is missing, and nothing else. Silent when all is there.
-# With the word `test` it installs what the tests alone need too.
+# With the word `test` it installs what the tests alone need too, with the word `fuzz` what the fuzzers do.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -58,13 +58,17 @@ debian() {
 	want_command iputils-ping ping
 	want_command valgrind valgrind
 	want_command bmake bmake
-	if [ "$for_tests" ]; then
+	case $purpose in
+	test)
 		# LACP's partner, and who reads its frames
 		want openvswitch-switch /usr/sbin/ovs-vswitchd
 		want_command tshark tshark
 		# Who checks the manual page
 		want_command mandoc mandoc
-	fi
+		;;
+	# libFuzzer is C++
+	fuzz) want_command g++ c++ ;;
+	esac
 	headers=build/headers/$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' kmod/headers.txt)
 	[ -e "$headers" ] || python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 
@@ -123,7 +127,7 @@ freebsd() {
 
 mkdir -p build
 missing=
-for_tests=${1:-}
+purpose=${1:-}
 case $(uname -s) in
 Linux) debian ;;
 FreeBSD) freebsd ;;
