@@ -43,7 +43,7 @@ fn choose_and_send(
     plan: &Plan,
     epoch: &Epoch,
 ) -> Result {
-    if plan.count() == 0 {
+    if plan.count().is_none() {
         return unsent(softc, m, plan, Errno::ENXIO);
     }
     softc.bpf_tap(&m);
@@ -69,7 +69,7 @@ fn send_to_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
         // It is one port's, from before the protocol was broadcast. Its owner lets go of it now.
         return Err(Errno::EAGAIN);
     }
-    if plan.count() == 0 {
+    if plan.count().is_none() {
         return unsent(softc, m, plan, Errno::ENXIO);
     }
     softc.bpf_tap(&m);

@@ -1,6 +1,6 @@
 //! The ioctls of the lagg and of its ports (spec A.5 to A.8).
 
-use core::num::NonZeroU32;
+use core::num::{NonZeroU32, NonZeroUsize};
 
 use zerocopy::IntoBytes;
 
@@ -43,7 +43,8 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
         SIOCGLAGGPORT => get_port(softc, request.argument()?),
         SIOCSLAGGPORT => {
             priv_check_lagg()?;
-            join::add(softc, &request.argument::<PortRequest>()?.portname)
+            let name = request.argument::<PortRequest>()?.portname;
+            join::add(softc, &name, request.may_sleep())
         }
         SIOCSLAGGDELPORT => {
             priv_check_lagg()?;
@@ -169,7 +170,7 @@ fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
     };
     request.opts =
         bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
-    request.count = saturated(plan.count());
+    request.count = saturated(plan.count().map_or(0, NonZeroUsize::get));
     request.active = saturated(plan.ports().filter(|port| port.is_active()).count());
     if let Some((options, distributing)) = lacp {
         request.opts |= bits(options.strict, opt::LACP_STRICT)

@@ -5,6 +5,7 @@ use super::ioctl::text;
 use super::softc::Token;
 use super::state::{Phase, PlanMemory};
 use super::{Port, Softc, counters, groups, infiniband, lacp, offloads, vlans};
+use crate::kpi::epoch::MaySleep;
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
 use crate::kpi::{
     DetachGuard, Errno, IfType, Ifnet, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, iff,
@@ -21,15 +22,15 @@ const MAX_STACKING: u32 = 8;
 /// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg. ENOSPC: 32 ports.
 /// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: not of the lagg's type.
 /// ENXIO: the lagg or the interface goes away. ENOMEM. What the port's driver says to the lagg's MTU.
-pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
-    let port = claim(softc, name)?;
+pub(super) fn add(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Result {
+    let port = claim(softc, name, may_sleep)?;
     let old_mtu = softc.ifp().mtu();
     let token = softc.token().inspect_err(|_| abandon(softc, &port))?;
     prepare(softc, &port, &token).inspect_err(|_| abandon(softc, &port))?;
     drop(token);
     softc.ifp().refresh_vlans();
     Softc::wake_protocol(softc);
-    remove_ipv6(softc, &port);
+    remove_ipv6(softc, &port, may_sleep);
     if softc.ifp().mtu() != old_mtu {
         softc.ifp().notify_mtu();
     }
@@ -38,8 +39,8 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
 
 /// Looks the interface up and claims it for this lagg, under the lock that keeps it from departing:
 /// two laggs cannot have it, and a departure from here on finds the claim.
-fn claim(softc: &Ref<Softc>, name: &Name) -> Result<Ref<Port>> {
-    let detach = detach_lock();
+fn claim(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Result<Ref<Port>> {
+    let detach = detach_lock(may_sleep);
     let ifp = IfnetRef::by_name(name).ok_or(Errno::EINVAL)?;
     if ifp.same(softc.ifp()) {
         log(softc.ifp(), format_args!("cannot be a port of itself"));
@@ -203,8 +204,8 @@ pub(super) fn restore(port: &Port) {
 /// A port has no IPv6 of its own: its addresses would answer beside the lagg's. Comes last, for it
 /// cannot be undone, and with no lock of lagg held, for it sleeps on tasks that call back into it. The
 /// detach lock keeps the interface from detaching, which does the same, at the same time.
-fn remove_ipv6(softc: &Softc, port: &Port) {
-    let _detach = detach_lock();
+fn remove_ipv6(softc: &Softc, port: &Port, may_sleep: &MaySleep) {
+    let _detach = detach_lock(may_sleep);
     let member = softc.state().phase(port) == Some(Phase::Member);
     if member && port.ifp().has_ipv6_lladdr() {
         log(

@@ -1,6 +1,7 @@
 //! The plan: all that a packet decides from, in one immutable object.
 
 use core::mem::offset_of;
+use core::num::NonZeroUsize;
 
 use arrayvec::ArrayVec;
 
@@ -87,13 +88,14 @@ impl Plan {
 
     /// The ports, in ascending order of `if_index`.
     pub fn ports(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
-        let order = self.order.get(..self.count()).unwrap_or_default();
+        let order = self.order.get(..self.count.into()).unwrap_or_default();
         order.iter().filter_map(|slot| self.slots[usize::from(*slot) % LAGG_MAX_PORTS].as_ref())
     }
 
-    /// How many ports there are.
-    pub fn count(&self) -> usize {
-        self.count.into()
+    /// How many ports there are; none: a remainder by it does not compile then.
+    #[inline]
+    pub fn count(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.count.into())
     }
 
     /// Whether `port` is a port of this plan.

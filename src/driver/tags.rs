@@ -12,7 +12,8 @@ use crate::policy::{Protocol, failover};
 /// # Errors
 /// EOPNOTSUPP: there is no such port, or none at all; ENOMEM; what the port's driver returned.
 pub(super) fn allocate(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Result<SendTag> {
-    let found = epoch::section(|epoch| Some(port(softc.plan(epoch), request)?.ifp().to_ref()));
+    let (flow, domain) = (request.flow(), request.numa_domain());
+    let found = epoch::section(|epoch| Some(port(softc.plan(epoch), flow, domain)?.ifp().to_ref()));
     let port = found.ok_or(Errno::EOPNOTSUPP)?;
     if request.kind() == TagType::TlsRx {
         return port.allocate_tag(request);
@@ -24,15 +25,13 @@ pub(super) fn allocate(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Resu
 
 /// The port that the flow's packets are sent on, if that is for the flow to say. A flow that waits for
 /// LACP has one: that on which it will go on.
-fn port<'p>(plan: &'p Plan, request: &TagRequest<'_>) -> Option<&'p Port> {
+fn port(plan: &Plan, flow: Option<u32>, domain: Option<u8>) -> Option<&Port> {
     match plan.protocol() {
         Protocol::Failover => failover::select(plan),
-        Protocol::LoadBalance(flows) => {
-            flows.port(plan, flows.hash_of_id(request.flow()?)?, Port::is_active)
-        }
+        Protocol::LoadBalance(flows) => flows.port(plan, flows.hash_of_id(flow?)?, Port::is_active),
         Protocol::Lacp(lacp) => {
-            let hash = lacp.flows.hash_of_id(request.flow()?)?;
-            lacp.port(plan, hash, request.numa_domain())
+            let hash = lacp.flows.hash_of_id(flow?)?;
+            lacp.port(plan, hash, domain)
         }
         Protocol::None | Protocol::RoundRobin(_) | Protocol::Broadcast => None,
     }

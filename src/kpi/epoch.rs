@@ -1,5 +1,6 @@
 //! The network epoch: sections, and the one pointer that a packet reads.
 
+use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
@@ -19,16 +20,36 @@ impl Epoch {
     }
 }
 
+/// What may run in a section of the epoch: something that has no [`MaySleep`] with it.
+#[diagnostic::on_unimplemented(
+    message = "this may sleep, and nothing sleeps in a section of the network epoch",
+    label = "this has a `MaySleep` with it, or something else that is not `Send`",
+    note = "take the lock before the section, and keep it through it if need be"
+)]
+pub trait CannotSleep {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Send> CannotSleep for F {}
+
+/// Proof that the caller may sleep, shown to take a sleepable lock. Not `Sync`: by that a section knows it,
+/// and does not let it in.
+pub struct MaySleep(Cell<()>);
+
+impl MaySleep {
+    /// For a request: the kernel makes none where nothing may sleep.
+    pub(super) const fn request() -> Self {
+        MaySleep(Cell::new(()))
+    }
+}
+
 /// Runs `f` in a section of the network epoch (epoch(9), NET_EPOCH_ENTER). `f` must not sleep.
 /// Sections nest.
-///
-/// Nothing that was read in the section can be kept past it:
-/// ```compile_fail,E0515
-/// use lagg_rs::kpi::{EpochCell, Ref, epoch};
-/// let cell = EpochCell::new(Ref::try_new(1).unwrap());
-/// let kept: &u32 = epoch::section(|epoch| cell.load(epoch));
-/// ```
-pub fn section<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R) -> R {
+pub fn section<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R + CannotSleep) -> R {
+    enter(f)
+}
+
+/// As [`section`], for what in kpi has pointers with it.
+pub(super) fn enter<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R) -> R {
     backend::section(|| {
         // SAFETY: the backend calls this in a section, and the value ends before it.
         let epoch = unsafe { Epoch::assume() };

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use lagg_rs::kpi::host::testing::SET_LLADDR;
+use lagg_rs::kpi::host::testing::{SET_LLADDR, detach_lock};
 use lagg_rs::kpi::host::{self, Attached, Event, Nic};
 use lagg_rs::kpi::ioctl::{SIOCDELMULTI, SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU};
 use lagg_rs::kpi::{
-    Epoch, Errno, IfType, Ifnet, Ioctl, LinkState, MacAddr, Mbuf, Offloads, Result, detach_lock,
-    iff,
+    Epoch, Errno, IfType, Ifnet, Ioctl, LinkState, MacAddr, Mbuf, Offloads, Result, iff,
 };
 
 use crate::lab::{Card, card, flags, lab, lagg_of, mac, mtu, spawn, until};

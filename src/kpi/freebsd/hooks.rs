@@ -60,7 +60,7 @@ pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
         return;
     };
     // SAFETY: from `if_softc`, by contract, and not freed as long as the caller keeps it.
-    if let Some(softc) = epoch::section(|epoch| unsafe { Ref::upgrade(object, epoch) }) {
+    if let Some(softc) = epoch::enter(|epoch| unsafe { Ref::upgrade(object, epoch) }) {
         Module::init(&softc);
     }
 }

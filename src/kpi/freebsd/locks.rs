@@ -8,6 +8,7 @@ use core::ops::{Deref, DerefMut};
 use super::bindings as c;
 use super::memory::Pinned;
 use crate::kpi::Result;
+use crate::kpi::epoch::MaySleep;
 
 /// A mutex (MTX_DEF) over the value that it guards. Holders do not sleep.
 ///
@@ -168,7 +169,7 @@ impl Drop for Cv {
 pub struct DetachGuard(PhantomData<*mut ()>);
 
 /// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps; no lagg lock is held.
-pub fn detach_lock() -> DetachGuard {
+pub fn detach_lock(_: &MaySleep) -> DetachGuard {
     // SAFETY: the lock is there from boot on.
     unsafe { c::lagg_rs_detach_lock() };
     // INVARIANT: held from here on.

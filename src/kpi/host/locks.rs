@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::super::Result;
+use super::super::epoch::MaySleep;
 use super::memory;
 use super::sync::{Condvar, Mutex, lazy, thread};
 use super::witness::{self, Kind, lock};
@@ -236,6 +237,11 @@ lazy! {
 pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
 
 /// Takes `ifnet_detach_sxlock`, which recurses. Sleeps.
-pub fn detach_lock() -> DetachGuard {
+pub fn detach_lock(_: &MaySleep) -> DetachGuard {
+    stack_detach_lock()
+}
+
+/// The same for the stack, which shows nobody that it may sleep.
+pub(super) fn stack_detach_lock() -> DetachGuard {
     DetachGuard(DETACH.lock())
 }

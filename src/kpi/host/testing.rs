@@ -11,6 +11,7 @@ use super::attach::{Attached, attach};
 use super::driver::{Kind, Nic, default_ioctl};
 use super::event::{self, Event};
 use super::ifnet::Port;
+use super::locks::{self, DetachGuard};
 use super::media::media_of;
 use super::methods::IoctlMethod;
 use super::sync::{Condvar, Mutex};
@@ -80,6 +81,11 @@ impl Drop for TestTag {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Release);
     }
+}
+
+/// Takes `ifnet_detach_sxlock`, as drivers and the stack may wherever they are. Sleeps.
+pub fn detach_lock() -> DetachGuard {
+    locks::stack_detach_lock()
 }
 
 /// A card without a wire.

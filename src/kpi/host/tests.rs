@@ -74,7 +74,7 @@ fn a_wait_ends_with_the_sections_that_were_open() {
     let reader = std::thread::spawn({
         let inside = inside.clone();
         move || {
-            epoch::section(|_| {
+            epoch::enter(|_| {
                 inside.wait();
                 let _ = ended.recv();
             });
@@ -110,7 +110,7 @@ fn sleeping_in_a_section_panics() {
     assert!(text.contains("NET_EPOCH_WAIT sleeps in the network epoch"), "{text}");
     let text = panic_of(|| epoch::section(|_| drop(Ref::try_new(1))));
     assert!(text.contains("malloc(M_WAITOK) sleeps in the network epoch"), "{text}");
-    let text = panic_of(|| epoch::section(|_| drop(detach_lock())));
+    let text = panic_of(|| epoch::enter(|_| drop(testing::detach_lock())));
     assert!(text.contains("ifnet_detach_sxlock sleeps in the network epoch"), "{text}");
     let text = panic_of(|| {
         let nic = TestNic::new().attach("em0", MAC1);
@@ -173,14 +173,14 @@ fn two_orders_panic() {
     // The kernel's own order is known from the start.
     let text = panic_of(|| {
         let _vlan_sx = locks::VLAN.lock();
-        drop(detach_lock());
+        drop(testing::detach_lock());
     });
     assert!(text.contains("now vlan_sx -> ifnet_detach_sxlock"), "{text}");
 }
 
 #[test]
 fn some_locks_recurse() {
-    drop((detach_lock(), detach_lock()));
+    drop((testing::detach_lock(), testing::detach_lock()));
     let text = panic_of(|| drop((locks::IN_MULTI.lock(), locks::IN_MULTI.lock())));
     assert!(text.contains("in_multi_sx is taken twice"), "{text}");
 }
@@ -484,11 +484,11 @@ mod alone {
     #[test]
     #[ignore = "it waits for the watchdog"]
     fn deadlock() {
-        let detach = detach_lock();
+        let held = testing::detach_lock();
         let other = std::thread::Builder::new().name("other".into());
-        let other = other.spawn(|| drop(detach_lock())).unwrap();
+        let other = other.spawn(|| drop(testing::detach_lock())).unwrap();
         let panic = other.join().unwrap_err();
-        drop(detach);
+        drop(held);
         std::panic::resume_unwind(panic);
     }
 }
