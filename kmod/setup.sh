@@ -65,6 +65,8 @@ debian() {
 		want_command tshark tshark
 		# Who checks the manual page
 		want_command mandoc mandoc
+		# ThreadSanitizer's runtime
+		want libclang-rt-19-dev "/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.tsan-$(uname -m).a"
 		;;
 	# libFuzzer is C++
 	fuzz) want_command g++ c++ ;;

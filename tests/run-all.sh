@@ -50,6 +50,7 @@ step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "manual page" mandoc -Tlint -W warning kmod/lagg_rs.4
 # In a directory of its own: other flags would have all rebuilt that the steps before have built.
 step "loom" env RUSTFLAGS="--cfg loom" cargo test --locked --no-default-features --profile prove --target-dir target/loom --test loom
+step "threads" tests/tsan.sh concurrency
 step "module, for other kernels" python3 -B tests/kernel-options.py
 step "module, amd64" kmod/build.sh amd64
 step "module, arm64" kmod/build.sh arm64

@@ -1,7 +1,7 @@
 //! The atomics of kpi: core's, or loom's where loom explores the interleavings.
 
 #[cfg(not(loom))]
-pub use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+pub use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 // The host's interfaces alone have some.
 #[cfg(not(any(loom, feature = "kernel")))]
 pub use core::sync::atomic::AtomicU8;
@@ -9,7 +9,7 @@ pub use core::sync::atomic::AtomicU8;
 #[cfg(loom)]
 pub use explored::{AtomicPtr, publish_relaxed};
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+pub use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// What loom is shown of a counted object's life: who looks at it has to come after who made it, and
 /// before who frees it. Nothing elsewhere.

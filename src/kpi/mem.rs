@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 
 use zerocopy::FromZeros;
 
-use super::atomic::{AtomicUsize, Ordering, Watched, fence};
+use super::atomic::{AtomicUsize, Ordering, Watched};
 use super::epoch::Epoch;
 use super::{CACHE_LINE, Errno, Result, backend};
 
@@ -226,12 +226,11 @@ impl<T: Send + Sync> Drop for Ref<T> {
         if std::thread::panicking() {
             return;
         }
+        // What other owners did with the value happens before its drop.
         // SAFETY: `self` is counted until here.
-        if unsafe { self.0.as_ref() }.count.fetch_sub(1, Ordering::Release) != 1 {
+        if unsafe { self.0.as_ref() }.count.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
-        // What other owners did with the value happens before its drop.
-        fence(Ordering::Acquire);
         // SAFETY: no reference is left and `upgrade` makes none from a count of 0, so the object
         // is the callback's alone once the readers in the epoch have gone; its context is in no
         // other use.

@@ -1,6 +1,7 @@
 //! Packets on real threads while everything about the lagg changes.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread;
 
 use lagg_rs::kpi::host;
@@ -75,6 +76,53 @@ fn packets_flow_while_ports_and_protocols_change() {
             "what was not sent was counted"
         );
         assert!(by_cards > 0 && received.load(Ordering::Relaxed) > 0);
+    });
+}
+
+/// A million packets through every number of ports, 0 to 32 and back, with every protocol: two senders, two
+/// receivers, and one that configures. Each packet is sent or refused, and each is counted.
+#[test]
+fn a_million_packets_through_all_counts_of_ports() {
+    const PACKETS: u64 = 1_000_000;
+    lab(|| {
+        let cards: Vec<_> = (1..=32).map(counting_card).collect();
+        let lagg = lagg_of(&[]);
+        let (sent, refused, received) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let packets = || sent.load(Relaxed) + refused.load(Relaxed) + received.load(Relaxed);
+        let done = AtomicBool::new(false);
+        let mut rounds = 0;
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                spawn(scope, || {
+                    while !done.load(Relaxed) {
+                        match lagg.send(&frame(0)) {
+                            Ok(()) => sent.fetch_add(1, Relaxed),
+                            Err(_) => refused.fetch_add(1, Relaxed),
+                        };
+                    }
+                });
+                spawn(scope, || {
+                    for card in cards.iter().cycle().take_while(|_| !done.load(Relaxed)) {
+                        host::receive(&card.ifp, Mbuf::from_bytes(&frame(0)));
+                        received.fetch_add(1, Relaxed);
+                    }
+                });
+            }
+            while rounds == 0 || packets() < PACKETS {
+                for protocol in PROTOCOLS.into_iter().chain([proto::BROADCAST, proto::LACP]) {
+                    lagg.set_protocol(protocol).unwrap();
+                    cards.iter().for_each(|card| lagg.add(&card.name()).unwrap());
+                    assert_eq!(lagg.ports().len(), 32);
+                    cards.iter().for_each(|card| lagg.remove(&card.name()).unwrap());
+                }
+                rounds += 1;
+            }
+            done.store(true, Relaxed);
+        });
+        // Of a broadcast that fails on the way a copy may have gone, and LACP says things of its own.
+        assert!(cards.iter().map(|card| card.nic.sent()).sum::<u64>() >= sent.load(Relaxed));
+        assert_eq!(lagg.ifp.counter(Counter::Oerrors), refused.load(Relaxed));
+        assert!(sent.load(Relaxed) > 0 && refused.load(Relaxed) > 0);
     });
 }
 

@@ -6,8 +6,7 @@ use std::fmt;
 use std::mem::offset_of;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use super::super::atomic::AtomicU8;
@@ -202,8 +201,7 @@ impl Deref for IfnetRef {
 
 impl Drop for IfnetRef {
     fn drop(&mut self) {
-        if self.count.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             // SAFETY: no reference is left; who found the interface in the epoch is waited for.
             unsafe { epoch_call((&raw mut (*self.0.as_ptr()).context).cast(), Self::free) };
         }

@@ -1,0 +1,36 @@
+//! A race, for ThreadSanitizer to find: that it is there, and sees what threads do.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+struct Racy(UnsafeCell<u64>);
+
+// SAFETY: none, and that is what is to be found.
+unsafe impl Sync for Racy {}
+
+impl Racy {
+    fn count(&self) {
+        // SAFETY: none, as above.
+        unsafe { *self.0.get() += 1 }
+    }
+}
+
+#[test]
+#[ignore = "it races"]
+fn a_race() {
+    let racy = Racy(UnsafeCell::new(0));
+    let arrived = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                // Both are there at the same time, and relaxed loads order nothing.
+                arrived.fetch_add(1, Ordering::Relaxed);
+                while arrived.load(Ordering::Relaxed) < 2 {
+                    thread::yield_now();
+                }
+                racy.count();
+            });
+        }
+    });
+}
