@@ -28,13 +28,13 @@ pub fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
 
 /// A network card with its interface.
 #[derive(Clone)]
-struct Card {
-    nic: Arc<TestNic>,
-    ifp: Arc<Attached>,
+pub struct Card {
+    pub nic: Arc<TestNic>,
+    pub ifp: Arc<Attached>,
 }
 
 /// The card `em<n>`, up, with its link up.
-fn card(n: u8) -> Card {
+pub fn card(n: u8) -> Card {
     let nic = TestNic::new();
     let name = format!("em{n}");
     let ifp = Arc::new(nic.attach(&name, [2, 0, 0, 0, 0, n]));
@@ -44,7 +44,7 @@ fn card(n: u8) -> Card {
 }
 
 /// A lagg that is up, with these ports.
-fn lagg_of(name: &str, ports: &[&str]) -> IfnetRef {
+pub fn lagg_of(name: &str, ports: &[&str]) -> IfnetRef {
     host::clone_create(name, None).unwrap();
     ports.iter().for_each(|port| add(name, port).unwrap());
     interface_request(name, SIOCSIFFLAGS, iff::UP).unwrap();

@@ -1,28 +1,30 @@
-//! Unloading the module while somebody is in it. Send tags will count themselves in as laggs do.
+//! Unloading the module while somebody is in it, or has something of it.
 
-use lagg_rs::kpi::host::{self, Vnet};
-use lagg_rs::kpi::{Errno, live};
+use lagg_rs::kpi::host::testing::Methods;
+use lagg_rs::kpi::host::{self, SendTag, TagParams, Vnet};
+use lagg_rs::kpi::{Errno, Result, TagHeader, TagType, live};
 
-use super::laggs::{lab, spawn};
+use super::laggs::{Card, card, lab, lagg_of, spawn};
 
 /// Unloads while another does something, which may be refused with these errors.
-fn unload_against(
-    prepare: fn(),
-    other: fn() -> Result<(), Errno>,
+fn unload_against<S: 'static>(
+    prepare: fn() -> S,
+    other: fn(S) -> Result,
     refused: &'static [Errno],
     finish: fn(),
 ) {
     lab(3, move || {
-        prepare();
+        let prepared = prepare();
         let unloader = spawn(|| {
             let unloaded = host::kldunload();
             if unloaded.is_ok() {
                 assert_eq!(live(), 0);
-                assert!(Vnet::current().interfaces().is_empty(), "a lagg outlives the module");
+                let lagg = Vnet::current().interface("lagg0");
+                assert!(lagg.is_none(), "a lagg outlives the module");
             }
             unloaded
         });
-        if let Err(errno) = other() {
+        if let Err(errno) = other(prepared) {
             assert!(refused.contains(&errno), "{errno:?}");
         }
         assert!(matches!(unloader.join().unwrap(), Ok(()) | Err(Errno::EBUSY)));
@@ -35,7 +37,7 @@ fn unload_against(
 
 fn nothing() {}
 
-fn create() -> Result<(), Errno> {
+fn create(_: ()) -> Result {
     host::clone_create("lagg0", None).map(drop)
 }
 
@@ -48,10 +50,32 @@ fn unload_against_the_first_lagg() {
 
 #[test]
 fn unload_against_the_last_lagg() {
-    unload_against(|| create().unwrap(), || host::clone_destroy("lagg0"), &[], nothing);
+    unload_against(|| create(()).unwrap(), |()| host::clone_destroy("lagg0"), &[], nothing);
 }
 
 #[test]
 fn unload_against_a_thread_inside() {
-    unload_against(nothing, || host::sysctl_stats(1).map(drop), &[Errno::ENOENT], nothing);
+    unload_against(nothing, |()| host::sysctl_stats(1).map(drop), &[Errno::ENOENT], nothing);
+}
+
+/// A connection's send tag, of a lagg that is gone.
+fn tag() -> (Card, SendTag) {
+    let em1 = card(1);
+    em1.nic.make_tags(Ok(Methods::All));
+    let lagg = lagg_of("lagg0", &["em1"]);
+    let kind = TagType::RateLimit as u32;
+    let header = TagHeader { kind, flow_id: 7, flow_kind: 0xbf, numa_domain: 255 };
+    let tag = host::allocate_tag(&lagg, header, TagParams { max_rate: 125_000 }).unwrap();
+    host::clone_destroy("lagg0").unwrap();
+    (em1, tag)
+}
+
+#[test]
+fn unload_against_the_last_tag() {
+    let free = |(em1, tag): (Card, SendTag)| {
+        drop(tag);
+        assert_eq!(em1.nic.tags(), 0);
+        Ok(())
+    };
+    unload_against(tag, free, &[], nothing);
 }
