@@ -23,6 +23,7 @@ help:
 	@echo '                   KERNCONFDIR=directory in which your kernel was built, if it is not GENERIC'
 	@echo 'make run           build all, then see a lagg fail over'
 	@echo 'make test          everything that can be tested on this machine'
+	@echo 'make prove         what docs/proof.md claims, checked'
 	@echo 'make check-ko      build and gate the modules of both architectures'
 	@echo 'make bench         instructions a packet'
 	@echo 'make fuzz          fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds of processor time'
@@ -54,6 +55,10 @@ run: setup
 test:
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh test
 	@tests/run-all.sh
+
+prove:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh test
+	@tests/prove.sh
 
 check-ko: modules
 	@tests/check-ko.sh

@@ -1,0 +1,20 @@
+#!/bin/sh
+# tests/miri.sh: runs what needs no sockets in Miri, with Tree Borrows. No distribution's Rust has Miri: CARGO_MIRI names one,
+# else rustup's nightly is looked for.
+set -eu
+cd "$(dirname "$0")/.."
+# It brings a compiler of its own.
+unset RUSTC RUSTDOC
+
+CARGO_MIRI=${CARGO_MIRI:-rustup run nightly cargo miri}
+if ! $CARGO_MIRI --version >/dev/null 2>&1; then
+	echo "* LEFT OUT, no Miri: rustup toolchain install nightly --component miri,rust-src; or CARGO_MIRI='cargo +TOOLCHAIN miri'"
+	exit
+fi
+MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-disable-isolation ${MIRIFLAGS:-}"
+# A thousand times slower: few random cases, and neither floods nor what goes through all there is. It starts no processes.
+PROPTEST_CASES=4
+export MIRIFLAGS PROPTEST_CASES
+$CARGO_MIRI test --locked --no-default-features --target-dir target/miri --lib --test driver --test lacp -- \
+    --skip concurrency --skip under_traffic --skip buckets --skip hash --skip every_state --skip table \
+    --skip broken_rules --skip alone
