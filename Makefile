@@ -23,7 +23,7 @@ help:
 	@echo '                   KERNCONFDIR=directory in which your kernel was built, if it is not GENERIC'
 	@echo 'make run           build all, then see a lagg fail over'
 	@echo 'make test          everything that can be tested on this machine'
-	@echo 'make prove         what docs/proof.md claims, checked'
+	@echo 'make prove         what docs/proof.md claims, checked; make mutants: what the tests would not notice (hours)'
 	@echo 'make check-ko      build and gate the modules of both architectures'
 	@echo 'make bench         instructions a packet'
 	@echo 'make fuzz          fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds of processor time'
@@ -59,6 +59,10 @@ test:
 prove:
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh test
 	@tests/prove.sh
+
+mutants:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh test
+	@tests/mutants.sh
 
 check-ko: modules
 	@tests/check-ko.sh

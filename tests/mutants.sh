@@ -1,0 +1,14 @@
+#!/bin/sh
+# tests/mutants.sh [OPTION...]: changes the policies, LACP and the plan in one place after the other, and says which changes
+# no test notices; docs/proof.md has what is known of those. Options are cargo-mutants' own.
+set -eu
+cd "$(dirname "$0")/.."
+. kmod/env.sh
+
+version=27.1.0
+tool=build/mutants-$version
+[ -x $tool/bin/cargo-mutants ] || cargo install --quiet --debug --locked --root $tool --version $version cargo-mutants
+# Not tests/rules.rs: its messages quote the code, so any change of that would do.
+exec $tool/bin/cargo-mutants mutants --output build --profile prove \
+    --file 'src/policy/**' --file 'src/lacp/**' --file src/driver/plan.rs "$@" -- \
+    --locked --no-default-features --lib --test lacp --test driver
