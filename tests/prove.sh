@@ -9,6 +9,7 @@ step "formats, machines, tables of ports" cargo test --locked --lib --test lacp
 step "tables of ports, each two changes" cargo test --locked --profile prove --lib -- --ignored policy::
 step "driver" cargo test --locked --test driver --test unload
 step "failures" cargo test --locked --test faults
+step "what fuzzers have found" cargo test --locked --test fuzz
 loom
 step "threads" tests/tsan.sh
 step "Miri" tests/miri.sh
