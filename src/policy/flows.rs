@@ -5,7 +5,7 @@ use super::hash::Key;
 use crate::driver::{Plan, Port};
 use crate::kpi::ioctl::hash;
 use crate::kpi::{Boxed, Mbuf, Ref};
-use crate::wire::flow::{Bytes, Flow};
+use crate::wire::flow::{Bytes, Flow, USUAL};
 
 /// How a packet's flow is found, and where it goes.
 #[derive(Clone)]
@@ -23,10 +23,34 @@ pub struct Flows {
 impl Flows {
     /// The hash of a packet's flow.
     pub fn hash(&self, m: &Mbuf) -> u32 {
-        match self.flow_id(m) {
-            Some(flow) => flow,
-            None => self.key.hash(&Flow::of(m, m.vlan_tag(), self.layers.into())),
+        if let Some(flow) = self.flow_id(m) {
+            return flow;
         }
+        let (mut head, tag, mut room) = (m.first(), m.vlan_tag(), [0; USUAL]);
+        if head.len() < m.len().min(USUAL) {
+            head = m.gather(&mut room);
+        }
+        let usual = self.usual_hash(head, tag);
+        usual.unwrap_or_else(|| self.key.hash(&Flow::of(m, tag, self.layers.into())))
+    }
+
+    /// The same for most packets, of which this is the beginning. None: it is another one.
+    #[inline(always)]
+    fn usual_hash(&self, head: &[u8], tag: Option<u16>) -> Option<u32> {
+        if self.layers != hash::MASK as u8 {
+            return None;
+        }
+        // Each is hashed by itself: together they would have to agree on where they leave the flow.
+        if let Some(flow) = Flow::usual_ipv4::<0>(head, tag) {
+            return Some(self.key.hash(&flow));
+        }
+        if let Some(flow) = Flow::usual_ipv6::<0>(head, tag) {
+            return Some(self.key.hash(&flow));
+        }
+        if let Some(flow) = Flow::usual_ipv4::<1>(head, tag) {
+            return Some(self.key.hash(&flow));
+        }
+        Some(self.key.hash(&Flow::usual_ipv6::<1>(head, tag)?))
     }
 
     /// The same of packets that have this flow id; none if it does not count.
@@ -48,8 +72,11 @@ impl Flows {
     pub fn slot(&self, m: &Mbuf) -> Option<u8> {
         let hash = match self.flow_id(m) {
             Some(flow) => flow,
+            // Where words are loaded byte by byte, as rustc's target for arm64 has it, the other kinds would take
+            // so many registers that all packets would have to save some.
+            None if cfg!(target_arch = "x86_64") => self.usual_hash(m.first(), m.vlan_tag())?,
             None if self.layers == hash::MASK as u8 => {
-                self.key.hash(&Flow::usual(m.first(), m.vlan_tag())?)
+                self.key.hash(&Flow::usual_ipv4::<0>(m.first(), m.vlan_tag())?)
             }
             None => return None,
         };
@@ -77,7 +104,78 @@ impl Bytes for Mbuf {
         self.first()
     }
 
-    fn copy(&self, offset: usize, to: &mut [u8]) -> bool {
-        self.copy_to(offset, to)
+    fn gather<'a>(&'a self, room: &'a mut [u8]) -> &'a [u8] {
+        let length = self.len().min(room.len());
+        let (room, _) = room.split_at_mut(length);
+        if self.copy_to(0, room) { room } else { self.first() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flows(layers: u32) -> Flows {
+        let table = Ref::try_new(Boxed::try_zeroed().unwrap()).unwrap();
+        Flows { key: Key::new([7; 24]), table, layers: layers as u8, flowid_shift: None }
+    }
+
+    /// UDP over IPv4 or IPv6, with so many tags inside, and so many words of options or of a header.
+    fn frame(ipv6: bool, tags: usize, words: u8) -> Vec<u8> {
+        let mut frame: Vec<u8> = (0..12).collect();
+        frame.extend([0x81, 0, 0, 5].repeat(tags));
+        if ipv6 {
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 40, if words == 0 { 17 } else { 60 }, 64]);
+            frame.extend(0x20..0x40);
+            if words != 0 {
+                frame.extend([17, words - 1]);
+                frame.resize(frame.len() - 2 + 8 * usize::from(words), 0);
+            }
+        } else {
+            frame.extend([8, 0, 0x45 + words, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0]);
+            frame.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+            frame.resize(frame.len() + 4 * usize::from(words), 1);
+        }
+        frame.extend([0x30, 0x39, 0, 53]);
+        frame.extend([0; 40]);
+        frame
+    }
+
+    /// Whatever of it is usual, and however it is cut.
+    #[test]
+    fn a_frame_has_one_hash() {
+        for layers in [hash::MASK, hash::L2 | hash::L3, hash::L4] {
+            let flows = flows(layers);
+            for (ipv6, tags, words) in (0..24).map(|n| (n % 2 == 0, n / 2 % 3, n / 6)) {
+                let frame = frame(ipv6, tags.into(), words);
+                let expected = flows.key.hash(&Flow::of(&frame[..], None, layers));
+                let whole = Mbuf::from_bytes(&frame);
+                assert_eq!(flows.hash(&whole), expected, "{ipv6}, {tags}, {words}");
+                let usual = flows.usual_hash(whole.first(), None);
+                assert!(usual.is_none_or(|usual| usual == expected));
+                assert_eq!(usual.is_some(), layers == hash::MASK && tags < 2 && words == 0);
+                for first in 14..frame.len() {
+                    let (head, rest) = frame.split_at(first);
+                    let (middle, tail) = rest.split_at(rest.len() / 2);
+                    let cut = Mbuf::from_segments([head, middle, tail]);
+                    assert_eq!(flows.hash(&cut), expected, "{ipv6}, {tags}, {words}, {first}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_flow_has_another_hash() {
+        let flows = flows(hash::MASK);
+        for (ipv6, tags) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+            let frame = frame(ipv6, tags, 0);
+            let hash = |frame: &[u8]| flows.hash(&Mbuf::from_bytes(frame));
+            let ports = frame.len() - 44;
+            for at in (0..12).chain(ports - 8..ports + 4) {
+                let mut other = frame.clone();
+                other[at] ^= 1;
+                assert_ne!(hash(&other), hash(&frame), "byte {at}");
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Not C lagg's in two things: tags inside the frame are found where they are (F-30), and IPv6 counts
 //! by its ports, as IPv4 does, not by its flow label.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, big_endian, little_endian};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, big_endian, little_endian};
 
 use crate::kpi::ioctl::hash;
 
@@ -12,8 +12,8 @@ pub trait Bytes {
     /// The first contiguous bytes.
     fn head(&self) -> &[u8];
 
-    /// Copies `to.len()` bytes from `offset`; false if the frame is shorter.
-    fn copy(&self, offset: usize, to: &mut [u8]) -> bool;
+    /// The first bytes, as many as there are and as fit in `room`.
+    fn gather<'a>(&'a self, room: &'a mut [u8]) -> &'a [u8];
 }
 
 impl Bytes for [u8] {
@@ -22,12 +22,8 @@ impl Bytes for [u8] {
         self
     }
 
-    fn copy(&self, offset: usize, to: &mut [u8]) -> bool {
-        let Some(from) = self.get(offset..).and_then(|rest| rest.get(..to.len())) else {
-            return false;
-        };
-        to.copy_from_slice(from);
-        true
+    fn gather<'a>(&'a self, _: &'a mut [u8]) -> &'a [u8] {
+        self
     }
 }
 
@@ -51,23 +47,37 @@ pub enum Addresses {
     V6([u64; 4]),
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Ethernet {
-    addresses: little_endian::U64,
-    more_addresses: little_endian::U32,
+    link: Link,
     kind: big_endian::U16,
 }
 
-/// What follows the kind of a tagged frame (802.1Q 9.3).
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Link {
+    addresses: little_endian::U64,
+    more_addresses: little_endian::U32,
+}
+
+/// How a tag begins (802.1Q 9.3).
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Tag {
+    kind: big_endian::U16,
+    control: big_endian::U16,
+}
+
+/// What follows a tag's kind: the rest of it, and the kind of what it is before.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Behind {
     control: big_endian::U16,
     kind: big_endian::U16,
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Ipv4 {
     version_and_length: u8,
@@ -80,7 +90,7 @@ struct Ipv4 {
     addresses: little_endian::U64,
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Ipv6 {
     version: u8,
@@ -91,7 +101,7 @@ struct Ipv6 {
 }
 
 /// How each of IPv6's extension headers begins.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Extension {
     next: u8,
@@ -99,11 +109,13 @@ struct Extension {
 }
 
 /// How most frames begin.
-#[derive(FromBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Usual {
-    ethernet: Ethernet,
-    ip: Ipv4,
+struct Usual<Ip, const TAGS: usize> {
+    link: Link,
+    tags: [Tag; TAGS],
+    kind: big_endian::U16,
+    ip: Ip,
     ports: little_endian::U32,
 }
 
@@ -131,6 +143,10 @@ const MAX_TAGS: usize = 2;
 /// that would hide what follows them.
 const MAX_EXTENSIONS: usize = 8;
 
+/// Bytes of a frame that are looked at: more than all headers have that are not there to hide others. So
+/// many may have to be gathered.
+const LOOKED_AT: usize = 160;
+
 /// IPv4's more-fragments flag and fragment offset: any of them makes the packet a fragment.
 const FRAGMENT: u16 = 0x3fff;
 
@@ -142,75 +158,166 @@ impl Flow {
     /// ways of a conversation are two flows.
     ///
     /// A VLAN is the same in the frame or beside it, and its priority does not count. All fragments
-    /// of a packet have one flow: ports are found in none, not even in the first.
-    #[inline]
+    /// of a packet have one flow: ports are found in none, not even in the first. Nor are they behind
+    /// more headers than [`LOOKED_AT`] bytes.
+    #[inline(always)]
     pub fn of(frame: &(impl Bytes + ?Sized), tag: Option<u16>, layers: u32) -> Flow {
+        let mut headers = Headers::of(frame.head());
+        let flow = headers.flow(tag, layers);
+        if headers.complete() { flow } else { Self::of_pieces(frame, tag, layers) }
+    }
+
+    /// [`Flow::of`] a frame whose headers are not all in the first piece, or not there.
+    #[cold]
+    #[inline(never)]
+    fn of_pieces(frame: &(impl Bytes + ?Sized), tag: Option<u16>, layers: u32) -> Flow {
+        let mut room = [0; LOOKED_AT];
+        Headers::of(frame.gather(&mut room)).flow(tag, layers)
+    }
+
+    /// [`Flow::of`] by all layers, where that is quick: for TCP, UDP and SCTP over IPv4 without options, with
+    /// so many tags inside. None: it is another frame, or `head` is too short.
+    #[inline(always)]
+    pub fn usual_ipv4<const TAGS: usize>(head: &[u8], tag: Option<u16>) -> Option<Flow> {
+        let (frame, _) = Usual::<Ipv4, TAGS>::ref_from_prefix(head).ok()?;
+        let is_usual = frame.tags.iter().all(|tag| is_tag(tag.kind.get()))
+            && frame.kind.get() == KIND_IPV4
+            && frame.ip.version_and_length == 0x45
+            && frame.ip.fragment.get() & FRAGMENT == 0
+            && has_ports(frame.ip.protocol);
+        is_usual.then(|| Flow {
+            link: frame.link(tag),
+            addresses: Addresses::V4(frame.ip.addresses.get()),
+            ports: frame.ports.get(),
+        })
+    }
+
+    /// The same for IPv6 without extension headers.
+    #[inline(always)]
+    pub fn usual_ipv6<const TAGS: usize>(head: &[u8], tag: Option<u16>) -> Option<Flow> {
+        let (frame, _) = Usual::<Ipv6, TAGS>::ref_from_prefix(head).ok()?;
+        let is_usual = frame.tags.iter().all(|tag| is_tag(tag.kind.get()))
+            && frame.kind.get() == KIND_IPV6
+            && frame.ip.version >> 4 == 6
+            && has_ports(frame.ip.next);
+        is_usual.then(|| Flow {
+            link: frame.link(tag),
+            addresses: Addresses::V6(frame.ip.addresses.map(little_endian::U64::get)),
+            ports: frame.ports.get(),
+        })
+    }
+}
+
+impl<Ip, const TAGS: usize> Usual<Ip, TAGS> {
+    #[inline(always)]
+    fn link(&self, tag: Option<u16>) -> [u64; 2] {
+        let first = tag.map_or(0, vlan);
+        let vlans =
+            self.tags.iter().fold(first, |vlans, tag| vlans << 12 | vlan(tag.control.get()));
+        self.link.words(vlans)
+    }
+}
+
+/// Bytes by which [`Flow::usual_ipv4`] and [`Flow::usual_ipv6`] tell what is usual, with one tag at most.
+pub const USUAL: usize = size_of::<Usual<Ipv6, 1>>();
+
+/// Whether a frame of this kind has a tag.
+#[inline]
+fn is_tag(kind: u16) -> bool {
+    matches!(kind, KIND_CUSTOMER_TAG | KIND_SERVICE_TAG)
+}
+
+/// Whether a transport's header begins with its ports.
+#[inline]
+fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP)
+}
+
+/// The beginning of a frame, and whether something was looked for behind its end.
+struct Headers<'a> {
+    bytes: &'a [u8],
+    ends_early: bool,
+}
+
+impl<'a> Headers<'a> {
+    #[inline(always)]
+    fn of(bytes: &'a [u8]) -> Self {
+        Headers { bytes: bytes.get(..LOOKED_AT).unwrap_or(bytes), ends_early: false }
+    }
+
+    /// Whether more bytes would change nothing.
+    #[inline(always)]
+    fn complete(&self) -> bool {
+        !self.ends_early || self.bytes.len() == LOOKED_AT
+    }
+
+    /// The header at `offset`, if all of it is there.
+    #[inline(always)]
+    fn read<T: FromBytes + KnownLayout + Immutable + Unaligned>(
+        &mut self,
+        offset: usize,
+    ) -> Option<&'a T> {
+        match self.bytes.get(offset..).map(T::ref_from_prefix) {
+            Some(Ok((header, _))) => Some(header),
+            _ => {
+                self.ends_early = true;
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn flow(&mut self, tag: Option<u16>, layers: u32) -> Flow {
         let mut flow = Flow::NONE;
-        let Some(ethernet) = read::<Ethernet>(frame, 0) else { return flow };
+        let Some(ethernet) = self.read::<Ethernet>(0) else { return flow };
         let mut kind = ethernet.kind.get();
         let mut offset = size_of::<Ethernet>();
         let mut vlans = tag.map_or(0, vlan);
         for _ in 0..MAX_TAGS {
-            if !matches!(kind, KIND_CUSTOMER_TAG | KIND_SERVICE_TAG) {
+            if !is_tag(kind) {
                 break;
             }
-            let Some(tag) = read::<Tag>(frame, offset) else { break };
-            vlans = vlans << 12 | vlan(tag.control.get());
-            kind = tag.kind.get();
-            offset += size_of::<Tag>();
+            let Some(behind) = self.read::<Behind>(offset) else { break };
+            vlans = vlans << 12 | vlan(behind.control.get());
+            kind = behind.kind.get();
+            offset += size_of::<Behind>();
         }
         if layers & hash::L2 != 0 {
-            flow.link = ethernet.link(vlans);
+            flow.link = ethernet.link.words(vlans);
         }
         if layers & (hash::L3 | hash::L4) != 0 {
             match kind {
-                KIND_IPV4 => flow.ipv4(frame, offset, layers),
-                KIND_IPV6 => flow.ipv6(frame, offset, layers),
+                KIND_IPV4 => self.ipv4(&mut flow, offset, layers),
+                KIND_IPV6 => self.ipv6(&mut flow, offset, layers),
                 _ => {}
             }
         }
         flow
     }
 
-    /// [`Flow::of`] by all layers, where that is quick: for TCP, UDP and SCTP over IPv4 without options, in
-    /// one piece and not tagged inside. None: it is another frame.
     #[inline(always)]
-    pub fn usual(head: &[u8], tag: Option<u16>) -> Option<Flow> {
-        let (frame, _) = Usual::ref_from_prefix(head).ok()?;
-        let is_usual = frame.ethernet.kind.get() == KIND_IPV4
-            && frame.ip.version_and_length == 0x45
-            && frame.ip.fragment.get() & FRAGMENT == 0
-            && matches!(frame.ip.protocol, TCP | UDP | SCTP);
-        is_usual.then(|| Flow {
-            link: frame.ethernet.link(tag.map_or(0, vlan)),
-            addresses: Addresses::V4(frame.ip.addresses.get()),
-            ports: frame.ports.get(),
-        })
-    }
-
-    #[inline]
-    fn ipv4(&mut self, frame: &(impl Bytes + ?Sized), offset: usize, layers: u32) {
-        let Some(header) = read::<Ipv4>(frame, offset) else { return };
+    fn ipv4(&mut self, flow: &mut Flow, offset: usize, layers: u32) {
+        let Some(header) = self.read::<Ipv4>(offset) else { return };
         let length = usize::from(header.version_and_length & 15) * 4;
         if header.version_and_length >> 4 != 4 || length < size_of::<Ipv4>() {
             return;
         }
         if layers & hash::L3 != 0 {
-            self.addresses = Addresses::V4(header.addresses.get());
+            flow.addresses = Addresses::V4(header.addresses.get());
         }
         if header.fragment.get() & FRAGMENT == 0 {
-            self.transport(frame, offset + length, layers, header.protocol);
+            self.transport(flow, offset + length, layers, header.protocol);
         }
     }
 
-    #[inline]
-    fn ipv6(&mut self, frame: &(impl Bytes + ?Sized), offset: usize, layers: u32) {
-        let Some(header) = read::<Ipv6>(frame, offset) else { return };
+    #[inline(always)]
+    fn ipv6(&mut self, flow: &mut Flow, offset: usize, layers: u32) {
+        let Some(header) = self.read::<Ipv6>(offset) else { return };
         if header.version >> 4 != 6 {
             return;
         }
         if layers & hash::L3 != 0 {
-            self.addresses = Addresses::V6(header.addresses.map(little_endian::U64::get));
+            flow.addresses = Addresses::V6(header.addresses.map(little_endian::U64::get));
         }
         let mut next = header.next;
         let mut offset = offset + size_of::<Ipv6>();
@@ -220,32 +327,26 @@ impl Flow {
                 HOP_BY_HOP | ROUTING | DESTINATION => (8, 1),
                 // RFC 4302 2.2
                 AUTHENTICATION => (4, 2),
-                _ => return self.transport(frame, offset, layers, next),
+                _ => return self.transport(flow, offset, layers, next),
             };
-            let Some(extension) = read::<Extension>(frame, offset) else { return };
+            let Some(extension) = self.read::<Extension>(offset) else { return };
             next = extension.next;
             offset += (usize::from(extension.length) + first_units) * unit;
         }
     }
 
-    #[inline]
-    fn transport(
-        &mut self,
-        frame: &(impl Bytes + ?Sized),
-        offset: usize,
-        layers: u32,
-        protocol: u8,
-    ) {
-        if layers & hash::L4 != 0 && matches!(protocol, TCP | UDP | SCTP) {
-            self.ports = read::<little_endian::U32>(frame, offset).map_or(0, |ports| ports.get());
+    #[inline(always)]
+    fn transport(&mut self, flow: &mut Flow, offset: usize, layers: u32, protocol: u8) {
+        if layers & hash::L4 != 0 && has_ports(protocol) {
+            flow.ports = self.read::<little_endian::U32>(offset).map_or(0, |ports| ports.get());
         }
     }
 }
 
-impl Ethernet {
+impl Link {
     /// The addresses, with the frame's VLANs.
     #[inline]
-    fn link(&self, vlans: u64) -> [u64; 2] {
+    fn words(&self, vlans: u64) -> [u64; 2] {
         let more = u64::from(self.more_addresses.get());
         // Three VLANs have 36 bits: nothing is shifted out.
         [self.addresses.get(), more ^ vlans.rotate_left(32)]
@@ -256,22 +357,6 @@ impl Ethernet {
 #[inline]
 fn vlan(tag: u16) -> u64 {
     u64::from(tag & 0xfff)
-}
-
-/// The header at `offset`, if the frame has all of it.
-#[inline]
-fn read<T: FromBytes + IntoBytes>(frame: &(impl Bytes + ?Sized), offset: usize) -> Option<T> {
-    match frame.head().get(offset..).map(T::read_from_prefix) {
-        Some(Ok((header, _))) => Some(header),
-        _ => gather(frame, offset),
-    }
-}
-
-/// [`read`] of a header that is not all in the first piece.
-#[cold]
-fn gather<T: FromBytes + IntoBytes>(frame: &(impl Bytes + ?Sized), offset: usize) -> Option<T> {
-    let mut header = T::new_zeroed();
-    frame.copy(offset, header.as_mut_bytes()).then_some(header)
 }
 
 #[cfg(test)]
@@ -291,8 +376,11 @@ mod tests {
             self.0.first().copied().unwrap_or_default()
         }
 
-        fn copy(&self, offset: usize, to: &mut [u8]) -> bool {
-            self.0.concat()[..].copy(offset, to)
+        fn gather<'a>(&'a self, room: &'a mut [u8]) -> &'a [u8] {
+            let bytes = self.0.concat();
+            let (room, _) = room.split_at_mut(bytes.len().min(room.len()));
+            room.copy_from_slice(&bytes[..room.len()]);
+            room
         }
     }
 
@@ -357,6 +445,7 @@ mod tests {
             ethernet(&[(s, 5), (c, 6)], KIND_IPV4, &ipv4(10, 0, UDP)),
             ethernet(&[(c, 1), (c, 2), (c, 3)], KIND_IPV4, &ipv4(0, 0, TCP)),
             ethernet(&[(s, 7), (c, 8)], KIND_IPV6, &ipv6(&[(0, 0, 8), (44, 0, 8)], TCP)),
+            ethernet(&[(c, 9)], KIND_IPV6, &ipv6(&[], UDP)),
             ethernet(&[], KIND_IPV4, &[0x44; 40]),
             ethernet(&[], KIND_IPV4, &[0x65; 40]),
             ethernet(&[], KIND_IPV6, &[0x45; 80]),
@@ -377,21 +466,44 @@ mod tests {
 
     #[test]
     fn the_usual_flow_is_the_flow() {
-        let mut usual = 0;
+        let mut usual = [0; 4];
         for frame in frames() {
             for tag in [None, Some(5)] {
                 let whole = Flow::of(&frame[..], tag, ALL);
-                assert!(Flow::usual(&frame, tag).is_none_or(|flow| flow == whole), "{frame:x?}");
-                usual += u32::from(Flow::usual(&frame, tag).is_some());
+                let flows = [
+                    Flow::usual_ipv4::<0>(&frame, tag),
+                    Flow::usual_ipv4::<1>(&frame, tag),
+                    Flow::usual_ipv6::<0>(&frame, tag),
+                    Flow::usual_ipv6::<1>(&frame, tag),
+                ];
+                assert!(flows.into_iter().flatten().all(|flow| flow == whole), "{frame:x?}");
+                usual.iter_mut().zip(flows).for_each(|(n, flow)| *n += u32::from(flow.is_some()));
             }
         }
-        assert_eq!(
-            usual, 16,
-            "TCP, UDP, and SCTP twice; may be fragmented or not; a tag beside or not"
-        );
-        let frame = ethernet(&[], KIND_IPV4, &ipv4(0, 0x4000, UDP));
-        assert!((0..38).all(|length| Flow::usual(&frame[..length], None).is_none()));
-        assert!(Flow::usual(&frame[..38], None).is_some());
+        // TCP, UDP, and SCTP twice, which may be fragmented or not; TCP; all three; UDP.
+        assert_eq!(usual, [2 * 8, 2, 2 * 3, 2]);
+        let tags = [(KIND_SERVICE_TAG, 5)];
+        let four = ethernet(&tags, KIND_IPV4, &ipv4(0, 0x4000, UDP));
+        let six = ethernet(&tags, KIND_IPV6, &ipv6(&[], UDP));
+        for length in 0..=USUAL {
+            let (four, six) = (&four[..length.min(four.len())], &six[..length]);
+            assert_eq!(Flow::usual_ipv4::<1>(four, None).is_some(), length >= 42);
+            assert_eq!(Flow::usual_ipv6::<1>(six, None).is_some(), length == USUAL);
+        }
+    }
+
+    /// However it is cut.
+    #[test]
+    fn nothing_counts_behind_what_is_looked_at() {
+        for bytes in [96, 104, 112] {
+            let extension = (60, bytes / 8 - 1, bytes.into());
+            let frame = ethernet(&[], KIND_IPV6, &ipv6(&[extension], UDP));
+            let end = 14 + 40 + usize::from(bytes) + 4;
+            let ports = if end <= LOOKED_AT { PORT_WORD } else { 0 };
+            assert_eq!(v4(&frame), (v6(), ports));
+            let (head, tail) = frame.split_at(100);
+            assert_eq!(Flow::of(&Pieces(vec![head, tail]), None, ALL), of(&frame));
+        }
     }
 
     #[test]

@@ -101,9 +101,15 @@ impl Mbuf {
     }
 
     /// Copies `to.len()` bytes from `offset`; false if it is shorter.
-    pub fn copy_to(&self, offset: usize, to: &mut [u8]) -> bool {
-        let mut from = self.segments().flatten().skip(offset);
-        to.iter_mut().all(|byte| from.next().map(|b| *byte = *b).is_some())
+    pub fn copy_to(&self, mut offset: usize, mut to: &mut [u8]) -> bool {
+        for segment in self.segments() {
+            let from = segment.get(offset..).unwrap_or_default();
+            offset = offset.saturating_sub(segment.len());
+            let (now, later) = to.split_at_mut(from.len().min(to.len()));
+            now.copy_from_slice(&from[..now.len()]);
+            to = later;
+        }
+        to.is_empty()
     }
 
     /// A copy of it; none if there is no memory (m_copym).
