@@ -17,6 +17,7 @@ use super::capture::Tap;
 use super::driver::Kind;
 use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
 use super::methods::{IoctlMethod, OutputMethod};
+use super::percpu::PerThread;
 use super::slot::Slot;
 use super::sync::Mutex;
 use super::tasks::{SWI, Work};
@@ -47,7 +48,7 @@ pub struct Ifnet {
     pub(super) lagg: Slot<Port>,
     pub(super) softc: Slot<Softc>,
     pub(super) kind: Kind,
-    counters: [AtomicU64; 12],
+    counters: PerThread<[AtomicU64; 12]>,
     pub(super) input: RwLock<Option<Input>>,
     pub(super) netmap: RwLock<Option<Input>>,
 
@@ -380,7 +381,7 @@ impl Ifnet {
     /// Adds to a counter (if_inc_counter).
     #[inline]
     pub fn count(&self, c: Counter, n: u64) {
-        self.counters[c as usize].fetch_add(n, Ordering::Relaxed);
+        self.counters.own()[c as usize].fetch_add(n, Ordering::Relaxed);
     }
 
     /// A counter's value (`if_get_counter`).
@@ -390,7 +391,7 @@ impl Ifnet {
 
     /// What was counted here (if_get_counter_default).
     pub fn own_counter(&self, c: Counter) -> u64 {
-        self.counters[c as usize].load(Ordering::Relaxed)
+        self.counters.all().map(|counters| counters[c as usize].load(Ordering::Relaxed)).sum()
     }
 
     /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.

@@ -19,9 +19,26 @@ thread_local! {
     };
 }
 
+/// A value for each thread.
+#[derive(Default)]
+pub(super) struct PerThread<T>([Place<T>; PLACES]);
+
+impl<T> PerThread<T> {
+    /// The calling thread's.
+    #[inline]
+    pub fn own(&self) -> &T {
+        &self.0[PLACE.with(|place| *place)].0
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|place| &place.0)
+    }
+}
+
 /// A position for each processor; here, for each thread. A clone of it is the same one.
 #[derive(Clone)]
-pub struct PerCpu(Ref<Array<Place<AtomicU64>>>);
+pub struct PerCpu(Ref<PerThread<AtomicU64>>);
 
 impl PerCpu {
     /// Positions of 0. May sleep.
@@ -29,13 +46,13 @@ impl PerCpu {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        Ref::try_new(Array::try_new(PLACES, |_| Place::default())?).map(PerCpu)
+        Ref::try_new(PerThread::default()).map(PerCpu)
     }
 
     /// Adds to this processor's position, modulo 2^64, and returns what it was.
     #[inline]
     pub fn advance(&self, step: u64) -> u64 {
-        self.0[PLACE.with(|place| *place)].0.fetch_add(step, Ordering::Relaxed)
+        self.0.own().fetch_add(step, Ordering::Relaxed)
     }
 }
 
