@@ -25,7 +25,7 @@ help:
 	@echo 'make test          everything that can be tested on this machine'
 	@echo 'make prove         what docs/proof.md claims, checked; make mutants: what the tests would not notice (hours)'
 	@echo 'make check-ko      build and gate the modules of both architectures'
-	@echo 'make bench         instructions a packet'
+	@echo 'make bench         what a packet costs on this machine, beside the way of C lagg and the baseline'
 	@echo 'make fuzz          fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds of processor time'
 	@echo 'make vm IMAGE=image  run the tests in a virtual machine with an official image of FreeBSD, or'
 	@echo '        KERNEL=kernel ROOT=image  with your own; VM_SUITE="smoke lacp" some of them; tests/vm/run-vm -h says more'
@@ -73,7 +73,7 @@ lint: setup
 	@kmod/build.sh amd64 clippy
 
 bench: setup
-	@tests/bench/run.sh
+	@$(TOOLS) tests/bench/run
 
 fuzz:
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh fuzz
