@@ -1,0 +1,56 @@
+//! What two threads read and write that send, or receive, through one lagg, for lackey to trace (tests/bench/run,
+//! which knows what is printed here and what [`mark`] is for).
+
+#[allow(dead_code)]
+mod lab;
+mod reference;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use lab::{BATCH, KINDS, Lagg, PROTOCOLS, run};
+use lagg_rs::kpi::{Epoch, Mbuf};
+use reference::Reference;
+
+static MARK: AtomicU32 = AtomicU32::new(0);
+
+/// Between two stores to [`MARK`] is what is to be seen.
+fn mark() {
+    // One instruction that is nothing but a store.
+    MARK.store(1, Ordering::Release);
+}
+
+fn trace(each: &(impl Fn(Mbuf, &Epoch) + Sync), then: impl FnOnce() + Send) {
+    let one = || {
+        KINDS[0].pocket(BATCH);
+        // Long enough for whoever waits for this thread to do nothing else any more.
+        for _ in 0..2 {
+            run(BATCH, each);
+            thread::yield_now();
+        }
+        mark();
+        run(BATCH, each);
+        mark();
+        then();
+    };
+    thread::scope(|scope| scope.spawn(one).join().unwrap());
+}
+
+/// One after the other, but the first is still there, with all that is its own.
+fn measure(case: &str, each: impl Fn(Mbuf, &Epoch) + Sync) {
+    trace(&each, || trace(&each, || ()));
+    println!("{case}");
+}
+
+fn main() {
+    println!("{:x}", MARK.as_ptr().addr());
+    let lagg = Lagg::new(2);
+    for (name, number) in PROTOCOLS {
+        lagg.set_protocol(number);
+        let reference = Reference::new(&lagg, number);
+        measure(&format!("c transmit {name}"), |m, epoch| reference.transmit(m, epoch));
+        measure(&format!("ours transmit {name}"), |m, epoch| lagg.transmit(m, epoch));
+        measure(&format!("c input {name}"), |m, epoch| reference.input(m, epoch));
+        measure(&format!("ours input {name}"), |m, epoch| lagg.input(m, epoch));
+    }
+}
