@@ -263,6 +263,8 @@ struct Level {
     excess: [u16; SLOTS],
     /// Bresenham's: what is released is spread over what is there.
     error: [u16; SLOTS],
+    /// Those of the slots that have too few, once all are counted.
+    too_few: u32,
 }
 
 impl Level {
@@ -276,6 +278,7 @@ impl Level {
             movable: [0; SLOTS],
             excess: [0; SLOTS],
             error: [0; SLOTS],
+            too_few: 0,
         }
     }
 
@@ -303,7 +306,12 @@ impl Level {
     fn cut(&mut self) {
         for slot in 0..SLOTS {
             let count = self.count[slot];
-            if has(self.slots, slot as u8) && count > self.least {
+            if !has(self.slots, slot as u8) {
+                continue;
+            }
+            if count < self.least {
+                self.too_few |= bit(slot as u8);
+            } else if count > self.least {
                 let more = self.extra.min(1);
                 self.extra -= more;
                 self.count[slot] = self.least + more;
@@ -330,15 +338,16 @@ impl Level {
         }
         self.extra -= more;
         *count += 1;
+        if *count >= self.least {
+            self.too_few &= !bit(slot);
+        }
         true
     }
 
     /// Gives a bucket to the next slot after `last` that has too few, else to one that may have one
     /// more, a newcomer first.
     fn give(&mut self, last: u8, new: u32) -> u8 {
-        let too_few = (0..SLOTS).filter(|&slot| self.count[slot] < self.least);
-        let too_few = too_few.fold(0, |set, slot| set | bit(slot as u8)) & self.slots;
-        for set in [too_few, self.slots & new, self.slots] {
+        for set in [self.too_few, self.slots & new, self.slots] {
             let mut rest = set;
             while rest != 0 {
                 let slot = next(rest, last);
