@@ -1,0 +1,46 @@
+#!/bin/sh
+# What an administrator waits for, C lagg's and ours: microseconds, the least of RUNS (5), to make a lagg with PORTS (32) ports, to switch it to each
+# protocol and to destroy it, with what ifconfig itself takes. Best with VM_ICOUNT=1 VM_SMP=1: then 1,000 instructions are a microsecond.
+. ./lib.sh
+begin
+RUNS=${RUNS:-5}
+PORTS=${PORTS:-32}
+PROTOCOLS='roundrobin loadbalance lacp broadcast none failover'
+
+# measure WHAT COMMAND...
+measure() {
+	what=$1
+	shift
+	start=$(date +%s%N)
+	"$@" >"$work/out" 2>&1 || { fail "$MODULE: $what"; return; }
+	echo "$MODULE $what $((($(date +%s%N) - start) / 1000))" >>"$work/taken"
+	# What was put off is not the next one's.
+	sleep 0.5
+}
+
+traffic_ports "$PORTS"
+for module in "$C_KO" "$LAGG_KO"; do
+	[ -f "$module" ] || continue
+	kldunload "$MODULE" 2>/dev/null
+	MODULE=$(basename "$module" .ko)
+	kldload "$module" || exit 1
+	for run in $(seq "$RUNS"); do
+		measure nothing ifc lgt0
+		measure create ifc lagg0 create $(printf 'laggport %s ' $ports) up
+		for protocol in $PROTOCOLS; do
+			measure "$protocol" ifc lagg0 laggproto "$protocol"
+		done
+		has lagg0 "laggport: lgt$((PORTS - 1))" || fail "$MODULE: $PORTS ports"
+		measure destroy ifc lagg0 destroy
+	done
+	ok "$MODULE: $RUNS times"
+done
+
+awk -v ours="$(basename "$LAGG_KO" .ko)" '
+	!($2 in seen) { seen[$2]; rows[++height] = $2 }
+	!(($1, $2) in least) || $3 < least[$1, $2] { least[$1, $2] = $3 }
+	END {
+		printf "%-15s%10s%10s\n", "microseconds", "C", "ours"
+		for (i = 1; i <= height; i++)
+			printf "%-15s%10d%10d\n", rows[i], least["if_lagg", rows[i]], least[ours, rows[i]]
+	}' "$work/taken"
