@@ -61,6 +61,9 @@ port_body()
 	queue $p0
 	loses_nothing
 	[ $(through) -ge 20 ] || atf_fail "not all has gone through the queue"
+	# The other end goes over to the port that is left first, to hear of this end's new address there.
+	cut 0
+	traffic
 	atf_check $near ifconfig lagg0 -laggport $p0
 	traffic
 }
