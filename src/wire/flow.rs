@@ -159,7 +159,7 @@ impl Flow {
     ///
     /// A VLAN is the same in the frame or beside it, and its priority does not count. All fragments
     /// of a packet have one flow: ports are found in none, not even in the first. Nor are they behind
-    /// more headers than [`LOOKED_AT`] bytes.
+    /// more than 160 bytes of headers.
     #[inline(always)]
     pub fn of(frame: &(impl Bytes + ?Sized), tag: Option<u16>, layers: u32) -> Flow {
         let mut headers = Headers::of(frame.head());
