@@ -156,8 +156,10 @@ fn of_broken(test: &str) -> String {
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn broken_rules_are_found() {
+    // Which of those that wait for each other says so first is chance.
+    const HANGS: &str = "deadlock? ";
     for (test, panic) in [
-        ("d17_an_event_waits_for_the_token", "and waits for laggtoken"),
+        ("d17_an_event_waits_for_the_token", HANGS),
         (
             "d16_an_event_wants_what_a_destroyer_has",
             "lock order reversal: now vlan_sx -> ifnet_detach_sxlock",
@@ -166,8 +168,8 @@ fn broken_rules_are_found() {
             "d16_a_task_wants_what_a_destroyer_has",
             "lock order reversal: now ifnet_detach_sxlock -> lagg configuration taskqueue",
         ),
-        ("ipv6_is_left_with_the_token_held", "in6_ifdetach waits for the groups to be left"),
-        ("d14_a_joiner_wants_what_a_departure_has", "and waits for ifnet_detach_sxlock, held by"),
+        ("ipv6_is_left_with_the_token_held", HANGS),
+        ("d14_a_joiner_wants_what_a_departure_has", HANGS),
     ] {
         let text = of_broken(test);
         assert!(text.contains(panic), "{test}: {text}");
