@@ -79,7 +79,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         c::if_setgetcounterfn(ifp, Some(hooks::lagg_get_counter));
         c::if_setsndtagallocfn(ifp, Some(hooks::lagg_snd_tag_alloc));
         c::if_setratelimitqueryfn(ifp, Some(hooks::lagg_ratelimit_query));
-        c::if_setflags(ifp, (c::IFF_SIMPLEX | c::IFF_BROADCAST | c::IFF_MULTICAST) as c_int);
+        c::if_setflags(ifp, (c::IFF_BROADCAST | c::IFF_MULTICAST) as c_int);
         c::if_setcapabilities(ifp, c::IFCAP_HWSTATS as c_int);
         c::if_setcapenable(ifp, c::IFCAP_HWSTATS as c_int);
     }
@@ -87,6 +87,10 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         None => interface.attach_ethernet(),
         Some(broadcast) => interface.attach_infiniband(broadcast),
     }
+    // Comes last, for without it no VLAN takes this for its parent: it can be found since before it had a
+    // broadcast address, and a VLAN would copy the NULL, and panic when it gets an address.
+    // SAFETY: our own interface.
+    unsafe { c::if_setflags(ifp, (interface.flags() | c::IFF_SIMPLEX) as c_int) };
     Module::attached(&softc);
     sysctl::add_stats(interface);
     inside.stay();
