@@ -131,7 +131,7 @@ loadbalance_body()
 	traffic
 	atf_check -o ignore $near sh $PWD/flows
 	heal 0
-	traffic
+	within 10 shows "laggport: $p0 flags=.*ACTIVE" $near ifconfig lagg0
 	spread $near sh $PWD/flows
 	[ $first -gt 6 ] && [ $second -gt 6 ] || atf_fail "the flows are not on both ports again"
 }
@@ -158,6 +158,7 @@ broadcast_body()
 	traffic
 	atf_check -o not-match:'DUP!' $near ping -n -c 5 -i 0.2 $far_ip
 	heal 0
+	within 10 shows "laggport: $p0 flags=.*ACTIVE" $near ifconfig lagg0
 	atf_check -o match:'DUP!' $near ping -n -c 5 -i 0.2 $far_ip
 }
 broadcast_cleanup()
