@@ -74,8 +74,13 @@ ran() {
 flow out ping -q -n -i 0.01 $JAIL_IP
 ran "child, groups, ports, options" "$SECS" child groups ports options
 ran "and the VLAN port itself" "$SECS" child groups vlan_port options
-ran "and the lagg itself" "$SECS" child groups ports vlan_port options whole
 stop_flows
+# To all hosts, who do not answer: where interfaces go while their addresses are looked up, this kernel at times frees an entry of ARP's
+# whose timer is set, and panics later in callout_process.
+to_all() {
+	ping -q -n -c 50 -i 0.01 -I $HOST_IP 224.0.0.1
+}
+ran "and the lagg itself" "$SECS" child groups ports vlan_port options whole to_all
 ifc lagg0 destroy 2>/dev/null
 build
 check "traffic after" wait_for 20 reaches
