@@ -44,9 +44,12 @@ ports() {
 	ifconfig -n lagg0 -laggport vlan7 laggport vlan7
 	ifconfig -n lagg0 -laggport "$P0" laggport "$P0"
 }
-options() {
+settings() {
 	ifconfig -n lagg0 promisc mtu 1400
 	ifconfig -n lagg0 -promisc mtu 1500
+}
+options() {
+	settings
 	ifconfig -n lagg0 down
 	ifconfig -n lagg0 up
 }
@@ -75,12 +78,12 @@ flow out ping -q -n -i 0.01 $JAIL_IP
 ran "child, groups, ports, options" "$SECS" child groups ports options
 ran "and the VLAN port itself" "$SECS" child groups vlan_port options
 stop_flows
-# To all hosts, who do not answer: where interfaces go while their addresses are looked up, this kernel at times frees an entry of ARP's
-# whose timer is set, and panics later in callout_process.
+# To all hosts, who do not answer, and not down and up: where an interface goes while it comes up, or while addresses are looked up on it,
+# this kernel at times is left with a timer of an address or of ARP's whose interface is gone.
 to_all() {
 	ping -q -n -c 50 -i 0.01 -I $HOST_IP 224.0.0.1
 }
-ran "and the lagg itself" "$SECS" child groups ports vlan_port options whole to_all
+ran "and the lagg itself" "$SECS" child groups ports vlan_port settings whole to_all
 ifc lagg0 destroy 2>/dev/null
 build
 check "traffic after" wait_for 20 reaches
