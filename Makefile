@@ -127,4 +127,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test check-ko lint bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean
+.PHONY: all help setup userlagg modules run test prove mutants check-ko lint bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean
