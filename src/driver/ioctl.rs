@@ -1,6 +1,6 @@
 //! The ioctls of the lagg and of its ports (spec A.5 to A.8).
 
-use core::num::{NonZeroU32, NonZeroUsize};
+use core::num::NonZeroU32;
 
 use zerocopy::IntoBytes;
 
@@ -170,7 +170,7 @@ fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
     };
     request.opts =
         bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
-    request.count = saturated(plan.count().map_or(0, NonZeroUsize::get));
+    request.count = saturated(plan.ports().count());
     request.active = saturated(plan.ports().filter(|port| port.is_active()).count());
     if let Some((options, distributing)) = lacp {
         request.opts |= bits(options.strict, opt::LACP_STRICT)

@@ -6,7 +6,6 @@
 //! has to be asked for, its media, the configuration task asks.
 
 use core::fmt::{self, Write};
-use core::num::NonZeroUsize;
 
 use super::ioctl::{bits, text};
 use super::softc::{Token, insist};
@@ -264,7 +263,7 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
         _ => Link::Down,
     };
     // On the heap: a kernel stack is small.
-    let links = insist(|| Array::try_new(plan.count().map_or(0, NonZeroUsize::get), link_of));
+    let links = insist(|| Array::try_new(plan.ports().count(), link_of));
     // All at once: ports that come up together are to be found together.
     if let Some(lacp) = &mut softc.state().lacp {
         for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
