@@ -84,20 +84,26 @@ fn frame() -> Mbuf {
     Mbuf::from_bytes(&[0xff; 60])
 }
 
+/// A packet goes out on a thread of its own.
+fn sender(lagg: &IfnetRef) -> JoinHandle<Result> {
+    let lagg = lagg.clone();
+    spawn(move || host::transmit(&lagg, frame()))
+}
+
+/// A frame comes in on a thread of its own.
+fn receiver(card: &Card) -> JoinHandle<()> {
+    let card = card.clone();
+    spawn(move || host::receive(&card.ifp, frame()))
+}
+
 /// Two ports, one of which leaves while a packet goes out and a frame comes in.
 fn a_port_leaves() {
     lab(2, || {
         let (em1, em2) = (card(1), card(2));
         let lagg = lagg_of("lagg0", &["em1", "em2"]);
         set_protocol("lagg0", proto::ROUNDROBIN).unwrap();
-        let sender = spawn({
-            let lagg = lagg.clone();
-            move || host::transmit(&lagg, frame())
-        });
-        let receiver = spawn({
-            let em2 = em2.clone();
-            move || host::receive(&em2.ifp, frame())
-        });
+        let sender = sender(&lagg);
+        let receiver = receiver(&em2);
         remove("lagg0", "em2").unwrap();
         sender.join().unwrap().unwrap();
         receiver.join().unwrap();
@@ -125,10 +131,7 @@ fn the_last_port_leaves_under_two_packets() {
         let em1 = card(1);
         let lagg = lagg_of("lagg0", &["em1"]);
         set_protocol("lagg0", proto::ROUNDROBIN).unwrap();
-        let senders = [(); 2].map(|()| {
-            let lagg = lagg.clone();
-            spawn(move || host::transmit(&lagg, frame()))
-        });
+        let senders = [(); 2].map(|()| sender(&lagg));
         remove("lagg0", "em1").unwrap();
         let sent = senders.map(|sender| match sender.join().unwrap() {
             Ok(()) => 1,
@@ -148,14 +151,8 @@ fn two_write_and_two_read() {
     lab(1, || {
         let (em1, em2) = (card(1), card(2));
         let lagg = lagg_of("lagg0", &["em1", "em2"]);
-        let sender = spawn({
-            let lagg = lagg.clone();
-            move || host::transmit(&lagg, frame())
-        });
-        let receiver = spawn({
-            let em1 = em1.clone();
-            move || host::receive(&em1.ifp, frame())
-        });
+        let sender = sender(&lagg);
+        let receiver = receiver(&em1);
         let switcher = spawn(|| set_protocol("lagg0", proto::LOADBALANCE).unwrap());
         remove("lagg0", "em2").unwrap();
         sender.join().unwrap().unwrap();
@@ -180,14 +177,7 @@ fn the_protocol_changes_under_packets() {
             set_protocol("lagg0", from).unwrap();
             host::settle();
             em1.nic.take_sent();
-            let sender = spawn({
-                let lagg = lagg.clone();
-                move || host::transmit(&lagg, frame())
-            });
-            let receiver = spawn({
-                let em1 = em1.clone();
-                move || host::receive(&em1.ifp, frame())
-            });
+            let (sender, receiver) = (sender(&lagg), receiver(&em1));
             set_protocol("lagg0", to).unwrap();
             receiver.join().unwrap();
             let errors = u64::from(sender.join().unwrap().is_err());
@@ -243,7 +233,7 @@ fn a_lagg_is_destroyed_while_a_port_joins_and_a_packet_is_sent() {
         let (em1, em2) = (card(1), card(2));
         let lagg = lagg_of("lagg0", &["em1"]);
         let joiner = spawn(|| add("lagg0", "em2"));
-        let sender = spawn(move || host::transmit(&lagg, frame()));
+        let sender = sender(&lagg);
         host::clone_destroy("lagg0").unwrap();
         if let Err(errno) = joiner.join().unwrap() {
             assert_eq!(errno, Errno::ENXIO);
