@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use arbitrary::{Result as Read, Unstructured};
 use lagg_rs::kpi::host::testing::attributes;
 use lagg_rs::kpi::host::{self, Attached, Vnet};
-use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
+use lagg_rs::kpi::ioctl::{OptionsRequest, opt};
 use lagg_rs::kpi::{Counter, Errno, IfType, Ifnet, LinkAddr, LinkState};
 
 use super::agreed;
-use super::lab::{Card, Lagg, ether, frame, ib_lagg, lagg, spawn, text};
+use super::lab::{Card, Lagg, PROTOCOLS, ether, frame, ib_lagg, lagg, spawn, text};
 use super::world::{self, JAIL, World};
 
 mod cards;
@@ -162,15 +162,7 @@ impl<'w> Lab<'w> {
         let ok = |result| assert_eq!(result, Ok(()));
         lagg.ifp.vnet().enter(|| match what {
             0 | 1 => {
-                let protocols = [
-                    proto::NONE,
-                    proto::FAILOVER,
-                    proto::ROUNDROBIN,
-                    proto::LOADBALANCE,
-                    proto::LACP,
-                    proto::BROADCAST,
-                ];
-                let result = lagg.set_protocol(protocols[usize::from(to) % 6]);
+                let result = lagg.set_protocol(PROTOCOLS[usize::from(to) % 6]);
                 let infiniband = lagg.ifp.if_type() == IfType::Infiniband;
                 assert!(result == Ok(()) || infiniband && result == Err(Errno::EPROTONOSUPPORT));
             }

@@ -10,12 +10,22 @@ use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
     FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, Name, OptionsRequest, PortRequest,
     SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
-    SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT,
+    SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{
     Errno, IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Ref, Result, iff,
 };
 use zerocopy::FromBytes;
+
+/// All protocols.
+pub const PROTOCOLS: [u32; 6] = [
+    proto::NONE,
+    proto::FAILOVER,
+    proto::ROUNDROBIN,
+    proto::LOADBALANCE,
+    proto::LACP,
+    proto::BROADCAST,
+];
 
 /// Runs a test in a vnet of its own.
 pub fn lab<R>(f: impl FnOnce() -> R) -> R {

@@ -4,8 +4,7 @@ use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
 use lagg_rs::kpi::{Errno, Result};
 use proptest::prelude::*;
 
-use crate::lab::{Lagg, card, everything, lab, lagg, lagg_of, refused};
-use crate::lagg_requests::PROTOCOLS;
+use crate::lab::{Lagg, PROTOCOLS, card, everything, lab, lagg, lagg_of, refused};
 
 fn option(opts: i32) -> OptionsRequest {
     OptionsRequest { opts, ..OptionsRequest::default() }

@@ -4,17 +4,8 @@ use lagg_rs::kpi::host::{self, Attached, Fault, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{InterfaceRequest, OptionsRequest, SIOCSIFCAP, hash, opt, proto};
 use lagg_rs::kpi::{Ifnet, LinkAddr, LinkState, Offloads, Result, iff};
 
-use crate::lab::{Card, Lagg, card, ether, flags, lagg, mac, mtu};
+use crate::lab::{Card, Lagg, PROTOCOLS, card, ether, flags, lagg, mac, mtu};
 use crate::trial::{Counts, Trial};
-
-const PROTOCOLS: [u32; 6] = [
-    proto::NONE,
-    proto::FAILOVER,
-    proto::ROUNDROBIN,
-    proto::LOADBALANCE,
-    proto::BROADCAST,
-    proto::LACP,
-];
 
 /// What an operation begins with. Laggs go first, cards last.
 #[derive(Default)]
