@@ -21,24 +21,44 @@ impl Vlans {
         Ok(Vlans { wanted: none()?, told: none()? })
     }
 
-    /// A word of those that have come or gone since the ports were told, and of those that are
+    /// The first id, from `from` on, that has come or gone since the ports were told, and whether it is
     /// there; the ports are told next.
-    fn take_changes(&mut self, word: usize) -> (u64, u64) {
-        let (Some(wanted), Some(told)) = (self.wanted.get(word), self.told.get_mut(word)) else {
-            return (0, 0);
-        };
-        let changed = *wanted ^ *told;
-        *told = *wanted;
-        (changed, *wanted)
+    fn take_change(&mut self, from: u16) -> Option<(u16, bool)> {
+        let words = self.wanted.iter().zip(self.told.iter()).map(|(wanted, told)| wanted ^ told);
+        let id = first(words, from)?;
+        let (wanted, told) = (self.wanted.get(word(id))?, self.told.get_mut(word(id))?);
+        *told ^= bit(id);
+        Some((id, wanted & bit(id) != 0))
     }
+
+    /// The first id, from `from` on, that the ports have been told of.
+    fn next_told(&self, from: u16) -> Option<u16> {
+        first(self.told.iter().copied(), from)
+    }
+}
+
+/// The place of an id's word in a set, and its bit there.
+fn word(id: u16) -> usize {
+    usize::from(id / 64)
+}
+
+fn bit(id: u16) -> u64 {
+    1 << (id % 64)
+}
+
+/// The first id of a set, from `from` on.
+fn first(set: impl Iterator<Item = u64>, from: u16) -> Option<u16> {
+    let mut words = (0_u16..).zip(set).skip(word(from));
+    let here = words.next().map(|(n, word)| (n, word & (u64::MAX << (from % 64))));
+    let (n, word) = here.into_iter().chain(words).find(|(_, word)| *word != 0)?;
+    Some(n.wrapping_mul(64).wrapping_add(word.trailing_zeros() as u16))
 }
 
 /// A VLAN was configured on the lagg, or is no more. The caller holds `vlan_sx`: the ports are told by
 /// the configuration task.
 pub(super) fn changed(softc: &Ref<Softc>, id: u16, configured: bool) {
-    let bit = 1_u64 << (id % 64);
-    if let Some(word) = softc.state().vlans.wanted.get_mut(usize::from(id / 64)) {
-        *word = if configured { *word | bit } else { *word & !bit };
+    if let Some(word) = softc.state().vlans.wanted.get_mut(word(id)) {
+        *word = if configured { *word | bit(id) } else { *word & !bit(id) };
     }
     Softc::wake_configuration(softc);
 }
@@ -46,13 +66,14 @@ pub(super) fn changed(softc: &Ref<Softc>, id: u16, configured: bool) {
 /// Tells all ports what has changed.
 pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     let ports = token.ports();
-    for word in 0..WORDS {
-        let (changed, configured) = softc.state().vlans.take_changes(word);
-        for (id, bit) in ids(word, changed) {
-            for port in &ports {
-                port.ifp().vlan_event(id, configured & bit != 0);
-            }
+    let mut from = 0;
+    loop {
+        let change = softc.state().vlans.take_change(from);
+        let Some((id, configured)) = change else { return };
+        for port in &ports {
+            port.ifp().vlan_event(id, configured);
         }
+        from = id.saturating_add(1);
     }
 }
 
@@ -69,16 +90,11 @@ pub(super) fn withdraw(softc: &Softc, port: &Port) {
 }
 
 fn tell(softc: &Softc, port: &Port, configured: bool) {
-    for word in 0..WORDS {
-        let told = softc.state().vlans.told.get(word).copied().unwrap_or(0);
-        for (id, _) in ids(word, told) {
-            port.ifp().vlan_event(id, configured);
-        }
+    let mut from = 0;
+    loop {
+        let next = softc.state().vlans.next_told(from);
+        let Some(id) = next else { return };
+        port.ifp().vlan_event(id, configured);
+        from = id.saturating_add(1);
     }
-}
-
-/// The ids in one word of a set, each with its bit.
-fn ids(word: usize, set: u64) -> impl Iterator<Item = (u16, u64)> {
-    let first = u16::try_from(word).unwrap_or(0).wrapping_mul(64);
-    (0..64_u16).map(move |n| (first.wrapping_add(n), 1 << n)).filter(move |(_, bit)| set & bit != 0)
 }

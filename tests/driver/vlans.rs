@@ -35,6 +35,30 @@ fn f14_a_port_learns_of_vlans_that_were_there_before_it() {
     });
 }
 
+/// Ids of all places in their sets' words.
+#[test]
+fn ports_are_told_of_each_of_many_vlans() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let (of_a, of_b) = (Events::of(&a.ifp), Events::of(&b.ifp));
+        let lagg = lagg_of(&[&a]);
+        let ids = [1, 2, 62, 63, 64, 65, 127, 128, 2048, 4031, 4032, 4094];
+        let vlan = |id| host::vlan_create(&lagg.ifp, id, &format!("vlan{id}")).unwrap();
+        let vlans = ids.map(vlan);
+        let mut in_order = told(&of_a);
+        in_order.sort();
+        assert_eq!(in_order, ids.map(|id| (id, true)));
+        lagg.add("em2").unwrap();
+        assert_eq!(told(&of_b), ids.map(|id| (id, true)));
+        lagg.remove("em2").unwrap();
+        assert_eq!(told(&of_b), ids.map(|id| (id, false)));
+        vlans.into_iter().for_each(host::Attached::detach);
+        let mut in_order = told(&of_a);
+        in_order.sort();
+        assert_eq!(in_order, ids.map(|id| (id, false)));
+    });
+}
+
 #[test]
 fn a_vlan_that_comes_and_goes_at_once_leaves_no_trace() {
     lab(|| {
