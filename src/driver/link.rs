@@ -3,7 +3,7 @@
 
 use super::ioctl::text;
 use super::{Softc, infiniband, lacp};
-use crate::kpi::{LinkState, Ref};
+use crate::kpi::{LinkState, Ref, iff};
 use crate::policy::Protocol;
 use crate::policy::buckets::BUCKETS;
 
@@ -47,9 +47,12 @@ fn publish_link(softc: &Softc) {
 /// With IFF_DEBUG: how many buckets each port has now, if that changed.
 fn log_flows(softc: &Softc) {
     let changed = core::mem::take(&mut softc.state().spread_changed);
+    if !changed || softc.ifp().flags() & iff::DEBUG == 0 {
+        return;
+    }
     let plan = softc.plan_ref();
     let Protocol::LoadBalance(flows) = plan.protocol() else { return };
-    for port in plan.ports().filter(|_| changed) {
+    for port in plan.ports() {
         let (name, count) = (port.ifp().name(), flows.table.count(port.slot()));
         softc.debug(format_args!("{count} of {BUCKETS} buckets of flows go to {}", text(&name)));
     }
