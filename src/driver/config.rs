@@ -183,7 +183,7 @@ pub(super) fn set_capabilities(softc: &Softc, request: &mut Ioctl<'_>) -> Result
 /// What its driver returned.
 pub(super) fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
     port.methods().forward(port.ifp(), request)?;
-    let enabled = port.ifp().offloads().enabled;
+    let enabled = port.ifp().enabled();
     port.softc().state().set_wanted(port, enabled);
     Ok(())
 }

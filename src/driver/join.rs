@@ -120,7 +120,7 @@ fn reaches(ifp: &Ifnet, softc: &Softc, depth: u32) -> bool {
 fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     let plan = softc.plan_memory()?;
     let (lagg, ifp) = (softc.ifp(), port.ifp());
-    let first = token.ports().is_empty();
+    let first = softc.state().members().next().is_none();
     if !first {
         if ifp.mtu() != lagg.mtu() {
             port.methods().set_mtu(ifp, lagg.mtu()).inspect_err(|errno| {
@@ -196,7 +196,7 @@ pub(super) fn restore(port: &Port) {
     if ifp.mtu() != port.original_mtu() {
         let _ = port.methods().set_mtu(ifp, port.original_mtu());
     }
-    if ifp.offloads().enabled != port.original_enabled() {
+    if ifp.enabled() != port.original_enabled() {
         let _ = port.methods().enable(ifp, port.original_enabled());
     }
 }

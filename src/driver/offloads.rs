@@ -21,19 +21,19 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     let ifp = softc.ifp();
     let ports = token.ports();
     let mut enabled = softc.state().wanted();
+    let mut common = ALONE;
     for _ in 0..ROUNDS {
-        for port in ports.iter().filter(|port| port.ifp().offloads().enabled != enabled) {
+        for port in ports.iter().filter(|port| port.ifp().enabled() != enabled) {
             // What it refuses is found below.
             let _ = port.methods().enable(port.ifp(), enabled);
         }
-        let agreed = ports.iter().fold(enabled, |all, port| all & port.ifp().offloads().enabled);
-        if agreed == enabled {
+        let each = ports.iter().map(|port| port.ifp().offloads());
+        common = each.reduce(Offloads::common).unwrap_or(ALONE);
+        if common.enabled & enabled == enabled {
             break;
         }
-        enabled = agreed;
+        enabled &= common.enabled;
     }
-    let each = ports.iter().map(|port| port.ifp().offloads());
-    let mut common = each.reduce(Offloads::common).unwrap_or(ALONE);
     common.capabilities &= !capability::IPSEC_OFFLOAD;
     common.enabled &= !(capability::IPSEC_OFFLOAD | capability::NETMAP);
     let now = ifp.offloads();

@@ -43,7 +43,7 @@ impl Port {
             slot,
             lladdr: ifp.lladdr(),
             mtu: ifp.mtu(),
-            enabled: ifp.offloads().enabled,
+            enabled: ifp.enabled(),
             methods: ifp.methods(),
             parent: ifp.vlan_parent(),
             unknown: AtomicU32::new(0),

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use zerocopy::FromZeros;
 
 use super::bindings as c;
-use super::ifnet::{Ifnet, field};
+use super::ifnet::{Ifnet, call, field};
 use super::port::PortMethods;
 use crate::kpi::ioctl::{InterfaceRequest, SIOCSIFCAP, SIOCSIFCAPNV};
 use crate::kpi::{Ioctl, Offloads, Result};
@@ -31,12 +31,17 @@ impl Ifnet {
             c::if_hw_tsomax_common(ifp, &mut tso);
             Offloads {
                 capabilities: both(c::if_getcapabilities(ifp), c::if_getcapabilities2(ifp)),
-                enabled: both(c::if_getcapenable(ifp), c::if_getcapenable2(ifp)),
+                enabled: self.enabled(),
                 // The accessor cuts it to an int.
                 hwassist: field!(self, if_hwassist).read_volatile(),
                 tso: [tso.tsomaxbytes, tso.tsomaxsegcount, tso.tsomaxsegsize],
             }
         }
+    }
+
+    /// What it is told to do alone.
+    pub fn enabled(&self) -> u64 {
+        both(call!(if_getcapenable, self), call!(if_getcapenable2, self))
     }
 
     /// Stores what it can do, and does nothing else: for a lagg's own interface, by one thread at a
@@ -50,7 +55,7 @@ impl Ifnet {
         // netmap comes and goes meanwhile.
         const NETMAP: i32 = c::IFCAP_NETMAP as i32;
         let keep = |now: i32| Some(enabled & !NETMAP | now & NETMAP);
-        let _ = self.enabled().fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
+        let _ = self.first_enabled().fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
         // SAFETY: the ifnet is there, and these words are the driver's to write.
         unsafe {
             c::if_setcapabilities(ifp, can);
@@ -72,7 +77,7 @@ impl Ifnet {
 
     /// What it is told to do: the first word.
     #[inline(always)]
-    fn enabled(&self) -> &AtomicI32 {
+    fn first_enabled(&self) -> &AtomicI32 {
         // SAFETY: aligned, and there for as long as `self`.
         unsafe { AtomicI32::from_ptr(field!(self, if_capenable)) }
     }

@@ -22,6 +22,11 @@ impl Ifnet {
         offloads
     }
 
+    /// What it is told to do alone.
+    pub fn enabled(&self) -> u64 {
+        self.offloads().enabled
+    }
+
     /// Stores what it can do, and does nothing else: for a lagg's own interface, and for cards. Whether
     /// netmap(4) has it (IFCAP_NETMAP) stays as it is.
     pub fn store_offloads(&self, offloads: &Offloads) {
