@@ -42,13 +42,52 @@ const SLOTS: usize = LAGG_MAX_PORTS;
 #[repr(transparent)]
 pub struct Table([Bucket; BUCKETS]);
 
-/// What the control side keeps besides the table: to which slot each bucket belongs.
-///
-/// # Invariants
-/// All are `NOWHERE`, or all are slots.
+/// What the control side keeps besides the table.
 #[derive(FromZeros)]
-#[repr(transparent)]
-pub struct Homes([u8; BUCKETS]);
+pub struct Homes {
+    /// To which slot each bucket belongs: all are `NOWHERE`, or all are slots.
+    home: [u8; BUCKETS],
+    /// For a rebuild: a kernel stack has no room for it.
+    sorted: Sorted,
+}
+
+/// The buckets, those of a slot together.
+#[derive(FromZeros)]
+struct Sorted {
+    buckets: [u16; BUCKETS],
+    /// Where each slot's end.
+    ends: [u16; SLOTS],
+}
+
+impl Sorted {
+    const NONE: Sorted = Sorted { buckets: [0; BUCKETS], ends: [0; SLOTS] };
+
+    /// Sorts all, of which these are the slots. The order of those of a slot stays.
+    fn sort(&mut self, slots: impl Iterator<Item = u8> + Clone) {
+        self.ends.fill(0);
+        for slot in slots.clone() {
+            self.ends[usize::from(slot) % SLOTS] += 1;
+        }
+        let mut next = 0;
+        for end in &mut self.ends {
+            // Where they begin, until all are there.
+            (*end, next) = (next, next + *end);
+        }
+        for (bucket, slot) in (0..).zip(slots) {
+            let end = &mut self.ends[usize::from(slot) % SLOTS];
+            self.buckets[usize::from(*end) % BUCKETS] = bucket;
+            *end += 1;
+        }
+    }
+
+    /// Those of a slot.
+    fn of(&self, slot: u8) -> impl Iterator<Item = usize> {
+        let slot = usize::from(slot) % SLOTS;
+        let start = if slot == 0 { 0 } else { self.ends[slot - 1] };
+        let buckets = self.buckets.get(start.into()..self.ends[slot].into()).unwrap_or_default();
+        buckets.iter().map(|&bucket| usize::from(bucket) % BUCKETS)
+    }
+}
 
 /// No slot.
 const NOWHERE: u8 = u8::MAX;
@@ -91,18 +130,18 @@ impl Bucket {
 
 impl Homes {
     /// No slot has a bucket.
-    pub const EMPTY: Homes = Homes([NOWHERE; BUCKETS]);
+    pub const EMPTY: Homes = Homes { home: [NOWHERE; BUCKETS], sorted: Sorted::NONE };
 
     /// Gives each member its share. A bucket that has lost its home finds one where its flows are
     /// or, if that is the slot that left, where they go next.
     fn settle(&mut self, table: &Table, members: u32) {
         let mut level = Level::new(members);
-        for &home in self.0.iter().filter(|&&home| has(members, home)) {
+        for &home in self.home.iter().filter(|&&home| has(members, home)) {
             level.count(home, true);
         }
         level.cut();
         let mut last = NOWHERE;
-        for (home, bucket) in self.0.iter_mut().zip(&table.0) {
+        for (home, bucket) in self.home.iter_mut().zip(&table.0) {
             if has(members, *home) {
                 if !level.releases(*home) {
                     continue;
@@ -119,12 +158,14 @@ impl Homes {
             *home = last;
         }
     }
-}
 
-impl Homes {
+    fn are_none(&self) -> bool {
+        self.home[0] == NOWHERE
+    }
+
     /// Forgets all homes.
     pub fn clear(&mut self) {
-        self.0.fill(NOWHERE);
+        self.home.fill(NOWHERE);
     }
 }
 
@@ -174,7 +215,11 @@ impl Table {
     pub fn rebuild(&mut self, homes: &mut Homes, members: u32, up: u32) {
         if members == 0 {
             self.0.fill(Bucket::EMPTY);
-            homes.0.fill(NOWHERE);
+            homes.clear();
+            return;
+        }
+        if homes.are_none() && up & members == members {
+            self.deal(homes, members);
             return;
         }
         homes.settle(self, members);
@@ -183,10 +228,33 @@ impl Table {
         self.choose_second(homes, up);
     }
 
-    fn choose_first(&mut self, homes: &Homes, members: u32, up: u32) {
+    /// Where nothing was before and all members are up the buckets are dealt round the slots, and what
+    /// each slot has is dealt round the others, those first that have one less.
+    fn deal(&mut self, homes: &mut Homes, members: u32) {
+        let count = members.count_ones() as usize;
+        let mut order = [0; SLOTS];
+        let start = count - BUCKETS % count;
+        let places = (start..count).chain(0..start);
+        for (place, slot) in places.zip(slots::iter(members)) {
+            order[place % SLOTS] = slot;
+        }
+        let (start, others) = (start % count, count - 1);
+        let (mut place, mut next) = (start, 0);
+        for (bucket, home) in self.0.iter_mut().zip(&mut homes.home) {
+            let slot = order[place % SLOTS];
+            let second = if next < place || others == 0 { next } else { next + 1 };
+            (*bucket, *home) = (Bucket::new(slot, order[second % SLOTS], slot), slot);
+            place = if place == others { 0 } else { place + 1 };
+            if place == start {
+                next = if next + 1 < others { next + 1 } else { 0 };
+            }
+        }
+    }
+
+    fn choose_first(&mut self, homes: &mut Homes, members: u32, up: u32) {
         let mut level = Level::new(up);
         let mut before = 0;
-        for (bucket, &home) in self.0.iter_mut().zip(&homes.0) {
+        for (bucket, &home) in self.0.iter_mut().zip(&homes.home) {
             if !bucket.is_used() {
                 *bucket = Bucket::new(home, home, home);
             }
@@ -212,9 +280,11 @@ impl Table {
         // returns all have about as many of its buckets to give up.
         let new = up & !before;
         let alone = new == 0 && (before & !up).count_ones() == 1;
+        homes.sorted.sort(homes.home.iter().copied());
         for gone in slots::iter(members & !up) {
             let mut last = gone;
-            for (bucket, _) in self.0.iter_mut().zip(&homes.0).filter(|(_, home)| **home == gone) {
+            for bucket in homes.sorted.of(gone) {
+                let bucket = &mut self.0[bucket];
                 let (first, mut was) = (bucket.first(), bucket.was());
                 if !has(up, first) {
                     was = first;
@@ -231,20 +301,19 @@ impl Table {
         }
     }
 
-    fn choose_second(&mut self, homes: &Homes, up: u32) {
+    fn choose_second(&mut self, homes: &mut Homes, up: u32) {
         let mut level = Level::new(up);
         self.0.iter().for_each(|bucket| level.count(bucket.first(), false));
+        homes.sorted.sort(self.0.iter().map(|bucket| bucket.first()));
         for slot in slots::iter(up) {
             let others = up & !bit(slot);
             let mut rest = Level { count: level.count, ..Level::new(others) };
             rest.cut();
             let mut last: [u8; SLOTS] = array::from_fn(|home| slot.wrapping_add(home as u8));
-            for (bucket, &home) in self.0.iter_mut().zip(&homes.0) {
-                if bucket.first() != slot {
-                    continue;
-                }
-                let last = &mut last[usize::from(home) % SLOTS];
+            for bucket in homes.sorted.of(slot) {
+                let last = &mut last[usize::from(homes.home[bucket]) % SLOTS];
                 *last = if others == 0 { slot } else { rest.give(*last, 0) };
+                let bucket = &mut self.0[bucket];
                 *bucket = Bucket::new(slot, *last, bucket.was());
             }
         }
@@ -436,7 +505,7 @@ mod tests {
         fn copy(&self) -> Lab {
             let mut table = Table::EMPTY;
             table.copy_from(&self.table);
-            Lab { table, homes: Homes(self.homes.0), ..*self }
+            Lab { table, homes: Homes { home: self.homes.home, sorted: Sorted::NONE }, ..*self }
         }
 
         fn first(&self) -> Vec<u8> {
@@ -459,8 +528,8 @@ mod tests {
             let second = |hash: usize| self.table.second(hash as u32);
             // 1
             assert!(span(up, first.iter().copied()) <= 1, "{members:b} {up:b}");
-            assert!(span(members, self.homes.0.iter().copied()) <= 1);
-            for (hash, (&first, &home)) in first.iter().zip(&self.homes.0).enumerate() {
+            assert!(span(members, self.homes.home.iter().copied()) <= 1);
+            for (hash, (&first, &home)) in first.iter().zip(&self.homes.home).enumerate() {
                 // 2
                 assert!(first == home || !has(up, home));
                 // 3
@@ -496,7 +565,7 @@ mod tests {
                 self.strays.0 = self.strays.0.max(strays);
                 self.strays.1 += strays;
                 if up == members {
-                    assert!(moved().all(|hash| has(up & !old_up, self.homes.0[hash])), "5");
+                    assert!(moved().all(|hash| has(up & !old_up, self.homes.home[hash])), "5");
                 }
             }
         }
@@ -524,7 +593,7 @@ mod tests {
         assert_eq!((lab.table.first(7), lab.table.second(7)), (Some(2), None));
         lab.set(0, 0);
         assert_eq!(size_of::<Table>(), 2048);
-        assert_eq!(size_of::<Homes>(), 1024);
+        assert_eq!(size_of::<Homes>(), 3136);
         assert!(size_of::<Level>() < 300);
     }
 
