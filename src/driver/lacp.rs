@@ -31,6 +31,8 @@ pub(super) struct Control {
     waits: Option<Boxed<Waits>>,
     /// What the plan has.
     published: Published,
+    /// The ports of its table of flows, and those of them that flows go to.
+    spread_over: (u32, u32),
     /// A link may have come up since its media were last asked for.
     pub links_changed: bool,
 }
@@ -81,6 +83,7 @@ impl Control {
             machines: Lacp::try_new(ifp.lladdr().ethernet(), ifp.index(), options)?,
             waits: None,
             published: Published::default(),
+            spread_over: (0, 0),
             links_changed: true,
         })
     }
@@ -117,19 +120,28 @@ impl Control {
         if distributing == 0 {
             self.waits = None;
         } else {
-            table.copy_from(&protocol.flows.table);
-            table.rebuild(homes, members, distributing);
+            let old = protocol.flows.table.clone();
             let before = protocol.exceptions.as_deref().and_then(|exceptions| exceptions.domains);
-            let before = Choices { table: &protocol.flows.table, domains: before };
-            let after = Choices { table: &table, domains };
-            let waits = self.waits.get_or_insert(pauses.waits);
-            let left = if rehashed {
-                waits.all(distributed)
-            } else {
-                waits.moved(&before, &after, distributed)
-            };
+            let spread_over = (members, distributing);
+            let spread_anew = self.spread_over != spread_over;
+            if spread_anew {
+                table.copy_from(&old);
+                table.rebuild(homes, members, distributing);
+                protocol.flows.table = table.share();
+                self.spread_over = spread_over;
+            }
+            let mut left = 0;
+            if rehashed || spread_anew || before != domains {
+                let waits = self.waits.get_or_insert(pauses.waits);
+                let before = Choices { table: &old, domains: before };
+                let after = Choices { table: &protocol.flows.table, domains };
+                left = if rehashed {
+                    waits.all(distributed)
+                } else {
+                    waits.moved(&before, &after, distributed)
+                };
+            }
             self.machines.ask_markers(left | distributing & !distributed, now());
-            protocol.flows.table = table.share();
         }
         let published = Published::of(&self.machines);
         let mut exceptions = pauses.exceptions;

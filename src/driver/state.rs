@@ -285,12 +285,12 @@ impl State {
                 let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
                 turns.set(stride, members.count_ones());
             }
-            (Protocol::LoadBalance(flows), _) => {
+            (Protocol::LoadBalance(flows), _) if self.spread_over != (members, up) => {
                 if let (Some(mut table), Some(homes)) = (table, &mut self.homes) {
                     table.copy_from(&flows.table);
                     table.rebuild(homes, members, up);
                     flows.table = table.share();
-                    self.spread_changed |= self.spread_over != (members, up);
+                    self.spread_changed = true;
                     self.spread_over = (members, up);
                 }
             }
