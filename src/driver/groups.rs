@@ -38,7 +38,9 @@ pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
 
 /// Has no port be in it any more. Nothing of it can fail.
 pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
-    softc.state().slow = false;
+    if !core::mem::replace(&mut softc.state().slow, false) {
+        return;
+    }
     for port in &token.ports() {
         let mut wants = softc.state().take_wants(port);
         if let Some(group) = wants.slow.take() {

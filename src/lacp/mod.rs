@@ -273,7 +273,9 @@ impl Lacp {
         let mut moved = false;
         for slot in 0..AGGREGATORS as u8 {
             let Some(port) = self.port(slot) else { continue };
-            let ready = port.aggregator.is_some_and(|number| self.is_ready(number));
+            // Only who waits looks at it.
+            let waits = port.mux == mux::State::Waiting;
+            let ready = waits && port.aggregator.is_some_and(|number| self.is_ready(number));
             let Some(port) = self.port_mut(slot) else { continue };
             let distributed = port.mux == mux::State::Distributing;
             let moves = port.run_mux(ready, now);
