@@ -280,6 +280,9 @@ impl Table {
         // returns all have about as many of its buckets to give up.
         let new = up & !before;
         let alone = new == 0 && (before & !up).count_ones() == 1;
+        if members & !up == 0 {
+            return;
+        }
         homes.sorted.sort(homes.home.iter().copied());
         for gone in slots::iter(members & !up) {
             let mut last = gone;
@@ -416,7 +419,16 @@ impl Level {
     /// Gives a bucket to the next slot after `last` that has too few, else to one that may have one
     /// more, a newcomer first.
     fn give(&mut self, last: u8, new: u32) -> u8 {
-        for set in [self.too_few, self.slots & new, self.slots] {
+        if self.too_few != 0 {
+            let slot = next(self.too_few, last);
+            let count = &mut self.count[usize::from(slot) % SLOTS];
+            *count += 1;
+            if *count >= self.least {
+                self.too_few &= !bit(slot);
+            }
+            return slot;
+        }
+        for set in [self.slots & new, self.slots] {
             let mut rest = set;
             while rest != 0 {
                 let slot = next(rest, last);
