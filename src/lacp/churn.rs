@@ -54,10 +54,10 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    fn run(&mut self, enabled: bool, sync: bool, now: Time) -> bool {
+    fn run(&mut self, enabled: bool, sync: bool, now: Time) {
         let expired = self.timer.expires(now);
         let Some(next) = self.state.next(Conditions { enabled, sync, expired }) else {
-            return false;
+            return;
         };
         self.state = next;
         self.timer.stop();
@@ -66,7 +66,6 @@ impl Machine {
             State::ChurnMonitor => self.timer.start(now, DETECTION_TIME),
             State::Churn => self.count = self.count.saturating_add(1),
         }
-        true
     }
 
     pub fn deadline(&self) -> Option<Time> {
@@ -75,11 +74,10 @@ impl Machine {
 }
 
 impl Port {
-    /// Runs both machines for one step. True: one has moved.
-    pub(super) fn run_churn(&mut self, now: Time) -> bool {
+    /// Runs both machines for one step.
+    pub(super) fn run_churn(&mut self, now: Time) {
         let enabled = self.is_enabled();
-        let actor = self.actor_churn.run(enabled, self.actor.state.contains(Bits::SYNC), now);
-        let partner = self.partner_churn.run(enabled, self.partner.state.contains(Bits::SYNC), now);
-        actor || partner
+        self.actor_churn.run(enabled, self.actor.state.contains(Bits::SYNC), now);
+        self.partner_churn.run(enabled, self.partner.state.contains(Bits::SYNC), now);
     }
 }

@@ -250,19 +250,18 @@ impl Lacp {
     pub fn run(&mut self, now: Time) {
         let strict = self.options.strict;
         for _ in 0..ROUNDS {
-            let mut moved = false;
             for port in self.ports.iter_mut().flatten() {
                 if port.current_while.expires(now) {
-                    moved |= port.receive_event(receive::Event::Timeout, strict, now);
+                    port.receive_event(receive::Event::Timeout, strict, now);
                 }
                 port.wait_while.expires(now);
                 port.marker.run(now);
-                moved |= port.run_periodic(now);
-                moved |= port.run_churn(now);
+                port.run_periodic(now);
+                port.run_churn(now);
             }
-            moved |= self.run_selection();
-            moved |= self.run_mux(now);
-            if !moved {
+            self.run_selection();
+            // Whatever the others have changed for it, this one follows at once.
+            if !self.run_mux(now) {
                 break;
             }
         }
@@ -407,8 +406,8 @@ impl Lacp {
     /// Actor and partner of the active aggregator, if there is one.
     pub fn active_aggregator(&self) -> Option<(Info, Info)> {
         let id = self.aggregators.get(usize::from(self.active?)).copied().flatten()?;
-        let actor = Info { system_priority: PRIORITY, system: self.address, ..Info::default() };
-        Some(id.infos(&actor))
+        let own = Info { system_priority: PRIORITY, system: self.address, ..Info::default() };
+        Some(id.infos(&own))
     }
 
     /// Whether a port's aggregator is the active one.

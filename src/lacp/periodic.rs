@@ -49,14 +49,14 @@ impl State {
 }
 
 impl Port {
-    /// Runs the machine for one step. True: it has moved.
-    pub(super) fn run_periodic(&mut self, now: Time) -> bool {
+    /// Runs the machine for one step.
+    pub(super) fn run_periodic(&mut self, now: Time) {
         let conditions = Conditions {
             enabled: self.speaks(),
             short: self.partner.state.contains(Bits::TIMEOUT),
             expired: self.periodic_timer.expires(now),
         };
-        let Some((next, due)) = self.periodic.next(conditions) else { return false };
+        let Some((next, due)) = self.periodic.next(conditions) else { return };
         self.periodic = next;
         self.ntt |= due;
         match next {
@@ -64,6 +64,5 @@ impl Port {
             State::FastPeriodic => self.periodic_timer.start(now, FAST),
             State::SlowPeriodic => self.periodic_timer.start(now, SLOW),
         }
-        true
     }
 }

@@ -76,9 +76,9 @@ fn default_partner(strict: bool) -> Info {
 }
 
 impl Port {
-    /// Has the receive machine take an event other than a LACPDU. True: it has moved.
-    pub(super) fn receive_event(&mut self, event: Event, strict: bool, now: Time) -> bool {
-        let Some(next) = self.receive.next(event) else { return false };
+    /// Has the receive machine take an event other than a LACPDU.
+    pub(super) fn receive_event(&mut self, event: Event, strict: bool, now: Time) {
+        let Some(next) = self.receive.next(event) else { return };
         self.receive = next;
         match next {
             State::PortDisabled => {
@@ -105,13 +105,12 @@ impl Port {
                 self.ntt = true;
             }
             State::Defaulted => {
-                self.update_default_selected(strict);
+                // update_Default_Selected: selection leaves who is defaulted unselected.
                 self.record_default(strict);
                 self.actor.state.remove(Bits::EXPIRED);
             }
             State::Current => {}
         }
-        true
     }
 
     /// A LACPDU that is no echo of our own came on a link that is up.
@@ -155,13 +154,6 @@ impl Port {
     fn record_default(&mut self, strict: bool) {
         self.partner = default_partner(strict);
         self.actor.state.insert(Bits::DEFAULTED);
-    }
-
-    /// update_Default_Selected (5.4.9).
-    fn update_default_selected(&mut self, strict: bool) {
-        if differs(&self.partner, &default_partner(strict), Bits::AGGREGATION) {
-            self.selected = Selected::Unselected;
-        }
     }
 
     /// update_Selected (5.4.9).

@@ -46,10 +46,11 @@ impl LagId {
         }
     }
 
-    /// Actor and partner as the ioctl SIOCGLAGG has them: what an aggregator knows of its ports.
-    pub(super) fn infos(&self, actor: &Info) -> (Info, Info) {
+    /// Actor and partner as the ioctl SIOCGLAGG has them: what an aggregator knows of its ports, and of
+    /// our system.
+    pub(super) fn infos(&self, system: &Info) -> (Info, Info) {
         let state = if self.individual.is_none() { Bits::AGGREGATION } else { Bits::empty() };
-        let actor = Info { key: self.key, port_priority: 0, port: 0, state, ..*actor };
+        let actor = Info { key: self.key, state, ..*system };
         let partner = Info {
             system_priority: self.partner_priority,
             system: self.partner,
@@ -61,9 +62,8 @@ impl LagId {
 }
 
 impl Lacp {
-    /// Unselects what no longer fits and selects for who is without. True: something changed.
-    pub(super) fn run_selection(&mut self) -> bool {
-        let mut changed = false;
+    /// Unselects who has no partner, and selects for who is without an aggregator.
+    pub(super) fn run_selection(&mut self) {
         self.free_aggregators();
         for slot in 0..AGGREGATORS as u8 {
             let Some(port) = self.port(slot) else { continue };
@@ -73,12 +73,9 @@ impl Lacp {
             let selected = port.selected == Selected::Selected;
             let aggregator = port.aggregator;
             if selected {
-                // The partner's system is that of the aggregator, always: half of an MLAG pair that
-                // speaks for itself leaves the other half's aggregator.
-                let fits = aggregator.and_then(|number| self.lag_id(number)) == Some(id);
-                if defaulted || !fits {
+                // Who does not fit any more was unselected when that changed.
+                if defaulted {
                     self.set_selected(slot, Selected::Unselected, aggregator);
-                    changed = true;
                 }
             } else if aggregator.is_none() && port.mux == Mux::Detached && !defaulted {
                 let Some(number) = self.aggregator_for(slot, id) else { continue };
@@ -86,10 +83,8 @@ impl Lacp {
                     *aggregator = Some(id);
                 }
                 self.set_selected(slot, Selected::Selected, Some(number));
-                changed = true;
             }
         }
-        changed
     }
 
     fn set_selected(&mut self, slot: u8, to: Selected, aggregator: Option<u8>) {
