@@ -4,7 +4,7 @@ use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac};
-use crate::solo::{IN_SERVICE, Solo};
+use crate::solo::{IN_SERVICE, NEW, Solo};
 
 /// On both ends of a cable frames are sent.
 pub fn carries(lab: &Lab, cable: usize) -> bool {
@@ -371,4 +371,58 @@ fn a_lacpdu_that_could_not_be_sent_is_sent_later() {
     let said = solo.pass(1_000);
     assert_eq!((said.len(), said[0].0, said[0].1.actor.system), (1, 1_000, mac(5)));
     assert_eq!(solo.port(0).statistics().pdus_out, sent + 1);
+}
+
+/// Who is assumed where nobody is heard: of the lowest priority, and agreeing to nothing, or, not strict,
+/// to everything.
+#[test]
+fn nobody_is_a_partner_of_the_lowest_priority() {
+    for strict in [true, false] {
+        let solo = Solo::new(1, Options { strict, ..DEFAULTS });
+        let agrees = (IN_SERVICE - State::ACTIVITY - State::SYNC) | State::TIMEOUT;
+        let state = if strict { State::TIMEOUT } else { agrees };
+        let expected =
+            Info { system_priority: 0xffff, port_priority: 0xffff, state, ..Info::default() };
+        assert_eq!(*solo.port(0).partner(), expected);
+    }
+}
+
+/// A partner that is missed has its 3 seconds to come back, whatever it is told meanwhile.
+#[test]
+fn a_partner_that_is_missed_is_not_waited_for_longer() {
+    let mut solo = Solo::new(1, Options { fast_timeout: true, ..DEFAULTS });
+    solo.hear(0, NEW);
+    solo.pass(3_000);
+    assert!(solo.port(0).actor().state.contains(State::EXPIRED));
+    solo.lacp.set_options(DEFAULTS);
+    solo.pass(2_999);
+    assert!(!solo.port(0).actor().state.contains(State::DEFAULTED));
+    solo.pass(1);
+    assert!(solo.port(0).actor().state.contains(State::DEFAULTED));
+}
+
+/// What is told of the active aggregator is what its ports have in common (SIOCGLAGG).
+#[test]
+fn the_active_aggregator_is_told_without_its_ports() {
+    let mut solo = Solo::new(2, DEFAULTS);
+    assert_eq!(solo.lacp.active_aggregator(), None);
+    solo.agree();
+    let Info { key, .. } = *solo.port(0).actor();
+    let state = State::AGGREGATION;
+    let of = |system, key, state| Info {
+        system_priority: 0x8000,
+        system,
+        key,
+        state,
+        ..Info::default()
+    };
+    let expected = (of(mac(1), key, state), of(mac(9), 9, State::empty()));
+    assert_eq!(solo.lacp.active_aggregator(), Some(expected));
+    // A partner's link that is not to be aggregated.
+    for state in [NEW, IN_SERVICE, IN_SERVICE] {
+        (0..2).for_each(|slot| solo.hear(slot, state - State::AGGREGATION));
+        solo.pass(2_000);
+    }
+    let alone = (of(mac(1), key, State::empty()), of(mac(9), 9, State::empty()));
+    assert_eq!(solo.lacp.active_aggregator(), Some(alone));
 }

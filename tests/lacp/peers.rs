@@ -223,3 +223,16 @@ fn bonding_churn_is_counted_after_a_minute() {
     solo.pass(60_000);
     assert_eq!(solo.port(0).churns(), (2, 2));
 }
+
+/// The minute ends where nothing else happens: who waits until then waits for that.
+#[test]
+fn churn_is_counted_when_the_minute_is_over() {
+    let mut solo = Solo::new(1, DEFAULTS);
+    // From here on it speaks every 30 seconds.
+    solo.pass(500);
+    solo.hear(0, NEW);
+    solo.pass(59_000);
+    assert_eq!(solo.port(0).churns(), (0, 0));
+    let next = solo.lacp.deadline(solo.now()).unwrap();
+    assert_eq!(next.since(solo.now()), 500);
+}
