@@ -426,3 +426,18 @@ fn the_active_aggregator_is_told_without_its_ports() {
     let alone = (of(mac(1), key, State::empty()), of(mac(9), 9, State::empty()));
     assert_eq!(solo.lacp.active_aggregator(), Some(alone));
 }
+
+/// An aggregator that nobody wants any more is there for others: a partner may be another one as often as
+/// it likes.
+#[test]
+fn aggregators_are_free_again() {
+    let mut solo = Solo::new(1, DEFAULTS);
+    for key in 1..=40 {
+        for state in [NEW, IN_SERVICE, IN_SERVICE] {
+            let actor = Info { key, ..Solo::partner(0, state) };
+            solo.receive(0, &Lacpdu { actor, partner: *solo.port(0).actor() });
+            solo.pass(2_000);
+        }
+        assert_eq!(solo.lacp.distributing(), 1, "partner {key}");
+    }
+}
