@@ -1,6 +1,7 @@
 //! A race, for ThreadSanitizer to find: that it is there, and sees what threads do.
 
 use std::cell::UnsafeCell;
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -29,7 +30,10 @@ fn a_race() {
                 while arrived.load(Ordering::Relaxed) < 2 {
                     thread::yield_now();
                 }
-                racy.count();
+                // Often: what two threads do at the very same time may escape.
+                for _ in 0..1_000 {
+                    black_box(&racy).count();
+                }
             });
         }
     });
