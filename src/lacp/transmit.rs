@@ -45,8 +45,8 @@ impl Port {
         Some(Lacpdu { actor: self.actor, partner: self.partner })
     }
 
-    /// When a LACPDU that is due may be sent, if it has to wait.
+    /// When a LACPDU that is due may be sent.
     pub(super) fn transmit_deadline(&self, now: Time) -> Option<Time> {
-        if self.ntt { self.window.opens(now) } else { None }
+        self.ntt.then(|| self.window.opens(now).unwrap_or(now))
     }
 }

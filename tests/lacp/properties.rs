@@ -6,7 +6,7 @@ use lagg_rs::wire::lacpdu::{Info, State};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::lab::{GIGABIT, Lab, Way, mac};
+use crate::lab::{DEFAULTS, GIGABIT, Lab, Way, mac};
 use crate::negotiation::plug;
 
 /// The longest that a frame is late, in milliseconds.
@@ -212,4 +212,20 @@ proptest! {
         all_agree(&lab);
         prop_assert_eq!(flapping, [0, 1, 2].map(|system| lab[system].flapping()));
     }
+}
+
+/// A LACPDU that the limit holds back is sent when it ends, even if nothing else happens then.
+#[test]
+fn what_the_limit_holds_back_is_sent_when_it_ends() {
+    let options = [Options { strict: false, ..DEFAULTS }; SYSTEMS];
+    let mut lab = lab(0, &options, &[1; SYSTEMS]);
+    lab.advance(2);
+    lab.restart(0, name(0, 0), 22, options[0]);
+    lab.advance(2_003);
+    // The third since 3,001; the port goes out of sync just after.
+    lab.set_address(1, name(1, 1));
+    lab.advance(2_001);
+    let told = lab.systems[1].records[0].said.unwrap();
+    assert_eq!((lab.now, told.at), (5_006, 4_001));
+    assert!(!told.pdu.actor.state.contains(State::COLLECTING));
 }
