@@ -226,3 +226,29 @@ fn the_responder_answers_in_every_state() {
     solo.hear(0, IN_SERVICE);
     assert!(answers(&mut solo).is_some(), "in service again");
 }
+
+/// Who has answered on none of its ports, and not answered on one, is not waited for on the others; what
+/// other partners do is nothing to it.
+#[test]
+fn a_partner_that_is_silent_on_one_port_is_not_waited_for_on_others() {
+    let mut solo = Solo::new(4, DEFAULTS);
+    for state in [NEW, IN_SERVICE, IN_SERVICE] {
+        for slot in 0..4 {
+            let system = if slot == 3 { mac(8) } else { mac(9) };
+            let actor = Info { system, ..Solo::partner(slot, state) };
+            solo.receive(slot, &Lacpdu { actor, partner: *solo.port(slot).actor() });
+        }
+        solo.pass(2_000);
+    }
+    asked(&mut solo);
+    let ask = |solo: &mut Solo, slots| solo.lacp.ask_markers(slots, solo.now());
+    assert_eq!(ask(&mut solo, 0b0010), 0b0010);
+    solo.pass(3_000);
+    assert_eq!(ask(&mut solo, 0b1100), 0b1000);
+    asked(&mut solo);
+    // It has answered once: on ports that were not asked yet it is waited for.
+    assert_eq!(ask(&mut solo, 0b0001), 0);
+    let [(0, marker)] = asked(&mut solo)[..] else { panic!("it is asked all the same") };
+    respond(&mut solo, marker);
+    assert_eq!(ask(&mut solo, 0b0111), 0b0101);
+}
