@@ -3,7 +3,7 @@
 
 use super::ioctl::text;
 use super::{Softc, infiniband, lacp};
-use crate::kpi::{LinkState, Ref, iff};
+use crate::kpi::{LinkState, Ref};
 use crate::policy::Protocol;
 use crate::policy::buckets::BUCKETS;
 
@@ -47,7 +47,7 @@ fn publish_link(softc: &Softc) {
 /// With IFF_DEBUG: how many buckets each port has now, if that changed.
 fn log_flows(softc: &Softc) {
     let changed = core::mem::take(&mut softc.state().spread_changed);
-    if !changed || softc.ifp().flags() & iff::DEBUG == 0 {
+    if !changed || !softc.is_debugged() {
         return;
     }
     let plan = softc.plan_ref();

@@ -94,9 +94,14 @@ impl Softc {
         }
     }
 
+    /// Whether IFF_DEBUG is set.
+    pub(super) fn is_debugged(&self) -> bool {
+        self.ifp.flags() & iff::DEBUG != 0
+    }
+
     /// Logs a line if IFF_DEBUG is set (spec B.18). Not under the mutex.
     pub(super) fn debug(&self, text: fmt::Arguments<'_>) {
-        if self.ifp.flags() & iff::DEBUG != 0 {
+        if self.is_debugged() {
             log(&self.ifp, text);
         }
     }
