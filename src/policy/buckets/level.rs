@@ -88,17 +88,22 @@ impl Level {
 
     /// Gives a slot a bucket, if it is to have more.
     pub fn takes(&mut self, slot: u8) -> bool {
-        let count = &mut self.count[usize::from(slot) % SLOTS];
-        let more = u16::from(*count == self.least);
-        if !has(self.slots, slot) || *count > self.least || more > self.extra {
+        let count = self.count[usize::from(slot) % SLOTS];
+        let more = u16::from(count == self.least);
+        if !has(self.slots, slot) || count > self.least || more > self.extra {
             return false;
         }
         self.extra -= more;
+        self.add(slot);
+        true
+    }
+
+    fn add(&mut self, slot: u8) {
+        let count = &mut self.count[usize::from(slot) % SLOTS];
         *count += 1;
         if *count >= self.least {
             self.too_few &= !bit(slot);
         }
-        true
     }
 
     /// Gives a bucket to the next slot after `last` that has too few, else to one that may have one
@@ -106,11 +111,7 @@ impl Level {
     pub fn give(&mut self, last: u8, new: u32) -> u8 {
         if self.too_few != 0 {
             let slot = next(self.too_few, last);
-            let count = &mut self.count[usize::from(slot) % SLOTS];
-            *count += 1;
-            if *count >= self.least {
-                self.too_few &= !bit(slot);
-            }
+            self.add(slot);
             return slot;
         }
         for set in [self.slots & new, self.slots] {
