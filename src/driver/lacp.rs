@@ -31,8 +31,6 @@ pub(super) struct Control {
     waits: Option<Boxed<Waits>>,
     /// What the plan has.
     published: Published,
-    /// The ports of its table of flows, and those of them that flows go to.
-    spread_over: (u32, u32),
     /// A link may have come up since its media were last asked for.
     pub links_changed: bool,
 }
@@ -83,7 +81,6 @@ impl Control {
             machines: Lacp::try_new(ifp.lladdr().ethernet(), ifp.index(), options)?,
             waits: None,
             published: Published::default(),
-            spread_over: (0, 0),
             links_changed: true,
         })
     }
@@ -110,7 +107,7 @@ impl Control {
         protocol: &mut policy::Lacp,
         homes: &mut Homes,
         (members, domains): (u32, Domains),
-        mut table: Unique<Boxed<Table>>,
+        table: Unique<Boxed<Table>>,
         pauses: Pauses,
         rehashed: bool,
     ) {
@@ -122,14 +119,7 @@ impl Control {
         } else {
             let old = protocol.flows.table.clone();
             let before = protocol.exceptions.as_deref().and_then(|exceptions| exceptions.domains);
-            let spread_over = (members, distributing);
-            let spread_anew = self.spread_over != spread_over;
-            if spread_anew {
-                table.copy_from(&old);
-                table.rebuild(homes, members, distributing);
-                protocol.flows.table = table.share();
-                self.spread_over = spread_over;
-            }
+            let spread_anew = protocol.flows.spread(table, homes, members, distributing);
             let mut left = 0;
             if rehashed || spread_anew || before != domains {
                 let waits = self.waits.get_or_insert(pauses.waits);

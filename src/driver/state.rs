@@ -27,8 +27,6 @@ pub(super) struct State {
     pub lacp: Option<lacp::Control>,
     /// Ports are to be in the slow protocols' group.
     pub slow: bool,
-    /// The ports that the flows are spread over, by their slots.
-    spread_over: (u32, u32),
     /// The flows are spread over other ports than was last logged.
     pub spread_changed: bool,
     /// failover's primary port, by its slot.
@@ -146,7 +144,6 @@ impl State {
             homes: None,
             lacp: None,
             slow: false,
-            spread_over: (0, 0),
             spread_changed: false,
             primary: None,
             modes_seen: 0,
@@ -236,7 +233,10 @@ impl State {
     /// Whether the plan has flows on other ports than they are to be on now.
     pub fn has_stale_plan(&self) -> bool {
         match (&self.protocol, &self.lacp) {
-            (Protocol::LoadBalance(_), _) => self.spread_over != self.slots_up(),
+            (Protocol::LoadBalance(_), _) => {
+                let (members, up) = self.slots_up();
+                self.homes.as_ref().is_some_and(|homes| !homes.are_of(members, up))
+            }
             (Protocol::Lacp(_), Some(lacp)) => lacp.is_stale(),
             _ => false,
         }
@@ -258,7 +258,6 @@ impl State {
         if matches!(protocol, Protocol::RoundRobin(_)) {
             self.options.rr_stride = Some(NonZeroU32::MIN);
         }
-        self.spread_over = (0, 0);
         let replaced = (replace(&mut self.protocol, protocol), replace(&mut self.homes, homes));
         (replaced, replace(&mut self.lacp, lacp))
     }
@@ -285,13 +284,9 @@ impl State {
                 let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
                 turns.set(stride, members.count_ones());
             }
-            (Protocol::LoadBalance(flows), _) if self.spread_over != (members, up) => {
-                if let (Some(mut table), Some(homes)) = (table, &mut self.homes) {
-                    table.copy_from(&flows.table);
-                    table.rebuild(homes, members, up);
-                    flows.table = table.share();
-                    self.spread_changed = true;
-                    self.spread_over = (members, up);
+            (Protocol::LoadBalance(flows), _) => {
+                if let (Some(table), Some(homes)) = (table, &mut self.homes) {
+                    self.spread_changed |= flows.spread(table, homes, members, up);
                 }
             }
             (Protocol::Lacp(protocol), Some(lacp)) => {

@@ -52,6 +52,9 @@ pub struct Homes {
     home: [u8; BUCKETS],
     /// For a rebuild: a kernel stack has no room for it.
     sorted: Sorted,
+    /// What the last rebuild was for.
+    members: u32,
+    up: u32,
 }
 
 /// The buckets, those of a slot together.
@@ -133,7 +136,8 @@ impl Bucket {
 
 impl Homes {
     /// No slot has a bucket.
-    pub const EMPTY: Homes = Homes { home: [NOWHERE; BUCKETS], sorted: Sorted::NONE };
+    pub const EMPTY: Homes =
+        Homes { home: [NOWHERE; BUCKETS], sorted: Sorted::NONE, members: 0, up: 0 };
 
     /// Gives each member its share. A bucket that has lost its home finds one where its flows are
     /// or, if that is the slot that left, where they go next.
@@ -162,13 +166,15 @@ impl Homes {
         }
     }
 
-    fn are_none(&self) -> bool {
-        self.home[0] == NOWHERE
+    /// Whether the last rebuild was for these members, of whom these were up.
+    pub fn are_of(&self, members: u32, up: u32) -> bool {
+        (self.members, self.up) == (members, up)
     }
 
     /// Forgets all homes.
     pub fn clear(&mut self) {
         self.home.fill(NOWHERE);
+        (self.members, self.up) = (0, 0);
     }
 }
 
@@ -216,12 +222,14 @@ impl Table {
     /// has to be what the last rebuild with these homes made, or a copy, or [`EMPTY`](Self::EMPTY):
     /// without it the flows of slots that are down are spread anew.
     pub fn rebuild(&mut self, homes: &mut Homes, members: u32, up: u32) {
+        let is_first = homes.members == 0;
+        (homes.members, homes.up) = (members, up);
         if members == 0 {
             self.0.fill(Bucket::EMPTY);
             homes.clear();
             return;
         }
-        if homes.are_none() && up & members == members {
+        if is_first && up & members == members {
             self.deal(homes, members);
             return;
         }

@@ -1,10 +1,10 @@
 //! Flows: how the protocols that keep a flow on its port find the two (spec B.12).
 
-use super::buckets::Table;
+use super::buckets::{Homes, Table};
 use super::hash::Key;
 use crate::driver::{Plan, Port};
 use crate::kpi::ioctl::hash;
-use crate::kpi::{Boxed, Mbuf, Ref};
+use crate::kpi::{Boxed, Mbuf, Ref, Unique};
 use crate::wire::flow::{Bytes, Flow, USUAL};
 
 /// How a packet's flow is found, and where it goes.
@@ -21,6 +21,24 @@ pub struct Flows {
 }
 
 impl Flows {
+    /// Spreads the flows over these members, of whom these are up: the table is a new one then, in this
+    /// memory. False: over these they are.
+    pub fn spread(
+        &mut self,
+        mut memory: Unique<Boxed<Table>>,
+        homes: &mut Homes,
+        members: u32,
+        up: u32,
+    ) -> bool {
+        if homes.are_of(members, up) {
+            return false;
+        }
+        memory.copy_from(&self.table);
+        memory.rebuild(homes, members, up);
+        self.table = memory.share();
+        true
+    }
+
     /// The hash of a packet's flow.
     pub fn hash(&self, m: &Mbuf) -> u32 {
         if let Some(flow) = self.flow_id(m) {
