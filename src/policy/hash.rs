@@ -79,6 +79,13 @@ mod tests {
         }
     }
 
+    fn addresses(flow: &mut Flow) -> &mut [u64] {
+        match &mut flow.addresses {
+            Addresses::V4(pair) => std::slice::from_mut(pair),
+            Addresses::V6(words) => words,
+        }
+    }
+
     /// A kind of traffic: its flow of each number.
     type Traffic = (&'static str, fn(u32) -> Flow);
 
@@ -188,22 +195,24 @@ mod tests {
 
     #[test]
     fn each_bit_of_a_flow_changes_half_of_the_hash() {
-        let flow = v4([10, 0, 0, 1], [192, 0, 2, 80], [40_000, 443]);
-        let Addresses::V4(pair) = flow.addresses else { unreachable!() };
-        for bit in 0..224 {
-            let mut changed = 0;
-            for seed in 0..=255 {
+        let ipv4 = v4([10, 0, 0, 1], [192, 0, 2, 80], [40_000, 443]);
+        let ipv6 =
+            Flow { addresses: Addresses::V6([0xb80d_0120, 3, 0xb80d_0120, 1 << 56]), ..ipv4 };
+        for flow in [ipv4, ipv6] {
+            for bit in 0..160 + 64 * addresses(&mut { flow }).len() {
                 let mut other = flow;
+                let mut changed = 0;
                 match bit {
-                    0..64 => other.link[0] ^= 1 << bit,
-                    64..128 => other.link[1] ^= 1 << (bit - 64),
-                    128..192 => other.addresses = Addresses::V4(pair ^ 1 << (bit - 128)),
-                    _ => other.ports ^= 1 << (bit - 192),
+                    0..128 => other.link[bit / 64] ^= 1 << (bit % 64),
+                    128..160 => other.ports ^= 1 << (bit - 128),
+                    _ => addresses(&mut other)[(bit - 160) / 64] ^= 1 << ((bit - 160) % 64),
                 }
-                changed += (key(seed).hash(&flow) ^ key(seed).hash(&other)).count_ones();
+                for seed in 0..=255 {
+                    changed += (key(seed).hash(&flow) ^ key(seed).hash(&other)).count_ones();
+                }
+                let share = f64::from(changed) / (256.0 * 32.0);
+                assert!((0.45..0.55).contains(&share), "{flow:?}, bit {bit}: {share}");
             }
-            let share = f64::from(changed) / (256.0 * 32.0);
-            assert!((0.45..0.55).contains(&share), "bit {bit}: {share}");
         }
     }
 
