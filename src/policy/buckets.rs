@@ -21,13 +21,11 @@
 //! 5. When a slot returns its homes return to it. If all others are up nothing else moves. If it
 //!    went alone and nothing changed since, exactly what it had returns. Otherwise it is given its
 //!    share of the buckets that have no home to go to, and between others a bucket moves only where
-//!    evenness asks for it: in random walks, about two of 1,024 on average and 25 at most.
+//!    evenness asks for it: of 1,024 less than one on average, and 29 at most have been seen.
 //! 6. When a slot joins while all are up buckets move to it alone. When one leaves that was down
 //!    while all others are up nothing moves; if it was up, as when it goes down.
 
 mod level;
-
-use core::array;
 
 use zerocopy::{FromZeros, Immutable};
 
@@ -229,12 +227,12 @@ impl Table {
             homes.clear();
             return;
         }
-        if is_first && up & members == members {
+        let up = if up & members == 0 { members } else { up & members };
+        if is_first && up == members {
             self.deal(homes, members);
             return;
         }
         homes.settle(self, members);
-        let up = if up & members == 0 { members } else { up & members };
         self.choose_first(homes, members, up);
         self.choose_second(homes, up);
     }
@@ -323,12 +321,11 @@ impl Table {
             let others = up & !bit(slot);
             let mut rest = level.shared_by(others);
             rest.cut();
-            let mut last: [u8; SLOTS] = array::from_fn(|home| slot.wrapping_add(home as u8));
+            let mut last = slot;
             for bucket in homes.sorted.of(slot) {
-                let last = &mut last[usize::from(homes.home[bucket]) % SLOTS];
-                *last = if others == 0 { slot } else { rest.give(*last, 0) };
+                last = if others == 0 { slot } else { rest.give(last, 0) };
                 let bucket = &mut self.0[bucket];
-                *bucket = Bucket::new(slot, *last, bucket.was());
+                *bucket = Bucket::new(slot, last, bucket.was());
             }
         }
     }
