@@ -107,22 +107,20 @@ impl Level {
     }
 
     /// Gives a bucket to the next slot after `last` that has too few, else to one that may have one
-    /// more, a newcomer first.
-    pub fn give(&mut self, last: u8, new: u32) -> u8 {
+    /// more.
+    pub fn give(&mut self, last: u8) -> u8 {
         if self.too_few != 0 {
             let slot = next(self.too_few, last);
             self.add(slot);
             return slot;
         }
-        for set in [self.slots & new, self.slots] {
-            let mut rest = set;
-            while rest != 0 {
-                let slot = next(rest, last);
-                if self.takes(slot) {
-                    return slot;
-                }
-                rest &= !bit(slot);
+        let mut rest = self.slots;
+        while rest != 0 {
+            let slot = next(rest, last);
+            if self.takes(slot) {
+                return slot;
             }
+            rest &= !bit(slot);
         }
         // Not reached: there are as many places as buckets.
         next(self.slots, last)
