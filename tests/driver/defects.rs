@@ -65,6 +65,8 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
         });
         assert_eq!(b.ifp.if_type(), IfType::LaggPort);
 
+        // It takes frames in from all its ports, so it is not that this is no primary.
+        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
         let softc = lagg.softc();
         thread::scope(|scope| {
             epoch::section(|epoch| {
