@@ -23,7 +23,6 @@ pub fn accepts(plan: &Plan, port: &Port, rx_all: impl FnOnce() -> bool) -> bool 
         None => false,
         Some(primary) if core::ptr::eq(primary, port) => true,
         Some(_) if rx_all() => true,
-        Some(primary) if primary.is_active() => false,
         Some(_) => select(plan).is_none_or(|active| core::ptr::eq(active, port)),
     }
 }
