@@ -14,8 +14,8 @@ use lagg_rs::wire::slow::{self, Subtype};
 /// Flows over three ports.
 static FLOWS: LazyLock<Flows> = LazyLock::new(|| {
     const PORTS: u32 = 1 << 2 | 1 << 5 | 1 << 31;
-    let (mut table, mut homes) =
-        (Boxed::<Table>::try_zeroed().expect("there is memory"), Homes::EMPTY);
+    let mut table: Boxed<Table> = Boxed::try_zeroed().expect("there is memory");
+    let mut homes: Boxed<Homes> = Boxed::try_zeroed().expect("there is memory");
     table.rebuild(&mut homes, PORTS, PORTS);
     let table = Ref::try_new(table).expect("there is memory");
     Flows { key: Key::new([7; 24]), table, layers: 0, flowid_shift: None }

@@ -238,9 +238,7 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
 
 /// Flows that nobody has placed yet, and where they will belong.
 fn new_flows(homes: &mut Option<Boxed<Homes>>) -> Result<Flows> {
-    let mut none: Boxed<Homes> = Boxed::try_zeroed()?;
-    none.clear();
-    *homes = Some(none);
+    *homes = Some(Boxed::try_zeroed()?);
     let table = Ref::try_new(Boxed::<Table>::try_zeroed()?)?;
     Ok(Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table })
 }

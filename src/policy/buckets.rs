@@ -38,15 +38,15 @@ pub const BUCKETS: usize = 1024;
 
 const SLOTS: usize = LAGG_MAX_PORTS;
 
-/// What packets read: the slot of each bucket.
+/// What packets read: the slot of each bucket. As zeros, no bucket has one.
 #[derive(FromZeros, Immutable)]
 #[repr(transparent)]
 pub struct Table([Bucket; BUCKETS]);
 
-/// What the control side keeps besides the table.
+/// What the control side keeps besides the table. As zeros, there have been no members.
 #[derive(FromZeros)]
 pub struct Homes {
-    /// To which slot each bucket belongs: all are `NOWHERE`, or all are slots.
+    /// To which slot each bucket belongs, once there have been members.
     home: [u8; BUCKETS],
     /// For a rebuild: a kernel stack has no room for it.
     sorted: Sorted,
@@ -64,8 +64,6 @@ struct Sorted {
 }
 
 impl Sorted {
-    const NONE: Sorted = Sorted { buckets: [0; BUCKETS], ends: [0; SLOTS] };
-
     /// Sorts all, of which these are the slots. The order of those of a slot stays.
     fn sort(&mut self, slots: impl Iterator<Item = u8> + Clone) {
         self.ends.fill(0);
@@ -92,9 +90,6 @@ impl Sorted {
         buckets.iter().map(|&bucket| usize::from(bucket) % BUCKETS)
     }
 }
-
-/// No slot.
-const NOWHERE: u8 = u8::MAX;
 
 /// A bucket's first choice, its second (the first again: none), and the slot that it was on before
 /// that went down (the first again: none); 5 bits each, and one that says that they mean something.
@@ -133,10 +128,6 @@ impl Bucket {
 }
 
 impl Homes {
-    /// No slot has a bucket.
-    pub const EMPTY: Homes =
-        Homes { home: [NOWHERE; BUCKETS], sorted: Sorted::NONE, members: 0, up: 0 };
-
     /// Gives each member its share. A bucket that has lost its home finds one where its flows are
     /// or, if that is the slot that left, where they go next.
     fn settle(&mut self, table: &Table, members: u32) {
@@ -145,7 +136,7 @@ impl Homes {
             level.count(home, true);
         }
         level.cut();
-        let mut last = NOWHERE;
+        let mut last = u8::MAX;
         for (home, bucket) in self.home.iter_mut().zip(&table.0) {
             if has(members, *home) {
                 if !level.releases(*home) {
@@ -168,12 +159,6 @@ impl Homes {
     pub fn are_of(&self, members: u32, up: u32) -> bool {
         (self.members, self.up) == (members, up)
     }
-
-    /// Forgets all homes.
-    pub fn clear(&mut self) {
-        self.home.fill(NOWHERE);
-        (self.members, self.up) = (0, 0);
-    }
 }
 
 impl Table {
@@ -181,9 +166,6 @@ impl Table {
     pub fn copy_from(&mut self, other: &Table) {
         self.0.copy_from_slice(&other.0);
     }
-
-    /// Without slots: no bucket has a choice.
-    pub const EMPTY: Table = Table([Bucket::EMPTY; BUCKETS]);
 
     /// The slot for a hash. None: there are no members.
     #[inline]
@@ -217,14 +199,13 @@ impl Table {
     }
 
     /// Rebuilds the table in place for these members, of whom these are up (all, if none is). It
-    /// has to be what the last rebuild with these homes made, or a copy, or [`EMPTY`](Self::EMPTY):
-    /// without it the flows of slots that are down are spread anew.
+    /// has to be what the last rebuild with these homes made, or a copy, or zeros: then the flows of
+    /// slots that are down are spread anew.
     pub fn rebuild(&mut self, homes: &mut Homes, members: u32, up: u32) {
         let is_first = homes.members == 0;
         (homes.members, homes.up) = (members, up);
         if members == 0 {
             self.0.fill(Bucket::EMPTY);
-            homes.clear();
             return;
         }
         let up = if up & members == 0 { members } else { up & members };

@@ -48,6 +48,8 @@ fn fold(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros;
+
     use super::*;
     use crate::policy::buckets::{Homes, Table};
 
@@ -161,7 +163,7 @@ mod tests {
         for seed in keys {
             let key = key(seed);
             for (name, flow) in TRAFFIC {
-                let (mut table, mut homes) = (Table::EMPTY, Homes::EMPTY);
+                let (mut table, mut homes) = (Table::new_zeroed(), Homes::new_zeroed());
                 let hashes: Vec<_> = (0..FLOWS).map(|number| key.hash(&flow(number))).collect();
                 for ports in 2..=32 {
                     let members = u32::MAX >> (32 - ports);
