@@ -13,7 +13,8 @@
 //! 2. **Home**: a bucket whose home is up is there. So while all are up nothing depends on the past
 //!    but the homes, and those only on joins and leaves.
 //! 3. **Second choice**: where the bucket goes if its slot, and no other, goes down next: up, not the
-//!    first choice, and such that what is then is even. With one slot up there is none.
+//!    first choice, and such that what is then is even; it depends on the first choices alone. With
+//!    one slot up there is none.
 //!
 //! # What moves
 //! 4. When slots go down, any number of them at once, only their buckets move; to their second
@@ -211,33 +212,19 @@ impl Table {
         let up = if up & members == 0 { members } else { up & members };
         if is_first && up == members {
             self.deal(homes, members);
-            return;
+        } else {
+            homes.settle(self, members);
+            self.choose_first(homes, members, up);
         }
-        homes.settle(self, members);
-        self.choose_first(homes, members, up);
         self.choose_second(homes, up);
     }
 
-    /// Where nothing was before and all members are up the buckets are dealt round the slots, and what
-    /// each slot has is dealt round the others, those first that have one less.
+    /// Where nothing was before and all members are up the buckets are dealt round.
     fn deal(&mut self, homes: &mut Homes, members: u32) {
-        let count = members.count_ones() as usize;
-        let mut order = [0; SLOTS];
-        let start = count - BUCKETS % count;
-        let places = (start..count).chain(0..start);
-        for (place, slot) in places.zip(slots::iter(members)) {
-            order[place % SLOTS] = slot;
-        }
-        let (start, others) = (start % count, count - 1);
-        let (mut place, mut next) = (start, 0);
+        let mut slot = u8::MAX;
         for (bucket, home) in self.0.iter_mut().zip(&mut homes.home) {
-            let slot = order[place % SLOTS];
-            let second = if next < place || others == 0 { next } else { next + 1 };
-            (*bucket, *home) = (Bucket::new(slot, order[second % SLOTS], slot), slot);
-            place = if place == others { 0 } else { place + 1 };
-            if place == start {
-                next = if next + 1 < others { next + 1 } else { 0 };
-            }
+            slot = level::next(members, slot);
+            (*bucket, *home) = (Bucket::new(slot, slot, slot), slot);
         }
     }
 

@@ -128,7 +128,7 @@ impl Level {
 }
 
 /// The first of the slots after `last`, around the end if need be.
-fn next(slots: u32, last: u8) -> u8 {
-    let from = u32::from(last).wrapping_add(1) % u32::BITS;
+pub(super) fn next(slots: u32, last: u8) -> u8 {
+    let from = u32::from(last).wrapping_add(1);
     ((slots.rotate_right(from).trailing_zeros() + from) % u32::BITS) as u8
 }

@@ -170,6 +170,8 @@ fn one_goes_and_returns() {
         let mut lab = Lab::new();
         lab.set(all(number), all(number));
         let home = lab.first();
+        let second = |lab: &Lab| (0..1024).map(|hash| lab.table.second(hash)).collect::<Vec<_>>();
+        let next = second(&lab);
         for gone in slots::iter(all(number)) {
             lab.set(all(number), all(number) & !bit(gone));
             if number > 1 {
@@ -178,6 +180,7 @@ fn one_goes_and_returns() {
             }
             lab.set(all(number), all(number));
             assert_eq!(lab.first(), home);
+            assert_eq!(second(&lab), next);
         }
         assert_eq!(lab.strays, (0, 0));
     }
