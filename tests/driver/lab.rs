@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use lagg_rs::driver::Softc;
+use lagg_rs::driver::{Lagg as Module, Softc};
 use lagg_rs::kpi::host::testing::{TestNic, attributes};
 use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
@@ -13,7 +13,8 @@ use lagg_rs::kpi::ioctl::{
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{
-    Errno, IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Ref, Result, iff,
+    Driver, Errno, IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Ref, Result, epoch,
+    iff,
 };
 use zerocopy::FromBytes;
 
@@ -168,6 +169,16 @@ impl Drop for Lagg {
 impl Lagg {
     pub fn softc(&self) -> Ref<Softc> {
         self.ifp.lagg_softc().unwrap()
+    }
+
+    /// Whether a frame that comes in on the port at this place is taken in. The lagg's counters do not
+    /// say: they are its ports'.
+    pub fn takes_in(&self, place: usize, bytes: &[u8]) -> bool {
+        epoch::section(|epoch| {
+            let softc = self.softc();
+            let port = softc.plan(epoch).at(place).unwrap();
+            Module::input(port, Mbuf::from_bytes(bytes), epoch).is_some()
+        })
     }
 
     pub fn destroy(&self) {

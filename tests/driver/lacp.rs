@@ -30,7 +30,9 @@ fn two_laggs_agree_after_the_wait_for_others() {
         assert_eq!(pair.distributing(&pair.left), 0);
         assert_eq!(pair.left.send(&flow(0)), Err(Errno::ENETDOWN));
         assert_eq!(pair.left.ifp.link_state(), LinkState::Down);
+        assert!(!pair.left.takes_in(1, &flow(0)), "it does not collect");
         pair.pass(1);
+        assert!(pair.left.takes_in(1, &flow(0)));
         for lagg in [&pair.left, &pair.right] {
             assert_eq!(pair.distributing(lagg), 2);
             assert_eq!(
@@ -67,9 +69,7 @@ fn flows_are_spread_and_taken_in() {
         assert_eq!(sent, pair.send(300), "a flow stays");
         let used: BTreeSet<_> = sent.into_iter().collect();
         assert_eq!(used.len(), 3);
-        let before = pair.right.ifp.counter(Counter::Ipackets);
-        pair.wires[1].1.receive(&flow(0));
-        assert_eq!(pair.right.ifp.counter(Counter::Ipackets), before + 1);
+        assert!((0..3).all(|place| pair.right.takes_in(place, &flow(0))));
     });
 }
 
@@ -448,6 +448,18 @@ fn packets_keep_to_their_numa_domain() {
         pair.left.set_options(option(-opt::USE_NUMA)).unwrap();
         pair.exchange();
         assert!(spread(&send_for(&pair, Some(0))).iter().all(|count| (45..105).contains(count)));
+    });
+}
+
+/// Two ports have a domain, the third has none: one domain alone keeps no packets from the others.
+#[test]
+fn one_numa_domain_is_none() {
+    lab(|| {
+        let pair = strangers(3);
+        pair.wires[..2].iter().for_each(|(a, _)| a.ifp.set_numa_domain(0));
+        pair.pass(AGGREGATE_WAIT + 1_000);
+        let counts = spread(&send_for(&pair, Some(0)));
+        assert!(counts[..3].iter().all(|count| (70..130).contains(count)), "{counts:?}");
     });
 }
 
