@@ -152,12 +152,12 @@ impl Paused {
 
     fn has(&self, hash: u32) -> bool {
         let bucket = hash as usize % BUCKETS;
-        self.0.get(bucket / 64).is_some_and(|word| word & 1_u64.wrapping_shl(hash % 64) != 0)
+        self.0.get(bucket / 64).is_some_and(|word| word & 1_u64.wrapping_shl(hash) != 0)
     }
 
     fn add(&mut self, bucket: usize) {
         if let Some(word) = self.0.get_mut(bucket / 64) {
-            *word |= 1_u64.wrapping_shl((bucket % 64) as u32);
+            *word |= 1_u64.wrapping_shl(bucket as u32);
         }
     }
 }
@@ -210,5 +210,30 @@ impl Waits {
             }
         }
         any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::buckets::Homes;
+
+    /// Packets say it by their hash, and who pauses them by its bucket.
+    #[test]
+    fn a_bucket_has_one_slot_of_a_set_and_the_slots_as_many_buckets() {
+        let (mut table, mut homes) = (Table::new_zeroed(), Homes::new_zeroed());
+        table.rebuild(&mut homes, 0xff, 0xff);
+        for set in [0b11, 0b1001_0010, 0b101_1010, 0xff00] {
+            let mut counts = [0; 32];
+            for bucket in 0..BUCKETS as u32 {
+                let slot = choose(&table, bucket, set);
+                assert_eq!(choose(&table, 0xdead_bc00 | bucket, set), slot);
+                counts[usize::from(slot.unwrap())] += 1;
+            }
+            let share = BUCKETS as u32 / set.count_ones();
+            let even = share - share / 8..share + share / 8;
+            assert!(slots::iter(set).all(|slot| even.contains(&counts[usize::from(slot)])));
+        }
+        assert_eq!(choose(&table, 7, 0), None);
     }
 }
