@@ -84,7 +84,7 @@ impl Sorted {
     }
 
     /// Those of a slot.
-    fn of(&self, slot: u8) -> impl Iterator<Item = usize> {
+    fn of(&self, slot: u8) -> impl ExactSizeIterator<Item = usize> {
         let slot = usize::from(slot) % SLOTS;
         let start = if slot == 0 { 0 } else { self.ends[slot - 1] };
         let buckets = self.buckets.get(start.into()..self.ends[slot].into()).unwrap_or_default();
@@ -280,17 +280,20 @@ impl Table {
         }
     }
 
+    /// What each slot has is dealt round the others, each time to those first that have one less.
     fn choose_second(&mut self, homes: &mut Homes, up: u32) {
-        let mut level = Level::new(up);
-        self.0.iter().for_each(|bucket| level.count(bucket.first(), false));
         homes.sorted.sort(self.0.iter().map(|bucket| bucket.first()));
+        let least = BUCKETS / up.count_ones().max(1) as usize;
+        let one_less = slots::iter(up).filter(|&slot| homes.sorted.of(slot).len() <= least);
+        let one_less = one_less.fold(0, |set, slot| set | bit(slot));
         for slot in slots::iter(up) {
             let others = up & !bit(slot);
-            let mut rest = level.shared_by(others);
-            rest.cut();
-            let mut last = slot;
+            let (mut last, mut rest) = (slot, 0);
             for bucket in homes.sorted.of(slot) {
-                last = if others == 0 { slot } else { rest.give(last) };
+                rest = if rest == 0 { others } else { rest };
+                let next = if rest & one_less == 0 { rest } else { rest & one_less };
+                last = if others == 0 { slot } else { level::next(next, last) };
+                rest &= !bit(last);
                 let bucket = &mut self.0[bucket];
                 *bucket = Bucket::new(slot, last, bucket.was());
             }

@@ -34,11 +34,6 @@ impl Level {
         }
     }
 
-    /// As many as these have, for other slots to share.
-    pub fn shared_by(&self, slots: u32) -> Self {
-        Level { count: self.count, ..Level::new(slots) }
-    }
-
     /// Counts a bucket that a slot has.
     pub fn count(&mut self, slot: u8, movable: bool) {
         let slot = usize::from(slot) % SLOTS;
