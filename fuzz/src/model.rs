@@ -180,12 +180,15 @@ impl Model {
     }
 }
 
-/// What a port gets back: of an MTU that its driver takes, and what it does on request, apart.
+/// What a port gets back: of an MTU that its driver takes, and what it does on request, apart. A VLAN's address and
+/// MTU follow its parent's, which may have been a port meanwhile: the stack has a task for it that reads the
+/// address and then sets it, and knows nothing of who sets another one in between.
 fn nature(ifp: &IfnetRef) -> Vec<(&'static str, String)> {
     let mut nature = attributes(ifp);
     let is_vlan = ifp.vlan_parent().is_some();
     nature.retain(|(name, _)| {
-        ["type", "address", "methods", "port of"].contains(name) || *name == "mtu" && !is_vlan
+        ["type", "methods", "port of"].contains(name)
+            || ["address", "mtu"].contains(name) && !is_vlan
     });
     nature
 }
