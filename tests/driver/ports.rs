@@ -44,6 +44,21 @@ fn the_first_port_gives_its_mtu_and_address() {
     });
 }
 
+/// The fuzzers do not judge it: they may change the address of its parent meanwhile.
+#[test]
+fn a_vlan_gets_its_address_back() {
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let vlan = host::vlan_create(&b.ifp, 3, "vlan3").unwrap();
+        let lagg = lagg_of(&[&a]);
+        lagg.add("vlan3").unwrap();
+        assert_eq!((vlan.lladdr(), b.ifp.lladdr()), (mac(1).into(), mac(2).into()));
+        lagg.remove("vlan3").unwrap();
+        host::settle();
+        assert_eq!((vlan.lladdr(), b.ifp.lladdr()), (mac(2).into(), mac(2).into()));
+    });
+}
+
 #[test]
 fn ports_stand_in_the_order_of_their_index() {
     lab(|| {
