@@ -177,7 +177,7 @@ impl Lab {
             },
             Some(Subtype::Marker) => match Frame::parse(bytes) {
                 Ok((frame, kind)) => {
-                    if let Some(response) = self.lacp.receive_marker(slot, frame, kind) {
+                    if let Some(response) = self.lacp.receive_marker(slot, frame, kind, now) {
                         assert!(Frame::parse(&response).is_ok());
                     }
                 }

@@ -2,63 +2,88 @@
 
 use super::ioctl::text;
 use super::lacp::now;
+use super::state::Phase;
 use super::stats::Refused;
 use super::{Port, Softc};
-use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log};
+use crate::kpi::{Epoch, Errno, Inbox, Mbuf, Result, epoch, lacp_debug, log};
 use crate::lacp::Lacp;
 use crate::wire::lacpdu::Lacpdu;
 use crate::wire::marker;
 use crate::wire::slow::{self, FRAME, Subtype};
 
-/// Whether a frame is of a slow protocol.
+/// Whether a frame is of a slow protocol. Its first 14 bytes are in one piece: ether_input(9) sees to it.
 #[inline]
 pub(super) fn is_slow(m: &Mbuf) -> bool {
     // Those are for a group: the others need not be looked at any further.
     m.is_multicast() && m.vlan_tag().is_none() && slow::is_slow(m.first())
 }
 
+/// The frames of a port that wait for the protocol task, a few of each kind: what floods one port is
+/// nothing to the others, and markers do not drive out LACPDUs.
+pub(super) struct Frames {
+    pdus: Inbox,
+    markers: Inbox,
+}
+
+impl Frames {
+    pub fn new() -> Self {
+        Frames { pdus: Inbox::new(), markers: Inbox::new() }
+    }
+}
+
 /// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
 /// Returned: a frame of others, to go its way.
 #[cold]
 pub(super) fn receive(port: &Port, m: Mbuf) -> Option<Mbuf> {
-    if Subtype::of(m.first()).is_none() {
+    // The rest of it may be in other pieces (F-49).
+    let mut number = [0];
+    m.copy_to(Subtype::OFFSET, &mut number);
+    let [number] = number;
+    let Some(subtype) = Subtype::numbered(number) else {
         port.count_unknown();
         return Some(m);
-    }
-    // By its slot and its interface: the slot may be another port's by then.
-    let number = u64::from(port.ifp().index()) << 8 | u64::from(port.slot());
-    if port.softc().inbox().put(m, number) {
-        Softc::wake_protocol(port.softc());
-    } else {
+    };
+    let inbox = match subtype {
+        Subtype::Lacp => &port.frames().pdus,
+        Subtype::Marker => &port.frames().markers,
+    };
+    if !inbox.put(m) {
         port.refused().count(Refused::NoRoom);
     }
+    Softc::wake_protocol(port.softc());
     None
 }
 
 /// Gives the machines the frames that have come in, and sends what answers them.
 pub(super) fn take_frames(softc: &Softc) {
-    /// What is looked at of a frame that came in pieces.
-    const PIECES: usize = 256;
-    softc.inbox().take(|m, number| {
-        let mut copy = [0; PIECES];
-        let mut frame = m.first();
-        if frame.len() < m.len()
-            && let Some(place) = copy.get_mut(..m.len().min(PIECES))
-        {
-            m.copy_to(0, place);
-            frame = place;
+    for port in softc.plan_ref().ports() {
+        for inbox in [&port.frames().pdus, &port.frames().markers] {
+            inbox.take(|m| take_pieces(softc, port, &m));
         }
-        take_frame(softc, (number & 0xff) as u8, (number >> 8) as u32, frame);
-    });
+    }
 }
 
-/// Gives the machines one frame, which has come in on the port in `slot` whose `if_index` this is.
-fn take_frame(softc: &Softc, slot: u8, index: u32, frame: &[u8]) {
+fn take_pieces(softc: &Softc, port: &Port, m: &Mbuf) {
+    let mut copy = [0; FRAME];
+    let mut frame = m.first();
+    if frame.len() < m.len().min(FRAME)
+        && let Some(place) = copy.get_mut(..m.len().min(FRAME))
+    {
+        m.copy_to(0, place);
+        frame = place;
+    }
+    take_frame(softc, port, frame);
+}
+
+/// Gives the machines one frame, which has come in on `port`.
+fn take_frame(softc: &Softc, port: &Port, frame: &[u8]) {
+    let slot = port.slot();
     trace(softc, slot, "in", frame);
     let answer = {
         let mut state = softc.state();
-        let port = state.claimed(slot.into()).filter(|port| port.ifp().index() == index);
-        let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
+        // The slot may be another port's by now.
+        let is_member = state.phase(port) == Some(Phase::Member);
+        let (true, Some(lacp)) = (is_member, &mut state.lacp) else { return };
         let machines = &mut lacp.machines;
         let taken = match Subtype::of(frame) {
             None => return,
@@ -67,7 +92,7 @@ fn take_frame(softc: &Softc, slot: u8, index: u32, frame: &[u8]) {
                 None
             }),
             Some(Subtype::Marker) => marker::Frame::parse(frame)
-                .map(|(frame, kind)| machines.receive_marker(slot, frame, kind)),
+                .map(|(frame, kind)| machines.receive_marker(slot, frame, kind, now())),
         };
         taken.unwrap_or_else(|why| {
             machines.receive_malformed(slot, why);

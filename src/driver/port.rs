@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
+use super::pdus::Frames;
 use super::stats::RefusedCounters;
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{CACHE_LINE, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result};
@@ -24,6 +25,7 @@ pub struct Port {
     refused: RefusedCounters,
     /// Frames of slow protocols that are none of LACP's.
     unknown: AtomicU32,
+    frames: Frames,
 }
 
 static_assertions::assert_eq_size!(IfnetRef, *const ());
@@ -47,6 +49,7 @@ impl Port {
             methods: ifp.methods(),
             parent: ifp.vlan_parent(),
             unknown: AtomicU32::new(0),
+            frames: Frames::new(),
             refused: RefusedCounters::try_new()?,
             softc: softc.clone(),
             ifp,
@@ -118,6 +121,11 @@ impl Port {
     /// How many of those there were.
     pub(super) fn unknown(&self) -> u32 {
         self.unknown.load(Ordering::Relaxed)
+    }
+
+    /// Frames of slow protocols that have come in.
+    pub(super) fn frames(&self) -> &Frames {
+        &self.frames
     }
 
     pub(super) fn refused(&self) -> &RefusedCounters {

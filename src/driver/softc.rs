@@ -11,8 +11,8 @@ use super::stats::UnsentCounters;
 use super::{Plan, Port, config, counters, link};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
-    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, Inbox, LaggType, Mbuf,
-    Media, Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
+    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType, Mbuf, Media, Mtx,
+    MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
 };
 use crate::policy::Protocol;
 
@@ -36,14 +36,11 @@ pub struct Softc {
     /// None for InfiniBand.
     media: Option<Media>,
     unsent: UnsentCounters,
-    /// Frames of slow protocols, for the protocol task.
-    inbox: Inbox,
     told: Told,
 }
 
 static_assertions::const_assert_eq!(offset_of!(Softc, ifp), 0);
 static_assertions::const_assert!(offset_of!(Softc, plan) < CACHE_LINE);
-static_assertions::const_assert!(offset_of!(Softc, inbox) >= CACHE_LINE);
 static_assertions::const_assert!(offset_of!(Softc, told) >= CACHE_LINE);
 
 impl Softc {
@@ -69,7 +66,6 @@ impl Softc {
             configuration_task: Task::try_new(Queue::Configuration, config::reconcile)?,
             media,
             unsent: UnsentCounters::try_new()?,
-            inbox: Inbox::new(),
             told: Told::default(),
         })
     }
@@ -164,11 +160,6 @@ impl Softc {
     /// Wakes the protocol task in `ms` milliseconds, and not when that was said before.
     pub(super) fn wake_protocol_in(softc: &Ref<Self>, ms: u32) {
         softc.protocol_callout.reset(softc, ms);
-    }
-
-    /// Frames of slow protocols that have come in.
-    pub(super) fn inbox(&self) -> &Inbox {
-        &self.inbox
     }
 
     /// Waits until neither task is queued or running, nor will be. Sleeps; the lagg is being destroyed.

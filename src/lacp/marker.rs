@@ -2,13 +2,17 @@
 //! another port, the old one's partner says when it has all of it. And the responder, which says so
 //! to others.
 
-use super::Port;
 use super::time::{Time, Timer};
+use super::{Link, Port, Statistics};
 use crate::wire::lacpdu::State as Bits;
 use crate::wire::marker::Marker;
 
-/// Milliseconds that a response is waited for.
-pub const TIMEOUT: u32 = 3_000;
+/// Milliseconds that a response is waited for. Nothing is under way for longer where a lagg is used; what a
+/// lost response costs is this, for all flows that have left the port (F-63).
+pub const TIMEOUT: u32 = 500;
+
+/// Markers that are answered on a port within a second (802.3 Annex 57A: slow protocols send no more).
+pub const ANSWERS: u32 = 10;
 
 /// What is known of a partner's responder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -80,7 +84,40 @@ impl Generator {
     }
 }
 
+/// One port's responder.
+#[derive(Default)]
+pub(super) struct Answers {
+    second: Timer,
+    given: u32,
+}
+
+impl Answers {
+    /// Whether one more marker is answered; it is then.
+    fn give(&mut self, now: Time) -> bool {
+        if self.second.deadline().is_none_or(|end| now >= end) {
+            self.second.start(now, 1_000);
+            self.given = 0;
+        }
+        let gives = self.given < ANSWERS;
+        self.given = self.given.saturating_add(u32::from(gives));
+        gives
+    }
+}
+
 impl Port {
+    /// Whether a marker that came in is answered. Whether LACP is used on the link does not matter
+    /// (5.5.1); how many came within a second does (F-55).
+    pub(super) fn answers_marker(&mut self, now: Time) -> bool {
+        if self.link == Link::Down {
+            return false;
+        }
+        let answers = self.answers.give(now);
+        let Statistics { responses_out, markers_unanswered, .. } = &mut self.statistics;
+        let counted = if answers { responses_out } else { markers_unanswered };
+        *counted = counted.saturating_add(1);
+        answers
+    }
+
     /// Has a marker sent. True: frames that would overtake those before it have to wait for
     /// its response; false if the partner is known not to answer, here or, if it is `silent`, on its
     /// other ports. Neither if the link is down or the

@@ -213,25 +213,27 @@ impl Lacp {
         }
     }
 
-    /// A Marker PDU came in on a port. Returned: the response to be sent, if it asks.
-    pub fn receive_marker(&mut self, slot: u8, frame: &Frame, kind: Kind) -> Option<[u8; FRAME]> {
+    /// A Marker PDU came in on a port. Returned: the response to be sent, if it asks. No more than
+    /// [`marker::ANSWERS`] a second are given on a port.
+    pub fn receive_marker(
+        &mut self,
+        slot: u8,
+        frame: &Frame,
+        kind: Kind,
+        now: Time,
+    ) -> Option<[u8; FRAME]> {
         let port = self.port_mut(slot)?;
         let counted = match kind {
             Kind::Information => &mut port.statistics.markers_in,
             Kind::Response => &mut port.statistics.responses_in,
         };
         *counted = counted.saturating_add(1);
-        // Whether LACP is used on the link does not matter (5.5.1).
-        if port.link == Link::Down {
-            return None;
-        }
         match kind {
-            Kind::Information => {
-                port.statistics.responses_out = port.statistics.responses_out.saturating_add(1);
-                Some(frame.response(port.source))
-            }
+            Kind::Information => port.answers_marker(now).then(|| frame.response(port.source)),
             Kind::Response => {
-                port.marker_response(&frame.marker());
+                if port.link != Link::Down {
+                    port.marker_response(&frame.marker());
+                }
                 None
             }
         }

@@ -17,6 +17,8 @@ pub struct Statistics {
     pub markers_out: u32,
     pub responses_in: u32,
     pub responses_out: u32,
+    /// Markers that came when enough had been answered.
+    pub markers_unanswered: u32,
     /// LACPDUs of our own that came back.
     pub looped: u32,
     /// Malformed ones, by reason.
@@ -27,7 +29,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// The counters, by their names in the text that lagg(4) gives.
-    pub fn named(&self) -> [(&'static str, u32); 11] {
+    pub fn named(&self) -> [(&'static str, u32); 12] {
         let [short, destination, length, kind] = self.illegal;
         [
             ("pdus_in", self.pdus_in),
@@ -36,6 +38,7 @@ impl Statistics {
             ("markers_out", self.markers_out),
             ("responses_in", self.responses_in),
             ("responses_out", self.responses_out),
+            ("markers_unanswered", self.markers_unanswered),
             ("looped", self.looped),
             ("illegal_short", short),
             ("illegal_destination", destination),
@@ -71,6 +74,7 @@ pub struct Port {
     pub(super) actor_churn: churn::Machine,
     pub(super) partner_churn: churn::Machine,
     pub(super) marker: marker::Generator,
+    pub(super) answers: marker::Answers,
     pub(super) statistics: Statistics,
 }
 
@@ -114,6 +118,7 @@ impl Port {
             actor_churn: churn::Machine::default(),
             partner_churn: churn::Machine::default(),
             marker: marker::Generator::default(),
+            answers: marker::Answers::default(),
             statistics: Statistics {
                 pdus_in: 0,
                 pdus_out: 0,
@@ -121,6 +126,7 @@ impl Port {
                 markers_out: 0,
                 responses_in: 0,
                 responses_out: 0,
+                markers_unanswered: 0,
                 looped: 0,
                 illegal: [0; Malformed::ALL.len()],
                 last_change: now,

@@ -56,8 +56,8 @@ const VERSION: u8 = 1;
 const LENGTH: u8 = 16;
 
 impl Frame {
-    /// Reads a frame whose [`Subtype`] is Marker. The version and what is reserved are not looked at
-    /// (5.5.4.1).
+    /// Reads a frame whose [`Subtype`] is Marker. The version, what is reserved and the terminator are not
+    /// looked at (5.5.4.1).
     ///
     /// # Errors
     /// It is dropped, and why.
@@ -66,7 +66,7 @@ impl Frame {
         if frame.header.destination != MULTICAST {
             return Err(Malformed::Destination);
         }
-        if [frame.length, frame.terminator, frame.terminator_length] != [LENGTH, 0, 0] {
+        if frame.length != LENGTH {
             return Err(Malformed::Length);
         }
         match frame.kind {
@@ -160,12 +160,14 @@ mod tests {
         };
         assert_eq!(Frame::parse(&frame()[..FRAME - 1]).err(), Some(Malformed::Short));
         assert_eq!(with(0, 0), Err(Malformed::Destination));
-        for (place, octet) in [(17, 15), (17, 0), (32, 1), (33, 1)] {
-            assert_eq!(with(place, octet), Err(Malformed::Length), "octet {place}");
+        for octet in [0, 15, 17, 255] {
+            assert_eq!(with(17, octet), Err(Malformed::Length), "{octet}");
         }
         assert_eq!(with(16, 0), Err(Malformed::Kind));
         assert_eq!(with(16, 3), Err(Malformed::Kind));
-        assert_eq!(with(15, 9), Ok(Kind::Information));
+        for place in [15, 30, 31, 32, 33, 34, 123] {
+            assert_eq!(with(place, 9), Ok(Kind::Information), "octet {place}");
+        }
     }
 
     #[test]

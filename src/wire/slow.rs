@@ -48,10 +48,10 @@ pub enum Subtype {
     Marker,
 }
 
-/// Whether a frame is of a slow protocol, by its first octets.
+/// Whether a frame is of a slow protocol, by the 14 octets of its Ethernet header.
 #[inline]
 pub fn is_slow(frame: &[u8]) -> bool {
-    Header::ref_from_prefix(frame).is_ok_and(|(header, _)| header.ethertype.get() == ETHERTYPE)
+    frame.get(12..14) == Some(&ETHERTYPE.to_be_bytes())
 }
 
 impl Subtype {
@@ -60,13 +60,22 @@ impl Subtype {
     /// The Marker protocol's number.
     pub const MARKER: u8 = 2;
 
-    /// Which of them a frame is, by its first octets. None: a slow protocol of others (OAM, ESMC),
-    /// or no slow protocol.
+    /// Where a slow protocol's frame has its number.
+    pub const OFFSET: usize = core::mem::offset_of!(Header, subtype);
+
+    /// Which of them a frame is. None: a slow protocol of others (OAM, ESMC), or no slow protocol.
     pub fn of(frame: &[u8]) -> Option<Self> {
-        let (header, _) = Header::ref_from_prefix(frame).ok()?;
-        match (header.ethertype.get(), header.subtype) {
-            (ETHERTYPE, Self::LACP) => Some(Subtype::Lacp),
-            (ETHERTYPE, Self::MARKER) => Some(Subtype::Marker),
+        frame
+            .get(Self::OFFSET)
+            .filter(|_| is_slow(frame))
+            .and_then(|number| Self::numbered(*number))
+    }
+
+    /// The one of this number.
+    pub fn numbered(number: u8) -> Option<Self> {
+        match number {
+            Self::LACP => Some(Subtype::Lacp),
+            Self::MARKER => Some(Subtype::Marker),
             _ => None,
         }
     }

@@ -25,6 +25,7 @@ mod ports;
 mod protocols;
 mod records;
 mod send_tags;
+mod slow_frames;
 mod stats;
 mod tagged_packets;
 mod vlans;

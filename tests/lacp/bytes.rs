@@ -20,7 +20,7 @@ fn take_in(lacp: &mut Lacp, bytes: &[u8], now: Time) {
         },
         Some(Subtype::Marker) => match Frame::parse(bytes) {
             Ok((frame, kind)) => {
-                if let Some(response) = lacp.receive_marker(0, frame, kind) {
+                if let Some(response) = lacp.receive_marker(0, frame, kind, now) {
                     assert!(Frame::parse(&response).is_ok());
                 }
             }

@@ -362,7 +362,7 @@ impl Lab {
             }
             Subtype::Marker => {
                 let (frame, kind) = MarkerFrame::parse(&flight.frame).unwrap();
-                let response = system.touch().receive_marker(slot, frame, kind);
+                let response = system.touch().receive_marker(slot, frame, kind, now);
                 assert!(response.is_none() || kind == Kind::Information);
                 if let Some(frame) = response.filter(|_| system.answers_markers) {
                     self.send(flight.cable, flight.to, frame);

@@ -1,0 +1,127 @@
+//! Frames of slow protocols: how they are recognised, and how many of them wait.
+
+use lagg_rs::kpi::host;
+use lagg_rs::kpi::{Inbox, Mbuf};
+use lagg_rs::lacp::marker::ANSWERS;
+use lagg_rs::wire::lacpdu::{Info, Lacpdu};
+use lagg_rs::wire::marker::Marker;
+
+use crate::lab::{Card, lab, mac};
+use crate::lacp::is_marker;
+use crate::pair::{Pair, pair};
+
+/// The value of a record of the left lagg's.
+fn value(pair: &Pair, record: &str) -> u64 {
+    let text = host::sysctl_stats(pair.left.ifp.index()).unwrap();
+    let found = text.lines().find_map(|line| line.strip_prefix(record)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("no {record} in {text}")).parse().unwrap()
+}
+
+/// A LACPDU of a partner whose port has this number.
+fn lacpdu(port: u16) -> Lacpdu {
+    Lacpdu { actor: Info { system: mac(9), port, ..Info::default() }, partner: Info::default() }
+}
+
+fn marker() -> Vec<u8> {
+    Marker { port: 5, system: mac(9), transaction: 77 }.emit(mac(9)).to_vec()
+}
+
+/// The number of the partner's port, as the left lagg has it for its port `place`.
+fn partner(pair: &Pair, place: usize) -> u16 {
+    pair.records(&pair.left)[place].psc.partner_portno
+}
+
+fn receive<const N: usize>(card: &Card, pieces: [&[u8]; N]) {
+    host::receive(&card.ifp, Mbuf::from_segments(pieces));
+    host::settle();
+}
+
+/// Where the first piece has the Ethernet header and no more, or a byte more, and where it is long.
+#[test]
+fn f49_f61_slow_frames_are_recognised_in_any_pieces() {
+    lab(|| {
+        let pair = pair(1);
+        let card = &pair.wires[0].0;
+        let mut long = lacpdu(0).emit(mac(9)).to_vec();
+        // What stands there is another version's.
+        long[15] = 2;
+        long[56..].fill(0xff);
+        long.resize(1514, 0xff);
+        for first in 14..=130 {
+            long[30..32].copy_from_slice(&u16::to_be_bytes(first));
+            let (head, rest) = long.split_at(first.into());
+            let (middle, tail) = rest.split_at(3);
+            receive(card, [head, middle, tail]);
+            assert_eq!(partner(&pair, 0), first, "a LACPDU, {first} bytes in the first piece");
+        }
+        assert_eq!(value(&pair, "port em1 lacp illegal_length"), 0);
+        card.nic.take_sent();
+        let marker = marker();
+        let (head, tail) = marker.split_at(14);
+        receive(card, [head, tail]);
+        let sent = card.nic.take_sent();
+        assert_eq!(sent.iter().filter(|frame| is_marker(frame)).count(), 1);
+        // Others' go their way, and so does one that ends before it says which it is.
+        for frame in [&[&marker[..14], &[10]].concat(), &marker[..14]] {
+            let before = value(&pair, "port em1 lacp unknown");
+            let (head, tail) = frame.split_at(14);
+            receive(card, [head, tail]);
+            assert_eq!(value(&pair, "port em1 lacp unknown"), before + 1);
+        }
+    });
+}
+
+/// Markers without end on a port take nothing from another, nor LACPDUs from the same one.
+#[test]
+fn f55_what_floods_a_port_is_nothing_to_the_others() {
+    const FLOOD: u64 = 20_000;
+    lab(|| {
+        let pair = pair(2);
+        pair.pass(1_000);
+        let first = value(&pair, "port em1 lacp markers_in");
+        let [em1, em2] = [0, 1].map(|n| &pair.wires[n].0);
+        let marker = marker();
+        for n in 0..FLOOD {
+            em1.receive(&marker);
+            if n % 1_000 == 0 {
+                for (card, place) in [(em1, 0), (em2, 1)] {
+                    let before = value(&pair, "port em2 lacp pdus_in");
+                    card.receive(&lacpdu(n as u16 + 1).emit(mac(9)));
+                    host::settle();
+                    assert_eq!(partner(&pair, place), n as u16 + 1);
+                    assert_eq!(value(&pair, "port em2 lacp pdus_in"), before + place as u64);
+                }
+            }
+        }
+        host::settle();
+        let em1 = |record: &str| value(&pair, &format!("port em1 {record}"));
+        let taken = em1("lacp markers_in") - first;
+        assert_eq!(em1("lacp responses_out") - first, ANSWERS.into());
+        assert_eq!(em1("lacp markers_unanswered") + u64::from(ANSWERS), taken);
+        assert_eq!(taken + em1("dropped no_room"), FLOOD);
+        assert_eq!(value(&pair, "port em2 dropped no_room"), 0);
+    });
+}
+
+/// An older one of the same port goes for it.
+#[test]
+fn f55_the_newest_lacpdu_is_kept() {
+    let inbox = Inbox::new();
+    let put = (0..50).map(|n| inbox.put(Mbuf::from_bytes(&[n])));
+    assert_eq!(put.filter(|fits| *fits).count(), Inbox::LIMIT);
+    let mut taken = Vec::new();
+    inbox.take(|m| taken.extend(m.into_vec()));
+    assert_eq!(taken, [46, 47, 48, 49]);
+    assert!(inbox.put(Mbuf::from_bytes(&[50])), "there is room again");
+    lab(|| {
+        let pair = pair(2);
+        let em1 = |record: &str| value(&pair, &format!("port em1 {record}"));
+        let before = em1("lacp pdus_in");
+        for port in 1..=5_000 {
+            pair.wires[0].0.receive(&lacpdu(port).emit(mac(9)));
+        }
+        host::settle();
+        assert_eq!(partner(&pair, 0), 5_000);
+        assert_eq!(em1("lacp pdus_in") - before + em1("dropped no_room"), 5_000);
+    });
+}
