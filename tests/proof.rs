@@ -8,7 +8,12 @@ const PROOF: &str = include_str!("../docs/proof.md");
 
 /// Of the later numbers, which will be D-27 to D-35 and F-34 to F-65, those that are done.
 const DONE: &[&str] = &[
+    "F-41", //
+    "F-43", //
+    "F-44", //
+    "F-46", //
     "F-49", //
+    "F-50", //
     "F-55", //
     "F-61", //
 ];

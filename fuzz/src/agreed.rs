@@ -47,7 +47,11 @@ pub fn check(lagg: &Lagg, refused: bool) {
     let orphan = |port: &IfnetRef| is_vlan(port) && port.vlan_parent().is_none();
     let known = ifp.link_state() != LinkState::Unknown && !ports.iter().any(orphan);
     if all.proto != proto::LACP && known {
-        let up = ports.iter().any(|port| port.link_state() == LinkState::Up);
+        let is_up = |port: &IfnetRef| match ifp.is_running() {
+            true => port.is_active(),
+            false => port.link_state() == LinkState::Up,
+        };
+        let up = ports.iter().any(is_up);
         assert_eq!(ifp.link_state() == LinkState::Up, up, "the link of {ifp:?}");
     }
     let enabled = ports.iter().map(|port| port.offloads().enabled).reduce(|a, b| a & b);

@@ -95,10 +95,7 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
         Softc::wake_protocol(softc);
         return;
     }
-    for port in &ports {
-        port.ifp().up();
-        let _ = port.methods().set_flags(port.ifp());
-    }
+    ports.iter().for_each(|port| port.up());
     set_running(softc, token, true);
     infiniband::follow_address(softc);
     lacp::follow_links(softc, token);
@@ -114,6 +111,7 @@ fn stop(softc: &Ref<Softc>, token: &Token<'_>) {
         port.ifp().down();
         let _ = port.methods().set_flags(port.ifp());
     }
+    Softc::wake_protocol(softc);
 }
 
 fn set_running(softc: &Ref<Softc>, token: &Token<'_>, running: bool) {

@@ -13,7 +13,7 @@ use crate::kpi::ioctl::{
     SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, hash, opt,
     port as port_flag,
 };
-use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, priv_check_lagg};
+use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg};
 use crate::policy::{Protocol, failover};
 
 /// A request to the lagg.
@@ -92,13 +92,16 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
             Softc::wake_configuration(port.softc());
             Ok(())
         }
-        SIOCSIFFLAGS => {
+        command => {
+            let was_up = port.ifp().flags() & iff::UP;
             let result = port.methods().forward(port.ifp(), request);
-            // IFF_UP may have changed, and with it where flows go.
-            lacp::link_changed(port.softc());
+            // Where flows go, and whether the lagg's link is up, goes by IFF_UP too, which SIOCSIFADDR
+            // sets as well.
+            if command == SIOCSIFFLAGS || port.ifp().flags() & iff::UP != was_up {
+                lacp::link_changed(port.softc());
+            }
             result
         }
-        _ => port.methods().forward(port.ifp(), request),
     }
 }
 

@@ -149,6 +149,9 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     if first && softc.kind() == LaggType::Ethernet {
         lagg.lladdr_event();
     }
+    if softc.state().running && ifp.flags() & iff::UP == 0 {
+        port.up();
+    }
     infiniband::follow_address(softc);
     vlans::announce(softc, port);
     offloads::update(softc, token);
@@ -209,9 +212,10 @@ fn remove_ipv6(softc: &Softc, port: &Port, may_sleep: &MaySleep) {
     let member = softc.state().phase(port) == Some(Phase::Member);
     if member && port.ifp().has_ipv6_lladdr() {
         log(
-            port.ifp(),
+            softc.ifp(),
             format_args!(
-                "IPv6 addresses have been removed before adding it as a member to prevent IPv6 address scope violation"
+                "IPv6 addresses on {} have been removed before adding it as a member to prevent IPv6 address scope violation",
+                text(&port.ifp().name())
             ),
         );
         port.ifp().in6_detach();

@@ -133,7 +133,9 @@ fn readdress(softc: &Softc, token: &Token<'_>) {
     let lladdr = plan.primary().map_or(none, |primary| primary.original_lladdr());
     softc.ifp().store_lladdr(&lladdr);
     softc.ifp().lladdr_event();
+    softc.state().readdressing = true;
     for port in &token.ports() {
         port.set_lladdr(&lladdr);
     }
+    softc.state().readdressing = false;
 }

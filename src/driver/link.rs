@@ -2,10 +2,23 @@
 //! came true (spec B.9).
 
 use super::ioctl::text;
-use super::{Softc, infiniband, lacp};
+use super::{Plan, Softc, infiniband, lacp};
 use crate::kpi::{LinkState, Ref};
-use crate::policy::Protocol;
 use crate::policy::buckets::BUCKETS;
+use crate::policy::{Protocol, failover};
+
+/// Whether the link of a lagg with this plan is up, for the link state and the media status alike: lacp's
+/// while a port distributes, another one's while a port is active.
+///
+/// A lagg that is down has taken its ports down with it, so of them the links alone count then: who gives
+/// a lagg another address takes it down and up, and its link is not to go down with that.
+pub(super) fn is_up(plan: &Plan) -> bool {
+    match plan.protocol() {
+        Protocol::Lacp(lacp) => lacp.distributing != 0,
+        _ if plan.is_running() => plan.first_active().is_some(),
+        _ => plan.ports().any(|port| port.ifp().link_state() == LinkState::Up),
+    }
+}
 
 /// Publishes what the ports' link states make of the lagg's. The protocol task's function.
 pub(super) fn publish(softc: &Ref<Softc>) {
@@ -25,21 +38,32 @@ pub(super) fn publish(softc: &Ref<Softc>) {
 fn publish_link(softc: &Softc) {
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
-    let ports = plan.ports().map(|port| port.ifp());
-    let mut up = ports.clone().any(|port| port.link_state() == LinkState::Up);
+    let speeds = plan.ports().map(|port| port.ifp().baudrate());
     let baudrate = match plan.protocol() {
         Protocol::None => None,
-        Protocol::Lacp(lacp) => {
-            up = lacp.distributing != 0;
-            lacp::bandwidth(softc)
+        Protocol::Lacp(_) => lacp::bandwidth(softc),
+        Protocol::Failover => {
+            let sends = failover::select(&plan).or(plan.primary());
+            Some(sends.map_or(0, |port| port.ifp().baudrate()))
         }
-        Protocol::Failover => Some(plan.primary().map_or(0, |port| port.ifp().baudrate())),
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
-            Some(ports.fold(0, |sum, port| port.baudrate().saturating_add(sum)))
+            Some(speeds.fold(0, u64::saturating_add))
         }
     };
     if let Some(baudrate) = baudrate {
         ifp.set_baudrate(baudrate);
+    }
+    let (up, readdressing) = {
+        let state = softc.state();
+        (is_up(&plan), state.readdressing)
+    };
+    // A card is down for a moment where it gets another address.
+    if !up && readdressing {
+        return;
+    }
+    // Of a lagg that has not had a port yet nothing is known.
+    if plan.count().is_none() && ifp.link_state() == LinkState::Unknown {
+        return;
     }
     ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
 }

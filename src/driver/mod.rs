@@ -107,7 +107,7 @@ impl Driver for Lagg {
     }
 
     fn media_active(softc: &Softc, epoch: &Epoch) -> bool {
-        softc.plan(epoch).first_active().is_some()
+        link::is_up(softc.plan(epoch))
     }
 
     fn port_ioctl(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {

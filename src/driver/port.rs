@@ -98,6 +98,12 @@ impl Port {
         }
     }
 
+    /// Brings the interface administratively up, and its driver with it. May sleep.
+    pub(super) fn up(&self) {
+        self.ifp.up();
+        let _ = self.methods.set_flags(&self.ifp);
+    }
+
     /// The MTU that the interface came with.
     pub fn original_mtu(&self) -> u32 {
         self.mtu

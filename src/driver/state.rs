@@ -33,6 +33,8 @@ pub(super) struct State {
     pub primary: Option<u8>,
     /// IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
     pub modes_seen: u32,
+    /// Ports are getting another address, which takes each down for a moment.
+    pub readdressing: bool,
     pub options: Options,
     pub vlans: Vlans,
     /// One for each slot. On the heap: a kernel stack is small.
@@ -147,6 +149,7 @@ impl State {
             spread_changed: false,
             primary: None,
             modes_seen: 0,
+            readdressing: false,
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,

@@ -1,5 +1,6 @@
 //! The driver on the host backend, through the entry points that the kernel calls.
 
+mod administrator;
 mod concurrency;
 mod counters;
 mod data;

@@ -254,7 +254,11 @@ fn up_and_down_reach_the_ports() {
         let lagg = lagg();
         lagg.add("em1").unwrap();
         lagg.add("em2").unwrap();
-        assert_eq!(a.ifp.flags() & iff::UP, 0, "joining does not bring a port up");
+        assert_eq!(
+            a.ifp.flags() & iff::UP,
+            0,
+            "joining a lagg that is down does not bring a port up"
+        );
         lagg.up();
         assert!(lagg.ifp.is_running());
         assert!(a.ifp.flags() & b.ifp.flags() & iff::UP != 0);
@@ -395,8 +399,8 @@ fn a_port_loses_its_ipv6_addresses_and_says_so() {
     lab(|| {
         let a = card(1);
         host::set_ipv6(&a.ifp, true);
-        let events = Events::of(&a.ifp);
         let lagg = lagg();
+        let events = Events::of(&lagg.ifp);
         lagg.add("em1").unwrap();
         assert!(!a.ifp.has_ipv6_lladdr());
         let told = events.take();
