@@ -276,12 +276,15 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     Softc::wake_protocol(softc);
 }
 
-/// The link of an active port.
+/// The link of an active port. Virtual cards say neither full nor half duplex, and of new media drivers
+/// know the speed alone, if anything (F-45).
 fn link(port: &Port) -> Link {
-    match port.methods().media(port.ifp()) {
-        Some(media) if media.full_duplex => Link::Up(media.baudrate),
-        _ => Link::Unfit,
+    let media = port.methods().media(port.ifp());
+    if media.is_some_and(|media| !media.ethernet || media.half_duplex) {
+        return Link::Unfit;
     }
+    let speed = media.map_or(0, |media| media.baudrate);
+    Link::Up(if speed == 0 { port.ifp().baudrate() } else { speed })
 }
 
 /// A link has changed: down is for the protocol task, up for the configuration task too. Does not

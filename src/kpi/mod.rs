@@ -74,12 +74,14 @@ pub struct Defaults {
     pub lacp_strict: bool,
 }
 
-/// The Ethernet media in use on an interface (ifmedia(4)).
+/// The media in use on an interface (ifmedia(4)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PortMedia {
-    /// IFM_FDX.
-    pub full_duplex: bool,
-    /// Bits a second; 0 where the media does not say.
+    /// Whether they are Ethernet's (IFM_ETHER).
+    pub ethernet: bool,
+    /// IFM_HDX. Many say neither this nor IFM_FDX.
+    pub half_duplex: bool,
+    /// Bits a second; 0 where the media do not say.
     pub baudrate: u64,
 }
 

@@ -373,20 +373,6 @@ fn lacp_takes_its_own_frames_alone() {
     });
 }
 
-#[test]
-fn a_half_duplex_link_is_not_aggregated() {
-    lab(|| {
-        let pair = pair(2);
-        pair.wires[0].0.nic.set_media(host::IFM_ETHER | 6);
-        pair.link(0, LinkState::Down);
-        pair.link(0, LinkState::Up);
-        pair.pass(AGGREGATE_WAIT);
-        assert_eq!(pair.distributing(&pair.left), 1);
-        let state = State::from_bits_retain(pair.records(&pair.left)[0].psc.actor_state);
-        assert!(!state.intersects(State::AGGREGATION | State::SYNC));
-    });
-}
-
 /// Sends a frame of each of 300 flows for a NUMA domain; returned: on which wire each went, none if it
 /// was refused.
 fn send_for(pair: &Pair, domain: Option<u8>) -> Vec<Option<usize>> {

@@ -15,6 +15,7 @@ mod join_requests;
 mod lab;
 mod lacp;
 mod lacp_defects;
+mod lacp_links;
 mod lagg_requests;
 mod manual;
 mod netmap;

@@ -2,7 +2,7 @@
 
 use arbitrary::{Result as Read, Unstructured};
 use lagg_rs::kpi::host::testing::SET_LLADDR;
-use lagg_rs::kpi::host::{self, IFM_ETHER, IFM_FDX, Vnet};
+use lagg_rs::kpi::host::{self, IFM_ETHER, IFM_ETHER_AUTO, IFM_HDX, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCGIFXMEDIA, SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU};
 use lagg_rs::kpi::{Errno, LinkState, iff};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
@@ -108,7 +108,8 @@ impl Lab<'_> {
     }
 
     pub(super) fn media(&mut self, u: &mut Unstructured<'_>) -> Read<()> {
-        let media = *u.choose(&[0, IFM_ETHER | 3, IFM_ETHER | IFM_FDX | 6, 0x80, u32::MAX])?;
+        let media = [0, IFM_ETHER | 3, IFM_ETHER | IFM_HDX | 6, IFM_ETHER_AUTO, 0x80, u32::MAX];
+        let media = *u.choose(&media)?;
         if let Some(card) = self.card(u)? {
             card.nic.set_media(media);
         }

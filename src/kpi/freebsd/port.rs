@@ -122,8 +122,8 @@ impl PortMethods {
         self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::new_zeroed())
     }
 
-    /// The Ethernet media in use on `ifp`, whose methods these are; none if it has no such, or does
-    /// not say. May sleep; may take locks of the stack.
+    /// The media in use on `ifp`, whose methods these are; none if it does not say. May sleep; may take
+    /// locks of the stack.
     pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
         let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
             // SAFETY: zeros are one: without room for a list.
@@ -133,8 +133,9 @@ impl PortMethods {
             self.forward(ifp, &mut request).ok().map(|()| argument.ifm_active)
         })?;
         let kind = active as u32;
-        (kind & c::IFM_NMASK == c::IFM_ETHER).then(|| PortMedia {
-            full_duplex: kind & c::IFM_FDX != 0,
+        Some(PortMedia {
+            ethernet: kind & c::IFM_NMASK == c::IFM_ETHER,
+            half_duplex: kind & c::IFM_HDX != 0,
             // SAFETY: any word will do.
             baudrate: unsafe { c::ifmedia_baudrate(active) },
         })

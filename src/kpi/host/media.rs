@@ -17,6 +17,8 @@ pub const IFM_ACTIVE: u32 = 2;
 
 /// Full duplex.
 pub const IFM_FDX: u32 = 0x10_0000;
+/// Half duplex.
+pub const IFM_HDX: u32 = 0x20_0000;
 /// The type Ethernet.
 pub const IFM_ETHER: u32 = 0x20;
 /// IFM_ETHER with a subtype that says nothing.
@@ -56,8 +58,7 @@ pub fn media_of(bits_per_second: u64) -> u32 {
 }
 
 impl PortMethods {
-    /// The Ethernet media in use on `ifp`, whose methods these are; none if it has no such, or does
-    /// not say. Sleeps.
+    /// The media in use on `ifp`, whose methods these are; none if it does not say. Sleeps.
     pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
         let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
             let mut argument = MediaRequest::default();
@@ -66,8 +67,9 @@ impl PortMethods {
             self.forward(ifp, &mut request).ok().map(|()| argument.active)
         })?;
         let speed = SPEEDS.iter().find(|(subtype, _)| *subtype == active & IFM_TMASK);
-        (active & IFM_NMASK == IFM_ETHER).then(|| PortMedia {
-            full_duplex: active & IFM_FDX != 0,
+        Some(PortMedia {
+            ethernet: active & IFM_NMASK == IFM_ETHER,
+            half_duplex: active & IFM_HDX != 0,
             baudrate: speed.map_or(0, |(_, speed)| *speed),
         })
     }

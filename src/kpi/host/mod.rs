@@ -71,7 +71,7 @@ pub use faults::{Failed, Fault, fail, failed};
 pub use input::{netmap_register, netmap_unregister, output, receive, set_input, transmit};
 pub use mbuf::fail_copy;
 pub use media::{
-    IFM_ACTIVE, IFM_AVALID, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, MediaRequest, media_of,
+    IFM_ACTIVE, IFM_AVALID, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX, MediaRequest, media_of,
 };
 pub use memory::{UserMemory, fail_allocation};
 pub use module::{is_loaded, kldload, kldunload};

@@ -53,7 +53,7 @@ impl Nic for Card {
     fn media(&self, ifp: &Ifnet) -> u32 {
         let half = self.attribute("duplex").as_deref() == Some("half");
         let media = host::media_of(ifp.baudrate());
-        if half { media & !host::IFM_FDX } else { media }
+        if half { media & !host::IFM_FDX | host::IFM_HDX } else { media }
     }
 
     fn set_lladdr(&self, ifp: &Ifnet, lladdr: &MacAddr) -> Result {

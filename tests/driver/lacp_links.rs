@@ -1,0 +1,69 @@
+//! What LACP makes of ports' links.
+
+use lagg_rs::kpi::host::{IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX};
+use lagg_rs::kpi::ioctl::{SIOCGIFMEDIA, SIOCGIFXMEDIA};
+use lagg_rs::kpi::{Errno, LinkState};
+use lagg_rs::lacp::mux::AGGREGATE_WAIT;
+use lagg_rs::wire::lacpdu::State;
+
+use crate::lab::lab;
+use crate::pair::{Pair, pair};
+
+/// A link comes up with other media on the left side; returned: whether it is in service after a while.
+fn in_service(pair: &Pair, wire: usize, media: u32) -> bool {
+    pair.wires[wire].0.nic.set_media(media);
+    pair.link(wire, LinkState::Down);
+    pair.link(wire, LinkState::Up);
+    pair.pass(AGGREGATE_WAIT);
+    let state = State::from_bits_retain(pair.records(&pair.left)[wire].psc.actor_state);
+    let fits = state.contains(State::AGGREGATION | State::SYNC);
+    assert_eq!(fits, state.intersects(State::AGGREGATION | State::SYNC));
+    assert_eq!(fits, pair.distributing(&pair.left) == 2);
+    fits
+}
+
+/// IFM_ETHER with a subtype that ifmedia_baudrate(9) does not know.
+const UNKNOWN: u32 = IFM_ETHER | 25;
+
+#[test]
+fn f45_half_duplex_alone_keeps_a_link_out() {
+    lab(|| {
+        let pair = pair(2);
+        for media in [IFM_ETHER_AUTO, UNKNOWN, UNKNOWN | IFM_FDX, IFM_ETHER_AUTO | IFM_FDX] {
+            assert!(in_service(&pair, 0, media), "{media:#x}");
+            assert_eq!(pair.left.ifp.baudrate(), 2_000_000_000, "{media:#x}: if_baudrate's");
+        }
+        // Half duplex, of whatever speed; token ring.
+        for media in [IFM_ETHER_AUTO, UNKNOWN, IFM_ETHER | 6] {
+            assert!(!in_service(&pair, 0, media | IFM_HDX), "{media:#x}");
+        }
+        assert!(!in_service(&pair, 0, 0x40));
+        assert!(in_service(&pair, 0, 0));
+    });
+}
+
+/// A driver that says nothing of its media, by neither command.
+#[test]
+fn f45_without_media_if_baudrate_says_the_speed() {
+    lab(|| {
+        let pair = pair(2);
+        let nic = &pair.wires[0].0.nic;
+        for command in [SIOCGIFXMEDIA, SIOCGIFMEDIA] {
+            nic.refuse_all(command, Errno::EINVAL);
+        }
+        assert!(in_service(&pair, 0, 0));
+        assert_eq!(pair.left.ifp.baudrate(), 2_000_000_000);
+        let keys: Vec<_> =
+            pair.records(&pair.left).iter().map(|record| record.psc.actor_key).collect();
+        assert_eq!(keys[0], keys[1]);
+        // Of which neither knows (F-21).
+        pair.wires[0].0.ifp.set_baudrate(0);
+        pair.link(0, LinkState::Down);
+        pair.link(0, LinkState::Up);
+        pair.pass(AGGREGATE_WAIT);
+        let records = pair.records(&pair.left);
+        assert_ne!(records[0].psc.actor_key, keys[0]);
+        let state = State::from_bits_retain(records[0].psc.actor_state);
+        assert!(state.contains(State::AGGREGATION));
+    });
+}
