@@ -43,7 +43,8 @@ pub const SIOCDELMULTI: usize = 0x8020_6932;
 pub const SIOCSIFMTU: usize = 0x8020_6934;
 /// Set capabilities.
 pub const SIOCSIFCAP: usize = 0x8020_691e;
-/// Set capabilities, all words of them; inside the kernel `data` is not an `ifreq`.
+/// Set capabilities, all words of them. Inside the kernel `data` is no `ifreq`, and shorter than one
+/// (`struct siocsifcapnv_driver_data`), so it is no [`Argument`].
 pub const SIOCSIFCAPNV: usize = 0x8020_699b;
 /// Get capabilities, all words of them.
 pub const SIOCGIFCAPNV: usize = 0xc020_699c;
@@ -244,7 +245,7 @@ arguments! {
     LaggRequest: SIOCGLAGG, SIOCSLAGG;
     FlagsRequest: SIOCGLAGGFLAGS, SIOCSLAGGHASH;
     OptionsRequest: SIOCGLAGGOPTS, SIOCSLAGGOPTS;
-    InterfaceRequest: SIOCSIFMTU, SIOCSIFCAP, SIOCSIFCAPNV;
+    InterfaceRequest: SIOCSIFMTU, SIOCSIFCAP;
 }
 
 /// A request to an interface: a command and its argument in kernel memory.

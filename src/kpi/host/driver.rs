@@ -82,11 +82,18 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
             if mtu > 9216 {
                 return Err(Errno::EINVAL);
             }
-            ifp.store_mtu(mtu);
+            if ifp.mtu() != mtu {
+                ifp.store_mtu(mtu);
+                offloads::restart(ifp);
+            }
             Ok(())
         }
         SIOCSIFFLAGS => {
-            ifp.set_running(ifp.flags() & iff::UP != 0);
+            let up = ifp.flags() & iff::UP != 0;
+            if up && !ifp.is_running() {
+                offloads::start(ifp);
+            }
+            ifp.set_running(up);
             Ok(())
         }
         SIOCADDMULTI | SIOCDELMULTI => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::mem::offset_of;
 use std::ops::Deref;
@@ -23,7 +24,7 @@ use super::sync::Mutex;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::lock;
-use super::{event, input, lladdr, memory, multicast, stack};
+use super::{event, input, lladdr, memory, multicast, offloads, stack};
 use crate::Module;
 
 pub(super) type Softc = <Module as Driver>::Softc;
@@ -70,6 +71,11 @@ pub struct Ifnet {
     pub(super) has_ipv6: AtomicBool,
     pub(super) membership: Mutex<multicast::Membership>,
     pub(super) offloads: Mutex<Offloads>,
+    pub(super) coupled: Mutex<offloads::Coupled>,
+    /// Whether its hardware lets in the VLANs of `vlan_filter` alone, while that is enabled.
+    pub(super) filters_vlans: AtomicBool,
+    /// A set, not counts, as cards have it.
+    pub(super) vlan_filter: Mutex<BTreeSet<u16>>,
 
     count: AtomicUsize,
     context: UnsafeCell<EpochContext>,
@@ -150,6 +156,9 @@ impl IfnetRef {
             has_ipv6: AtomicBool::new(false),
             membership: Mutex::default(),
             offloads: Mutex::default(),
+            coupled: Mutex::default(),
+            filters_vlans: AtomicBool::new(false),
+            vlan_filter: Mutex::default(),
             count: AtomicUsize::new(1),
             context: UnsafeCell::new(EPOCH_CONTEXT),
             this,

@@ -32,7 +32,9 @@ pub fn receive(ifp: &Ifnet, mut m: Mbuf) {
     epoch::section(|epoch| {
         ifp.count(Counter::Ipackets, 1);
         m.set_receiver(ifp);
-        ifp.input(m, epoch);
+        if vlan::lets_in(ifp, &m) {
+            ifp.input(m, epoch);
+        }
     });
 }
 

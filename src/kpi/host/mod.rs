@@ -76,6 +76,7 @@ pub use media::{
 pub use memory::{UserMemory, fail_allocation};
 pub use module::{is_loaded, kldload, kldunload};
 pub use multicast::{groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc};
+pub use offloads::{Couplings, couple, restarts};
 pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
 pub use slot::Slot;
@@ -83,7 +84,7 @@ pub use stack::{set_address, set_link};
 pub use sysctl::sysctl_stats;
 pub use tags::{CardTag, SendTag, TagParams, TagWrapper, allocate_tag};
 pub use tasks::settle;
-pub use vlan::vlan_create;
+pub use vlan::{filter_vlans, vlan_create};
 pub use vnet::Vnet;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -1,8 +1,9 @@
-//! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV).
+//! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV), and what real cards make of
+//! being asked.
 
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFCAP, SIOCSIFCAPNV};
 use super::super::offloads::capability::NETMAP;
-use super::super::{Errno, Ifnet, Offloads, Result};
+use super::super::{Errno, Ifnet, LinkState, Offloads, Result, iff};
 use super::methods::PortMethods;
 use super::witness::lock;
 use super::{privilege, vlan};
@@ -11,6 +12,36 @@ use super::{privilege, vlan};
 const NV: u64 = 1 << 17;
 /// Capabilities that SIOCSIFCAP knows.
 const FIRST: u64 = 0xffff_ffff;
+
+/// How the capabilities of a card hang together. Such a card restarts when one of them is really
+/// switched, or its MTU: its link goes down and comes up again.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Couplings {
+    /// What changes one of these changes all of them that the card has, as iflib's RXCSUM and
+    /// RXCSUM_IPV6.
+    pub together: u64,
+    /// Above this MTU the card takes these off whenever it starts, as re(4) does.
+    pub above_mtu: Option<(u32, u64)>,
+    /// The card takes these off whenever its link comes up, as em(4) does with TSO at 100 Mb/s.
+    pub at_link_up: u64,
+}
+
+/// What a coupled card has.
+#[derive(Default)]
+pub(super) struct Coupled {
+    couplings: Option<Couplings>,
+    restarts: u64,
+}
+
+/// Makes `ifp` a card whose capabilities hang together.
+pub fn couple(ifp: &Ifnet, couplings: Couplings) {
+    lock(&ifp.coupled).couplings = Some(couplings);
+}
+
+/// How often a card that was coupled has restarted.
+pub fn restarts(ifp: &Ifnet) -> u64 {
+    lock(&ifp.coupled).restarts
+}
 
 impl Ifnet {
     /// What it can do, and what it is told to do.
@@ -39,37 +70,98 @@ impl Ifnet {
     }
 }
 
+/// `struct siocsifcapnv_driver_data`: what SIOCSIFCAPNV brings to a driver.
+#[repr(C)]
+struct DriverData {
+    reqcap: u32,
+    reqcap2: u32,
+    nvcap: usize,
+}
+
 impl PortMethods {
     /// Asks the driver to have these capabilities enabled, and no others. Sleeps.
     ///
     /// # Errors
     /// What the driver returned; EINVAL if it has no ioctl.
     pub fn enable(&self, ifp: &Ifnet, enabled: u64) -> Result {
+        if ifp.offloads().capabilities & NV != 0 {
+            let mut argument =
+                DriverData { reqcap: enabled as u32, reqcap2: (enabled >> 32) as u32, nvcap: 0 };
+            // SAFETY: what the command brings to a driver, ours for the call.
+            let mut request = unsafe { Ioctl::new(SIOCSIFCAPNV, (&raw mut argument).cast()) };
+            return self.forward(ifp, &mut request);
+        }
         let mut argument = InterfaceRequest { name: ifp.name(), ..InterfaceRequest::default() };
-        put(&mut argument, enabled);
-        let command = if ifp.offloads().capabilities & NV != 0 { SIOCSIFCAPNV } else { SIOCSIFCAP };
-        // SAFETY: both commands carry this argument, which is ours for the call.
-        let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
+        argument.mtu = enabled as u32;
+        // SAFETY: the command carries this argument, which is ours for the call.
+        let mut request = unsafe { Ioctl::new(SIOCSIFCAP, (&raw mut argument).cast()) };
         self.forward(ifp, &mut request)
     }
 }
 
-/// Writes capabilities where both commands have them; the second word is SIOCSIFCAPNV's.
-fn put(argument: &mut InterfaceRequest, enabled: u64) {
-    argument.mtu = (enabled & FIRST) as u32;
-    argument.rest[0] = (enabled >> 32) as u32;
-}
-
 /// What most cards do with either command: what they can do is switched as it is asked.
 pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
-    let command = r.command();
-    let argument = r.argument::<InterfaceRequest>()?;
-    let (first, second) = (u64::from(argument.mtu), u64::from(argument.rest[0]) << 32);
-    let mut offloads = lock(&ifp.offloads);
-    let asked =
-        if command == SIOCSIFCAPNV { first | second } else { first | offloads.enabled & !FIRST };
-    offloads.enabled = asked & offloads.capabilities & !NETMAP;
+    let asked = if r.command() == SIOCSIFCAPNV {
+        // SAFETY: the command brings this to a driver, which is ours for the call.
+        let data = unsafe { &*r.data().cast::<DriverData>() };
+        u64::from(data.reqcap) | u64::from(data.reqcap2) << 32
+    } else {
+        u64::from(r.argument::<InterfaceRequest>()?.mtu) | ifp.enabled() & !FIRST
+    };
+    let couplings = lock(&ifp.coupled).couplings;
+    let toggled = {
+        let mut offloads = lock(&ifp.offloads);
+        let mut toggled = (asked ^ offloads.enabled) & offloads.capabilities & !NETMAP;
+        let together = couplings.map_or(0, |couplings| couplings.together);
+        if toggled & together != 0 {
+            toggled |= together & offloads.capabilities;
+        }
+        offloads.enabled ^= toggled;
+        toggled
+    };
+    if toggled != 0 {
+        restart(ifp);
+    }
     Ok(())
+}
+
+/// A card stops and starts again, for its capabilities or its MTU have changed.
+pub(super) fn restart(ifp: &Ifnet) {
+    if lock(&ifp.coupled).couplings.is_none() {
+        return;
+    }
+    if ifp.flags() & iff::UP != 0 && ifp.is_running() {
+        lock(&ifp.coupled).restarts += 1;
+        start(ifp);
+        let link = ifp.link_state();
+        ifp.change_link_state(LinkState::Down);
+        if link == LinkState::Up {
+            link_up(ifp);
+        }
+        ifp.change_link_state(link);
+    } else {
+        start(ifp);
+    }
+}
+
+/// A card starts.
+pub(super) fn start(ifp: &Ifnet) {
+    let above = lock(&ifp.coupled).couplings.and_then(|couplings| couplings.above_mtu);
+    if let Some((mtu, off)) = above
+        && ifp.mtu() > mtu
+    {
+        lock(&ifp.offloads).enabled &= !off;
+    }
+}
+
+/// A card's link comes up. What it takes off takes one more restart.
+pub(super) fn link_up(ifp: &Ifnet) {
+    let off = lock(&ifp.coupled).couplings.map_or(0, |couplings| couplings.at_link_up);
+    let off = off & lock(&ifp.offloads).enabled;
+    if off != 0 {
+        lock(&ifp.offloads).enabled &= !off;
+        lock(&ifp.coupled).restarts += 1;
+    }
 }
 
 /// What the stack looks at before it lets the driver have SIOCSIFCAP.
@@ -79,4 +171,13 @@ pub(super) fn check(ifp: &Ifnet, argument: &InterfaceRequest) -> Result {
         return Err(Errno::EINVAL);
     }
     Ok(())
+}
+
+/// A user's SIOCSIFCAPNV as a driver gets it: the capabilities are in the same words of `argument`.
+pub(super) fn with_driver_data(
+    argument: &InterfaceRequest,
+    driver: impl FnOnce(*mut u8) -> Result,
+) -> Result {
+    let mut data = DriverData { reqcap: argument.mtu, reqcap2: argument.rest[0], nvcap: 0 };
+    driver((&raw mut data).cast())
 }

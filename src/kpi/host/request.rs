@@ -3,8 +3,8 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::super::ioctl::{
-    InterfaceRequest, Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFADDR, SIOCSIFCAP, SIOCSIFFLAGS,
-    SIOCSIFMEDIA, SIOCSIFMTU,
+    InterfaceRequest, Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFADDR, SIOCSIFCAP, SIOCSIFCAPNV,
+    SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
 };
 use super::super::{Errno, Ifnet, LinkAddr, MacAddr, Result, iff};
 use super::methods::{self, IoctlMethod};
@@ -79,6 +79,10 @@ fn request(ifp: &Ifnet, command: usize, data: &mut [u8]) -> Result {
             offloads::check(ifp, ifreq(data))?;
             driver(ifp, command, data)
         }
+        SIOCSIFCAPNV => {
+            let argument = *ifreq(data);
+            offloads::with_driver_data(&argument, |data| driver_with(ifp, command, data))
+        }
         SIOCADDMULTI | SIOCDELMULTI => multicast(ifp, command, data),
         SIOCSIFMEDIA => {
             privilege::check()?;
@@ -99,11 +103,15 @@ fn request(ifp: &Ifnet, command: usize, data: &mut [u8]) -> Result {
 
 /// Calls `if_ioctl`.
 fn driver(ifp: &Ifnet, command: usize, data: &mut [u8]) -> Result {
+    driver_with(ifp, command, data.as_mut_ptr())
+}
+
+fn driver_with(ifp: &Ifnet, command: usize, data: *mut u8) -> Result {
     if ifp.ioctl_method() == IoctlMethod::None {
         return Err(Errno::EOPNOTSUPP);
     }
-    // SAFETY: `ifioctl` has brought the argument of this command, aligned and ours alone.
-    methods::run_current(ifp, &mut unsafe { Ioctl::new(command, data.as_mut_ptr()) })
+    // SAFETY: the callers have what this command brings to a driver, aligned and theirs alone.
+    methods::run_current(ifp, &mut unsafe { Ioctl::new(command, data) })
 }
 
 fn ifreq(data: &mut [u8]) -> &mut InterfaceRequest {

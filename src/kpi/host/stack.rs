@@ -7,11 +7,14 @@ use super::super::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
 use super::faults::{self, Fault};
-use super::{methods, module, privilege, vlan, witness};
+use super::{methods, module, offloads, privilege, vlan, witness};
 use crate::Module;
 
 /// The link of `ifp` is now that way, as its driver says (if_link_state_change).
 pub fn set_link(ifp: &Ifnet, state: LinkState) {
+    if state == LinkState::Up && ifp.link_state() != state {
+        offloads::link_up(ifp);
+    }
     ifp.change_link_state(state);
 }
 

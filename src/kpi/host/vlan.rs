@@ -22,6 +22,9 @@ use super::witness::lock;
 use super::{input as stack_input, methods, multicast, vnet};
 use crate::Module;
 
+/// IFCAP_VLAN_HWFILTER.
+const HWFILTER: u64 = 1 << 16;
+
 /// A VLAN of an interface.
 pub(super) struct Vlan {
     tag: u16,
@@ -71,6 +74,7 @@ pub fn vlan_create(parent: &Ifnet, tag: u16, name: &str) -> Result<Attached> {
         return Err(Errno::EEXIST);
     }
     ifp.store_mtu(parent.mtu());
+    ifp.store_offloads(&parent.offloads());
     ifp.set_baudrate(parent.baudrate());
     ifp.init_link_state(parent.link_state());
     ifp.set_running(true);
@@ -85,6 +89,11 @@ impl Ifnet {
     /// Says that a VLAN was configured on it, or is no more (`vlan_config`, `vlan_unconfig`).
     pub fn vlan_event(&self, id: u16, configured: bool) {
         event::tell(self, &Event::Vlan(id, configured));
+        if configured {
+            lock(&self.vlan_filter).insert(id);
+        } else {
+            lock(&self.vlan_filter).remove(&id);
+        }
         if let Some(softc) = self.lagg_softc() {
             let _inside = Inside::enter();
             Module::vlan(&softc, id, configured);
@@ -188,15 +197,41 @@ impl Vlan {
     }
 }
 
+/// The tag that a frame has in itself.
+fn in_band(frame: &[u8]) -> Option<u16> {
+    match frame.get(12..16)? {
+        &[0x81, 0x00, high, low] => Some(u16::from_be_bytes([high, low])),
+        _ => None,
+    }
+}
+
+/// Makes `ifp` a card whose hardware filters VLANs while IFCAP_VLAN_HWFILTER is enabled, as it is from
+/// now on.
+pub fn filter_vlans(ifp: &Ifnet) {
+    let mut offloads = ifp.offloads();
+    offloads.capabilities |= HWFILTER;
+    offloads.enabled |= HWFILTER;
+    ifp.store_offloads(&offloads);
+    ifp.filters_vlans.store(true, Ordering::Relaxed);
+}
+
+/// Whether the card's hardware lets a frame from the wire in: it may filter VLANs.
+pub(super) fn lets_in(ifp: &Ifnet, m: &Mbuf) -> bool {
+    if !ifp.filters_vlans.load(Ordering::Relaxed)
+        || ifp.enabled() & HWFILTER == 0
+        || ifp.flags() & iff::PROMISC != 0
+    {
+        return true;
+    }
+    let tag = m.vlan_tag().or_else(|| in_band(m.first()));
+    tag.is_none_or(|tag| lock(&ifp.vlan_filter).contains(&(tag & 0xfff)))
+}
+
 /// Takes a frame with a tag that came in on `parent` to its VLAN; gives all others back.
 pub(super) fn input(parent: &Ifnet, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     if !parent.has_vlans.load(Ordering::Relaxed) {
         return Some(m);
     }
-    let in_band = |frame: &[u8]| match frame.get(12..16)? {
-        &[0x81, 0x00, high, low] => Some(u16::from_be_bytes([high, low])),
-        _ => None,
-    };
     let tag = match m.vlan_tag() {
         Some(tag) => tag,
         None => {
