@@ -3,7 +3,7 @@
 use core::mem::replace;
 
 use super::softc::Token;
-use super::state::{Needs, PlanMemory, State};
+use super::state::{Needs, Phase, PlanMemory, State};
 use super::{Port, Softc, groups, infiniband, ioctl, lacp, offloads, vlans};
 use crate::kpi::ioctl::proto;
 use crate::kpi::{Boxed, Errno, Ioctl, LaggType, Ref, Result, iff, log, random};
@@ -57,10 +57,8 @@ pub(super) fn reconcile(softc: &Ref<Softc>) {
         follow_flags(softc, &token);
         groups::update(softc, &token);
         vlans::update(softc, &token);
-        offloads::update(softc, &token);
+        offloads::update(softc, &token, None);
         lacp::follow_links(softc, &token);
-        drop(token);
-        softc.ifp().refresh_vlans();
     });
 }
 
@@ -153,9 +151,7 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
         }
     }
     ifp.store_mtu(mtu);
-    offloads::update(softc, &token);
-    drop(token);
-    ifp.refresh_vlans();
+    offloads::update(softc, &token, None);
     Ok(())
 }
 
@@ -169,17 +165,34 @@ pub(super) fn set_capabilities(softc: &Softc, request: &mut Ioctl<'_>) -> Result
     for port in &token.ports() {
         let _ = ask_port(port, request);
     }
-    offloads::update(softc, &token);
-    drop(token);
-    softc.ifp().refresh_vlans();
+    offloads::update(softc, &token, None);
     Ok(())
+}
+
+/// SIOCSIFCAP, SIOCSIFCAPNV of a port itself: when this returns the lagg offers no more than it, and the
+/// VLANs on the lagg neither. May sleep; the callers, a user and a bridge, hold nothing that the token's
+/// holder asks for.
+///
+/// # Errors
+/// What its driver returned; ENXIO while the lagg is being destroyed.
+pub(super) fn set_port_capabilities(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
+    let softc = port.softc();
+    let token = softc.token()?;
+    if softc.state().phase(port) != Some(Phase::Member) {
+        drop(token);
+        // It has left meanwhile, and may be gone, or another lagg's.
+        return port.ifp().methods().forward(port.ifp(), request);
+    }
+    let result = ask_port(port, request);
+    offloads::update(softc, &token, None);
+    result
 }
 
 /// The same request for one port.
 ///
 /// # Errors
 /// What its driver returned.
-pub(super) fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
+fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
     port.methods().forward(port.ifp(), request)?;
     let enabled = port.ifp().enabled();
     port.softc().state().set_wanted(port, enabled);

@@ -87,11 +87,7 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
             Ok(())
         }
         SIOCSIFMTU => Err(Errno::EINVAL),
-        SIOCSIFCAP | SIOCSIFCAPNV => {
-            config::ask_port(port, request)?;
-            Softc::wake_configuration(port.softc());
-            Ok(())
-        }
+        SIOCSIFCAP | SIOCSIFCAPNV => config::set_port_capabilities(port, request),
         command => {
             let was_up = port.ifp().flags() & iff::UP;
             let result = port.methods().forward(port.ifp(), request);

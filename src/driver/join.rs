@@ -28,7 +28,6 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Resu
     let token = softc.token().inspect_err(|_| abandon(softc, &port))?;
     prepare(softc, &port, &token).inspect_err(|_| abandon(softc, &port))?;
     drop(token);
-    softc.ifp().refresh_vlans();
     Softc::wake_protocol(softc);
     remove_ipv6(softc, &port, may_sleep);
     if softc.ifp().mtu() != old_mtu {
@@ -141,10 +140,15 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     }
     let ledger = counters::begin(ifp).inspect_err(|_| restore(port))?;
     groups::follow(softc, port)
-        .and_then(|()| publish(softc, port, first, plan, ledger))
+        .and_then(|()| {
+            // No packet may ask the port for what it cannot do.
+            offloads::update(softc, token, Some(port));
+            publish(softc, port, first, plan, ledger)
+        })
         .inspect_err(|_| {
             groups::give_back(softc, port);
             restore(port);
+            offloads::update(softc, token, None);
         })?;
     if first && softc.kind() == LaggType::Ethernet {
         lagg.lladdr_event();
@@ -154,7 +158,6 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     }
     infiniband::follow_address(softc);
     vlans::announce(softc, port);
-    offloads::update(softc, token);
     lacp::follow_links(softc, token);
     Ok(())
 }

@@ -15,8 +15,6 @@ pub(super) fn remove(softc: &Ref<Softc>, name: &Name) -> Result {
     let token = softc.token()?;
     let port = member(softc, &ifp).ok_or(Errno::ENOENT)?;
     leave(softc, &port, &token);
-    drop(token);
-    softc.ifp().refresh_vlans();
     Ok(())
 }
 
@@ -45,8 +43,6 @@ pub(super) fn departure(port: &Ref<Port>) {
         Some(Phase::Gone) => join::abandon(softc, port),
         Some(Phase::Joining | Phase::Leaving) | None => {}
     }
-    drop(token);
-    softc.ifp().refresh_vlans();
 }
 
 /// Takes every port out and ends all work. The caller holds `ifnet_detach_sxlock`.
@@ -97,7 +93,7 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
         readdress(softc, token);
     }
     give_back(softc, core::slice::from_ref(port), token);
-    offloads::update(softc, token);
+    offloads::update(softc, token, None);
     Softc::wake_protocol(softc);
 }
 

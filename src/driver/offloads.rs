@@ -1,8 +1,17 @@
-//! The lagg can do what all of its ports can, and they do what all of them are wanted to (spec B.8).
+//! Capabilities: the lagg offers what all of its ports have now, and they are asked to have what all of
+//! them are wanted to (spec B.8).
+//!
+//! Many cards restart when they are asked, and what one answers may hang on what else it has, on its MTU
+//! and on its link. So ports are asked only when what is wanted, the set of ports or an MTU has changed.
+//! What a driver switches by itself is taken as it is, and what a port is known to answer is not asked.
 
-use super::Softc;
+use arrayvec::ArrayVec;
+
 use super::softc::Token;
+use super::{Port, Softc};
+use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::offloads::{Offloads, capability};
+use crate::kpi::{Ref, Result, epoch};
 
 /// Each round takes something off that a port refused; drivers that never agree are left at that.
 const ROUNDS: usize = 8;
@@ -15,35 +24,165 @@ const ALONE: Offloads = Offloads {
     tso: [0; 3],
 };
 
-/// Has all ports do what each of them is wanted to, and the lagg what all of them do. What a port was
+/// What the ports were last asked about. While it is the same they are not asked again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Question {
+    /// The capabilities that all of them are wanted to have enabled.
+    wanted: u64,
+    /// The MTU of the port in each slot; 0: there is none.
+    mtus: [u32; LAGG_MAX_PORTS],
+}
+
+impl Question {
+    /// Nobody was asked.
+    const NONE: Question = Question { wanted: u64::MAX, mtus: [0; LAGG_MAX_PORTS] };
+
+    /// Whether `port` was among them.
+    fn had(&self, port: &Port) -> bool {
+        self.mtus.get(usize::from(port.slot())).is_some_and(|mtu| *mtu != 0)
+    }
+
+    /// Whether ports have joined since `before`, and nothing else has changed.
+    fn only_grew(&self, before: &Question) -> bool {
+        self.wanted & !before.wanted == 0
+            && self.mtus.iter().zip(&before.mtus).all(|(now, then)| *then == 0 || now == then)
+    }
+}
+
+/// What the ports were last asked, and whether a driver failed: that is no answer, and all are asked once
+/// more with the next change of anything.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    question: Question,
+    unanswered: bool,
+}
+
+impl Asked {
+    /// Nothing yet.
+    pub const NOTHING: Asked = Asked { question: Question::NONE, unanswered: false };
+}
+
+/// An answer of a port's that was not what it was asked.
+#[derive(Clone, Copy)]
+pub(super) struct Answer {
+    asked: u64,
+    answered: u64,
+    /// The MTU that the port had.
+    mtu: u32,
+}
+
+type Ports = ArrayVec<Ref<Port>, LAGG_MAX_PORTS>;
+
+/// Has all ports do what each of them is wanted to, and the lagg offer what all of them do. What a port was
 /// wanted to do when it joined is not forgotten: it does so again when one that could not has left.
-pub(super) fn update(softc: &Softc, token: &Token<'_>) {
-    let ifp = softc.ifp();
-    let ports = token.ports();
-    let mut enabled = softc.state().wanted();
-    let mut common = ALONE;
-    for _ in 0..ROUNDS {
-        for port in ports.iter().filter(|port| port.ifp().enabled() != enabled) {
-            // What it refuses is found below.
-            let _ = port.methods().enable(port.ifp(), enabled);
+///
+/// `joiner` is no port yet, and is counted as one. When this returns no packet is under way any more that
+/// asks for what it cannot do. Sleeps; asks for `vlan_sx`.
+pub(super) fn update(softc: &Softc, token: &Token<'_>, joiner: Option<&Ref<Port>>) {
+    let mut ports = token.ports();
+    let now = softc.ifp().offloads();
+    let mut less = false;
+    if let Some(joiner) = joiner {
+        if !ports.is_empty() {
+            // Before the others are asked to do without.
+            less = store(softc, now.common(joiner.ifp().offloads()));
         }
-        let each = ports.iter().map(|port| port.ifp().offloads());
-        common = each.reduce(Offloads::common).unwrap_or(ALONE);
-        if common.enabled & enabled == enabled {
+        let _ = ports.try_push(joiner.clone());
+    }
+    let (question, asked) = {
+        let mut state = softc.state();
+        let mut question = Question::NONE;
+        for port in &ports {
+            question.wanted &= state.wanted(port);
+            if let Some(mtu) = question.mtus.get_mut(usize::from(port.slot())) {
+                *mtu = port.ifp().mtu();
+            }
+        }
+        let asked = core::mem::replace(&mut state.asked, Asked { question, unanswered: false });
+        (question, asked)
+    };
+    if question != asked.question {
+        let unanswered = ask(softc, &ports, &question, &asked.question).is_err();
+        softc.state().asked.unanswered = unanswered;
+    } else if asked.unanswered {
+        let _ = ask(softc, &ports, &question, &Question::NONE);
+    }
+    let each = ports.iter().map(|port| port.ifp().offloads());
+    less |= store(softc, each.reduce(Offloads::common).unwrap_or(ALONE));
+    if less && joiner.is_some() {
+        epoch::wait();
+    }
+}
+
+/// Asks the ports for what is wanted, until they agree.
+///
+/// # Errors
+/// What the last driver returned that did not answer.
+fn ask(softc: &Softc, ports: &Ports, question: &Question, before: &Question) -> Result {
+    let mut enabled = question.wanted;
+    let mut result = Ok(());
+    if question.only_grew(before) {
+        // Those that were there are not asked for what they do not have.
+        let there = ports.iter().filter(|port| before.had(port));
+        enabled = there.fold(enabled, |all, port| all & port.ifp().enabled());
+    }
+    for _ in 0..ROUNDS {
+        enabled = foresee(softc, ports, enabled);
+        for port in ports.iter().filter(|port| port.ifp().enabled() != enabled) {
+            let mtu = port.ifp().mtu();
+            let known = softc.state().answer(port);
+            if known.is_some_and(|known| known.asked == enabled && known.mtu == mtu) {
+                continue;
+            }
+            if let Err(errno) = port.methods().enable(port.ifp(), enabled) {
+                result = Err(errno);
+                continue;
+            }
+            let answered = port.ifp().enabled();
+            if answered != enabled {
+                softc.state().set_answer(port, Answer { asked: enabled, answered, mtu });
+            }
+        }
+        let have = ports.iter().fold(u64::MAX, |all, port| all & port.ifp().enabled());
+        if have & enabled == enabled {
             break;
         }
-        enabled &= common.enabled;
+        enabled &= have;
     }
+    result
+}
+
+/// What is left of `enabled` where a port is known not to have it all when it is asked for it.
+fn foresee(softc: &Softc, ports: &Ports, mut enabled: u64) -> u64 {
+    let state = softc.state();
+    let lacks = |port: &Ref<Port>, enabled: u64| {
+        let known = state.answer(port)?;
+        let is_same = known.asked == enabled && known.mtu == port.ifp().mtu();
+        (is_same && enabled & !known.answered != 0).then_some(known.answered)
+    };
+    while let Some(answered) = ports.iter().find_map(|port| lacks(port, enabled)) {
+        enabled &= answered;
+    }
+    enabled
+}
+
+/// Has the lagg offer this, and the VLANs on it. True: it offers less than it did. The caller has the
+/// token.
+fn store(softc: &Softc, mut common: Offloads) -> bool {
     common.capabilities &= !capability::IPSEC_OFFLOAD;
     common.enabled &= !(capability::IPSEC_OFFLOAD | capability::NETMAP);
+    let ifp = softc.ifp();
     let now = ifp.offloads();
     // netmap(4) has the lagg or not, whatever of its ports it has.
     common.enabled |= now.enabled & capability::NETMAP;
-    if common != now {
-        ifp.store_offloads(&common);
-        let Offloads { capabilities, enabled, hwassist, tso: [bytes, segments, size] } = common;
-        softc.debug(format_args!(
-            "capabilities {capabilities:#x}, enabled {enabled:#x}, hwassist {hwassist:#x}, TSO {bytes} bytes in {segments} segments of {size}"
-        ));
+    if common == now {
+        return false;
     }
+    ifp.store_offloads(&common);
+    let Offloads { capabilities, enabled, hwassist, tso: [bytes, segments, size] } = common;
+    softc.debug(format_args!(
+        "capabilities {capabilities:#x}, enabled {enabled:#x}, hwassist {hwassist:#x}, TSO {bytes} bytes in {segments} segments of {size}"
+    ));
+    ifp.refresh_vlans();
+    now.common(common) != now
 }

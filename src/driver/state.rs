@@ -5,6 +5,7 @@ use core::num::NonZeroU32;
 
 use super::groups::Wants;
 use super::lacp::{self, Pauses};
+use super::offloads::{Answer, Asked};
 use super::vlans::Vlans;
 use super::{Plan, Port};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub readdressing: bool,
     pub options: Options,
     pub vlans: Vlans,
+    /// What the ports were last asked about their capabilities.
+    pub asked: Asked,
     /// One for each slot. On the heap: a kernel stack is small.
     slots: Array<Option<Place>>,
 }
@@ -47,6 +50,8 @@ struct Place {
     phase: Phase,
     /// The capabilities that it would have enabled if it were alone.
     wanted: u64,
+    /// What it last answered when it was asked for others than it then had.
+    answer: Option<Answer>,
     wants: Wants,
 }
 
@@ -152,6 +157,7 @@ impl State {
             readdressing: false,
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
+            asked: Asked::NOTHING,
             slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,
         })
     }
@@ -166,7 +172,8 @@ impl State {
     pub fn insert(&mut self, port: Ref<Port>) {
         if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
             let wanted = port.original_enabled();
-            *slot = Some(Place { port, phase: Phase::Joining, wanted, wants: Wants::default() });
+            let wants = Wants::default();
+            *slot = Some(Place { port, phase: Phase::Joining, wanted, answer: None, wants });
         }
     }
 
@@ -181,37 +188,60 @@ impl State {
 
     /// The phase of `port`; none if it is not this lagg's any more.
     pub fn phase(&self, port: &Port) -> Option<Phase> {
-        let place = self.slots.get(usize::from(port.slot()))?.as_ref()?;
-        place.port.is(port).then_some(place.phase)
+        self.place(port).map(|place| place.phase)
     }
 
-    fn place(&mut self, port: &Port) -> Option<&mut Place> {
+    fn place(&self, port: &Port) -> Option<&Place> {
+        let place = self.slots.get(usize::from(port.slot()))?.as_ref()?;
+        place.port.is(port).then_some(place)
+    }
+
+    fn place_mut(&mut self, port: &Port) -> Option<&mut Place> {
         let place = self.slots.get_mut(usize::from(port.slot()))?.as_mut()?;
         place.port.is(port).then_some(place)
     }
 
     /// Sets the phase of a port that is in its slot.
     pub fn set_phase(&mut self, port: &Port, to: Phase) {
-        if let Some(place) = self.place(port) {
+        if let Some(place) = self.place_mut(port) {
             place.phase = to;
         }
     }
 
-    /// Remembers the capabilities that `port` is wanted to have enabled.
+    /// An administrator has asked `port` for capabilities: those that it has enabled now it is wanted to
+    /// have, and what it answered before says nothing any more.
     pub fn set_wanted(&mut self, port: &Port, to: u64) {
-        if let Some(place) = self.place(port) {
-            place.wanted = to;
+        self.asked = Asked::NOTHING;
+        if let Some(place) = self.place_mut(port) {
+            (place.wanted, place.answer) = (to, None);
+        }
+    }
+
+    /// The capabilities that `port` is wanted to have enabled.
+    pub fn wanted(&self, port: &Port) -> u64 {
+        self.place(port).map_or(u64::MAX, |place| place.wanted)
+    }
+
+    /// The last answer of `port` that was not what it was asked.
+    pub fn answer(&self, port: &Port) -> Option<Answer> {
+        self.place(port)?.answer
+    }
+
+    /// Remembers that.
+    pub fn set_answer(&mut self, port: &Port, to: Answer) {
+        if let Some(place) = self.place_mut(port) {
+            place.answer = Some(to);
         }
     }
 
     /// What has been asked of `port`, for the holder of the token to change and to put back.
     pub fn take_wants(&mut self, port: &Port) -> Wants {
-        self.place(port).map(|place| core::mem::take(&mut place.wants)).unwrap_or_default()
+        self.place_mut(port).map(|place| core::mem::take(&mut place.wants)).unwrap_or_default()
     }
 
     /// Puts back what [`State::take_wants`] gave.
     pub fn put_wants(&mut self, port: &Port, wants: Wants) {
-        if let Some(place) = self.place(port) {
+        if let Some(place) = self.place_mut(port) {
             place.wants = wants;
         }
     }
@@ -300,11 +330,6 @@ impl State {
             _ => {}
         }
         self.protocol.clone()
-    }
-
-    /// The capabilities that all ports in the plan are wanted to have enabled.
-    pub fn wanted(&self) -> u64 {
-        self.places().fold(u64::MAX, |all, place| all & place.wanted)
     }
 
     /// The port in slot `slot`, whatever its phase.
