@@ -8,6 +8,8 @@ const PROOF: &str = include_str!("../docs/proof.md");
 
 /// Of the later numbers, which will be D-27 to D-35 and F-34 to F-65, those that are done.
 const DONE: &[&str] = &[
+    "F-34", //
+    "F-35", //
     "F-41", //
     "F-43", //
     "F-44", //
