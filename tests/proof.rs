@@ -10,7 +10,9 @@ const PROOF: &str = include_str!("../docs/proof.md");
 const DONE: &[&str] = &[
     "F-34", //
     "F-35", //
+    "F-40", //
     "F-41", //
+    "F-42", //
     "F-43", //
     "F-44", //
     "F-45", //
@@ -19,6 +21,7 @@ const DONE: &[&str] = &[
     "F-50", //
     "F-55", //
     "F-61", //
+    "F-64", //
 ];
 
 /// The numbers of the specification: D-1 to D-26, F-1 to F-33, F-7b, and later ones.

@@ -2,10 +2,10 @@
 
 use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::proto;
-use lagg_rs::kpi::{IfType, IfnetRef, LinkState, iff};
+use lagg_rs::kpi::{Errno, IfType, IfnetRef, LinkState, iff};
 use lagg_rs::wire::slow::MULTICAST;
 
-use super::lab::{Lagg, mtu, text};
+use super::lab::{Lagg, text};
 
 /// Checks a lagg; `refused`: a driver has refused something, and not all is as it should be any more.
 pub fn check(lagg: &Lagg, refused: bool) {
@@ -60,6 +60,6 @@ pub fn check(lagg: &Lagg, refused: bool) {
         assert_eq!(ifp.offloads().enabled, enabled, "what {ifp:?} does");
     }
     assert!(host::sysctl_stats(ifp.index()).is_ok());
-    // Nobody has kept the token. A VLAN without a parent takes no MTU.
-    let _ = mtu(&lagg.name, ifp.mtu());
+    // Nobody has kept the token.
+    assert_eq!(lagg.remove(&lagg.name), Err(Errno::ENOENT));
 }

@@ -26,6 +26,8 @@ pub struct Lagg {
     /// LACP's options.
     pub lacp: i32,
     pub infiniband: bool,
+    /// An administrator gave it its MTU.
+    pub has_mtu: bool,
 }
 
 impl Lagg {
@@ -41,6 +43,7 @@ impl Lagg {
             stride: 0,
             lacp: 0,
             infiniband,
+            has_mtu: false,
         }
     }
 
@@ -128,7 +131,8 @@ impl Model {
         let vnet = Vnet::current();
         let (lagg_ifp, ifp) = (vnet.interface(lagg), vnet.interface(port));
         let (Some(lagg_ifp), Some(ifp)) = (lagg_ifp, ifp) else { return Ok(()) };
-        let first = self.laggs.get(lagg).is_none_or(|lagg| lagg.ports.is_empty());
+        let first = |lagg: &Lagg| lagg.ports.is_empty() && !lagg.has_mtu;
+        let first = self.laggs.get(lagg).is_none_or(first);
         let most = ifp.vlan_parent().map_or(9216, |parent| parent.mtu());
         let fits = first || ifp.mtu() == lagg_ifp.mtu() || lagg_ifp.mtu() <= most;
         if fits { Ok(()) } else { Err(Errno::EINVAL) }

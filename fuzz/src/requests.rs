@@ -292,6 +292,9 @@ impl Lab<'_> {
         if self.privilege().is_err() && command != SIOCGIFCAPNV && command != SIOCSIFCAPNV {
             assert!(result.is_err(), "{ifname} {command:#x} without privilege");
         }
+        if let Some(lagg) = self.model.laggs.get_mut(ifname) {
+            lagg.has_mtu |= command == SIOCSIFMTU && result.is_ok();
+        }
         if self.model.lagg_of(ifname).is_some() && command == SIOCSIFMTU {
             assert!(result.is_err(), "a port's MTU is the lagg's");
         }

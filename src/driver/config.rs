@@ -3,7 +3,7 @@
 use core::mem::replace;
 
 use super::softc::Token;
-use super::state::{Needs, Phase, PlanMemory, State};
+use super::state::{Needs, Phase, PlanMemory, Setting, State};
 use super::{Port, Softc, groups, infiniband, ioctl, lacp, offloads, vlans};
 use crate::kpi::ioctl::proto;
 use crate::kpi::{Boxed, Errno, Ioctl, LaggType, Ref, Result, iff, log, random};
@@ -33,6 +33,7 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) -> Result {
         let (flags, lladdr) = (softc.ifp().flags(), softc.ifp().lladdr());
         let modes = flags & (iff::PROMISC | iff::ALLMULTI);
         let up = flags & iff::UP != 0;
+        softc.has_given_lladdr(&mut state);
         let new_lladdr = up && !state.members().all(|port| port.has_lladdr(&lladdr));
         let new_modes = replace(&mut state.modes_seen, modes) != modes;
         (new_modes, state.running != up || new_lladdr)
@@ -123,7 +124,7 @@ fn set_running(softc: &Ref<Softc>, token: &Token<'_>, running: bool) {
     lacp::link_changed(softc);
 }
 
-/// SIOCSIFMTU: the MTU of the lagg and of all its ports. What one port refuses none of them keeps
+/// SIOCSIFMTU: the MTU of the lagg and of all its ports, which it keeps. What one port refuses none of them keeps
 /// (spec B.5).
 ///
 /// # Errors
@@ -150,6 +151,7 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
             return Err(errno);
         }
     }
+    softc.state().mtu = Setting::Given;
     ifp.store_mtu(mtu);
     offloads::update(softc, &token, None);
     Ok(())

@@ -3,8 +3,8 @@
 use super::counters::Ledger;
 use super::ioctl::text;
 use super::softc::Token;
-use super::state::{Phase, PlanMemory};
-use super::{Port, Softc, counters, groups, infiniband, lacp, offloads, vlans};
+use super::state::{Phase, PlanMemory, Setting};
+use super::{Port, Softc, counters, groups, infiniband, lacp, link, offloads, vlans};
 use crate::kpi::epoch::MaySleep;
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
 use crate::kpi::{
@@ -119,27 +119,32 @@ fn reaches(ifp: &Ifnet, softc: &Softc, depth: u32) -> bool {
 fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     let plan = softc.plan_memory()?;
     let (lagg, ifp) = (softc.ifp(), port.ifp());
-    let first = softc.state().members().next().is_none();
-    if !first {
-        if ifp.mtu() != lagg.mtu() {
-            port.methods().set_mtu(ifp, lagg.mtu()).inspect_err(|errno| {
-                log(
-                    lagg,
-                    format_args!(
-                        "{} does not take the MTU {} (error {})",
-                        text(&ifp.name()),
-                        lagg.mtu(),
-                        errno.number()
-                    ),
-                );
-                // It may have failed half way.
-                restore(port);
-            })?;
-        }
+    let (first, has_mtu, has_lladdr) = {
+        let mut state = softc.state();
+        let first = state.members().next().is_none();
+        let given = state.mtu == Setting::Given;
+        (first, !first || given, !first || softc.has_given_lladdr(&mut state))
+    };
+    if has_mtu && ifp.mtu() != lagg.mtu() {
+        port.methods().set_mtu(ifp, lagg.mtu()).inspect_err(|errno| {
+            log(
+                lagg,
+                format_args!(
+                    "{} does not take the MTU {} (error {})",
+                    text(&ifp.name()),
+                    lagg.mtu(),
+                    errno.number()
+                ),
+            );
+            // It may have failed half way.
+            restore(port);
+        })?;
+    }
+    if has_lladdr {
         port.set_lladdr(&lagg.lladdr());
     }
     let ledger = counters::begin(ifp).inspect_err(|_| restore(port))?;
-    groups::follow(softc, port)
+    let new_lladdr = groups::follow(softc, port)
         .and_then(|()| {
             // No packet may ask the port for what it cannot do.
             offloads::update(softc, token, Some(port));
@@ -150,8 +155,8 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
             restore(port);
             offloads::update(softc, token, None);
         })?;
-    if first && softc.kind() == LaggType::Ethernet {
-        lagg.lladdr_event();
+    if new_lladdr {
+        link::tell_lladdr(softc);
     }
     if softc.state().running && ifp.flags() & iff::UP == 0 {
         port.up();
@@ -162,22 +167,27 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     Ok(())
 }
 
-/// Commits: from here on the interface is a port, and packets see it.
+/// Commits: from here on the interface is a port, and packets see it. Returned: whether the lagg has
+/// another address now. Who gives it one meanwhile has given it; the port gets that with the next up.
 fn publish(
     softc: &Softc,
     port: &Ref<Port>,
     first: bool,
     plan: PlanMemory,
     ledger: Unique<Ledger>,
-) -> Result {
+) -> Result<bool> {
     let mut state = softc.state();
     if state.phase(port) != Some(Phase::Joining) {
         return Err(Errno::ENXIO);
     }
+    let mut new_lladdr = false;
     if first {
-        softc.ifp().store_mtu(port.ifp().mtu());
+        if state.mtu != Setting::Given {
+            state.mtu = Setting::Taken(port.ifp().mtu());
+            softc.ifp().store_mtu(port.ifp().mtu());
+        }
         if softc.kind() == LaggType::Ethernet {
-            softc.ifp().store_lladdr(&port.ifp().lladdr());
+            new_lladdr = softc.take_lladdr(&mut state, port.ifp().lladdr());
         }
         state.primary = Some(port.slot());
     }
@@ -188,7 +198,7 @@ fn publish(
     counters::enter(softc, port, ledger);
     port.ifp().enslave(port.methods());
     softc.publish(&mut state, plan);
-    Ok(())
+    Ok(new_lladdr)
 }
 
 /// Gives an interface that is, or was nearly, no port any more its own address, MTU and capabilities

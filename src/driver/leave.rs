@@ -1,10 +1,10 @@
 //! Leaving: how a port becomes an interface of its own again, and how a lagg ends (spec B.4).
 
 use super::softc::Token;
-use super::state::Phase;
-use super::{Port, Softc, counters, groups, infiniband, join, lacp, offloads, vlans};
+use super::state::{NO_LLADDR, Phase};
+use super::{Port, Softc, counters, groups, infiniband, join, lacp, link, offloads, vlans};
 use crate::kpi::ioctl::Name;
-use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, LinkAddr, Ref, Result, epoch};
+use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch};
 
 /// SIOCSLAGGDELPORT: takes the interface `name` out of the lagg.
 ///
@@ -118,18 +118,23 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
 }
 
 /// The primary port left: the lagg takes the new one's own address, and so do its ports; without
-/// ports it has none.
+/// ports it has none. One that was given stays.
 fn readdress(softc: &Softc, token: &Token<'_>) {
     if softc.kind() == LaggType::Infiniband {
         infiniband::follow_address(softc);
         return;
     }
-    let plan = softc.plan_ref();
-    let none = LinkAddr::Ethernet([0; 6]);
-    let lladdr = plan.primary().map_or(none, |primary| primary.original_lladdr());
-    softc.ifp().store_lladdr(&lladdr);
-    softc.ifp().lladdr_event();
-    softc.state().readdressing = true;
+    let lladdr = {
+        let mut state = softc.state();
+        let plan = softc.plan_ref();
+        let lladdr = plan.primary().map_or(NO_LLADDR, |primary| primary.original_lladdr());
+        if !softc.take_lladdr(&mut state, lladdr) {
+            return;
+        }
+        state.readdressing = true;
+        lladdr
+    };
+    link::tell_lladdr(softc);
     for port in &token.ports() {
         port.set_lladdr(&lladdr);
     }

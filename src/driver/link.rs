@@ -1,9 +1,11 @@
 //! Link state and baud rate of the lagg: published by the protocol task, in the order in which they
 //! came true (spec B.9).
 
+use core::mem::replace;
+
 use super::ioctl::text;
 use super::{Plan, Softc, infiniband, lacp};
-use crate::kpi::{LinkState, Ref};
+use crate::kpi::{LaggType, LinkState, Ref};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, failover};
 
@@ -66,6 +68,27 @@ fn publish_link(softc: &Softc) {
         return;
     }
     ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
+    if softc.kind() == LaggType::Ethernet && can_be_heard(&plan) {
+        let lladdr = ifp.lladdr();
+        if replace(&mut softc.state().told_lladdr, lladdr) != lladdr {
+            ifp.lladdr_event();
+        }
+    }
+}
+
+/// Whether what is sent now reaches somebody.
+fn can_be_heard(plan: &Plan) -> bool {
+    plan.is_running() && is_up(plan)
+}
+
+/// Says that the lagg has another address (`iflladdr_event`), which the stack tells its peers. While
+/// they cannot hear it that is for nothing: the protocol task says it again when they can. May sleep.
+pub(super) fn tell_lladdr(softc: &Softc) {
+    let ifp = softc.ifp();
+    if can_be_heard(&softc.plan_ref()) {
+        softc.state().told_lladdr = ifp.lladdr();
+    }
+    ifp.lladdr_event();
 }
 
 /// With IFF_DEBUG: how many buckets each port has now, if that changed.

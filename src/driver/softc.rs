@@ -6,13 +6,13 @@ use core::mem::offset_of;
 use arrayvec::ArrayVec;
 
 use super::counters::{Ledger, Told};
-use super::state::{Needs, PlanMemory, State};
+use super::state::{Needs, PlanMemory, Setting, State};
 use super::stats::UnsentCounters;
 use super::{Plan, Port, config, counters, link};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
-    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType, Mbuf, Media, Mtx,
-    MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
+    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType, LinkAddr, Mbuf,
+    Media, Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
 };
 use crate::policy::Protocol;
 
@@ -80,6 +80,22 @@ impl Softc {
     #[inline]
     pub(super) fn kind(&self) -> LaggType {
         self.kind
+    }
+
+    /// Whether an administrator has given the lagg its address.
+    pub(super) fn has_given_lladdr(&self, state: &mut State) -> bool {
+        self.kind == LaggType::Ethernet && state.has_given_lladdr(self.ifp.lladdr())
+    }
+
+    /// Gives the lagg an address of a port's, or none, unless it has one that was given. True: it has
+    /// another one now.
+    pub(super) fn take_lladdr(&self, state: &mut State, lladdr: LinkAddr) -> bool {
+        if self.has_given_lladdr(state) {
+            return false;
+        }
+        state.lladdr = Setting::Taken(lladdr);
+        self.ifp.store_lladdr(&lladdr);
+        true
     }
 
     /// Shows a packet of the lagg's to bpf(4), if anybody listens.

@@ -9,7 +9,7 @@ use super::offloads::{Answer, Asked};
 use super::vlans::Vlans;
 use super::{Plan, Port};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
-use crate::kpi::{Array, Boxed, Defaults, Ref, Result, Unique, defaults};
+use crate::kpi::{Array, Boxed, Defaults, LinkAddr, Ref, Result, Unique, defaults};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::Domains;
 use crate::policy::{Lacp, Protocol};
@@ -34,6 +34,11 @@ pub(super) struct State {
     pub primary: Option<u8>,
     /// IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
     pub modes_seen: u32,
+    /// The lagg's address. Not of InfiniBand, where the fabric gives it.
+    pub lladdr: Setting<LinkAddr>,
+    /// The address that was last told of when somebody could hear it.
+    pub told_lladdr: LinkAddr,
+    pub mtu: Setting<u32>,
     /// Ports are getting another address, which takes each down for a moment.
     pub readdressing: bool,
     pub options: Options,
@@ -123,6 +128,18 @@ impl Options {
     }
 }
 
+/// What a lagg and its ports share, by who it is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Setting<T> {
+    /// The driver has put it there: a port's, or what a lagg without ports has. It goes with that port.
+    Taken(T),
+    /// An administrator has. It stays until another is given.
+    Given,
+}
+
+/// The address of a lagg that nobody has given one.
+pub(super) const NO_LLADDR: LinkAddr = LinkAddr::Ethernet([0; 6]);
+
 /// Where a port is in its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -154,12 +171,26 @@ impl State {
             spread_changed: false,
             primary: None,
             modes_seen: 0,
+            lladdr: Setting::Taken(NO_LLADDR),
+            told_lladdr: NO_LLADDR,
+            mtu: Setting::Taken(0),
             readdressing: false,
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             asked: Asked::NOTHING,
             slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,
         })
+    }
+
+    /// Whether an administrator has given the lagg its address, which is `now`. Nobody says so of a lagg that
+    /// is down: an address that the driver has not put there was given.
+    pub fn has_given_lladdr(&mut self, now: LinkAddr) -> bool {
+        if now == NO_LLADDR {
+            self.lladdr = Setting::Taken(now);
+        } else if self.lladdr != Setting::Taken(now) {
+            self.lladdr = Setting::Given;
+        }
+        self.lladdr == Setting::Given
     }
 
     /// The slot that the next port gets.

@@ -8,6 +8,7 @@ mod deadlocks;
 mod debug;
 mod defects;
 mod generic_requests;
+mod given;
 mod groups;
 mod infiniband;
 mod infiniband_frames;
