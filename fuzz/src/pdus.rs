@@ -81,7 +81,10 @@ impl Lab {
                     Link::Up(1_000_000_000),
                     Link::Up(10_000_000_000),
                 ];
-                self.lacp.set_link(slot, *u.choose(&link)?, now);
+                match u.choose(&link)? {
+                    Link::Down if u.arbitrary()? => self.lacp.take_down(slot, now),
+                    link => self.lacp.set_link(slot, *link, now),
+                }
             }
             9 if self.lacp.port(slot).is_none() => {
                 if slot < PORTS {
@@ -94,8 +97,7 @@ impl Lab {
             }
             9 => {
                 if let Some(frame) = self.lacp.remove(slot) {
-                    let farewell = Lacpdu::parse(&frame).expect("what is sent is well formed");
-                    assert!(!farewell.actor.state.intersects(State::SYNC | State::AGGREGATION));
+                    check_farewell(&frame);
                 }
             }
             10 => {
@@ -209,6 +211,10 @@ impl Lab {
             let (frame, _) = Frame::parse(&frame).expect("what is sent is well formed");
             self.markers[usize::from(slot)] = Some(frame.marker());
         }
+        while let Some((slot, frame)) = self.lacp.poll_farewell() {
+            check_farewell(&frame);
+            assert!(!matches!(self.lacp.link(slot), Some(Link::Up(_))));
+        }
         let now = self.now();
         while let Some((slot, frame)) = self.lacp.poll_transmit(now) {
             let pdu = Lacpdu::parse(&frame).expect("what is sent is well formed");
@@ -224,4 +230,9 @@ impl Lab {
             }
         }
     }
+}
+
+fn check_farewell(frame: &[u8]) {
+    let farewell = Lacpdu::parse(frame).expect("what is sent is well formed");
+    assert!(!farewell.actor.state.intersects(State::SYNC | State::AGGREGATION));
 }

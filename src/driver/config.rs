@@ -100,12 +100,13 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     lacp::follow_links(softc, token);
 }
 
-/// Down: no packet is taken in, then the ports go down.
+/// Down: no packet is taken in, LACP's partners are told, then the ports go down.
 fn stop(softc: &Ref<Softc>, token: &Token<'_>) {
     if !softc.ifp().is_running() {
         return;
     }
     set_running(softc, token, false);
+    lacp::say_that_ports_are_down(softc);
     for port in &token.ports() {
         port.ifp().down();
         let _ = port.methods().set_flags(port.ifp());

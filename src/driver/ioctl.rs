@@ -90,6 +90,9 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
         SIOCSIFCAP | SIOCSIFCAPNV => config::set_port_capabilities(port, request),
         command => {
             let was_up = port.ifp().flags() & iff::UP;
+            if command == SIOCSIFFLAGS && was_up == 0 {
+                lacp::say_that_ports_are_down(port.softc());
+            }
             let result = port.methods().forward(port.ifp(), request);
             // Where flows go, and whether the lagg's link is up, goes by IFF_UP too, which SIOCSIFADDR
             // sets as well.

@@ -13,7 +13,8 @@ use super::state::State;
 use super::{Port, Softc, pdus};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
 use crate::kpi::{
-    Array, Boxed, Ifnet, Ref, Result, Unique, defaults, epoch, lacp_debug, log, uptime_ms,
+    Array, Boxed, Ifnet, LinkState, MacAddr, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
+    uptime_ms,
 };
 use crate::lacp::mux::State as Mux;
 use crate::lacp::{Lacp, Link, Options, Time};
@@ -33,6 +34,9 @@ pub(super) struct Control {
     published: Published,
     /// A link may have come up since its media were last asked for.
     pub links_changed: bool,
+    /// The address that each port had then, by slots, and the lagg's.
+    addresses: Boxed<[MacAddr; LAGG_MAX_PORTS]>,
+    address: MacAddr,
 }
 
 /// Memory for what a plan has of LACP's own.
@@ -82,6 +86,8 @@ impl Control {
             waits: None,
             published: Published::default(),
             links_changed: true,
+            addresses: Boxed::try_zeroed()?,
+            address: ifp.lladdr().ethernet(),
         })
     }
 
@@ -90,6 +96,17 @@ impl Control {
         let lladdr = port.original_lladdr().ethernet();
         self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
         self.links_changed = true;
+    }
+
+    /// Whether a port without IFF_UP, or of a lagg without, has been taken down: its partner is told if the
+    /// link is still up. Who gives an interface another address takes it down and up again, and IFF_UP alone
+    /// does not tell the one from the other.
+    fn is_taken_down(&self, port: &Port) -> bool {
+        let (lagg, ifp) = (port.softc().ifp(), port.ifp());
+        let known = self.addresses.get(usize::from(port.slot()));
+        ifp.link_state() == LinkState::Up
+            && lagg.lladdr().ethernet() == self.address
+            && known == Some(&ifp.lladdr().ethernet())
     }
 
     /// Whether the plan has something else than the machines.
@@ -157,6 +174,7 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
         return false;
     }
     publish(softc);
+    pdus::send_farewells(softc);
     pdus::send_markers(softc);
     // Nobody waits for one that could not be sent.
     publish(softc);
@@ -171,6 +189,17 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
         Softc::wake_protocol_in(softc, ms.max(1));
     }
     true
+}
+
+/// Has the partners of ports that are down by their administrator's hand, or the lagg's, know before their
+/// drivers do. Sleeps if there are such; nothing without LACP.
+pub(super) fn say_that_ports_are_down(softc: &Softc) {
+    softc.ifp().in_vnet(|| {
+        if run_machines(softc) {
+            publish(softc);
+            pdus::send_farewells(softc);
+        }
+    });
 }
 
 /// Where each port's mux machine is, by slots.
@@ -190,13 +219,20 @@ fn run_machines(softc: &Softc) -> bool {
         let mut guard = softc.state();
         let state = &mut *guard;
         let (running, now) = (state.running, now());
-        let down = state.members().filter(|port| !running || !port.is_active());
-        let down = down.fold(0, |set, port| set | slots::bit(port.slot()));
+        let Some(lacp) = &state.lacp else { return false };
+        let (mut down, mut taken_down) = (0, 0);
+        for port in state.members().filter(|port| !running || !port.is_active()) {
+            let set = if lacp.is_taken_down(port) { &mut taken_down } else { &mut down };
+            *set |= slots::bit(port.slot());
+        }
         let Some(Control { machines, .. }) = &mut state.lacp else { return false };
         let before = muxes(machines);
         machines.set_address(softc.ifp().lladdr().ethernet());
         for slot in slots::iter(down) {
             machines.set_link(slot, Link::Down, now);
+        }
+        for slot in slots::iter(taken_down) {
+            machines.take_down(slot, now);
         }
         machines.run(now);
         (before, muxes(machines))
@@ -271,7 +307,11 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
         for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
         {
             lacp.machines.set_link(port.slot(), *link, now());
+            if let Some(address) = lacp.addresses.get_mut(usize::from(port.slot())) {
+                *address = port.ifp().lladdr().ethernet();
+            }
         }
+        lacp.address = softc.ifp().lladdr().ethernet();
     }
     Softc::wake_protocol(softc);
 }

@@ -116,6 +116,18 @@ fn trace(softc: &Softc, slot: u8, way: &str, frame: &[u8]) {
     }
 }
 
+/// Tells the partners of ports that are used no longer: behind all packets, and all LACPDUs, of plans that
+/// had them. Sleeps if there are such.
+pub(super) fn send_farewells(softc: &Softc) {
+    if !softc.state().lacp.as_ref().is_some_and(|lacp| lacp.machines.has_farewell()) {
+        return;
+    }
+    epoch::wait();
+    // Another thread, which has waited too, may have said it meanwhile. If one is lost, the partner will
+    // miss the port.
+    while send_next(softc, Lacp::poll_farewell, |_, _| {}) {}
+}
+
 /// Sends the markers that are due: behind all packets of the plans before this one.
 pub(super) fn send_markers(softc: &Softc) {
     if !softc.state().lacp.as_ref().is_some_and(|lacp| lacp.machines.has_marker()) {

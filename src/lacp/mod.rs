@@ -110,11 +110,36 @@ impl Lacp {
     /// A port leaves. Returned: the LACPDU that tells its partner, if its link is up; it is not in
     /// sync, and not to be aggregated any more.
     pub fn remove(&mut self, slot: u8) -> Option<[u8; FRAME]> {
-        let mut port = self.ports.get_mut(usize::from(slot))?.take()?;
-        let said = Bits::ACTIVITY | Bits::TIMEOUT;
-        port.actor.state &= said;
-        let speaks = port.speaks() && !self.options.txtest;
-        speaks.then(|| Lacpdu { actor: port.actor, partner: port.partner }.emit(port.source))
+        let port = self.ports.get_mut(usize::from(slot))?.take()?;
+        let farewell = port.last_words().filter(|_| !self.options.txtest)?;
+        Some(farewell.emit(port.source))
+    }
+
+    /// A port goes down by its administrator's hand. Its link may stay, so its partner is told
+    /// ([`Lacp::poll_farewell`]), and does not go on sending for up to 90 s (F-60).
+    pub fn take_down(&mut self, slot: u8, now: Time) {
+        let farewell = self.port(slot).and_then(Port::last_words);
+        self.set_link(slot, Link::Down, now);
+        if let Some(port) = self.port_mut(slot) {
+            port.farewell = port.farewell.or(farewell);
+        }
+    }
+
+    /// The next LACPDU that tells a partner that its port is used no longer, as in [`Lacp::remove`], and the
+    /// slot; it counts as sent. To be sent when no packet of a plan that has the port is under way any
+    /// more.
+    pub fn poll_farewell(&mut self) -> Option<(u8, [u8; FRAME])> {
+        let txtest = self.options.txtest;
+        self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
+            let port = port.as_mut()?;
+            let farewell = port.farewell.take().filter(|_| !txtest)?;
+            Some((slot as u8, farewell.emit(port.source)))
+        })
+    }
+
+    /// Whether a partner is to be told.
+    pub fn has_farewell(&self) -> bool {
+        self.ports().any(|(_, port)| port.farewell.is_some())
     }
 
     /// The lagg has another address: partners are told (F-26).
@@ -147,12 +172,17 @@ impl Lacp {
     }
 
     /// A port's link has changed. While it is down its key and what is known of its partner stay as
-    /// they are (5.4.12, PORT_DISABLED).
+    /// they are (5.4.12, PORT_DISABLED). The partner on a link that is unfit now is told.
     pub fn set_link(&mut self, slot: u8, link: Link, now: Time) {
         let (lagg, strict) = (self.index, self.options.strict);
         let Some(port) = self.port_mut(slot) else { return };
-        let was = port.link;
+        let (was, farewell) = (port.link, port.last_words());
         port.link = link;
+        match link {
+            Link::Up(_) => port.farewell = None,
+            Link::Unfit => port.farewell = port.farewell.or(farewell),
+            Link::Down => {}
+        }
         let event = match link {
             Link::Down => receive::Event::Down,
             Link::Unfit => receive::Event::Unfit,

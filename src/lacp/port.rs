@@ -4,7 +4,7 @@ use super::selection::Selected;
 use super::time::{Time, Timer};
 use super::{Link, Options, PRIORITY, churn, key, marker, mux, periodic, receive, transmit};
 use crate::kpi::MacAddr;
-use crate::wire::lacpdu::{Info, State as Bits};
+use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::slow::Malformed;
 
 /// What a port has done and seen (802.1AX-2008 6.3.3.1).
@@ -70,6 +70,8 @@ pub struct Port {
     pub(super) mux: mux::State,
     pub(super) wait_while: Timer,
     pub(super) ntt: bool,
+    /// What is still to be said on a link that LACP no longer uses.
+    pub(super) farewell: Option<Lacpdu>,
     pub(super) window: transmit::Window,
     pub(super) actor_churn: churn::Machine,
     pub(super) partner_churn: churn::Machine,
@@ -114,6 +116,7 @@ impl Port {
             mux: mux::State::default(),
             wait_while: Timer::default(),
             ntt: false,
+            farewell: None,
             window: transmit::Window::default(),
             actor_churn: churn::Machine::default(),
             partner_churn: churn::Machine::default(),
@@ -139,6 +142,14 @@ impl Port {
     /// The link is up, and one to be aggregated (port_enabled and LACP_Enabled).
     pub(super) fn is_enabled(&self) -> bool {
         matches!(self.link, Link::Up(_))
+    }
+
+    /// What tells the partner, if it is spoken to at all, that the port is no longer part of the aggregation:
+    /// it is not in sync, and not to be aggregated.
+    pub(super) fn last_words(&self) -> Option<Lacpdu> {
+        let state = self.actor.state & (Bits::ACTIVITY | Bits::TIMEOUT);
+        let actor = Info { state, ..self.actor };
+        self.speaks().then_some(Lacpdu { actor, partner: self.partner })
     }
 
     /// Our side.

@@ -1,12 +1,12 @@
 //! What LACP makes of ports' links.
 
-use lagg_rs::kpi::host::{IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX};
+use lagg_rs::kpi::host::{self, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX};
 use lagg_rs::kpi::ioctl::{SIOCGIFMEDIA, SIOCGIFXMEDIA};
-use lagg_rs::kpi::{Errno, LinkState};
+use lagg_rs::kpi::{Errno, LinkState, MacAddr, iff};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
-use lagg_rs::wire::lacpdu::State;
+use lagg_rs::wire::lacpdu::{Lacpdu, State};
 
-use crate::lab::lab;
+use crate::lab::{ether, flags, lab};
 use crate::pair::{Pair, pair};
 
 /// A link comes up with other media on the left side; returned: whether it is in service after a while.
@@ -65,5 +65,80 @@ fn f45_without_media_if_baudrate_says_the_speed() {
         assert_ne!(records[0].psc.actor_key, keys[0]);
         let state = State::from_bits_retain(records[0].psc.actor_state);
         assert!(state.contains(State::AGGREGATION));
+    });
+}
+
+/// The farewells that the left side has sent and nobody has heard yet, by wires.
+fn farewells(pair: &Pair) -> Vec<usize> {
+    host::settle();
+    let says = |frame: &Vec<u8>| {
+        let said = Lacpdu::parse(frame).map(|pdu| pdu.actor.state);
+        said.is_ok_and(|state| !state.intersects(State::AGGREGATION | State::SYNC))
+    };
+    let sent = pair.wires.iter().map(|(a, b)| {
+        let sent = a.nic.take_sent();
+        sent.iter().for_each(|frame| b.receive(frame));
+        sent.iter().filter(|frame| says(frame)).count()
+    });
+    sent.collect()
+}
+
+/// What is sent after the driver was told does not go out any more.
+#[test]
+fn f60_a_lagg_or_a_port_that_goes_down_says_so_before_its_driver_does() {
+    lab(|| {
+        let pair = pair(2);
+        flags("em1", 0).unwrap();
+        assert_eq!(farewells(&pair), [1, 0]);
+        pair.exchange();
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (1, 1));
+        assert!(pair.send(50).iter().all(|wire| *wire == Some(1)));
+        flags("em1", iff::PROMISC).unwrap();
+        assert_eq!(farewells(&pair), [0, 0], "once");
+        flags("em1", iff::UP).unwrap();
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+
+        pair.left.down();
+        assert_eq!(farewells(&pair), [1, 1]);
+        pair.exchange();
+        assert_eq!(pair.distributing(&pair.right), 0);
+        pair.left.up();
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+    });
+}
+
+#[test]
+fn f60_a_link_that_becomes_half_duplex_says_farewell() {
+    lab(|| {
+        let pair = pair(2);
+        pair.wires[0].0.nic.set_media(IFM_ETHER_AUTO | IFM_HDX);
+        flags("em1", iff::UP).unwrap();
+        assert_eq!(farewells(&pair), [1, 0]);
+        pair.exchange();
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (1, 1));
+    });
+}
+
+/// Nobody would hear it; and an address that changes takes an interface down, and up again.
+#[test]
+fn f60_no_farewell_goes_out_on_a_dead_link_nor_for_another_address() {
+    const OTHER: MacAddr = [2, 1, 2, 3, 4, 5];
+    lab(|| {
+        let pair = pair(2);
+        pair.wires[0].0.link(LinkState::Down);
+        flags("em1", 0).unwrap();
+        assert_eq!(farewells(&pair), [0, 0]);
+        flags("em1", iff::UP).unwrap();
+        pair.link(0, LinkState::Up);
+        assert_eq!(pair.distributing(&pair.left), 2);
+        for name in ["em2", &pair.left.name] {
+            ether(name, OTHER).unwrap();
+            assert_eq!(farewells(&pair), [0, 0], "{name}");
+        }
+        pair.pass(1_000);
+        flags("em2", 0).unwrap();
+        assert_eq!(farewells(&pair), [0, 1], "its address is known by now");
     });
 }

@@ -1,11 +1,12 @@
 //! Links of every kind, and what LACP makes of them: fast, slow, unfit, looped, moved, none.
 
-use lagg_rs::lacp::{Lacp, Link, Time, mux};
+use lagg_rs::lacp::{Lacp, Link, Options, Time, mux};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 use lagg_rs::wire::slow::Malformed;
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, mac};
 use crate::negotiation::{agreed, all_carry, plug};
+use crate::solo::Solo;
 
 /// Links of different speeds are two aggregators; the faster one is active.
 #[test]
@@ -154,4 +155,43 @@ fn slots_without_a_port_are_ignored() {
         (None, None, None)
     );
     assert_eq!((lacp.ask_markers(u32::MAX, now), lacp.waiting(), lacp.bandwidth()), (0, 0, 0));
+}
+
+/// Once, and only to a partner that was spoken to and is not spoken to again before.
+#[test]
+fn f60_a_partner_is_told_of_a_port_that_is_taken_down_or_unfit() {
+    let farewell = |solo: &mut Solo| {
+        let farewell = solo.lacp.poll_farewell().map(|(slot, frame)| {
+            let Lacpdu { actor, partner } = Lacpdu::parse(&frame).unwrap();
+            assert_eq!(slot, 0);
+            assert_eq!(actor.state, State::ACTIVITY);
+            assert!(partner.is_same_port(&Solo::partner(0, State::empty())));
+        });
+        assert_eq!(solo.lacp.poll_farewell(), None);
+        farewell.is_some()
+    };
+    type Down = fn(&mut Solo);
+    let downs: [(Down, bool); 3] = [
+        (|solo| solo.lacp.take_down(0, solo.now()), true),
+        (|solo| solo.lacp.set_link(0, Link::Unfit, solo.now()), true),
+        (|solo| solo.lacp.set_link(0, Link::Down, solo.now()), false),
+    ];
+    for (down, says) in downs {
+        let mut solo = Solo::new(1, DEFAULTS);
+        solo.agree();
+        down(&mut solo);
+        assert_eq!(solo.lacp.has_farewell(), says);
+        solo.lacp.run(solo.now());
+        assert_eq!(farewell(&mut solo), says);
+        down(&mut solo);
+        assert!(!farewell(&mut solo), "it is known");
+        solo.lacp.set_link(0, GIGABIT, solo.now());
+        solo.agree();
+        down(&mut solo);
+        solo.lacp.set_link(0, GIGABIT, solo.now());
+        assert!(!farewell(&mut solo), "it is back");
+        solo.lacp.set_options(Options { txtest: true, ..DEFAULTS });
+        down(&mut solo);
+        assert!(!farewell(&mut solo));
+    }
 }

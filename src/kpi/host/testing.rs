@@ -231,7 +231,11 @@ impl Drop for Blocked {
 }
 
 impl Nic for TestNic {
-    fn transmit(&self, _: &Ifnet, m: Mbuf, _: &Epoch) -> Result {
+    fn transmit(&self, ifp: &Ifnet, m: Mbuf, _: &Epoch) -> Result {
+        // Its driver has stopped it, whatever IFF_UP says.
+        if !ifp.is_running() {
+            return Err(Errno::ENETDOWN);
+        }
         if self.keep_none {
             self.count.fetch_add(1, Ordering::Relaxed);
             return Ok(());
