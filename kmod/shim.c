@@ -191,13 +191,24 @@ lagg_rs_vlan_unconfig_deregister(eventhandler_tag tag)
 	EVENTHANDLER_DEREGISTER(vlan_unconfig, tag);
 }
 
+/* The list is looked up by its name once, not for each id. */
+#define	VLAN_EVENTS(event, ifp, first, ids) do {						\
+	struct eventhandler_list *list = ids == 0 ? NULL : eventhandler_find_list(#event);	\
+	for (; list != NULL && ids != 0; ids &= ids - 1) {					\
+		_EVENTHANDLER_INVOKE(event, list, ifp, first + ffsll(ids) - 1);			\
+		EHL_LOCK(list);									\
+	}											\
+	if (list != NULL)									\
+		EHL_UNLOCK(list);								\
+} while (0)
+
 void
-lagg_rs_vlan_event(struct ifnet *ifp, uint16_t id, bool configured)
+lagg_rs_vlan_events(struct ifnet *ifp, uint16_t first, uint64_t ids, bool configured)
 {
 	if (configured)
-		EVENTHANDLER_INVOKE(vlan_config, ifp, id);
+		VLAN_EVENTS(vlan_config, ifp, first, ids);
 	else
-		EVENTHANDLER_INVOKE(vlan_unconfig, ifp, id);
+		VLAN_EVENTS(vlan_unconfig, ifp, first, ids);
 }
 
 struct vnet *
@@ -252,6 +263,18 @@ struct ifnet *
 lagg_rs_vlan_parent(struct ifnet *ifp)
 {
 	return (VLAN_TRUNKDEV(ifp));
+}
+
+uint64_t
+lagg_rs_vlans(struct ifnet *ifp, uint16_t first, uint64_t ids)
+{
+	uint64_t own = 0;
+
+	for (; if_getvlantrunk(ifp) != NULL && ids != 0; ids &= ids - 1) {
+		if (VLAN_DEVAT(ifp, first + ffsll(ids) - 1) != NULL)
+			own |= ids & -ids;
+	}
+	return (own);
 }
 
 void

@@ -60,7 +60,7 @@ eventhandler_tag lagg_rs_vlan_config_register(vlan_config_fn);
 void	lagg_rs_vlan_config_deregister(eventhandler_tag);
 eventhandler_tag lagg_rs_vlan_unconfig_register(vlan_unconfig_fn);
 void	lagg_rs_vlan_unconfig_deregister(eventhandler_tag);
-void	lagg_rs_vlan_event(struct ifnet *, uint16_t id, bool configured);
+void	lagg_rs_vlan_events(struct ifnet *, uint16_t first, uint64_t ids, bool configured);
 
 /* vnet(9): returns the vnet that the thread was in */
 struct vnet *lagg_rs_vnet_enter(struct ifnet *);
@@ -71,6 +71,7 @@ uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it has none any more */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
 void	lagg_rs_in6_detach(struct ifnet *);
 struct ifnet *lagg_rs_vlan_parent(struct ifnet *);			/* in the epoch */
+uint64_t lagg_rs_vlans(struct ifnet *, uint16_t first, uint64_t ids);	/* in the epoch */
 void	lagg_rs_vlan_capabilities(struct ifnet *);
 
 /* mbuf(9): a packet for a group; NULL: no memory */

@@ -10,6 +10,9 @@ const PROOF: &str = include_str!("../docs/proof.md");
 const DONE: &[&str] = &[
     "F-34", //
     "F-35", //
+    "F-36", //
+    "F-38", //
+    "F-39", //
     "F-40", //
     "F-41", //
     "F-42", //

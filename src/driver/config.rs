@@ -16,6 +16,9 @@ use crate::policy::{Flows, Lacp, Protocol, RoundRobin};
 /// configuration task, in milliseconds.
 const PATIENCE_MS: u32 = 10_000;
 
+/// The flags that the stack changes with its locks held.
+const MODES: u32 = iff::PROMISC | iff::ALLMULTI;
+
 /// SIOCSIFFLAGS: the lagg's flags may have changed.
 ///
 /// An administrator's up or down is done when this returns. A change of PROMISC or ALLMULTI comes
@@ -25,13 +28,12 @@ const PATIENCE_MS: u32 = 10_000;
 /// and the address, are compared with what the ports were brought to: the stack takes a lagg down on
 /// its own where it goes to another vnet, and of an address that it then gets nobody tells.
 ///
-/// # Errors
-/// ENXIO: the lagg is being destroyed.
-pub(super) fn flags_changed(softc: &Ref<Softc>) -> Result {
+/// Nothing is done for a lagg that is being destroyed.
+pub(super) fn flags_changed(softc: &Ref<Softc>) {
     let (new_modes, new_up) = {
         let mut state = softc.state();
         let (flags, lladdr) = (softc.ifp().flags(), softc.ifp().lladdr());
-        let modes = flags & (iff::PROMISC | iff::ALLMULTI);
+        let modes = flags & MODES;
         let up = flags & iff::UP != 0;
         softc.has_given_lladdr(&mut state);
         let new_lladdr = up && !state.members().all(|port| port.has_lladdr(&lladdr));
@@ -40,15 +42,20 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) -> Result {
     };
     if new_up
         && !new_modes
-        && let Some(token) = softc.token_within(PATIENCE_MS)?
+        && let Ok(Some(token)) = softc.token_within(PATIENCE_MS)
     {
         follow_flags(softc, &token);
-        return Ok(());
-    }
-    if new_up || new_modes {
+    } else if new_up || new_modes {
         Softc::wake_configuration(softc);
     }
-    Ok(())
+}
+
+/// SIOCADDMULTI, SIOCDELMULTI: the lagg's groups have changed, and perhaps IFF_ALLMULTI: IPv6 sets it
+/// without a word when somebody joins all groups. If it counted as new with the next down, that would not be
+/// waited for.
+pub(super) fn groups_changed(softc: &Ref<Softc>) {
+    softc.state().modes_seen = softc.ifp().flags() & MODES;
+    Softc::wake_configuration(softc);
 }
 
 /// Brings the ports to what is wanted of them. The configuration task's function.

@@ -19,7 +19,11 @@ use crate::policy::{Protocol, failover};
 /// A request to the lagg.
 pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
     if softc.state().destroying {
-        return Err(Errno::ENXIO);
+        return match request.command() {
+            // A VLAN on it takes back what it has asked for, and says on the console if it cannot.
+            SIOCSIFFLAGS | SIOCADDMULTI | SIOCDELMULTI => Ok(()),
+            _ => Err(Errno::ENXIO),
+        };
     }
     match request.command() {
         SIOCGLAGG => get_lagg(softc, request.argument()?),
@@ -50,13 +54,16 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
             priv_check_lagg()?;
             leave::remove(softc, &request.argument::<PortRequest>()?.portname)
         }
-        SIOCSIFFLAGS => config::flags_changed(softc),
+        SIOCSIFFLAGS => {
+            config::flags_changed(softc);
+            Ok(())
+        }
         SIOCSIFMTU => set_mtu(softc, request.argument()?),
         SIOCSIFCAP | SIOCSIFCAPNV => config::set_capabilities(softc, request),
         // The stack has the answer.
         SIOCGIFCAPNV => Ok(()),
         SIOCADDMULTI | SIOCDELMULTI => {
-            Softc::wake_configuration(softc);
+            config::groups_changed(softc);
             Ok(())
         }
         SIOCSIFMEDIA => {

@@ -132,6 +132,10 @@ impl Driver for Lagg {
         vlans::changed(softc, id, configured);
     }
 
+    fn port_vlan_gone(port: &Ref<Port>, id: u16) {
+        vlans::lost(port, id);
+    }
+
     fn departure(port: &Ref<Port>, _ifp: &Ifnet) {
         leave::departure(port);
     }

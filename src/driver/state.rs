@@ -6,7 +6,7 @@ use core::num::NonZeroU32;
 use super::groups::Wants;
 use super::lacp::{self, Pauses};
 use super::offloads::{Answer, Asked};
-use super::vlans::Vlans;
+use super::vlans::{Lost, Vlans};
 use super::{Plan, Port};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
 use crate::kpi::{Array, Boxed, Defaults, LinkAddr, Ref, Result, Unique, defaults};
@@ -58,6 +58,7 @@ struct Place {
     /// What it last answered when it was asked for others than it then had.
     answer: Option<Answer>,
     wants: Wants,
+    lost: Lost,
 }
 
 /// Memory for a plan, and for what it points at.
@@ -204,7 +205,14 @@ impl State {
         if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
             let wanted = port.original_enabled();
             let wants = Wants::default();
-            *slot = Some(Place { port, phase: Phase::Joining, wanted, answer: None, wants });
+            *slot = Some(Place {
+                port,
+                phase: Phase::Joining,
+                wanted,
+                answer: None,
+                wants,
+                lost: Lost::new(),
+            });
         }
     }
 
@@ -263,6 +271,20 @@ impl State {
         if let Some(place) = self.place_mut(port) {
             place.answer = Some(to);
         }
+    }
+
+    /// Remembers that the filter of `port` has lost a VLAN's id.
+    pub fn lose(&mut self, port: &Port, id: u16) {
+        if let Some(place) = self.place_mut(port)
+            && place.lost.try_push(id).is_err()
+        {
+            place.lost = Lost::from_iter([0]);
+        }
+    }
+
+    /// What its filter has lost, for the holder of the token to put back.
+    pub fn take_lost(&mut self, port: &Port) -> Lost {
+        self.place_mut(port).map(|place| core::mem::take(&mut place.lost)).unwrap_or_default()
     }
 
     /// What has been asked of `port`, for the holder of the token to change and to put back.

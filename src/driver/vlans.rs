@@ -1,6 +1,12 @@
 //! VLANs on the lagg: its ports are told of them, for their hardware filters (spec B.15).
+//!
+//! A card's filter is a set, and does not count who wants an id. So a port is not told of ids for which it
+//! has a VLAN of its own: the stack has told it, and will tell it when that goes.
+
+use arrayvec::ArrayVec;
 
 use super::softc::Token;
+use super::state::Phase;
 use super::{Port, Softc};
 use crate::kpi::{Array, Ref, Result, iff};
 
@@ -15,25 +21,31 @@ pub(super) struct Vlans {
 /// Words of a set: 4,096 ids.
 const WORDS: usize = 64;
 
+/// Ids of which a port was told, and that its filter has not any more; 0: any.
+pub(super) type Lost = ArrayVec<u16, 4>;
+
 impl Vlans {
     pub fn try_new() -> Result<Self> {
         let none = || Array::try_new(WORDS, |_| 0);
         Ok(Vlans { wanted: none()?, told: none()? })
     }
 
-    /// The first id, from `from` on, that has come or gone since the ports were told, and whether it is
-    /// there; the ports are told next.
-    fn take_change(&mut self, from: u16) -> Option<(u16, bool)> {
-        let words = self.wanted.iter().zip(self.told.iter()).map(|(wanted, told)| wanted ^ told);
-        let id = first(words, from)?;
-        let (wanted, told) = (self.wanted.get(word(id))?, self.told.get_mut(word(id))?);
-        *told ^= bit(id);
-        Some((id, wanted & bit(id) != 0))
+    /// The first word, from this one on, in which ids have come or gone since the ports were told, with
+    /// both; the ports are told next.
+    fn take_changes(&mut self, from: usize) -> Option<(usize, u64, u64)> {
+        let words = (0..).zip(self.wanted.iter().zip(self.told.iter_mut())).skip(from);
+        for (n, (wanted, told)) in words {
+            if *wanted != *told {
+                let before = core::mem::replace(told, *wanted);
+                return Some((n, *wanted & !before, before & !*wanted));
+            }
+        }
+        None
     }
 
-    /// The first id, from `from` on, that the ports have been told of.
-    fn next_told(&self, from: u16) -> Option<u16> {
-        first(self.told.iter().copied(), from)
+    /// The ids of a word that the ports have been told of.
+    fn told(&self, word: usize) -> u64 {
+        self.told.get(word).copied().unwrap_or(0)
     }
 }
 
@@ -46,12 +58,9 @@ fn bit(id: u16) -> u64 {
     1 << (id % 64)
 }
 
-/// The first id of a set, from `from` on.
-fn first(set: impl Iterator<Item = u64>, from: u16) -> Option<u16> {
-    let mut words = (0_u16..).zip(set).skip(word(from));
-    let here = words.next().map(|(n, word)| (n, word & (u64::MAX << (from % 64))));
-    let (n, word) = here.into_iter().chain(words).find(|(_, word)| *word != 0)?;
-    Some(n.wrapping_mul(64).wrapping_add(word.trailing_zeros() as u16))
+/// The first id of a word.
+fn first(word: usize) -> u16 {
+    (word as u16).wrapping_mul(64)
 }
 
 /// A VLAN was configured on the lagg, or is no more. The caller holds `vlan_sx`: the ports are told by
@@ -63,38 +72,85 @@ pub(super) fn changed(softc: &Ref<Softc>, id: u16, configured: bool) {
     Softc::wake_configuration(softc);
 }
 
+/// A VLAN of a port's own is no more, and the port's driver takes its id from the filter. The caller
+/// holds `vlan_sx`: if the lagg has that id too, the configuration task puts it back.
+pub(super) fn lost(port: &Ref<Port>, id: u16) {
+    let softc = port.softc();
+    {
+        let mut state = softc.state();
+        if state.phase(port) != Some(Phase::Member) || state.vlans.told(word(id)) & bit(id) == 0 {
+            return;
+        }
+        state.lose(port, id);
+    }
+    Softc::wake_configuration(softc);
+}
+
 /// Tells all ports what has changed.
 pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     let ports = token.ports();
     let mut from = 0;
     loop {
-        let change = softc.state().vlans.take_change(from);
-        let Some((id, configured)) = change else { return };
+        let changes = softc.state().vlans.take_changes(from);
+        let Some((word, come, gone)) = changes else { break };
         for port in &ports {
-            port.ifp().vlan_event(id, configured);
+            take(port, word, gone);
+            give(port, word, come);
         }
-        from = id.saturating_add(1);
+        from = word.saturating_add(1);
+    }
+    for port in &ports {
+        let lost = softc.state().take_lost(port);
+        if !lost.is_empty() {
+            give_again(softc, port, &lost);
+        }
     }
 }
 
 /// Tells a port that has joined of the VLANs that the others know.
 pub(super) fn announce(softc: &Softc, port: &Port) {
-    tell(softc, port, true);
+    each(softc, |word, told| give(port, word, told));
 }
 
 /// Takes it back from a port that leaves.
 pub(super) fn withdraw(softc: &Softc, port: &Port) {
     if port.ifp().flags() & iff::DYING == 0 {
-        tell(softc, port, false);
+        each(softc, |word, told| take(port, word, told));
     }
 }
 
-fn tell(softc: &Softc, port: &Port, configured: bool) {
-    let mut from = 0;
-    loop {
-        let next = softc.state().vlans.next_told(from);
-        let Some(id) = next else { return };
-        port.ifp().vlan_event(id, configured);
-        from = id.saturating_add(1);
+/// All ids that the ports have been told of, by words. The mutex is not held for `f`.
+fn each(softc: &Softc, mut f: impl FnMut(usize, u64)) {
+    for word in 0..WORDS {
+        let told = softc.state().vlans.told(word);
+        if told != 0 {
+            f(word, told);
+        }
     }
+}
+
+/// Has a port's filter let in ids of a word.
+fn give(port: &Port, word: usize, ids: u64) {
+    let own = port.ifp().vlans(first(word), ids);
+    port.ifp().vlan_events(first(word), ids & !own, true);
+}
+
+/// Takes ids of a word out of a port's filter.
+fn take(port: &Port, word: usize, ids: u64) {
+    let ids = ids & !port.ifp().vlans(first(word), ids);
+    port.ifp().vlan_events(first(word), ids, false);
+    // VLANs of its own may have come meanwhile.
+    let own = port.ifp().vlans(first(word), ids);
+    port.ifp().vlan_events(first(word), own, true);
+}
+
+/// Puts ids back that the driver was told to take out.
+fn give_again(softc: &Softc, port: &Port, lost: &Lost) {
+    // The event holds `vlan_sx` until all have heard of it, and so this waits for them.
+    port.ifp().refresh_vlans();
+    let any = lost.contains(&0);
+    each(softc, |n, told| {
+        let lost = lost.iter().filter(|id| word(**id) == n).fold(0, |ids, id| ids | bit(*id));
+        give(port, n, if any { told } else { told & lost });
+    });
 }

@@ -103,6 +103,10 @@ pub trait Driver {
     /// holds `vlan_sx`: must not wait.
     fn vlan(softc: &Ref<Self::Softc>, id: u16, configured: bool);
 
+    /// A VLAN on a port itself is no more (`vlan_unconfig`), or the driver says so to the port. The caller
+    /// may hold `vlan_sx`: must not wait.
+    fn port_vlan_gone(port: &Ref<Self::Port>, id: u16);
+
     /// The port's interface goes away or to another vnet (`ifnet_departure_event`, renames apart).
     /// When this returns it is no port. May sleep; the caller holds `ifnet_detach_sxlock`.
     fn departure(port: &Ref<Self::Port>, ifp: &Ifnet);

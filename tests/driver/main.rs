@@ -23,6 +23,7 @@ mod netmap;
 mod offloads;
 mod offloads_in_time;
 mod options;
+mod own_vlans;
 mod pair;
 mod port_requests;
 mod ports;

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use super::bindings as c;
 use super::hooks;
 use super::ifnet::Ifnet;
-use crate::kpi::{Errno, Result};
+use crate::kpi::{Errno, Result, epoch};
 
 /// The handlers of the module, one for each event: none of them is a lagg's.
 pub(super) struct Handlers([Handler; 3]);
@@ -76,10 +76,17 @@ impl Drop for Handler {
 }
 
 impl Ifnet {
-    /// Says that a VLAN was configured on it, or is no more (`vlan_config`, `vlan_unconfig`): for
-    /// drivers with a filter in hardware. May sleep.
-    pub fn vlan_event(&self, id: u16, configured: bool) {
+    /// Says that VLANs were configured on it, or are no more (`vlan_config`, `vlan_unconfig`), for drivers
+    /// with a filter in hardware: those of `ids`, whose bits stand for `first` and the ids that follow.
+    /// May sleep.
+    pub fn vlan_events(&self, first: u16, ids: u64, configured: bool) {
         // SAFETY: the ifnet is there.
-        unsafe { c::lagg_rs_vlan_event(self.as_ptr(), id, configured) };
+        unsafe { c::lagg_rs_vlan_events(self.as_ptr(), first, ids, configured) };
+    }
+
+    /// Of `ids`, counted so too, those for which it has a VLAN now.
+    pub fn vlans(&self, first: u16, ids: u64) -> u64 {
+        // SAFETY: the ifnet is there, and in the epoch so is what it has for its VLANs.
+        epoch::section(|_| unsafe { c::lagg_rs_vlans(self.as_ptr(), first, ids) })
     }
 }

@@ -230,6 +230,9 @@ fn vlan(ifp: &Ifnet, id: u16, configured: bool) {
     if let Some(softc) = ifp.lagg_softc() {
         let _inside = Inside::enter();
         Module::vlan(&softc, id, configured);
+    } else if !configured && let Some(port) = ifp.lagg_port() {
+        let _inside = Inside::enter();
+        Module::port_vlan_gone(&port, id);
     }
 }
 

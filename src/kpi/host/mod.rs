@@ -75,7 +75,9 @@ pub use media::{
 };
 pub use memory::{UserMemory, fail_allocation};
 pub use module::{is_loaded, kldload, kldunload};
-pub use multicast::{groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc};
+pub use multicast::{
+    groups, join_all_groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc,
+};
 pub use offloads::{Couplings, couple, restarts};
 pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};

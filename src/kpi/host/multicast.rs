@@ -140,6 +140,14 @@ pub fn leave_group(ifp: &Ifnet, group: &LinkAddr) {
     leave(ifp, group);
 }
 
+/// A socket joins the unspecified group of IPv6's, which stands for all: IFF_ALLMULTI is set without a
+/// word to the driver but that a group was joined (ether_resolvemulti). Sleeps.
+pub fn join_all_groups(ifp: &Ifnet) {
+    let _multi = IN6_MULTI.lock();
+    ifp.change_flags(iff::ALLMULTI, 0);
+    let _ = multicast_ioctl(ifp, SIOCADDMULTI);
+}
+
 fn multi_lock(group: &LinkAddr) -> &'static Sx {
     let is_ipv6 = match group {
         LinkAddr::Ethernet(address) => address.starts_with(&[0x33, 0x33]),

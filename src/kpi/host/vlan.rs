@@ -86,8 +86,19 @@ pub fn vlan_create(parent: &Ifnet, tag: u16, name: &str) -> Result<Attached> {
 }
 
 impl Ifnet {
-    /// Says that a VLAN was configured on it, or is no more (`vlan_config`, `vlan_unconfig`).
-    pub fn vlan_event(&self, id: u16, configured: bool) {
+    /// Says that VLANs were configured on it, or are no more (`vlan_config`, `vlan_unconfig`): those of
+    /// `ids`, whose bits stand for `first` and the ids that follow.
+    pub fn vlan_events(&self, first: u16, ids: u64, configured: bool) {
+        (0..64).filter(|n| ids & 1 << n != 0).for_each(|n| self.vlan_event(first + n, configured));
+    }
+
+    /// Of `ids`, counted so too, those for which it has a VLAN now (VLAN_DEVAT).
+    pub fn vlans(&self, first: u16, ids: u64) -> u64 {
+        let own = of_parent(self).into_iter().filter_map(|vlan| vlan.tag()?.checked_sub(first));
+        ids & own.filter(|n| *n < 64).fold(0, |own, n| own | 1 << n)
+    }
+
+    fn vlan_event(&self, id: u16, configured: bool) {
         event::tell(self, &Event::Vlan(id, configured));
         if configured {
             lock(&self.vlan_filter).insert(id);
@@ -97,6 +108,9 @@ impl Ifnet {
         if let Some(softc) = self.lagg_softc() {
             let _inside = Inside::enter();
             Module::vlan(&softc, id, configured);
+        } else if !configured && let Some(port) = self.lagg_port() {
+            let _inside = Inside::enter();
+            Module::port_vlan_gone(&port, id);
         }
     }
 
@@ -306,7 +320,9 @@ fn unconfigure(ifp: &Ifnet, departs: bool) {
     } else {
         let _ = vlan.pass_groups(&parent, Vec::new());
     }
-    let _ = vlan.pass_flags(&parent, 0);
+    if vlan.pass_flags(&parent, 0).is_err() {
+        event::log(ifp, format_args!("vlan_unconfig_locked: ifv_pflags unclean"));
+    }
     *lock(&vlan.parent) = None;
     let mut vlans = lock(&VLANS);
     let gone = vlans.extract_if(.., |(_, other)| other.same(ifp)).collect::<Vec<_>>();
