@@ -59,10 +59,10 @@ lagg_rs_cv_broadcast(struct cv *cv)
 	cv_broadcast(cv);
 }
 
-void
+int
 lagg_rs_detach_lock(void)
 {
-	sx_xlock(&ifnet_detach_sxlock);
+	return (sx_xlock_sig(&ifnet_detach_sxlock));
 }
 
 void

@@ -26,7 +26,7 @@ void	lagg_rs_mtx_unlock(struct mtx *);
 void	lagg_rs_cv_wait(struct cv *, struct mtx *);
 bool	lagg_rs_cv_wait_ms(struct cv *, struct mtx *, uint32_t ms);	/* true: timed out */
 void	lagg_rs_cv_broadcast(struct cv *);
-void	lagg_rs_detach_lock(void);					/* ifnet_detach_sxlock */
+int	lagg_rs_detach_lock(void);					/* ifnet_detach_sxlock; an errno: a signal came */
 void	lagg_rs_detach_unlock(void);
 
 /* taskqueue(9): the priority of the module's threads */
@@ -67,7 +67,7 @@ struct vnet *lagg_rs_vnet_enter(struct ifnet *);
 void	lagg_rs_vnet_leave(struct vnet *);
 
 /* ifnet(9) */
-uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it has none any more */
+uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it is not attached yet */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
 void	lagg_rs_in6_detach(struct ifnet *);
 struct ifnet *lagg_rs_vlan_parent(struct ifnet *);			/* in the epoch */

@@ -8,9 +8,13 @@ const PROOF: &str = include_str!("../docs/proof.md");
 
 /// Of the later numbers, which will be D-27 to D-35 and F-34 to F-65, those that are done.
 const DONE: &[&str] = &[
+    "D-28", //
+    "D-32", //
+    "D-35", //
     "F-34", //
     "F-35", //
     "F-36", //
+    "F-37", //
     "F-38", //
     "F-39", //
     "F-40", //

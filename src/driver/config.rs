@@ -32,6 +32,10 @@ const MODES: u32 = iff::PROMISC | iff::ALLMULTI;
 pub(super) fn flags_changed(softc: &Ref<Softc>) {
     let (new_modes, new_up) = {
         let mut state = softc.state();
+        // Its address goes when it is detached, which is next.
+        if state.destroying {
+            return;
+        }
         let (flags, lladdr) = (softc.ifp().flags(), softc.ifp().lladdr());
         let modes = flags & MODES;
         let up = flags & iff::UP != 0;

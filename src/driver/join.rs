@@ -4,12 +4,11 @@ use super::counters::Ledger;
 use super::ioctl::text;
 use super::softc::Token;
 use super::state::{Phase, PlanMemory, Setting};
-use super::{Port, Softc, counters, groups, infiniband, lacp, link, offloads, vlans};
+use super::{Port, Softc, counters, groups, infiniband, lacp, leave, link, offloads, vlans};
 use crate::kpi::epoch::MaySleep;
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
 use crate::kpi::{
-    DetachGuard, Errno, IfType, Ifnet, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, iff,
-    log,
+    Errno, IfType, Ifnet, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, epoch, iff, log,
 };
 
 /// How many VLANs and laggs may lie on each other before a new port is refused.
@@ -21,39 +20,58 @@ const MAX_STACKING: u32 = 8;
 /// # Errors
 /// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg. ENOSPC: 32 ports.
 /// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: not of the lagg's type.
-/// ENXIO: the lagg or the interface goes away. ENOMEM. What the port's driver says to the lagg's MTU.
+/// ENXIO: the lagg or the interface goes away. ENOMEM. EINTR, or what restarts the system call: a
+/// signal came; the interface is no port. What the port's driver says to the lagg's MTU.
 pub(super) fn add(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Result {
-    let port = claim(softc, name, may_sleep)?;
+    // Who asks for what cannot be need not wait to hear it. A port that is just leaving the lagg will
+    // have left when the token comes.
+    candidate(softc, name)?;
+    let token = softc.token()?;
+    let port = claim(softc, name, &token)?;
     let old_mtu = softc.ifp().mtu();
-    let token = softc.token().inspect_err(|_| abandon(softc, &port))?;
-    prepare(softc, &port, &token).inspect_err(|_| abandon(softc, &port))?;
+    prepare(softc, &port, &token).inspect_err(|_| {
+        // Another lagg that is just looking what the interface was like does not find it free.
+        epoch::wait();
+        abandon(softc, &port);
+    })?;
+    // As long as the token keeps its departure waiting, for that takes from it what is looked at.
+    let has_ipv6 = port.ifp().has_ipv6_lladdr();
     drop(token);
     Softc::wake_protocol(softc);
-    remove_ipv6(softc, &port, may_sleep);
     if softc.ifp().mtu() != old_mtu {
         softc.ifp().notify_mtu();
+    }
+    if has_ipv6 {
+        remove_ipv6(softc, &port, may_sleep).inspect_err(|_| leave::take_out(softc, &port))?;
     }
     Ok(())
 }
 
-/// Looks the interface up and claims it for this lagg, under the lock that keeps it from departing:
-/// two laggs cannot have it, and a departure from here on finds the claim.
-fn claim(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Result<Ref<Port>> {
-    let detach = detach_lock(may_sleep);
+/// The interface of that name, if it can become a port.
+fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
     let ifp = IfnetRef::by_name(name).ok_or(Errno::EINVAL)?;
     if ifp.same(softc.ifp()) {
         log(softc.ifp(), format_args!("cannot be a port of itself"));
         return Err(Errno::EINVAL);
     }
-    let slot = {
+    {
         let state = softc.state();
         if state.destroying {
             return Err(Errno::ENXIO);
         }
-        state.free_slot().ok_or(Errno::ENOSPC)?
-    };
+        if !state.has_room() {
+            return Err(Errno::ENOSPC);
+        }
+    }
     if let Some(port) = ifp.lagg_port() {
-        return Err(if port.softc().is(softc) { Errno::EEXIST } else { Errno::EBUSY });
+        if !port.softc().is(softc) {
+            return Err(Errno::EBUSY);
+        }
+        return match softc.state().phase(&port) {
+            Some(Phase::Joining | Phase::Gone | Phase::Member) => Err(Errno::EEXIST),
+            // What else there is to see of it is there when it has left.
+            Some(Phase::Leaving) | None => Ok(ifp),
+        };
     }
     let fits = match softc.kind() {
         LaggType::Ethernet => {
@@ -67,29 +85,38 @@ fn claim(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Result<Ref<Po
     if ifp.lagg_softc().is_some() || reaches(&ifp, softc, MAX_STACKING) {
         return Err(Errno::EINVAL);
     }
-    let port = Port::try_new(ifp, softc, slot)?;
-    commit_claim(softc, port, &detach)
+    Ok(ifp)
+}
+
+/// Claims the interface for this lagg: two laggs cannot have it, and a departure from here on finds the
+/// claim and waits for the token before the driver detaches. So nothing that the token's holder asks of
+/// the interface meets a driver that is gone.
+fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
+    let ifp = candidate(softc, name)?;
+    // Only the holder of the token fills slots.
+    let slot = softc.state().free_slot().ok_or(Errno::ENOSPC)?;
+    let mut port = Port::try_new(ifp, softc, slot)?;
+    // A departure takes the interface off the list, then waits for this section, then looks for a claim.
+    let port = epoch::section(move |epoch| {
+        let is = |ifp: &IfnetRef| ifp.same(port.ifp());
+        if !IfnetRef::by_name(name).is_some_and(|ifp| is(&ifp)) {
+            return Err(Errno::ENXIO);
+        }
+        if port.ifp().lagg_port().is_some() {
+            return Err(Errno::EBUSY);
+        }
+        port.remember(epoch);
+        let port = port.share();
+        if port.ifp().claim(&port, epoch) { Ok(port) } else { Err(Errno::EBUSY) }
+    })?;
+    softc.state().insert(port.clone());
+    Ok(port)
 }
 
 /// Ends a claim: the slot is free, and so is the interface.
 pub(super) fn abandon(softc: &Softc, port: &Port) {
     softc.state().remove(port);
     port.ifp().unclaim(port);
-}
-
-/// Claims are made under the detach lock alone, so the slot is still free.
-fn commit_claim(softc: &Softc, port: Ref<Port>, detach: &DetachGuard) -> Result<Ref<Port>> {
-    if !port.ifp().claim(&port, detach) {
-        return Err(Errno::EBUSY);
-    }
-    let mut state = softc.state();
-    if state.destroying {
-        drop(state);
-        port.ifp().unclaim(&port);
-        return Err(Errno::ENXIO);
-    }
-    state.insert(port.clone());
-    Ok(port)
 }
 
 /// Whether a packet sent on `ifp` could come back to `softc`: it is a VLAN, or a lagg, that stands on
@@ -220,8 +247,11 @@ pub(super) fn restore(port: &Port) {
 /// A port has no IPv6 of its own: its addresses would answer beside the lagg's. Comes last, for it
 /// cannot be undone, and with no lock of lagg held, for it sleeps on tasks that call back into it. The
 /// detach lock keeps the interface from detaching, which does the same, at the same time.
-fn remove_ipv6(softc: &Softc, port: &Port, may_sleep: &MaySleep) {
-    let _detach = detach_lock(may_sleep);
+///
+/// # Errors
+/// EINTR, or what restarts the system call: a signal came while others detached.
+fn remove_ipv6(softc: &Softc, port: &Port, may_sleep: &MaySleep) -> Result {
+    let _detach = detach_lock(may_sleep)?;
     let member = softc.state().phase(port) == Some(Phase::Member);
     if member && port.ifp().has_ipv6_lladdr() {
         log(
@@ -233,4 +263,5 @@ fn remove_ipv6(softc: &Softc, port: &Port, may_sleep: &MaySleep) {
         );
         port.ifp().in6_detach();
     }
+    Ok(())
 }

@@ -25,7 +25,7 @@ pub(super) fn member(softc: &Softc, ifp: &Ifnet) -> Option<Ref<Port>> {
 }
 
 /// The port's interface goes away or moves to another vnet. A claim that is not committed yet is
-/// marked, and its joiner gives up.
+/// marked, and its joiner, who has the token, gives up.
 pub(super) fn departure(port: &Ref<Port>) {
     let softc = port.softc();
     {
@@ -34,14 +34,16 @@ pub(super) fn departure(port: &Ref<Port>) {
             state.set_phase(port, Phase::Gone);
         }
     }
+    take_out(softc, port);
+}
+
+/// Takes a port out, if it is one when the token has come.
+pub(super) fn take_out(softc: &Ref<Softc>, port: &Ref<Port>) {
     // Refused only while the lagg is being destroyed; then it has no ports.
     let Ok(token) = softc.token() else { return };
     let phase = softc.state().phase(port);
-    match phase {
-        Some(Phase::Member) => leave(softc, port, &token),
-        // Its joiner still waits for the token.
-        Some(Phase::Gone) => join::abandon(softc, port),
-        Some(Phase::Joining | Phase::Leaving) | None => {}
+    if phase == Some(Phase::Member) {
+        leave(softc, port, &token);
     }
 }
 

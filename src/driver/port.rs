@@ -6,7 +6,7 @@ use super::Softc;
 use super::pdus::Frames;
 use super::stats::RefusedCounters;
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
-use crate::kpi::{CACHE_LINE, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result};
+use crate::kpi::{CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique};
 
 /// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
 /// own, or in the lagg's state.
@@ -36,24 +36,35 @@ static_assertions::const_assert_eq!(core::mem::offset_of!(Port, softc), size_of:
 static_assertions::const_assert!(core::mem::offset_of!(Port, unknown) >= CACHE_LINE);
 
 impl Port {
-    /// `ifp` as it is before it becomes a port, in slot `slot` of `softc`. May sleep.
+    /// What `ifp` will be in slot `slot` of `softc`. What it is before that is remembered when it is
+    /// claimed. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn try_new(ifp: IfnetRef, softc: &Ref<Softc>, slot: u8) -> Result<Ref<Self>> {
-        Ref::try_new(Port {
+    pub(super) fn try_new(ifp: IfnetRef, softc: &Ref<Softc>, slot: u8) -> Result<Unique<Self>> {
+        Unique::try_new(Port {
             slot,
-            lladdr: ifp.lladdr(),
-            mtu: ifp.mtu(),
-            enabled: ifp.enabled(),
+            lladdr: LinkAddr::Ethernet([0; 6]),
+            mtu: 0,
+            enabled: 0,
             methods: ifp.methods(),
-            parent: ifp.vlan_parent(),
+            parent: None,
             unknown: AtomicU32::new(0),
             frames: Frames::new(),
             refused: RefusedCounters::try_new()?,
             softc: softc.clone(),
             ifp,
         })
+    }
+
+    /// Remembers what the interface is before it becomes a port: in the section in which it is claimed, so
+    /// it is not detached, and no other lagg has it meanwhile or changes it.
+    pub(super) fn remember(&mut self, _: &Epoch) {
+        self.lladdr = self.ifp.lladdr();
+        self.mtu = self.ifp.mtu();
+        self.enabled = self.ifp.enabled();
+        self.methods = self.ifp.methods();
+        self.parent = self.ifp.vlan_parent();
     }
 
     /// The interface.

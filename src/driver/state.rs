@@ -194,6 +194,12 @@ impl State {
         self.lladdr == Setting::Given
     }
 
+    /// Whether there is a slot for another port, or will be when those have left that are leaving.
+    pub fn has_room(&self) -> bool {
+        let stays = |place: &Place| place.phase != Phase::Leaving;
+        !self.slots.iter().all(|slot| slot.as_ref().is_some_and(stays))
+    }
+
     /// The slot that the next port gets.
     pub fn free_slot(&self) -> Option<u8> {
         let free = self.slots.iter().position(Option::is_none)?;

@@ -243,7 +243,8 @@ fn vlan(ifp: &Ifnet, id: u16, configured: bool) {
 pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
     // SAFETY: by contract.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
-    if ifp.flags() & iff::RENAMING != 0 {
+    // A rename that meets a detach: the interface goes.
+    if ifp.flags() & (iff::RENAMING | iff::DYING) == iff::RENAMING {
         return;
     }
     if let Some(port) = ifp.lagg_port() {

@@ -18,12 +18,13 @@ impl Ifnet {
         call!(if_getaddrlen, self).into()
     }
 
-    /// Its link-level address, InfiniBand or else Ethernet; zeros if it has none any more.
+    /// Its link-level address, InfiniBand or else Ethernet; zeros before it is attached. The interface is not
+    /// detached, nor will be before the caller is through: the kernel leaves a pointer to what it freed then.
     pub fn lladdr(&self) -> LinkAddr {
         epoch::section(|_| {
             let place = call!(lagg_rs_lladdr, self);
             // SAFETY: a `sockaddr_dl` has room for 20 bytes behind the name, whatever the length, and is
-            // freed a grace period after the interface has lost it.
+            // freed a grace period after the interface was detached.
             unsafe { self.address_at(place) }
         })
     }

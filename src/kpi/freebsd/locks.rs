@@ -7,8 +7,8 @@ use core::ops::{Deref, DerefMut};
 
 use super::bindings as c;
 use super::memory::Pinned;
-use crate::kpi::Result;
 use crate::kpi::epoch::MaySleep;
+use crate::kpi::{Errno, Result};
 
 /// A mutex (MTX_DEF) over the value that it guards. Holders do not sleep.
 ///
@@ -168,12 +168,16 @@ impl Drop for Cv {
 /// This thread holds the lock.
 pub struct DetachGuard(PhantomData<*mut ()>);
 
-/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps; no lagg lock is held.
-pub fn detach_lock(_: &MaySleep) -> DetachGuard {
+/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps, for as long as others detach; no lagg lock is
+/// held.
+///
+/// # Errors
+/// EINTR, or what restarts the system call: a signal came.
+pub fn detach_lock(_: &MaySleep) -> Result<DetachGuard> {
     // SAFETY: the lock is there from boot on.
-    unsafe { c::lagg_rs_detach_lock() };
+    Errno::check(unsafe { c::lagg_rs_detach_lock() })?;
     // INVARIANT: held from here on.
-    DetachGuard(PhantomData)
+    Ok(DetachGuard(PhantomData))
 }
 
 impl Drop for DetachGuard {

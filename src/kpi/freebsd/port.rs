@@ -7,7 +7,6 @@ use zerocopy::FromZeros;
 use super::bindings as c;
 use super::hooks;
 use super::ifnet::{Ifnet, field};
-use super::locks::DetachGuard;
 use super::slot::Slot;
 use crate::Module;
 use crate::kpi::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFFLAGS, SIOCSIFMTU};
@@ -34,8 +33,9 @@ impl Ifnet {
         self.lagg_slot().upgrade()
     }
 
-    /// Claims the interface for `port`; false: some lagg has it.
-    pub fn claim(&self, port: &Ref<Port>, _: &DetachGuard) -> bool {
+    /// Claims the interface for `port`; false: some lagg has it. If it was found by name in the same
+    /// section of the epoch, its departure finds the claim.
+    pub fn claim(&self, port: &Ref<Port>, _: &Epoch) -> bool {
         self.lagg_slot().fill(port.clone())
     }
 

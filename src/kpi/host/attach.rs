@@ -133,10 +133,13 @@ pub(super) fn detach(ifp: &Ifnet, moves: bool) {
 /// The event `ifnet_departure_event`.
 fn depart(ifp: &Ifnet) {
     event::tell(ifp, &Event::Departure);
-    if ifp.flags() & iff::RENAMING != 0 {
+    if ifp.flags() & iff::RENAMING == 0 {
+        vlan::departure(ifp);
+    }
+    // A rename that meets a detach: the interface goes. vlan(4) does not look.
+    if ifp.flags() & (iff::RENAMING | iff::DYING) == iff::RENAMING {
         return;
     }
-    vlan::departure(ifp);
     let _inside = Inside::enter();
     if let Some(port) = ifp.lagg_port() {
         Module::departure(&port, ifp);

@@ -190,4 +190,9 @@ impl Ifnet {
     pub(super) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
     }
+
+    /// Panics if it is detached: its driver has freed what `what` needs of it, and the stack its address.
+    pub(super) fn assert_attached(&self, what: &str) {
+        assert!(!self.is_dead(), "{what} of {self:?}, which is detached and its driver gone");
+    }
 }

@@ -53,6 +53,7 @@ impl Ifnet {
     /// EINVAL for one of another length, ENODEV for a type that has none that could be set, or what
     /// its driver returned.
     pub fn set_lladdr(&self, address: &LinkAddr) -> Result {
+        self.assert_attached("if_setlladdr");
         stack::set_lladdr(self, address)
     }
 

@@ -7,8 +7,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::super::Result;
 use super::super::epoch::MaySleep;
+use super::super::{Errno, Result};
 use super::memory;
 use super::sync::{Condvar, Mutex, lazy, thread};
 use super::witness::{self, Kind, lock};
@@ -32,11 +32,27 @@ impl Raw {
     }
 
     fn acquire(&self, kind: Kind) {
+        self.acquire_unless(kind, || false);
+    }
+
+    /// Takes the lock, unless it is not free and `gives_up` says so; whether it has it.
+    fn acquire_unless(&self, kind: Kind, gives_up: impl Fn() -> bool) -> bool {
         witness::ask(self.class);
         let who = |holder: &Option<String>| format!("{}, held by {holder:?}", self.name);
-        let mut holder = witness::wait_until(&self.freed, lock(&self.holder), |h| h.is_none(), who);
+        let done = |holder: &mut Option<String>| holder.is_none() || gives_up();
+        let mut holder = witness::wait_until(&self.freed, lock(&self.holder), done, who);
+        if holder.is_some() {
+            return false;
+        }
         *holder = Some(witness::thread());
         witness::hold(self.class, kind);
+        true
+    }
+
+    /// Has those who wait look again.
+    fn wake(&self) {
+        drop(lock(&self.holder));
+        self.freed.notify_all();
     }
 
     fn release(&self) {
@@ -179,6 +195,18 @@ impl Sx {
 
     /// Takes the lock. Sleeps.
     pub(super) fn lock(&'static self) -> SxGuard {
+        self.lock_unless(|| false).expect("nobody gives up")
+    }
+
+    /// Takes the lock, unless a signal comes while the calling thread waits for it (sx_xlock_sig). Sleeps.
+    fn lock_or_signal(&'static self) -> Option<SxGuard> {
+        let me = thread::current().id();
+        let guard = self.lock_unless(|| lock(&SIGNALS).contains(&me));
+        lock(&SIGNALS).retain(|thread| *thread != me || guard.is_some());
+        guard
+    }
+
+    fn lock_unless(&'static self, gives_up: impl Fn() -> bool) -> Option<SxGuard> {
         witness::may_sleep(&self.raw.name);
         let me = thread::current().id();
         let mut depth = lock(&self.depth);
@@ -186,11 +214,13 @@ impl Sx {
             Some((holder, times)) if *holder == me && self.recurses => *times += 1,
             _ => {
                 drop(depth);
-                self.raw.acquire(Kind::Sleepable);
+                if !self.raw.acquire_unless(Kind::Sleepable, gives_up) {
+                    return None;
+                }
                 *lock(&self.depth) = Some((me, 1));
             }
         }
-        SxGuard { sx: self, not_send: PhantomData }
+        Some(SxGuard { sx: self, not_send: PhantomData })
     }
 
     pub(super) fn class(&self) -> usize {
@@ -237,8 +267,20 @@ lazy! {
 pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
 
 /// Takes `ifnet_detach_sxlock`, which recurses. Sleeps.
-pub fn detach_lock(_: &MaySleep) -> DetachGuard {
-    stack_detach_lock()
+///
+/// # Errors
+/// EINTR: a signal came ([`interrupt`]).
+pub fn detach_lock(_: &MaySleep) -> Result<DetachGuard> {
+    DETACH.lock_or_signal().map(DetachGuard).ok_or(Errno::EINTR)
+}
+
+/// Threads that a signal has come for, and that have not heard of it yet.
+static SIGNALS: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
+
+/// Sends a signal to a thread: its wait for `ifnet_detach_sxlock` ends, or its next one.
+pub(super) fn interrupt(thread: thread::ThreadId) {
+    lock(&SIGNALS).push(thread);
+    DETACH.raw.wake();
 }
 
 /// The same for the stack, which shows nobody that it may sleep.

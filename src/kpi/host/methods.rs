@@ -9,7 +9,7 @@ use super::super::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
 use super::driver::Kind;
 use super::faults::{self, Fault};
 use super::ifnet::Port;
-use super::locks::{DETACH, DetachGuard};
+use super::locks::DETACH;
 use super::witness;
 use crate::Module;
 
@@ -50,6 +50,7 @@ impl PortMethods {
     /// # Errors
     /// EINVAL without a driver's ioctl, or what it returned.
     pub fn set_mtu(&self, ifp: &Ifnet, mtu: u32) -> Result {
+        self.assert_attached(ifp);
         let mut request = InterfaceRequest { name: ifp.name(), mtu, rest: [0; 3] };
         call(ifp, self.ioctl, SIOCSIFMTU, &mut request)
     }
@@ -59,7 +60,14 @@ impl PortMethods {
     /// # Errors
     /// EINVAL without a driver's ioctl, or what it returned.
     pub fn set_flags(&self, ifp: &Ifnet) -> Result {
+        self.assert_attached(ifp);
         call(ifp, self.ioctl, SIOCSIFFLAGS, &mut InterfaceRequest::default())
+    }
+
+    fn assert_attached(&self, ifp: &Ifnet) {
+        if self.ioctl == IoctlMethod::Own {
+            ifp.assert_attached("if_ioctl");
+        }
     }
 
     /// Hands a request to the driver. Sleeps.
@@ -67,6 +75,7 @@ impl PortMethods {
     /// # Errors
     /// EINVAL without a driver's ioctl, or what it returned.
     pub fn forward(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        self.assert_attached(ifp);
         run(ifp, self.ioctl, r)
     }
 }
@@ -149,8 +158,9 @@ impl Ifnet {
         }
     }
 
-    /// Makes it `port`'s, of no lagg until then; false: it is somebody's.
-    pub fn claim(&self, port: &Ref<Port>, _: &DetachGuard) -> bool {
+    /// Makes it `port`'s, of no lagg until then; false: it is somebody's. If it was found by name in the
+    /// same section of the epoch, its departure finds the claim.
+    pub fn claim(&self, port: &Ref<Port>, _: &Epoch) -> bool {
         self.lagg.put(port)
     }
 

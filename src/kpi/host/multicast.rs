@@ -98,12 +98,14 @@ impl Ifnet {
     /// ENOMEM.
     pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
         witness::may_sleep("if_addmulti");
+        self.assert_attached("if_addmulti");
         join(self, group).map(|()| Group(*group))
     }
 
     /// Leaves a group; nothing if the stack has purged the interface's groups. Sleeps.
     pub fn leave_group(&self, group: Group) {
         witness::may_sleep("if_delmulti");
+        self.assert_attached("if_delmulti");
         leave(self, &group.0);
     }
 
@@ -112,6 +114,7 @@ impl Ifnet {
     /// # Errors
     /// What the driver returned.
     pub fn want_promisc(&self, on: bool) -> Result {
+        self.assert_attached("ifpromisc");
         count_flag(self, iff::PROMISC, on)
     }
 
@@ -120,6 +123,7 @@ impl Ifnet {
     /// # Errors
     /// What the driver returned.
     pub fn want_allmulti(&self, on: bool) -> Result {
+        self.assert_attached("if_allmulti");
         count_flag(self, iff::ALLMULTI, on)
     }
 }

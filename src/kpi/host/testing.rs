@@ -88,6 +88,11 @@ pub fn detach_lock() -> DetachGuard {
     locks::stack_detach_lock()
 }
 
+/// Sends a signal to a thread: its wait for `ifnet_detach_sxlock` ends with EINTR, or its next one.
+pub fn interrupt(thread: std::thread::ThreadId) {
+    locks::interrupt(thread);
+}
+
 /// A card without a wire.
 #[derive(Default)]
 pub struct TestNic {

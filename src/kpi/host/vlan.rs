@@ -19,7 +19,7 @@ use super::locks::VLAN;
 use super::sync::Mutex;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
-use super::{input as stack_input, methods, multicast, vnet};
+use super::{input as stack_input, methods, multicast, stack, vnet};
 use crate::Module;
 
 /// IFCAP_VLAN_HWFILTER.
@@ -289,7 +289,7 @@ pub(super) fn parent_lladdr(parent: &Ifnet) {
         // Its driver needs `vlan_sx`, which the caller may not ask for.
         THREAD.enqueue(work, move || {
             vlan.in_vnet(|| {
-                let _ = vlan.set_lladdr(&vlan.lladdr());
+                let _ = stack::set_lladdr(&vlan, &vlan.lladdr());
             });
         });
     }
