@@ -175,6 +175,7 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
     }
     publish(softc);
     pdus::send_farewells(softc);
+    log_reports(softc);
     pdus::send_markers(softc);
     // Nobody waits for one that could not be sent.
     publish(softc);
@@ -253,6 +254,22 @@ fn report(softc: &Softc, slot: usize, from: Mux, to: Mux) {
         log(softc.ifp(), format_args!("{}: {} to {}", text(&name), from.name(), to.name()));
     } else if from == Mux::Distributing {
         log(softc.ifp(), format_args!("{} does not distribute any more", text(&name)));
+    }
+}
+
+/// Says what is not right with links.
+fn log_reports(softc: &Softc) {
+    loop {
+        let (port, report) = {
+            let mut state = softc.state();
+            let next = state.lacp.as_mut().and_then(|lacp| lacp.machines.poll_report());
+            let Some((slot, report)) = next else { return };
+            (state.claimed(slot.into()), report)
+        };
+        if let Some(port) = port {
+            let name = port.ifp().name();
+            log(softc.ifp(), format_args!("{} {}", text(&name), report.text()));
+        }
     }
 }
 

@@ -54,10 +54,11 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    fn run(&mut self, enabled: bool, sync: bool, now: Time) {
+    /// True: it is in CHURN from now on.
+    fn run(&mut self, enabled: bool, sync: bool, now: Time) -> bool {
         let expired = self.timer.expires(now);
         let Some(next) = self.state.next(Conditions { enabled, sync, expired }) else {
-            return;
+            return false;
         };
         self.state = next;
         self.timer.stop();
@@ -66,6 +67,7 @@ impl Machine {
             State::ChurnMonitor => self.timer.start(now, DETECTION_TIME),
             State::Churn => self.count = self.count.saturating_add(1),
         }
+        next == State::Churn
     }
 
     pub fn deadline(&self) -> Option<Time> {
@@ -77,7 +79,11 @@ impl Port {
     /// Runs both machines for one step.
     pub(super) fn run_churn(&mut self, now: Time) {
         let enabled = self.is_enabled();
-        self.actor_churn.run(enabled, self.actor.state.contains(Bits::SYNC), now);
-        self.partner_churn.run(enabled, self.partner.state.contains(Bits::SYNC), now);
+        let (ours, theirs) = (self.actor.state, self.partner.state);
+        let ours = self.actor_churn.run(enabled, ours.contains(Bits::SYNC), now);
+        let theirs = self.partner_churn.run(enabled, theirs.contains(Bits::SYNC), now);
+        if ours || theirs {
+            self.notice_churn(now);
+        }
     }
 }

@@ -15,11 +15,13 @@ pub mod mux;
 pub mod periodic;
 pub mod port;
 pub mod receive;
+pub mod report;
 pub mod selection;
 pub mod time;
 pub mod transmit;
 
 pub use port::{Port, Statistics};
+pub use report::Report;
 pub use selection::Selected;
 pub use time::{Time, Timer};
 
@@ -205,6 +207,7 @@ impl Lacp {
         if link != was {
             // What was on its way is gone, or has arrived.
             port.marker.stop();
+            port.reporter.forget();
             port.receive_event(event, strict, now);
         }
     }
@@ -217,6 +220,7 @@ impl Lacp {
         // An echo: the link is looped.
         if (pdu.actor.system_priority, pdu.actor.system) == own {
             port.statistics.looped = port.statistics.looped.saturating_add(1);
+            port.reporter.add(Report::Looped, now);
             return;
         }
         if options.rxtest || !port.is_enabled() {
@@ -225,6 +229,7 @@ impl Lacp {
         if !port.partner.is_same_port(&pdu.actor) {
             port.marker.forget();
         }
+        port.notice_pdu(&pdu.actor, &pdu.partner, now);
         port.receive_pdu(pdu, now);
         self.forget_moved(slot, &pdu.actor, now);
     }
@@ -284,6 +289,7 @@ impl Lacp {
         for _ in 0..ROUNDS {
             for port in self.ports.iter_mut().flatten() {
                 if port.current_while.expires(now) {
+                    port.notice_missed(now);
                     port.receive_event(receive::Event::Timeout, strict, now);
                 }
                 port.wait_while.expires(now);
@@ -323,6 +329,14 @@ impl Lacp {
     fn is_ready(&self, number: u8) -> bool {
         let mut ports = self.ports().filter(|(_, port)| port.aggregator == Some(number));
         ports.all(|(_, port)| port.is_ready())
+    }
+
+    /// What an administrator has to know of a port, and the port's slot; it counts as said.
+    pub fn poll_report(&mut self) -> Option<(u8, Report)> {
+        self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
+            let report = port.as_mut()?.reporter.poll()?;
+            Some((slot as u8, report))
+        })
     }
 
     /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None:

@@ -2,7 +2,9 @@
 
 use super::selection::Selected;
 use super::time::{Time, Timer};
-use super::{Link, Options, PRIORITY, churn, key, marker, mux, periodic, receive, transmit};
+use super::{
+    Link, Options, PRIORITY, churn, key, marker, mux, periodic, receive, report, transmit,
+};
 use crate::kpi::MacAddr;
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::slow::Malformed;
@@ -77,6 +79,7 @@ pub struct Port {
     pub(super) partner_churn: churn::Machine,
     pub(super) marker: marker::Generator,
     pub(super) answers: marker::Answers,
+    pub(super) reporter: report::Reporter,
     pub(super) statistics: Statistics,
 }
 
@@ -122,6 +125,7 @@ impl Port {
             partner_churn: churn::Machine::default(),
             marker: marker::Generator::default(),
             answers: marker::Answers::default(),
+            reporter: report::Reporter::default(),
             statistics: Statistics {
                 pdus_in: 0,
                 pdus_out: 0,

@@ -1,8 +1,10 @@
 //! What LACP makes of ports' links.
 
-use lagg_rs::kpi::host::{self, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX};
+use lagg_rs::kpi::host::testing::Events;
+use lagg_rs::kpi::host::{self, Event, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX};
 use lagg_rs::kpi::ioctl::{SIOCGIFMEDIA, SIOCGIFXMEDIA};
 use lagg_rs::kpi::{Errno, LinkState, MacAddr, iff};
+use lagg_rs::lacp::Report;
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 
@@ -141,4 +143,34 @@ fn f60_no_farewell_goes_out_on_a_dead_link_nor_for_another_address() {
         flags("em2", 0).unwrap();
         assert_eq!(farewells(&pair), [0, 1], "its address is known by now");
     });
+}
+
+/// What is not right is a line of the log, and what to do about it is in the manual page.
+#[test]
+fn f63_what_is_not_right_with_a_link_is_logged_and_in_the_manual_page() {
+    const PAGE: &str = include_str!("../../kmod/lagg_rs.4");
+    lab(|| {
+        let pair = pair(2);
+        let events = Events::of(&pair.left.ifp);
+        let sent = pair.wires[0].0.nic.take_sent();
+        assert_eq!(sent, [[0; 0]; 0]);
+        flags("em1", 0).unwrap();
+        flags("em1", iff::UP).unwrap();
+        host::settle();
+        for frame in pair.wires[0].0.nic.take_sent() {
+            pair.wires[0].0.receive(&frame);
+        }
+        host::settle();
+        let line = Event::Log(format!("em1 {}", Report::Looped.text()));
+        assert_eq!(events.take().into_iter().filter(|event| *event == line).count(), 1);
+    });
+    for report in Report::ALL {
+        let item = format!(".It \"lagg%d: %s {}\"", report.text());
+        let mut lines = PAGE.lines().skip_while(|line| *line != item);
+        assert!(lines.next().is_some(), "the page has no {item}");
+        let first = lines.next().unwrap();
+        assert!(!first.starts_with('.'), "the page says nothing of {item}");
+        // if_printf's line has room for 160 characters.
+        assert!("lagg9999: epair9999a ".len() + report.text().len() < 160);
+    }
 }

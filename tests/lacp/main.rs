@@ -11,6 +11,7 @@ mod negotiation;
 mod partners;
 mod peers;
 mod properties;
+mod reports;
 mod solo;
 mod tables;
 mod whole;
