@@ -1,7 +1,7 @@
 //! A frame's flow: what tells it from other conversations' frames (spec B.12).
 //!
 //! Not C lagg's in two things: tags inside the frame are found where they are (F-30), and IPv6 counts
-//! by its ports, as IPv4 does, not by its flow label.
+//! by its ports, as IPv4 does, and by its flow label only where it has none (RFC 6438).
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, big_endian, little_endian};
 
@@ -34,7 +34,7 @@ pub struct Flow {
     pub link: [u64; 2],
     /// The IP addresses, source and destination.
     pub addresses: Addresses,
-    /// The transport's ports, source and destination.
+    /// The transport's ports, source and destination; where IPv6 has none, its flow label.
     pub ports: u32,
 }
 
@@ -94,7 +94,8 @@ struct Ipv4 {
 #[repr(C)]
 struct Ipv6 {
     version: u8,
-    label_and_length: [u8; 5],
+    label: [u8; 3],
+    length: [u8; 2],
     next: u8,
     hops: u8,
     addresses: [little_endian::U64; 4],
@@ -159,7 +160,8 @@ impl Flow {
     ///
     /// A VLAN is the same in the frame or beside it, and its priority does not count. All fragments
     /// of a packet have one flow: ports are found in none, not even in the first. Nor are they behind
-    /// more than 160 bytes of headers.
+    /// more than 160 bytes of headers. IPv6's flow label stands in for them there (F-48): the ends of a tunnel
+    /// set it by what is inside.
     #[inline(always)]
     pub fn of(frame: &(impl Bytes + ?Sized), tag: Option<u16>, layers: u32) -> Flow {
         let mut headers = Headers::of(frame.head());
@@ -319,6 +321,11 @@ impl<'a> Headers<'a> {
         if layers & hash::L3 != 0 {
             flow.addresses = Addresses::V6(header.addresses.map(little_endian::U64::get));
         }
+        if layers & hash::L4 != 0 {
+            let [first, second, third] = header.label;
+            // The rest of the first byte is of the traffic class.
+            flow.ports = u32::from_le_bytes([first & 0x0f, second, third, 0]);
+        }
         let mut next = header.next;
         let mut offset = offset + size_of::<Ipv6>();
         for _ in 0..=MAX_EXTENSIONS {
@@ -337,8 +344,11 @@ impl<'a> Headers<'a> {
 
     #[inline(always)]
     fn transport(&mut self, flow: &mut Flow, offset: usize, layers: u32, protocol: u8) {
-        if layers & hash::L4 != 0 && has_ports(protocol) {
-            flow.ports = self.read::<little_endian::U32>(offset).map_or(0, |ports| ports.get());
+        if layers & hash::L4 != 0
+            && has_ports(protocol)
+            && let Some(ports) = self.read::<little_endian::U32>(offset)
+        {
+            flow.ports = ports.get();
         }
     }
 }
@@ -430,6 +440,9 @@ mod tests {
     const V4: Addresses = Addresses::V4(u64::from_le_bytes([10, 0, 0, 1, 10, 0, 0, 2]));
     const PORT_WORD: u32 = u32::from_le_bytes([0x30, 0x39, 0, 80]);
 
+    /// The flow label of [`ipv6`]'s packets.
+    const LABEL: u32 = u32::from_le_bytes([1, 2, 3, 0]);
+
     fn v6() -> Addresses {
         let word = |from: u8| u64::from_le_bytes(std::array::from_fn(|at| from + at as u8));
         Addresses::V6([word(0x20), word(0x28), word(0x30), word(0x38)])
@@ -499,7 +512,7 @@ mod tests {
             let extension = (60, bytes / 8 - 1, bytes.into());
             let frame = ethernet(&[], KIND_IPV6, &ipv6(&[extension], UDP));
             let end = 14 + 40 + usize::from(bytes) + 4;
-            let ports = if end <= LOOKED_AT { PORT_WORD } else { 0 };
+            let ports = if end <= LOOKED_AT { PORT_WORD } else { LABEL };
             assert_eq!(v4(&frame), (v6(), ports));
             let (head, tail) = frame.split_at(100);
             assert_eq!(Flow::of(&Pieces(vec![head, tail]), None, ALL), of(&frame));
@@ -519,13 +532,13 @@ mod tests {
     }
 
     #[test]
-    fn fragments_by_addresses_alone() {
+    fn fragments_by_addresses_and_label() {
         for fragment in [0x2000, 0x6000, 0x2001, 1, 0x1fff] {
             assert_eq!(v4(&ethernet(&[], KIND_IPV4, &ipv4(0, fragment, UDP))), (V4, 0));
         }
-        assert_eq!(v4(&ethernet(&[], KIND_IPV6, &ipv6(&[(44, 0, 8)], UDP))), (v6(), 0));
+        assert_eq!(v4(&ethernet(&[], KIND_IPV6, &ipv6(&[(44, 0, 8)], UDP))), (v6(), LABEL));
         let behind = [(0, 0, 8), (44, 0, 8)];
-        assert_eq!(v4(&ethernet(&[], KIND_IPV6, &ipv6(&behind, UDP))), (v6(), 0));
+        assert_eq!(v4(&ethernet(&[], KIND_IPV6, &ipv6(&behind, UDP))), (v6(), LABEL));
     }
 
     #[test]
@@ -539,8 +552,38 @@ mod tests {
         }
         let many = |count| ethernet(&[], KIND_IPV6, &ipv6(&vec![(60, 0, 8); count], TCP));
         assert_eq!(v4(&many(MAX_EXTENSIONS)), (v6(), PORT_WORD));
-        assert_eq!(v4(&many(MAX_EXTENSIONS + 1)), (v6(), 0));
-        assert_eq!(v4(&ethernet(&[], KIND_IPV6, &ipv6(&[], 50))), (v6(), 0));
+        assert_eq!(v4(&many(MAX_EXTENSIONS + 1)), (v6(), LABEL));
+    }
+
+    /// GRE, IP in IP, ESP and fragments between two ends are many flows, if the ends say so; the traffic
+    /// class, which routers change, says nothing. Where there are ports they count, and no label does.
+    #[test]
+    fn f48_without_ports_the_flow_label_counts() {
+        let with = |extensions: &[_], protocol, first: u8, second: u8, third: u8| {
+            let mut frame = ethernet(&[], KIND_IPV6, &ipv6(extensions, protocol));
+            frame[14..18].copy_from_slice(&[0x60 | first >> 4, first << 4 | second, third, 9]);
+            frame
+        };
+        let none: &[(u8, u8, usize)] = &[];
+        for (extensions, protocol) in
+            [(none, 47), (none, 4), (none, 41), (none, 50), (none, 58), (&[(44, 0, 8)], UDP)]
+        {
+            let with = |class, second, third| with(extensions, protocol, class, second, third);
+            let flow = of(&with(0, 0, 7));
+            assert_eq!((flow.addresses, flow.ports), (v6(), u32::from_le_bytes([0, 7, 9, 0])));
+            assert_ne!(flow, of(&with(0, 0, 8)));
+            assert_ne!(flow, of(&with(0, 15, 7)));
+            assert_eq!(flow, of(&with(0xff, 0, 7)), "the traffic class counts");
+            assert_eq!(Flow::of(&with(0, 0, 7)[..], None, L2 | L3).ports, 0);
+        }
+        for protocol in [TCP, UDP, SCTP] {
+            let flow = of(&with(none, protocol, 0, 0, 7));
+            assert_eq!(flow.ports, PORT_WORD);
+            assert_eq!(flow, of(&with(none, protocol, 0xff, 15, 8)));
+        }
+        // Ports that are cut off are none.
+        let frame = ethernet(&[], KIND_IPV6, &ipv6(&[], UDP));
+        assert_eq!(v4(&frame[..14 + 40 + 3]), (v6(), LABEL));
     }
 
     /// F-30: C lagg finds neither.
@@ -622,7 +665,7 @@ mod tests {
         let known = |flow: Flow, whole: Flow| {
             assert!(flow.link == whole.link || flow.link == [0; 2]);
             assert!(flow.addresses == whole.addresses || flow.addresses == Addresses::V4(0));
-            assert!(flow.ports == whole.ports || flow.ports == 0);
+            assert!(flow.ports == whole.ports || [0, LABEL].contains(&flow.ports));
         };
         for frame in frames() {
             // Without L2: a VLAN that is cut off leaves the addresses as they are.
