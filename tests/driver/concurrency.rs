@@ -122,7 +122,8 @@ fn a_million_packets_through_all_counts_of_ports() {
         });
         // Of a broadcast that fails on the way a copy may have gone, and LACP says things of its own.
         assert!(cards.iter().map(|card| card.nic.sent()).sum::<u64>() >= sent.load(Relaxed));
-        assert_eq!(lagg.ifp.counter(Counter::Oerrors), refused.load(Relaxed));
+        // A card that is down for a moment, as it gets another address, counts LACPDUs that it refuses too.
+        assert!(lagg.ifp.counter(Counter::Oerrors) >= refused.load(Relaxed));
         assert!(sent.load(Relaxed) > 0 && refused.load(Relaxed) > 0);
     });
 }
