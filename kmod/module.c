@@ -13,6 +13,8 @@ int	lagg_rs_quiesce(void);
 int	lagg_rs_unload(void);
 void	lagg_rs_unhook(const void *);
 int	lagg_rs_stats(u_int index, struct sbuf *);
+int	lagg_rs_enter(void);
+void	lagg_rs_leave(void);
 ifc_create_f lagg_rs_clone_create;
 ifc_destroy_f lagg_rs_clone_destroy;
 
@@ -87,12 +89,18 @@ LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2
 LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
 
 /*
- * net.link.lagg.stats.<if_index>: what a lagg has dropped, and why. Each is an OID of its own, made and removed with its
- * lagg: sysctl(8) asks for the number of each name, and the kernel's answer (name2oid) ends at a node with a handler, so
+ * net.link.lagg.stats.<if_index>: what a lagg has dropped, and why. Each is an OID of its own: sysctl(8) asks for the number of each name, and the kernel's answer (name2oid) ends at a node with a handler, so
  * a node that is one procedure for all could be read by number alone. Names are the whole host's, as indices are; a
  * reader in another vnet than the lagg's gets ENOENT, which sysctl(8) skips when it lists all.
+ *
+ * An OID is made with the first lagg of its index and stays until the module goes: who removes one waits for its
+ * readers, and they may wait for ever for a page of their buffer, while a lagg is destroyed with ifnet_detach_sxlock
+ * held (D-31). Without a lagg it answers ENOENT. Readers keep the module from being unloaded, so at the end none is
+ * waited for.
  */
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, stats, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "What laggs dropped, by interface index");
+
+static struct sysctl_ctx_list lagg_stats_oids = TAILQ_HEAD_INITIALIZER(lagg_stats_oids);
 
 static int
 lagg_stats(SYSCTL_HANDLER_ARGS)
@@ -100,28 +108,43 @@ lagg_stats(SYSCTL_HANDLER_ARGS)
 	struct sbuf text;
 	int error;
 
-	if (sbuf_new_for_sysctl(&text, NULL, 512, req) == NULL)
+	error = lagg_rs_enter();
+	if (error != 0)
+		return (error);
+	if (sbuf_new_for_sysctl(&text, NULL, 512, req) == NULL) {
+		lagg_rs_leave();
 		return (ENOMEM);
+	}
 	error = lagg_rs_stats(arg2, &text);
 	if (error == 0)
 		error = sbuf_finish(&text);
 	sbuf_delete(&text);
+	lagg_rs_leave();
 	return (error);
 }
 
 void
 lagg_rs_stats_add(const char *name, u_int index)
 {
-	SYSCTL_ADD_PROC(NULL, SYSCTL_STATIC_CHILDREN(_net_link_lagg_stats), OID_AUTO, name,
+	struct sysctl_ctx_entry *oid;
+
+	/* Nobody else makes one of an index that is this lagg's. */
+	sysctl_wlock();
+	TAILQ_FOREACH(oid, &lagg_stats_oids, link)
+		if (oid->entry->oid_arg2 == index)
+			break;
+	sysctl_wunlock();
+	if (oid != NULL)
+		return;
+	SYSCTL_ADD_PROC(&lagg_stats_oids, SYSCTL_STATIC_CHILDREN(_net_link_lagg_stats), OID_AUTO, name,
 	    CTLTYPE_STRING | CTLFLAG_RD | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, index, lagg_stats, "A",
 	    "What the lagg dropped, and why");
 }
 
-/* Waits until nobody is in the handler. */
 void
-lagg_rs_stats_remove(const char *name)
+lagg_rs_stats_remove(void)
 {
-	sysctl_remove_name(&sysctl___net_link_lagg_stats, name, 1, 0);
+	sysctl_ctx_free(&lagg_stats_oids);
 }
 
 /* For whoever links against the C driver's names (net/if_lagg.h). */

@@ -168,6 +168,18 @@ lagg_rs_departure_deregister(eventhandler_tag tag)
 }
 
 eventhandler_tag
+lagg_rs_arrival_register(ifnet_arrival_event_handler_t handler)
+{
+	return (EVENTHANDLER_REGISTER(ifnet_arrival_event, handler, NULL, EVENTHANDLER_PRI_ANY));
+}
+
+void
+lagg_rs_arrival_deregister(eventhandler_tag tag)
+{
+	EVENTHANDLER_DEREGISTER(ifnet_arrival_event, tag);
+}
+
+eventhandler_tag
 lagg_rs_vlan_config_register(vlan_config_fn handler)
 {
 	return (EVENTHANDLER_REGISTER(vlan_config, handler, NULL, EVENTHANDLER_PRI_FIRST));

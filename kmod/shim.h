@@ -56,6 +56,8 @@ void	lagg_rs_iflladdr_event(struct ifnet *);
 void	lagg_rs_baudrate_event(struct ifnet *);
 eventhandler_tag lagg_rs_departure_register(ifnet_departure_event_handler_t);
 void	lagg_rs_departure_deregister(eventhandler_tag);
+eventhandler_tag lagg_rs_arrival_register(ifnet_arrival_event_handler_t);
+void	lagg_rs_arrival_deregister(eventhandler_tag);
 eventhandler_tag lagg_rs_vlan_config_register(vlan_config_fn);
 void	lagg_rs_vlan_config_deregister(eventhandler_tag);
 eventhandler_tag lagg_rs_vlan_unconfig_register(vlan_unconfig_fn);
@@ -92,8 +94,8 @@ int	lagg_rs_default_flowid_shift(void);
 int	lagg_rs_debug(void);
 int	lagg_rs_default_strict_mode(void);
 
-/* kmod/module.c: net.link.lagg.stats.NAME, which is the lagg's index */
+/* kmod/module.c: net.link.lagg.stats.NAME, which is the lagg's index, made if it is not there; and the end of all */
 void	lagg_rs_stats_add(const char *name, u_int index);
-void	lagg_rs_stats_remove(const char *name);
+void	lagg_rs_stats_remove(void);
 
 #endif

@@ -40,6 +40,7 @@
 #include <net/if_private.h>
 #include <net/if_vlan_var.h>
 #include <net/infiniband.h>
+#include <net/route.h>
 #include <net/vnet.h>
 #include <net/if_lagg.h>
 #include <netinet/in.h>

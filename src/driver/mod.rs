@@ -139,4 +139,8 @@ impl Driver for Lagg {
     fn departure(port: &Ref<Port>, _ifp: &Ifnet) {
         leave::departure(port);
     }
+
+    fn arrival(softc: &Softc) {
+        softc.arrival();
+    }
 }

@@ -217,7 +217,18 @@ impl Softc {
 
     /// Gives back the token that the lagg was made with.
     pub(super) fn attached(&self) {
+        self.state().attached = true;
         drop(Token(self));
+    }
+
+    /// The lagg is in another vnet, perhaps: waits for tasks that began in the one before, which may end
+    /// now. Those that begin later are in this one. Sleeps; no lock of lagg may be held, nor the token.
+    pub(super) fn arrival(&self) {
+        // Who makes the lagg has the token yet, which a task may wait for.
+        if self.state().attached {
+            self.protocol_task.drain();
+            self.configuration_task.drain();
+        }
     }
 
     fn take(&self, mut state: MtxGuard<'_, State>) -> Result<Token<'_>> {

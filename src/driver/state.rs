@@ -21,6 +21,8 @@ pub(super) struct State {
     /// Somebody has the configuration token.
     pub configuring: bool,
     pub destroying: bool,
+    /// Its interface is attached: who makes it is done with it.
+    pub attached: bool,
     pub running: bool,
     pub protocol: Protocol,
     /// loadbalance's and lacp's: where each bucket of flows belongs.
@@ -164,6 +166,7 @@ impl State {
             // By who creates it, until it is attached.
             configuring: true,
             destroying: false,
+            attached: false,
             running: false,
             protocol: Protocol::Failover,
             homes: None,

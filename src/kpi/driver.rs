@@ -110,4 +110,9 @@ pub trait Driver {
     /// The port's interface goes away or to another vnet (`ifnet_departure_event`, renames apart).
     /// When this returns it is no port. May sleep; the caller holds `ifnet_detach_sxlock`.
     fn departure(port: &Ref<Self::Port>, ifp: &Ifnet);
+
+    /// The lagg's interface is new in its vnet (`ifnet_arrival_event`, renames apart). When this
+    /// returns, nothing of the lagg's runs in a vnet that it was in before. May sleep; the caller may hold
+    /// `ifnet_detach_sxlock`.
+    fn arrival(softc: &Self::Softc);
 }

@@ -37,3 +37,4 @@ mod tagged_packets;
 mod unkind_cards;
 mod vlans;
 mod vnets;
+mod waiting;

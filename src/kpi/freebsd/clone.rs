@@ -89,8 +89,12 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     }
     // Comes last, for without it no VLAN takes this for its parent: it can be found since before it had a
     // broadcast address, and a VLAN would copy the NULL, and panic when it gets an address.
+    // Who was told of the new interface is told of this flag too.
     // SAFETY: our own interface.
-    unsafe { c::if_setflags(ifp, (interface.flags() | c::IFF_SIMPLEX) as c_int) };
+    unsafe {
+        c::if_setflags(ifp, (interface.flags() | c::IFF_SIMPLEX) as c_int);
+        c::rt_ifmsg(ifp, c::IFF_SIMPLEX as c_int);
+    }
     Module::attached(&softc);
     sysctl::add_stats(interface);
     inside.stay();
@@ -133,9 +137,6 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     // SAFETY: by contract; freed last.
     let slot = unsafe { Ifnet::from_ptr(ifp).softc_slot() };
     let Some(softc) = slot.upgrade() else { return to_c(Err(Errno::ENXIO)) };
-    // Its readers take none of the locks that are held here.
-    // SAFETY: by contract.
-    sysctl::remove_stats(unsafe { Ifnet::from_ptr(ifp) });
     Module::destroy(&softc);
     // SAFETY: by contract; attached when it was made.
     unsafe { Ifnet::from_ptr(ifp) }.detach_lagg();

@@ -8,7 +8,7 @@ use super::ifnet::Ifnet;
 use crate::kpi::{Errno, Result, epoch};
 
 /// The handlers of the module, one for each event: none of them is a lagg's.
-pub(super) struct Handlers([Handler; 3]);
+pub(super) struct Handlers([Handler; 4]);
 
 /// A handler that is registered.
 ///
@@ -31,18 +31,20 @@ impl Handlers {
     /// ENOMEM.
     pub fn register() -> Result<Self> {
         // SAFETY: functions of the types that the kernel wants for these events.
-        let [departure, config, unconfig] = unsafe {
+        let [departure, arrival, config, unconfig] = unsafe {
             [
                 c::lagg_rs_departure_register(Some(hooks::departure)),
+                c::lagg_rs_arrival_register(Some(hooks::arrival)),
                 c::lagg_rs_vlan_config_register(Some(hooks::vlan_config)),
                 c::lagg_rs_vlan_unconfig_register(Some(hooks::vlan_unconfig)),
             ]
         };
         // INVARIANT: each with its own.
         let departure = Handler::new(departure, c::lagg_rs_departure_deregister);
+        let arrival = Handler::new(arrival, c::lagg_rs_arrival_deregister);
         let config = Handler::new(config, c::lagg_rs_vlan_config_deregister);
         let unconfig = Handler::new(unconfig, c::lagg_rs_vlan_unconfig_deregister);
-        Ok(Handlers([departure?, config?, unconfig?]))
+        Ok(Handlers([departure?, arrival?, config?, unconfig?]))
     }
 
     /// Unregisters them, and waits for those that are running: for the static, which is never

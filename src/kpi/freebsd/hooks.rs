@@ -252,3 +252,19 @@ pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
         Module::departure(&port, ifp);
     }
 }
+
+/// `ifnet_arrival_event`.
+///
+/// # Safety
+/// The kernel calls it with an interface that is new in its vnet, or is renamed.
+pub(super) unsafe extern "C" fn arrival(_: *mut c_void, ifp: *mut c::ifnet) {
+    // SAFETY: by contract.
+    let ifp = unsafe { Ifnet::from_ptr(ifp) };
+    if ifp.flags() & iff::RENAMING != 0 {
+        return;
+    }
+    if let Some(softc) = ifp.lagg_softc() {
+        let _inside = Inside::enter();
+        Module::arrival(&softc);
+    }
+}

@@ -6,7 +6,7 @@ use spin::Once;
 
 use super::bindings as c;
 use super::events::Handlers;
-use super::{epoch, hooks, tasks};
+use super::{epoch, hooks, sysctl, tasks};
 use crate::kpi::errno::to_c;
 use crate::kpi::{Errno, Result, gate, live};
 
@@ -52,6 +52,7 @@ extern "C" fn lagg_rs_unload() -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_unhook(_: *const c_void) {
     let Some(handlers) = HANDLERS.get() else { return };
+    sysctl::remove_stats();
     handlers.deregister();
     // Who has seen a port before the last one went may be about to call a hook: a link event on its
     // taskqueue, a packet in the epoch. After these have passed nobody does.

@@ -8,26 +8,37 @@ use super::bindings as c;
 use super::ifnet::{Ifnet, IfnetRef};
 use super::misc::Line;
 use crate::Module;
-use crate::kpi::gate::Inside;
+use crate::kpi::errno::to_c;
+use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Driver, Errno};
 
-/// Adds the sysctl of a lagg. Sleeps.
+/// Adds the sysctl of a lagg, unless one of its index is still there. Sleeps.
 pub(super) fn add_stats(lagg: &Ifnet) {
-    // SAFETY: the name is a string, which the kernel copies.
-    unsafe { c::lagg_rs_stats_add(name(lagg).as_ptr(), lagg.index()) };
-}
-
-/// Removes it, and waits until nobody reads it. Sleeps.
-pub(super) fn remove_stats(lagg: &Ifnet) {
-    // SAFETY: the name is a string.
-    unsafe { c::lagg_rs_stats_remove(name(lagg).as_ptr()) };
-}
-
-fn name(lagg: &Ifnet) -> Line<11> {
-    let mut name = Line::new();
+    let mut name = Line::<11>::new();
     // A number has ten digits at most.
     let _ = write!(name, "{}", lagg.index());
-    name
+    // SAFETY: the name is a string, which the kernel copies.
+    unsafe { c::lagg_rs_stats_add(name.as_ptr(), lagg.index()) };
+}
+
+/// Removes all of them, when nobody reads them any more: the module is closed. Sleeps.
+pub(super) fn remove_stats() {
+    // SAFETY: they are there until now, if there are any.
+    unsafe { c::lagg_rs_stats_remove() };
+}
+
+/// A reader comes in, and keeps the module until [`lagg_rs_leave`].
+///
+/// ENXIO: the module is being unloaded.
+#[unsafe(no_mangle)]
+extern "C" fn lagg_rs_enter() -> c_int {
+    to_c(Inside::try_enter().map(Inside::stay))
+}
+
+/// It has its answer.
+#[unsafe(no_mangle)]
+extern "C" fn lagg_rs_leave() {
+    gate::leave();
 }
 
 /// Writes what the lagg of this index has dropped. Sleeps.
@@ -38,7 +49,6 @@ fn name(lagg: &Ifnet) -> Line<11> {
 /// `to` is a buffer that the callee may write to.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn lagg_rs_stats(index: c_uint, to: NonNull<c::sbuf>) -> c_int {
-    let _inside = Inside::enter();
     match IfnetRef::by_index(index).and_then(|ifp| ifp.lagg_softc()) {
         Some(softc) => {
             // INVARIANT: by contract. The buffer keeps an error until its caller asks for it.

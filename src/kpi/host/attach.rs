@@ -80,7 +80,7 @@ pub(super) fn link(ifp: IfnetRef) -> Result<Attached> {
     }
     list.push(ifp.clone());
     drop(list);
-    event::tell(&ifp, &Event::Arrival);
+    arrive(&ifp);
     ifp.has_bpf.store(true, Ordering::Relaxed);
     Ok(Attached(ifp))
 }
@@ -165,7 +165,7 @@ pub fn rename(ifp: &Ifnet, name: &str) -> Result {
         ifp.change_flags(iff::RENAMING, 0);
         depart(ifp);
         ifp.set_name(name);
-        event::tell(ifp, &Event::Arrival);
+        arrive(ifp);
         ifp.change_flags(0, iff::RENAMING);
     });
     Ok(())
@@ -189,8 +189,20 @@ fn move_to(ifp: &Ifnet, to: Vnet) {
     ifp.set_vnet(to);
     to.enter(|| {
         lock(&to.state().interfaces).push(ifp.to_ref());
-        event::tell(ifp, &Event::Arrival);
+        arrive(ifp);
     });
+}
+
+/// The event `ifnet_arrival_event`.
+fn arrive(ifp: &Ifnet) {
+    event::tell(ifp, &Event::Arrival);
+    if ifp.flags() & iff::RENAMING != 0 {
+        return;
+    }
+    if let Some(softc) = ifp.lagg_softc() {
+        let _inside = Inside::enter();
+        Module::arrival(&softc);
+    }
 }
 
 impl Vnet {
