@@ -16,7 +16,7 @@ mod kernel {
     // What the Rust side sees of the headers, as regular expressions; add what `src/kpi/freebsd`
     // needs. All that `kmod/shim.h` declares is let through besides.
     const FUNCTIONS: &str = "
-        malloc malloc_aligned free copyout panic cv_init cv_destroy counter_u64_fetch sbuf_bcat
+        malloc free copyout panic cv_init cv_destroy counter_u64_fetch sbuf_bcat
         epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copypacket m_copydata
         m_snd_tag_.* arc4random_buf
         if_.* ifc_.* ifmedia_.* ifnet_byindex_ref ifunit_ref ether_ifattach ether_ifdetach ether_ioctl

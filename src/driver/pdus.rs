@@ -109,8 +109,10 @@ fn trace(softc: &Softc, slot: u8, way: &str, frame: &[u8]) {
     if lacp_debug() > 1
         && Subtype::of(frame) == Some(Subtype::Lacp)
         && let Ok(Lacpdu { actor, partner }) = Lacpdu::parse(frame)
-        && let Some(port) = softc.state().claimed(slot.into())
     {
+        // Of its own: a console is slow, and the mutex is not to be held meanwhile.
+        let port = softc.state().claimed(slot.into());
+        let Some(port) = port else { return };
         let name = port.ifp().name();
         log(softc.ifp(), format_args!("{} {way}: actor {actor} partner {partner}", text(&name)));
     }

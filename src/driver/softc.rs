@@ -11,8 +11,8 @@ use super::stats::UnsentCounters;
 use super::{Plan, Port, config, counters, link};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
-    CACHE_LINE, Callout, Cv, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType, LinkAddr, Mbuf,
-    Media, Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
+    CACHE_LINE, Callout, Cv, Deadline, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType,
+    LinkAddr, Mbuf, Media, Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
 };
 use crate::policy::Protocol;
 
@@ -204,11 +204,12 @@ impl Softc {
     /// # Errors
     /// ENXIO: the lagg is being destroyed.
     pub(super) fn token_within(&self, ms: u32) -> Result<Option<Token<'_>>> {
+        let deadline = Deadline::after_ms(ms);
         let mut state = self.state.lock();
         while state.configuring && !state.destroying {
-            let (again, timed_out) = self.token_returned.wait_ms(state, ms);
+            let (again, over) = self.token_returned.wait_until(state, &deadline);
             state = again;
-            if timed_out && state.configuring {
+            if over && state.configuring {
                 return Ok(None);
             }
         }

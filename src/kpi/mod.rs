@@ -6,7 +6,7 @@
 //! | type | what it is | in the kernel |
 //! | --- | --- | --- |
 //! | [`Ref`], [`EpochCell`], [`epoch`] | counted objects, published and freed through the epoch | malloc(9), epoch(9) |
-//! | [`Mtx`], [`Cv`] | a mutex over the data that it guards, and a condition to wait for under it | mutex(9), condvar(9) |
+//! | [`Mtx`], [`Cv`], [`Deadline`] | a mutex over the data that it guards, and a condition to wait for under it | mutex(9), condvar(9) |
 //! | [`Task`], [`Queue`] | work for one of the module's two threads | taskqueue(9) |
 //! | [`Callout`] | a function at a later time | callout(9) |
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
@@ -42,9 +42,9 @@ use freebsd as backend;
 #[cfg(loom)]
 pub use atomic::publish_relaxed;
 pub use backend::{
-    Callout, Counters, Cv, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx, MtxGuard,
-    PerCpu, PortMethods, Queue, SendTag, TagWrapper, Task, copyout, defaults, detach_lock,
-    failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
+    Callout, Counters, Cv, Deadline, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx,
+    MtxGuard, PerCpu, PortMethods, Queue, SendTag, TagWrapper, Task, copyout, defaults,
+    detach_lock, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
 pub use driver::Driver;
 pub use epoch::{Epoch, EpochCell};

@@ -451,7 +451,7 @@ fn one_numa_domain_is_none() {
 
 /// `net.link.lagg.lacp.debug`: what the machines do, and what is said.
 #[test]
-fn debug_tells_states_and_lacpdus() {
+fn d33_debug_tells_states_and_lacpdus_without_the_mutex() {
     lab(|| {
         let logged = |level| {
             Vnet::current().set_lacp_debug(level);

@@ -7,6 +7,7 @@ use core::ops::{Deref, DerefMut};
 
 use super::bindings as c;
 use super::memory::Pinned;
+use super::misc::uptime_ms;
 use crate::kpi::epoch::MaySleep;
 use crate::kpi::{Errno, Result};
 
@@ -109,6 +110,16 @@ impl<T> Drop for MtxGuard<'_, T> {
     }
 }
 
+/// When a wait ends, however often it is begun anew.
+pub struct Deadline(u64);
+
+impl Deadline {
+    /// In `ms` milliseconds from now on.
+    pub fn after_ms(ms: u32) -> Self {
+        Deadline(uptime_ms().saturating_add(ms.into()))
+    }
+}
+
 /// A condition to wait for under a [`Mtx`].
 ///
 /// # Invariants
@@ -141,11 +152,17 @@ impl Cv {
         guard
     }
 
-    /// As [`Cv::wait`], for `ms` milliseconds at most; true if they are over.
-    pub fn wait_ms<'a, T>(&self, guard: MtxGuard<'a, T>, ms: u32) -> (MtxGuard<'a, T>, bool) {
+    /// As [`Cv::wait`], until `deadline` at the latest; true if that has come.
+    pub fn wait_until<'a, T>(
+        &self,
+        guard: MtxGuard<'a, T>,
+        deadline: &Deadline,
+    ) -> (MtxGuard<'a, T>, bool) {
+        let left = u32::try_from(deadline.0.saturating_sub(uptime_ms())).unwrap_or(u32::MAX);
         // SAFETY: as in `wait`.
-        let late = unsafe { c::lagg_rs_cv_wait_ms(self.0.get(), guard.mtx.raw(), ms) };
-        (guard, late)
+        let over =
+            left == 0 || unsafe { c::lagg_rs_cv_wait_ms(self.0.get(), guard.mtx.raw(), left) };
+        (guard, over)
     }
 
     /// Wakes all who wait. What they wait for was changed under the lock.

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use super::bindings as c;
 use crate::kpi::{Errno, Result};
 
-/// malloc(9) aligns to this, whatever the size.
+/// malloc(9) aligns to this, whatever the size; what is a power of two in size, to that, up to a page.
 const MALLOC_ALIGNMENT: usize = 16;
 
 /// Memory of `layout`, with unknown content. Sleeps until there is some.
@@ -21,15 +21,13 @@ pub(super) fn allocate_at_once(layout: Layout) -> Option<NonNull<u8>> {
 }
 
 fn allocate_with(layout: Layout, flags: i32) -> Option<NonNull<u8>> {
-    // SAFETY: the malloc type is defined in kmod/shim.c, and initialised before the module loads.
-    let memory = unsafe {
-        let kind = (&raw mut c::M_LAGG).cast();
-        if layout.align() <= MALLOC_ALIGNMENT {
-            c::malloc(layout.size(), kind, flags)
-        } else {
-            c::malloc_aligned(layout.size(), layout.align(), kind, flags)
-        }
+    // Not malloc_aligned(9): it goes round the NUMA domains, where malloc has memory of the caller's (D-33).
+    let size = match layout.align() {
+        0..=MALLOC_ALIGNMENT => layout.size(),
+        align => layout.size().max(align).checked_next_power_of_two()?,
     };
+    // SAFETY: the malloc type is defined in kmod/shim.c, and initialised before the module loads.
+    let memory = unsafe { c::malloc(size, (&raw mut c::M_LAGG).cast(), flags) };
     NonNull::new(memory.cast())
 }
 

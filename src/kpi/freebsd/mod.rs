@@ -29,7 +29,7 @@ pub use callout::Callout;
 pub use groups::Group;
 pub use ifnet::{Ifnet, IfnetRef};
 pub use inbox::Inbox;
-pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
+pub use locks::{Cv, Deadline, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
 pub use media::Media;
 pub use misc::{

@@ -22,8 +22,9 @@ impl<'a> TagRequest<'a> {
     /// # Safety
     /// For `'a`, `params` are those of a request for a send tag, and nobody else's.
     pub(super) unsafe fn from_ptr(params: *mut TagParams) -> Option<Self> {
-        // SAFETY: by contract; the header is there for all types.
-        let (params, header) = unsafe { (&mut *params, (*params).hdr) };
+        // SAFETY: by contract; the header is there for all types. It is read first: from the reference on
+        // nothing is read past that.
+        let (header, params) = unsafe { ((*params).hdr, &mut *params) };
         let (kind, flow_id, flow_kind) = (header.type_, header.flowid, header.flowtype);
         let header = TagHeader { kind, flow_id, flow_kind, numa_domain: header.numa_domain };
         TagRequest::new(header, params)

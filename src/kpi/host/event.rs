@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{Ifnet, LinkAddr, LinkState};
 use super::vnet;
-use super::witness::lock;
+use super::witness::{self, lock};
 
 /// Something that happened to an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,11 @@ pub(super) fn tell(ifp: &Ifnet, event: &Event) {
 }
 
 /// Writes a line to the log, and to those who listen to `ifp` (if_printf).
+///
+/// # Panics
+/// With a mutex held: a console is slow.
 pub fn log(ifp: &Ifnet, text: std::fmt::Arguments<'_>) {
+    witness::without_mutex("the log is written");
     let text = text.to_string();
     eprintln!("{}: {text}", vnet::from_name(&ifp.name()));
     tell(ifp, &Event::Log(text));

@@ -116,6 +116,16 @@ impl<T> Drop for MtxGuard<'_, T> {
     }
 }
 
+/// When a wait ends, however often it is begun anew.
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// In `ms` milliseconds from now on.
+    pub fn after_ms(ms: u32) -> Self {
+        Deadline(Instant::now() + Duration::from_millis(ms.into()))
+    }
+}
+
 /// A condition that is waited for under a mutex (condvar(9)).
 pub struct Cv {
     name: String,
@@ -153,24 +163,26 @@ impl Cv {
         mtx.lock()
     }
 
-    /// As [`Cv::wait`], for `ms` milliseconds at most; true: that time is over. Sleeps.
-    pub fn wait_ms<'a, T: Send>(&self, guard: MtxGuard<'a, T>, ms: u32) -> (MtxGuard<'a, T>, bool) {
+    /// As [`Cv::wait`], until `deadline` at the latest; true: that has come. Sleeps.
+    pub fn wait_until<'a, T: Send>(
+        &self,
+        guard: MtxGuard<'a, T>,
+        deadline: &Deadline,
+    ) -> (MtxGuard<'a, T>, bool) {
         let mtx = guard.mtx;
-        let deadline = Instant::now() + Duration::from_millis(ms.into());
         let mut now = lock(&self.broadcasts);
         let seen = *now;
         drop(guard);
         witness::may_sleep(&self.name);
-        let mut timed_out = false;
-        while *now == seen && !timed_out {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let (guard, result) =
-                self.broadcast.wait_timeout(now, left).unwrap_or_else(PoisonError::into_inner);
-            now = guard;
-            timed_out = result.timed_out() && *now == seen;
+        let mut over = false;
+        while *now == seen && !over {
+            let left = deadline.0.saturating_duration_since(Instant::now());
+            let woken = self.broadcast.wait_timeout(now, left);
+            now = woken.unwrap_or_else(PoisonError::into_inner).0;
+            over = Instant::now() >= deadline.0;
         }
         drop(now);
-        (mtx.lock(), timed_out)
+        (mtx.lock(), over)
     }
 
     /// Wakes all that wait.

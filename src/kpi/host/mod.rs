@@ -51,7 +51,7 @@ pub use clock::{Callout, uptime_ms};
 pub use event::log;
 pub use ifnet::{Ifnet, IfnetRef};
 pub use inbox::Inbox;
-pub use locks::{Cv, DetachGuard, Mtx, MtxGuard, detach_lock};
+pub use locks::{Cv, Deadline, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
 pub use media::Media;
 pub use memory::copyout;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
+use std::time::{Duration, Instant};
 
 use super::super::ioctl::{
     InterfaceRequest, LaggRequest, PortRequest, SIOCADDMULTI, SIOCGLAGG, SIOCSIFFLAGS, SIOCSIFMTU,
@@ -129,6 +130,42 @@ fn sleeping_in_a_section_panics() {
 // --- locks ---
 
 #[test]
+fn d33_logging_with_a_mutex_panics() {
+    let text = panic_of(|| {
+        Vnet::new().enter(|| {
+            let em0 = TestNic::new().attach("em0", MAC1);
+            let mtx = Mtx::try_new(c"console", ()).unwrap();
+            let _guard = mtx.lock();
+            event::log(&em0, format_args!("a line"));
+        });
+    });
+    assert!(text.contains("the log is written with console held"), "{text}");
+}
+
+/// Who is woken again and again waits no longer for that.
+#[test]
+fn d33_a_wait_has_one_end() {
+    const MS: u32 = 100;
+    let (mtx, cv) = (Mtx::try_new(c"busy", ()).unwrap(), Cv::try_new(c"busy").unwrap());
+    let done = AtomicBool::new(false);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // What would never end ends after a while all the same.
+            while !done.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(20) {
+                let _guard = mtx.lock();
+                cv.broadcast();
+            }
+        });
+        let deadline = Deadline::after_ms(MS);
+        while !cv.wait_until(mtx.lock(), &deadline).1 {}
+        done.store(true, Ordering::Relaxed);
+    });
+    let waited = began.elapsed();
+    assert!((Duration::from_millis(MS.into())..Duration::from_secs(10)).contains(&waited));
+}
+
+#[test]
 fn sleeping_with_a_mutex_panics() {
     let text = panic_of(|| {
         let mtx = Mtx::try_new(c"sleepless", ()).unwrap();
@@ -202,8 +239,8 @@ fn a_condition_is_waited_for_under_its_mutex() {
         cv.broadcast();
     }
     thread.join().unwrap();
-    let (_guard, timed_out) = cv.wait_ms(mtx.lock(), 1);
-    assert!(timed_out);
+    let (_guard, over) = cv.wait_until(mtx.lock(), &Deadline::after_ms(1));
+    assert!(over);
 }
 
 // --- tasks ---

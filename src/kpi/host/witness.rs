@@ -186,12 +186,20 @@ pub(super) fn may_sleep(what: &str) {
     }
     assert!(!epoch::in_section(), "{what} sleeps in the network epoch (thread {})", thread());
     assert!(!CALLBACK.with(Cell::get), "{what} sleeps in a callback of the epoch");
+    without_mutex(&format!("{what} sleeps"));
+}
+
+/// Panics if the calling thread, which does this, holds a mutex.
+pub(super) fn without_mutex(does: &str) {
+    if std::thread::panicking() {
+        return;
+    }
     let held = HELD.with(|held| {
         held.borrow().iter().find(|entry| entry.1 == Kind::Mutex).map(|entry| entry.0)
     });
     if let Some(class) = held {
         let name = classes().names[class].clone();
-        panic!("{what} sleeps with {name} held (thread {})", thread());
+        panic!("{does} with {name} held (thread {})", thread());
     }
 }
 
