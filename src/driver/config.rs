@@ -99,7 +99,7 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     let ports = token.ports();
     for port in &ports {
         // What a port refused the next up tries again.
-        port.set_lladdr(&lladdr);
+        port.share_lladdr(&lladdr);
     }
     if ifp.is_running() {
         Softc::wake_protocol(softc);

@@ -168,7 +168,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
         })?;
     }
     if has_lladdr {
-        port.set_lladdr(&lagg.lladdr());
+        port.share_lladdr(&lagg.lladdr());
     }
     let ledger = counters::begin(ifp).inspect_err(|_| restore(port))?;
     let new_lladdr = groups::follow(softc, port)

@@ -138,7 +138,7 @@ fn readdress(softc: &Softc, token: &Token<'_>) {
     };
     link::tell_lladdr(softc);
     for port in &token.ports() {
-        port.set_lladdr(&lladdr);
+        port.share_lladdr(&lladdr);
     }
     softc.state().readdressing = false;
 }

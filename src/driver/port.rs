@@ -3,10 +3,13 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
+use super::ioctl::text;
 use super::pdus::Frames;
 use super::stats::RefusedCounters;
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
-use crate::kpi::{CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique};
+use crate::kpi::{
+    CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique, log,
+};
 
 /// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
 /// own, or in the lagg's state.
@@ -101,11 +104,19 @@ impl Port {
         !matches!(lladdr, LinkAddr::Ethernet(_)) || self.ifp.lladdr() == *lladdr
     }
 
-    /// Gives the interface another address. One whose driver refuses keeps its own, and so does an
-    /// InfiniBand one: it has what the fabric gave it. May sleep.
-    pub(super) fn set_lladdr(&self, to: &LinkAddr) {
-        if !self.has_lladdr(to) {
-            let _ = self.ifp.set_lladdr(to);
+    /// Gives the interface another address. False: its driver refuses it, or puts the old one back. An
+    /// InfiniBand one keeps what the fabric gave it. May sleep.
+    pub(super) fn set_lladdr(&self, to: &LinkAddr) -> bool {
+        self.has_lladdr(to) || (self.ifp.set_lladdr(to).is_ok() && self.has_lladdr(to))
+    }
+
+    /// Gives the interface the lagg's address, and says so if it keeps its own: what is sent to the lagg it
+    /// may not hear. May sleep.
+    pub(super) fn share_lladdr(&self, lladdr: &LinkAddr) {
+        if !self.set_lladdr(lladdr) {
+            let name = self.ifp.name();
+            let name = text(&name);
+            log(self.softc.ifp(), format_args!("{name} keeps its own address"));
         }
     }
 

@@ -1,15 +1,16 @@
 //! What an administrator gives a lagg stays; what it has from a port goes with that.
 
+use std::sync::Arc;
 use std::thread;
 
 use lagg_rs::kpi::host::testing::{Events, SET_LLADDR};
-use lagg_rs::kpi::host::{self, Event, Vnet};
-use lagg_rs::kpi::ioctl::{SIOCSIFMTU, proto};
-use lagg_rs::kpi::{Errno, LinkState};
+use lagg_rs::kpi::host::{self, Event, Nic, Vnet};
+use lagg_rs::kpi::ioctl::{SIOCSIFFLAGS, SIOCSIFMTU, proto};
+use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, LinkState, Mbuf, Result, iff};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
 use crate::lab::{
-    Lagg, addr, card, ether, ib, ib_lagg, lab, lagg, lagg_of, mac, mtu, refused, spawn,
+    Lagg, addr, card, ether, flags, ib, ib_lagg, lab, lagg, lagg_of, mac, mtu, refused, spawn,
     without_memory,
 };
 use crate::pair::strangers;
@@ -259,5 +260,60 @@ fn f40_a_port_may_refuse_what_was_given() {
         ether(&lagg.name, mac(9)).unwrap();
         lagg.add("em1").unwrap();
         assert_eq!([a.ifp.lladdr(), lagg.ifp.lladdr()], [mac(1), mac(9)]);
+    });
+}
+
+/// A card that is asked for the lagg's address and has its own again afterwards.
+struct Stubborn;
+
+impl Nic for Stubborn {
+    fn transmit(&self, _: &Ifnet, _: Mbuf, _: &Epoch) -> Result {
+        Ok(())
+    }
+
+    fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
+        let command = r.command();
+        host::default_ioctl(ifp, r)?;
+        if command == SIOCSIFFLAGS {
+            ifp.store_lladdr(&mac(2).into());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn f47_a_port_that_keeps_its_own_address_is_named() {
+    lab(|| {
+        let a = card(1);
+        let b = host::attach("em2", IfType::Ethernet, mac(2), 1500, 0, Arc::new(Stubborn));
+        flags("em2", iff::UP).unwrap();
+        let c = card(3);
+        c.nic.refuse_all(SET_LLADDR, Errno::EBUSY);
+        let lagg = lagg();
+        let events = Events::of(&lagg.ifp);
+        let lines = || {
+            host::settle();
+            let lines = events.take().into_iter().filter_map(|event| match event {
+                Event::Log(line) => Some(line),
+                _ => None,
+            });
+            lines.collect::<Vec<_>>()
+        };
+        lagg.add("em1").unwrap();
+        assert_eq!(lines(), [""; 0]);
+        lagg.add("em2").unwrap();
+        assert_eq!(lines(), ["em2 keeps its own address"]);
+        lagg.add("em3").unwrap();
+        assert_eq!(lines(), ["em3 keeps its own address"]);
+        lagg.up();
+        assert_eq!(lines(), ["em2 keeps its own address", "em3 keeps its own address"]);
+        // The next primary's own address is the lagg's.
+        lagg.remove("em1").unwrap();
+        assert_eq!(lines(), ["em3 keeps its own address"]);
+        lagg.remove("em2").unwrap();
+        lagg.add("em1").unwrap();
+        lagg.remove("em3").unwrap();
+        assert_eq!(lines(), [""; 0]);
+        assert_eq!([a.ifp.lladdr(), b.lladdr(), c.ifp.lladdr()], [mac(1), mac(2), mac(3)]);
     });
 }

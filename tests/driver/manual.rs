@@ -100,3 +100,21 @@ fn each_sysctl_is_in_the_manual_page_with_its_default() {
     documented.sort();
     assert_eq!(documented, declared);
 }
+
+/// kld_list loads the driver behind sysctl.conf: what new laggs take goes into loader.conf, and can.
+#[test]
+fn f52_what_new_laggs_take_is_said_to_belong_in_loader_conf() {
+    let loading = section("LOADING").collect::<Vec<_>>().join(" ");
+    let readme = include_str!("../../README.md");
+    for text in [&*loading, readme] {
+        let behind = text.split_once("kld_list").unwrap().1;
+        let (_, advice) = behind.split_once("sysctl.conf").unwrap();
+        let (variables, rest) = advice.split_once("loader.conf").unwrap();
+        assert!(variables.contains("net.link.lagg.default_*"));
+        assert!(variables.contains("net.link.lagg.lacp.default_strict_mode"));
+        assert!(rest.contains("holds"));
+    }
+    let defaults = MODULE.lines().filter(|line| line.starts_with("LAGG_SYSCTL("));
+    let defaults: Vec<_> = defaults.filter(|line| line.contains("default_")).collect();
+    assert!(defaults.len() > 3 && defaults.iter().all(|line| line.contains("CTLFLAG_RWTUN")));
+}
