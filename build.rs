@@ -20,7 +20,7 @@ mod kernel {
         epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copypacket m_copydata
         m_snd_tag_.* arc4random_buf
         if_.* ifc_.* ifmedia_.* ifnet_byindex_ref ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
-        ether_bpf_mtap_if infiniband_.* ifpromisc link_init_sdl rt_ifmsg";
+        ether_output ether_bpf_mtap_if infiniband_.* ifpromisc link_init_sdl rt_ifmsg";
     const TYPES: &str = "
         mtx sx cv task callout epoch_context epoch_tracker ifnet bpf_if_ext pcpu mbuf sockaddr ifreq ifmedia ifmediareq
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";

@@ -19,6 +19,7 @@ mod lacp;
 mod lacp_defects;
 mod lacp_links;
 mod lagg_requests;
+mod loops;
 mod manual;
 mod netmap;
 mod offloads;

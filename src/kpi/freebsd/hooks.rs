@@ -167,10 +167,11 @@ pub(super) unsafe extern "C" fn port_ioctl(
     to_c(methods.forward(ifp, &mut request))
 }
 
-/// `if_output` of a port.
+/// `if_output` of a port. The packet may be another interface's: a VLAN on the port hands its own packets to
+/// its parent's method. No method is looked for through that interface, whose own may lead back here.
 ///
 /// # Safety
-/// The kernel calls it in the network epoch with an interface that is or was a port, a packet that
+/// The kernel calls it in the network epoch with the interface that a packet goes out on, a packet that
 /// it gives away, its destination and perhaps a route.
 pub(super) unsafe extern "C" fn port_output(
     ifp: *mut c::ifnet,
@@ -181,18 +182,16 @@ pub(super) unsafe extern "C" fn port_output(
     // SAFETY: by contract, for all four.
     let (interface, m, family, epoch) =
         unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), (*to).sa_family, Epoch::assume()) };
-    let methods = match interface.shared_port(&epoch) {
-        Some(port) => match Module::port_output(port, family) {
-            Ok(()) => *Module::port_methods(port),
-            Err(errno) => return errno.number(),
-        },
-        // The caller had read the method when the interface was still a port.
-        None => interface.methods(),
+    let Some(port) = interface.shared_port(&epoch) else {
+        return Errno::ENETDOWN.number();
     };
-    match methods.output() {
-        // SAFETY: the interface's own method, with all that it was to be called with.
-        Some(output) if !methods.is_ours() => unsafe { output(ifp, m.into_ptr(), to, route) },
-        _ => Errno::ENETDOWN.number(),
+    if let Err(errno) = Module::port_output(port, family) {
+        return errno.number();
+    }
+    match Module::port_methods(port).output() {
+        // SAFETY: the stack's own method for interfaces of that type, with all that it was to be called with.
+        Some(output) => unsafe { output(ifp, m.into_ptr(), to, route) },
+        None => Errno::ENETDOWN.number(),
     }
 }
 

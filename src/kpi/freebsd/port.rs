@@ -159,9 +159,13 @@ impl PortMethods {
         Errno::check(ifp.in_vnet(|| unsafe { ioctl(ifp.as_ptr(), command, data) }))
     }
 
-    /// The output method.
+    /// How the stack sends on an interface of that type. A VLAN's own method is its parent's, which may be a
+    /// port; InfiniBand's has no name, and is what such interfaces come with.
     pub(super) fn output(&self) -> c::if_output_fn_t {
-        self.output
+        match u32::from(self.kind) {
+            c::IFT_INFINIBAND => self.output,
+            _ => Some(c::ether_output),
+        }
     }
 
     /// Whether the interface takes ioctls by the driver of its own.

@@ -143,18 +143,29 @@ impl Ifnet {
 
     /// Sends a packet to an address of `family` (`if_output`).
     pub(super) fn output(&self, family: u8, m: Mbuf, epoch: &Epoch) -> Result {
-        self.output_by(self.output_method(), family, m, epoch)
+        self.output_for(self, family, m, epoch)
     }
 
-    fn output_by(&self, method: OutputMethod, family: u8, m: Mbuf, epoch: &Epoch) -> Result {
-        match method {
-            OutputMethod::Own => self.transmit(m, epoch),
-            OutputMethod::LaggPort => {
-                let port = self.lagg.load(epoch).ok_or(Errno::ENETDOWN)?;
-                Module::port_output(port, family)?;
-                self.output_by(Module::port_methods(port).output, family, m, epoch)
+    /// Its `if_output`, for a packet of `ifp`: itself, or a VLAN on it.
+    fn output_for(&self, ifp: &Ifnet, family: u8, m: Mbuf, epoch: &Epoch) -> Result {
+        let _nested = witness::nest("if_output");
+        match (self.output_method(), &self.kind) {
+            // vlan_output
+            (OutputMethod::Own, Kind::Vlan(vlan)) => {
+                let mut parent = vlan.parent().ok_or(Errno::ENETDOWN)?;
+                while parent.if_type() == IfType::Vlan {
+                    parent = parent.vlan_parent().ok_or(Errno::ENETDOWN)?;
+                }
+                parent.output_for(ifp, family, m, epoch)
             }
-            OutputMethod::Dead => Err(Errno::ENXIO),
+            // ether_output, infiniband_output
+            (OutputMethod::Own, _) => ifp.transmit(m, epoch),
+            (OutputMethod::LaggPort, _) => {
+                let port = ifp.lagg.load(epoch).ok_or(Errno::ENETDOWN)?;
+                Module::port_output(port, family)?;
+                ifp.transmit(m, epoch)
+            }
+            (OutputMethod::Dead, _) => Err(Errno::ENXIO),
         }
     }
 

@@ -30,6 +30,8 @@ pub(super) enum Kind {
 thread_local! {
     /// The thread runs callbacks of the epoch.
     static CALLBACK: Cell<bool> = const { Cell::new(false) };
+    /// How many [`Nested`] there are.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
     static HELD: RefCell<Vec<(usize, Kind)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -200,6 +202,26 @@ pub(super) fn without_mutex(does: &str) {
     if let Some(class) = held {
         let name = classes().names[class].clone();
         panic!("{does} with {name} held (thread {})", thread());
+    }
+}
+
+/// How often methods that call each other may be on a thread's stack: a kernel's is small.
+const STACK: u32 = 64;
+
+/// On the calling thread's stack as long as this is there.
+pub(super) struct Nested;
+
+/// The calling thread enters a method that may come back to itself. Panics if it has done so too often.
+pub(super) fn nest(what: &str) -> Nested {
+    let depth = DEPTH.with(|depth| depth.replace(depth.get() + 1));
+    let nested = Nested;
+    assert!(depth < STACK, "{what} has called itself until the stack is full");
+    nested
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        DEPTH.with(|depth| depth.set(depth.get() - 1));
     }
 }
 
