@@ -272,9 +272,15 @@ lagg_rs_in6_detach(struct ifnet *ifp)
 }
 
 struct ifnet *
-lagg_rs_vlan_parent(struct ifnet *ifp)
+lagg_rs_vlan_of(struct ifnet *ifp, uint16_t *id)
 {
-	return (VLAN_TRUNKDEV(ifp));
+	return (VLAN_TAG(ifp, id) == 0 ? VLAN_TRUNKDEV(ifp) : NULL);
+}
+
+struct ifnet *
+lagg_rs_vlan(struct ifnet *ifp, uint16_t id)
+{
+	return (VLAN_DEVAT(ifp, id));
 }
 
 uint64_t

@@ -72,7 +72,8 @@ void	lagg_rs_vnet_leave(struct vnet *);
 uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it is not attached yet */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
 void	lagg_rs_in6_detach(struct ifnet *);
-struct ifnet *lagg_rs_vlan_parent(struct ifnet *);			/* in the epoch */
+struct ifnet *lagg_rs_vlan_of(struct ifnet *, uint16_t *id);		/* in the epoch */
+struct ifnet *lagg_rs_vlan(struct ifnet *, uint16_t id);		/* in the epoch */
 uint64_t lagg_rs_vlans(struct ifnet *, uint16_t first, uint64_t ids);	/* in the epoch */
 void	lagg_rs_vlan_capabilities(struct ifnet *);
 

@@ -8,6 +8,7 @@ const PROOF: &str = include_str!("../docs/proof.md");
 
 /// Of the later numbers, which will be D-27 to D-35 and F-34 to F-65, those that are done.
 const DONE: &[&str] = &[
+    "D-27", //
     "D-28", //
     "D-30", //
     "D-31", //

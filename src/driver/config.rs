@@ -4,7 +4,7 @@ use core::mem::replace;
 
 use super::softc::Token;
 use super::state::{Needs, Phase, PlanMemory, Setting, State};
-use super::{Port, Softc, groups, infiniband, ioctl, lacp, offloads, vlans};
+use super::{Port, Softc, groups, infiniband, ioctl, lacp, leave, offloads, vlans};
 use crate::kpi::ioctl::proto;
 use crate::kpi::{Boxed, Errno, Ioctl, LaggType, Ref, Result, iff, log, random};
 use crate::policy;
@@ -66,6 +66,7 @@ pub(super) fn groups_changed(softc: &Ref<Softc>) {
 pub(super) fn reconcile(softc: &Ref<Softc>) {
     let Ok(token) = softc.token() else { return };
     softc.ifp().in_vnet(|| {
+        leave::remove_looping(softc, &token);
         follow_flags(softc, &token);
         groups::update(softc, &token);
         vlans::update(softc, &token);

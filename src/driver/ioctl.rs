@@ -9,9 +9,9 @@ use super::{Plan, Port, Softc, config, join, lacp, leave};
 use crate::kpi::ioctl::{
     FlagsRequest, InterfaceRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCADDMULTI,
     SIOCDELMULTI, SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS,
-    SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
-    SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, hash, opt,
-    port as port_flag,
+    SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSETVLAN, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS,
+    SIOCSIFMEDIA, SIOCSIFMTU, SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS,
+    SIOCSLAGGPORT, hash, opt, port as port_flag,
 };
 use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg};
 use crate::policy::{Protocol, failover};
@@ -94,6 +94,8 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
             Ok(())
         }
         SIOCSIFMTU => Err(Errno::EINVAL),
+        // It might be given the lagg for its parent.
+        SIOCSETVLAN => Err(Errno::EBUSY),
         SIOCSIFCAP | SIOCSIFCAPNV => config::set_port_capabilities(port, request),
         command => {
             let was_up = port.ifp().flags() & iff::UP;

@@ -4,21 +4,20 @@ use super::counters::Ledger;
 use super::ioctl::text;
 use super::softc::Token;
 use super::state::{Phase, PlanMemory, Setting};
-use super::{Port, Softc, counters, groups, infiniband, lacp, leave, link, offloads, vlans};
-use crate::kpi::epoch::MaySleep;
-use crate::kpi::ioctl::{LAGG_MAX_PORTS, Name};
-use crate::kpi::{
-    Errno, IfType, Ifnet, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, epoch, iff, log,
+use super::{
+    Port, Softc, counters, groups, infiniband, lacp, leave, link, offloads, stacking, vlans,
 };
-
-/// How many VLANs and laggs may lie on each other before a new port is refused.
-const MAX_STACKING: u32 = 8;
+use crate::kpi::epoch::MaySleep;
+use crate::kpi::ioctl::Name;
+use crate::kpi::{
+    Errno, IfType, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, epoch, iff, log,
+};
 
 /// SIOCSLAGGPORT: makes the interface `name` a port. It is published last, when all that can fail
 /// has succeeded; what has been changed of it by then is put back on failure.
 ///
 /// # Errors
-/// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg. ENOSPC: 32 ports.
+/// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg or a bridge. ENOSPC: 32 ports.
 /// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: not of the lagg's type.
 /// ENXIO: the lagg or the interface goes away. ENOMEM. EINTR, or what restarts the system call: a
 /// signal came; the interface is no port. What the port's driver says to the lagg's MTU.
@@ -27,6 +26,7 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Resu
     // have left when the token comes.
     candidate(softc, name)?;
     let token = softc.token()?;
+    leave::remove_looping(softc, &token);
     let port = claim(softc, name, &token)?;
     let old_mtu = softc.ifp().mtu();
     prepare(softc, &port, &token).inspect_err(|_| {
@@ -70,7 +70,7 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
         return match softc.state().phase(&port) {
             Some(Phase::Joining | Phase::Gone | Phase::Member) => Err(Errno::EEXIST),
             // What else there is to see of it is there when it has left.
-            Some(Phase::Leaving) | None => Ok(ifp),
+            Some(Phase::Leaving | Phase::Looping) | None => Ok(ifp),
         };
     }
     let fits = match softc.kind() {
@@ -82,7 +82,7 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
     if !fits {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    if ifp.lagg_softc().is_some() || reaches(&ifp, softc, MAX_STACKING) {
+    if ifp.lagg_softc().is_some() {
         return Err(Errno::EINVAL);
     }
     Ok(ifp)
@@ -109,7 +109,17 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
         let port = port.share();
         if port.ifp().claim(&port, epoch) { Ok(port) } else { Err(Errno::EBUSY) }
     })?;
-    softc.state().insert(port.clone());
+    {
+        let mut state = softc.state();
+        // From here on it is told when the interface gets another.
+        let parent = epoch::section(|epoch| port.ifp().vlan_of(epoch));
+        state.insert(port.clone(), parent);
+    }
+    if let Some(obstacle) = stacking::obstacle(&port) {
+        log(softc.ifp(), format_args!("{} cannot be a port: {obstacle}", text(&port.ifp().name())));
+        abandon(softc, &port);
+        return Err(Errno::EINVAL);
+    }
     Ok(port)
 }
 
@@ -117,29 +127,6 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
 pub(super) fn abandon(softc: &Softc, port: &Port) {
     softc.state().remove(port);
     port.ifp().unclaim(port);
-}
-
-/// Whether a packet sent on `ifp` could come back to `softc`: it is a VLAN, or a lagg, that stands on
-/// it. What stands too high to be followed is taken to.
-fn reaches(ifp: &Ifnet, softc: &Softc, depth: u32) -> bool {
-    if ifp.same(softc.ifp()) {
-        return true;
-    }
-    let Some(depth) = depth.checked_sub(1) else {
-        return true;
-    };
-    if let Some(parent) = ifp.vlan_parent() {
-        return reaches(&parent, softc, depth);
-    }
-    let Some(lagg) = ifp.lagg_softc() else {
-        return false;
-    };
-    // One at a time: no other lagg's mutex may be held while the next is taken.
-    (0..LAGG_MAX_PORTS).any(|slot| {
-        let port = lagg.state().claimed(slot);
-        port.and_then(|port| port.parent().map(|parent| reaches(parent, softc, depth)))
-            == Some(true)
-    })
 }
 
 /// Fits the port to the lagg and publishes it.

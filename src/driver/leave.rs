@@ -13,7 +13,7 @@ use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch};
 pub(super) fn remove(softc: &Ref<Softc>, name: &Name) -> Result {
     let ifp = IfnetRef::by_name(name).ok_or(Errno::EINVAL)?;
     let token = softc.token()?;
-    let port = member(softc, &ifp).ok_or(Errno::ENOENT)?;
+    let port = ifp.lagg_port().filter(|port| is_in(softc, port)).ok_or(Errno::ENOENT)?;
     leave(softc, &port, &token);
     Ok(())
 }
@@ -22,6 +22,20 @@ pub(super) fn remove(softc: &Ref<Softc>, name: &Name) -> Result {
 pub(super) fn member(softc: &Softc, ifp: &Ifnet) -> Option<Ref<Port>> {
     let port = ifp.lagg_port()?;
     (softc.state().phase(&port) == Some(Phase::Member)).then_some(port)
+}
+
+/// Whether `port` is a port that has not begun to leave `softc`, though it may not be in the plan any more.
+fn is_in(softc: &Softc, port: &Port) -> bool {
+    matches!(softc.state().phase(port), Some(Phase::Member | Phase::Looping))
+}
+
+/// Has those leave that would send to the lagg itself.
+pub(super) fn remove_looping(softc: &Ref<Softc>, token: &Token<'_>) {
+    loop {
+        let looping = softc.state().looping();
+        let Some(port) = looping else { return };
+        leave(softc, &port, token);
+    }
 }
 
 /// The port's interface goes away or moves to another vnet. A claim that is not committed yet is
@@ -41,8 +55,7 @@ pub(super) fn departure(port: &Ref<Port>) {
 pub(super) fn take_out(softc: &Ref<Softc>, port: &Ref<Port>) {
     // Refused only while the lagg is being destroyed; then it has no ports.
     let Ok(token) = softc.token() else { return };
-    let phase = softc.state().phase(port);
-    if phase == Some(Phase::Member) {
+    if is_in(softc, port) {
         leave(softc, port, &token);
     }
 }
@@ -50,10 +63,10 @@ pub(super) fn take_out(softc: &Ref<Softc>, port: &Ref<Port>) {
 /// Takes every port out and ends all work. The caller holds `ifnet_detach_sxlock`.
 pub(super) fn destroy(softc: &Ref<Softc>) {
     let token = softc.last_token();
-    let ports = token.ports();
     let plan = token.plan_memory();
-    let lacp = {
+    let (lacp, ports) = {
         let mut state = softc.state();
+        let ports = state.joined();
         state.running = false;
         state.primary = None;
         let lacp = state.lacp.take();
@@ -61,7 +74,7 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
             state.set_phase(port, Phase::Leaving);
         }
         softc.publish(&mut state, plan);
-        lacp
+        (lacp, ports)
     };
     softc.ifp().set_running(false);
     if let Some(lacp) = lacp {

@@ -39,6 +39,7 @@ mod pdus;
 mod plan;
 mod port;
 mod softc;
+mod stacking;
 mod state;
 mod stats;
 mod tags;
@@ -130,6 +131,10 @@ impl Driver for Lagg {
 
     fn vlan(softc: &Ref<Softc>, id: u16, configured: bool) {
         vlans::changed(softc, id, configured);
+    }
+
+    fn vlan_moved(vlan: &Ifnet, parent: &Ifnet, id: u16) {
+        stacking::moved(vlan, parent, id);
     }
 
     fn port_vlan_gone(port: &Ref<Port>, id: u16) {

@@ -24,7 +24,6 @@ pub struct Port {
     mtu: u32,
     enabled: u64,
     methods: PortMethods,
-    parent: Option<IfnetRef>,
     refused: RefusedCounters,
     /// Frames of slow protocols that are none of LACP's.
     unknown: AtomicU32,
@@ -51,7 +50,6 @@ impl Port {
             mtu: 0,
             enabled: 0,
             methods: ifp.methods(),
-            parent: None,
             unknown: AtomicU32::new(0),
             frames: Frames::new(),
             refused: RefusedCounters::try_new()?,
@@ -67,7 +65,6 @@ impl Port {
         self.mtu = self.ifp.mtu();
         self.enabled = self.ifp.enabled();
         self.methods = self.ifp.methods();
-        self.parent = self.ifp.vlan_parent();
     }
 
     /// The interface.
@@ -160,9 +157,10 @@ impl Port {
         &self.refused
     }
 
-    /// The interface that this one is a VLAN of. The kernel tells VLANs by their type, and so not of
-    /// a port.
-    pub(super) fn parent(&self) -> Option<&Ifnet> {
-        self.parent.as_deref()
+    /// The interface that this one is a VLAN of, whichever that is now. Takes the mutex.
+    pub(super) fn parent(&self, epoch: &Epoch) -> Option<IfnetRef> {
+        let (parent, id) = self.softc.state().parent(self)?;
+        let vlan = parent.vlan(id, epoch)?;
+        vlan.same(&self.ifp).then_some(parent)
     }
 }

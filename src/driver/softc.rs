@@ -151,7 +151,15 @@ impl Softc {
 
     /// Publishes a plan of the state as it is now. `memory` was at hand before the mutex was taken.
     pub(super) fn publish(&self, state: &mut State, memory: PlanMemory) {
+        // Packets of a lagg without VLANs have no part in this.
+        let is_on_vlans = state.is_on_vlans();
+        if is_on_vlans {
+            self.ifp.guard(true);
+        }
         self.plan.replace(state.plan(memory));
+        if !is_on_vlans {
+            self.ifp.guard(false);
+        }
     }
 
     /// Memory for the next plan. May sleep.
@@ -260,7 +268,7 @@ pub(super) struct Token<'a>(&'a Softc);
 
 impl Token<'_> {
     /// The ports that are in the plan, in ascending order of `if_index`. Only the holder of the
-    /// token changes them.
+    /// token changes them, but for one that would send to the lagg itself: that is out at once.
     pub fn ports(&self) -> ArrayVec<Ref<Port>, LAGG_MAX_PORTS> {
         let mut ports: ArrayVec<_, LAGG_MAX_PORTS> = ArrayVec::new();
         for port in self.0.plan_ref().ports() {

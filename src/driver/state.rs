@@ -3,13 +3,15 @@
 use core::mem::replace;
 use core::num::NonZeroU32;
 
+use arrayvec::ArrayVec;
+
 use super::groups::Wants;
 use super::lacp::{self, Pauses};
 use super::offloads::{Answer, Asked};
 use super::vlans::{Lost, Vlans};
 use super::{Plan, Port};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
-use crate::kpi::{Array, Boxed, Defaults, LinkAddr, Ref, Result, Unique, defaults};
+use crate::kpi::{Array, Boxed, Defaults, IfnetRef, LinkAddr, Ref, Result, Unique, defaults};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::Domains;
 use crate::policy::{Lacp, Protocol};
@@ -55,6 +57,8 @@ pub(super) struct State {
 struct Place {
     port: Ref<Port>,
     phase: Phase,
+    /// The interface whose VLAN it was made last, and the VLAN's id.
+    parent: Option<(IfnetRef, u16)>,
     /// The capabilities that it would have enabled if it were alone.
     wanted: u64,
     /// What it last answered when it was asked for others than it then had.
@@ -152,6 +156,8 @@ pub(super) enum Phase {
     Gone,
     /// In the plan.
     Member,
+    /// Not in the plan any more, for it would send to the lagg itself; it leaves.
+    Looping,
     /// Not in the plan any more, and not yet what it was before.
     Leaving,
 }
@@ -199,7 +205,7 @@ impl State {
 
     /// Whether there is a slot for another port, or will be when those have left that are leaving.
     pub fn has_room(&self) -> bool {
-        let stays = |place: &Place| place.phase != Phase::Leaving;
+        let stays = |place: &Place| !matches!(place.phase, Phase::Looping | Phase::Leaving);
         !self.slots.iter().all(|slot| slot.as_ref().is_some_and(stays))
     }
 
@@ -210,13 +216,14 @@ impl State {
     }
 
     /// Puts a claimed port in its slot.
-    pub fn insert(&mut self, port: Ref<Port>) {
+    pub fn insert(&mut self, port: Ref<Port>, parent: Option<(IfnetRef, u16)>) {
         if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
             let wanted = port.original_enabled();
             let wants = Wants::default();
             *slot = Some(Place {
                 port,
                 phase: Phase::Joining,
+                parent,
                 wanted,
                 answer: None,
                 wants,
@@ -247,6 +254,36 @@ impl State {
     fn place_mut(&mut self, port: &Port) -> Option<&mut Place> {
         let place = self.slots.get_mut(usize::from(port.slot()))?.as_mut()?;
         place.port.is(port).then_some(place)
+    }
+
+    /// The interface whose VLAN the port was made last, and the VLAN's id.
+    pub fn parent(&self, port: &Port) -> Option<(IfnetRef, u16)> {
+        self.place(port)?.parent.clone()
+    }
+
+    /// Remembers that, for a port that is in its slot.
+    pub fn set_parent(&mut self, port: &Port, parent: (IfnetRef, u16)) {
+        if let Some(place) = self.place_mut(port) {
+            place.parent = Some(parent);
+        }
+    }
+
+    /// The ports that have joined and not begun to leave, in no order.
+    pub fn joined(&self) -> ArrayVec<Ref<Port>, LAGG_MAX_PORTS> {
+        let is_in = |place: &&Place| matches!(place.phase, Phase::Member | Phase::Looping);
+        let places = self.slots.iter().flatten().filter(is_in);
+        places.take(LAGG_MAX_PORTS).map(|place| place.port.clone()).collect()
+    }
+
+    /// A port that is to leave, for it would send to the lagg itself.
+    pub fn looping(&self) -> Option<Ref<Port>> {
+        let mut places = self.slots.iter().flatten();
+        places.find(|place| place.phase == Phase::Looping).map(|place| place.port.clone())
+    }
+
+    /// Whether a port in the plan is a VLAN.
+    pub fn is_on_vlans(&self) -> bool {
+        self.members().any(|port| port.methods().is_vlan())
     }
 
     /// Sets the phase of a port that is in its slot.

@@ -103,6 +103,10 @@ pub trait Driver {
     /// holds `vlan_sx`: must not wait.
     fn vlan(softc: &Ref<Self::Softc>, id: u16, configured: bool);
 
+    /// `vlan` is the VLAN `id` of `parent` now (`vlan_config`), whoever has said so. The caller may hold
+    /// `vlan_sx`: may sleep for memory, and must not wait for anything else.
+    fn vlan_moved(vlan: &Ifnet, parent: &Ifnet, id: u16);
+
     /// A VLAN on a port itself is no more (`vlan_unconfig`), or the driver says so to the port. The caller
     /// may hold `vlan_sx`: must not wait.
     fn port_vlan_gone(port: &Ref<Self::Port>, id: u16);

@@ -41,6 +41,8 @@ pub const SIOCADDMULTI: usize = 0x8020_6931;
 pub const SIOCDELMULTI: usize = 0x8020_6932;
 /// Set the MTU.
 pub const SIOCSIFMTU: usize = 0x8020_6934;
+/// Make a VLAN another one, or one of another parent.
+pub const SIOCSETVLAN: usize = 0x8020_6939;
 /// Set capabilities.
 pub const SIOCSIFCAP: usize = 0x8020_691e;
 /// Set capabilities, all words of them. Inside the kernel `data` is no `ifreq`, and shorter than one
@@ -245,7 +247,7 @@ arguments! {
     LaggRequest: SIOCGLAGG, SIOCSLAGG;
     FlagsRequest: SIOCGLAGGFLAGS, SIOCSLAGGHASH;
     OptionsRequest: SIOCGLAGGOPTS, SIOCSLAGGOPTS;
-    InterfaceRequest: SIOCSIFMTU, SIOCSIFCAP;
+    InterfaceRequest: SIOCSIFMTU, SIOCSIFCAP, SIOCSETVLAN;
 }
 
 /// A request to an interface: a command and its argument in kernel memory.

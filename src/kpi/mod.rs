@@ -58,6 +58,10 @@ pub use tags::{TagHeader, TagRequest, TagType};
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;
 
+/// How many VLANs and laggs may lie on each other beneath a lagg: a packet is on a kernel's stack with all of
+/// them.
+pub const MAX_STACKING: u32 = 8;
+
 /// Bytes that processors read and write together.
 pub const CACHE_LINE: usize = 64;
 
@@ -115,6 +119,8 @@ pub enum IfType {
     Vlan,
     /// IFT_INFINIBAND.
     Infiniband,
+    /// IFT_BRIDGE.
+    Bridge,
     /// IFT_IEEE8023ADLAG: a port of an Ethernet lagg.
     LaggPort,
     /// IFT_INFINIBANDLAG: a port of an InfiniBand lagg.

@@ -20,6 +20,7 @@ mod lacp_defects;
 mod lacp_links;
 mod lagg_requests;
 mod loops;
+mod loops_later;
 mod manual;
 mod netmap;
 mod offloads;

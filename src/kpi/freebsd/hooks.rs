@@ -13,7 +13,7 @@ use crate::Module;
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::Inside;
 use crate::kpi::mem::{Counted, Ref};
-use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, TagRequest, epoch, iff};
+use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, MAX_STACKING, TagRequest, epoch, iff};
 
 /// `if_transmit` of a lagg.
 ///
@@ -29,6 +29,32 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::
         Some(softc) => to_c(Module::transmit(softc, m, &epoch)),
         None => Errno::ENXIO.number(),
     }
+}
+
+/// What the kernel tells our marks on packets from others' by.
+const COOKIE: u32 = u32::from_be_bytes(*b"lagg");
+
+/// `if_transmit` of a lagg that stands on VLANs: a packet that comes back to it, for a VLAN was given another
+/// parent just now, ends here. The kernel keeps on the packet which laggs it has been through.
+///
+/// # Safety
+/// As for [`lagg_rs_transmit`].
+#[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn lagg_rs_transmit_guarded(
+    ifp: *mut c::ifnet,
+    m: *mut c::mbuf,
+) -> c_int {
+    // SAFETY: by contract; what was marked stays the caller's.
+    let error = unsafe { c::if_tunnel_check_nesting(ifp, m, COOKIE, MAX_STACKING as c_int) };
+    if error == 0 {
+        // SAFETY: by contract.
+        return unsafe { lagg_rs_transmit(ifp, m) };
+    }
+    // SAFETY: by contract, for both.
+    let (ifp, m) = unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m)) };
+    ifp.count(Counter::Oerrors, 1);
+    drop(m);
+    error
 }
 
 /// `lagg_input_ethernet_p`, `lagg_input_infiniband_p`: returns the packet if it goes on.
@@ -213,7 +239,12 @@ pub(super) unsafe extern "C" fn link_state(ifp: *mut c::ifnet, _: c_int) {
 /// The kernel calls it with an interface, with `vlan_sx` held.
 pub(super) unsafe extern "C" fn vlan_config(_: *mut c_void, ifp: *mut c::ifnet, id: u16) {
     // SAFETY: by contract.
-    vlan(unsafe { Ifnet::from_ptr(ifp) }, id, true);
+    let ifp = unsafe { Ifnet::from_ptr(ifp) };
+    if let Some(vlan) = epoch::section(|epoch| ifp.vlan(id, epoch)) {
+        let _inside = Inside::enter();
+        Module::vlan_moved(&vlan, ifp, id);
+    }
+    vlan(ifp, id, true);
 }
 
 /// `vlan_unconfig`.

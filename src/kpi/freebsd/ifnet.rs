@@ -7,7 +7,7 @@
 use core::cell::UnsafeCell;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use super::bindings as c;
 use super::hooks;
@@ -97,6 +97,7 @@ impl Ifnet {
             c::IFT_ETHER => IfType::Ethernet,
             c::IFT_L2VLAN => IfType::Vlan,
             c::IFT_INFINIBAND => IfType::Infiniband,
+            c::IFT_BRIDGE => IfType::Bridge,
             c::IFT_IEEE8023ADLAG => IfType::LaggPort,
             c::IFT_INFINIBANDLAG => IfType::InfinibandLaggPort,
             // It was a byte.
@@ -295,18 +296,33 @@ impl Ifnet {
         self.in_vnet(|| call!(lagg_rs_in6_detach, self));
     }
 
-    /// The interface that it is a VLAN of; none if it is no VLAN. The kernel knows a VLAN by its
-    /// type, so one that is a lagg's port is none.
-    pub fn vlan_parent(&self) -> Option<IfnetRef> {
-        epoch::section(|_| {
-            let parent = NonNull::new(call!(lagg_rs_vlan_parent, self))?;
-            // SAFETY: in the epoch, where it was found.
-            if !unsafe { c::if_try_ref(parent.as_ptr()) } {
-                return None;
-            }
-            // INVARIANT: counted just now.
-            Some(IfnetRef(parent.cast()))
-        })
+    /// The interface that it is a VLAN of, and its id; none if it is no VLAN. The kernel knows a VLAN by its
+    /// type, so one that is a lagg's port is none. It was found in this section of the epoch, or is not
+    /// detached before the caller is through.
+    pub fn vlan_of(&self, _: &Epoch) -> Option<(IfnetRef, u16)> {
+        let mut id = 0;
+        let parent = call!(lagg_rs_vlan_of, self, &raw mut id);
+        // SAFETY: in the epoch, where it was found.
+        Some((unsafe { IfnetRef::found(parent) }?, id))
+    }
+
+    /// Its VLAN of that id.
+    pub fn vlan(&self, id: u16, _: &Epoch) -> Option<IfnetRef> {
+        let vlan = call!(lagg_rs_vlan, self, id);
+        // SAFETY: in the epoch, where it was found.
+        unsafe { IfnetRef::found(vlan) }
+    }
+
+    /// Says whether packets that this lagg sends are looked at, lest they come back to it: its ports are VLANs,
+    /// which others give other parents. If netmap(4) has the method, that does not recurse, and has kept
+    /// the one from before.
+    pub fn guard(&self, on: bool) {
+        let usual = hooks::lagg_rs_transmit as *mut ();
+        let guarded = hooks::lagg_rs_transmit_guarded as *mut ();
+        let (from, to) = if on { (usual, guarded) } else { (guarded, usual) };
+        // SAFETY: an aligned pointer, there for as long as `self`.
+        let place = unsafe { AtomicPtr::from_ptr((field!(self, if_transmit)).cast::<*mut ()>()) };
+        let _ = place.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
     }
 
     /// Whether this is one of our laggs. Its other methods may be somebody else's: netmap(4) takes
@@ -356,6 +372,20 @@ impl IfnetRef {
         let ifp = unsafe { c::ifunit_ref(name.as_ptr().cast()) };
         // INVARIANT: counted by the kernel.
         NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
+    }
+
+    /// A reference to an interface that was found; none for NULL, and for one whose last reference has gone.
+    ///
+    /// # Safety
+    /// The caller is in the section of the epoch in which `ifp` was found.
+    unsafe fn found(ifp: *mut c::ifnet) -> Option<Self> {
+        let ifp = NonNull::new(ifp)?;
+        // SAFETY: by contract it is there.
+        if !unsafe { c::if_try_ref(ifp.as_ptr()) } {
+            return None;
+        }
+        // INVARIANT: counted just now.
+        Some(IfnetRef(ifp.cast()))
     }
 
     /// The interface of that index, if it is one of the current vnet and not dying.

@@ -85,13 +85,16 @@ impl Ifnet {
         self.type_byte().store(kind as u8, Ordering::Release);
     }
 
-    /// Gives the interface what it had before; packets under way may still find the claim.
+    /// Gives the interface what it had before; packets under way may still find the claim. A VLAN that has
+    /// got a parent meanwhile has its method from vlan(4).
     pub fn release(&self, methods: &PortMethods) {
         self.type_byte().store(methods.kind, Ordering::Release);
         let ioctl = methods.ioctl.map_or(core::ptr::null_mut(), |method| method as *mut ());
         let output = methods.output.map_or(core::ptr::null_mut(), |method| method as *mut ());
         self.ioctl_place().store(ioctl, Ordering::Release);
-        self.output_place().store(output, Ordering::Release);
+        let ours = hooks::port_output as *mut ();
+        let place = self.output_place();
+        let _ = place.compare_exchange(ours, output, Ordering::Release, Ordering::Relaxed);
     }
 }
 
@@ -166,6 +169,11 @@ impl PortMethods {
             c::IFT_INFINIBAND => self.output,
             _ => Some(c::ether_output),
         }
+    }
+
+    /// Whether the interface is a VLAN.
+    pub fn is_vlan(&self) -> bool {
+        u32::from(self.kind) == c::IFT_L2VLAN
     }
 
     /// Whether the interface takes ioctls by the driver of its own.

@@ -10,11 +10,15 @@ use super::super::ioctl::{
     InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
     SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
 };
-use super::super::{Counter, Epoch, Errno, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, iff};
+use super::super::{
+    Counter, Epoch, Errno, Ifnet, Ioctl, MAX_STACKING, MacAddr, Mbuf, Result, TagRequest, iff,
+};
+use super::bridge::Members;
 use super::media::{MediaRequest, media_of};
 use super::offloads;
 use super::tags::CardTag;
 use super::vlan::Vlan;
+use super::witness;
 use crate::Module;
 
 /// The driver of a network card.
@@ -114,6 +118,7 @@ pub(super) enum Kind {
     Nic(Arc<dyn Nic>),
     Lagg,
     Vlan(Vlan),
+    Bridge(Members),
 }
 
 impl Kind {
@@ -143,9 +148,18 @@ impl Kind {
             }
             Kind::Lagg => {
                 let softc = ifp.softc.load(epoch).ok_or(Errno::ENXIO)?;
+                if !ifp.guarded.load(Ordering::Acquire) {
+                    return Module::transmit(softc, m, epoch);
+                }
+                // if_tunnel_check_nesting
+                let Some(_passing) = witness::pass(ifp.index(), MAX_STACKING) else {
+                    ifp.count(Counter::Oerrors, 1);
+                    return Err(Errno::EIO);
+                };
                 Module::transmit(softc, m, epoch)
             }
             Kind::Vlan(vlan) => vlan.transmit(ifp, m, epoch),
+            Kind::Bridge(members) => members.transmit(m, epoch),
         }
     }
 
@@ -157,6 +171,7 @@ impl Kind {
                 Module::ioctl(&ifp.lagg_softc().ok_or(Errno::ENXIO)?, r)
             }
             Kind::Vlan(vlan) => vlan.ioctl(ifp, r),
+            Kind::Bridge(_) => default_ioctl(ifp, r),
         }
     }
 
@@ -179,7 +194,7 @@ impl Kind {
                     Module::init(&softc);
                 }
             }
-            Kind::Vlan(_) => {}
+            Kind::Vlan(_) | Kind::Bridge(_) => {}
         }
     }
 }

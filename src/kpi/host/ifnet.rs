@@ -23,7 +23,7 @@ use super::slot::Slot;
 use super::sync::Mutex;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
-use super::witness::lock;
+use super::witness::{self, lock};
 use super::{event, input, lladdr, memory, multicast, offloads, stack};
 use crate::Module;
 
@@ -45,6 +45,7 @@ pub struct Ifnet {
     pub(super) has_bpf: AtomicBool,
     pub(super) has_vlans: AtomicBool,
     pub(super) has_netmap: AtomicBool,
+    pub(super) guarded: AtomicBool,
     running: AtomicBool,
     pub(super) lagg: Slot<Port>,
     pub(super) softc: Slot<Softc>,
@@ -111,6 +112,7 @@ fn type_number(if_type: IfType) -> u8 {
         IfType::Ethernet => 6,
         IfType::Vlan => 0x87,
         IfType::Infiniband => 0xc7,
+        IfType::Bridge => 0xd1,
         IfType::LaggPort => 0xa1,
         IfType::InfinibandLaggPort => 0xc8,
         IfType::Other(number) => number,
@@ -132,6 +134,7 @@ impl IfnetRef {
             has_bpf: AtomicBool::new(false),
             has_vlans: AtomicBool::new(false),
             has_netmap: AtomicBool::new(false),
+            guarded: AtomicBool::new(false),
             running: AtomicBool::new(false),
             lagg: Slot::empty(),
             softc: Slot::empty(),
@@ -266,6 +269,7 @@ impl Ifnet {
             6 => IfType::Ethernet,
             0x87 => IfType::Vlan,
             0xc7 => IfType::Infiniband,
+            0xd1 => IfType::Bridge,
             0xa1 => IfType::LaggPort,
             0xc8 => IfType::InfinibandLaggPort,
             number => IfType::Other(number),
@@ -426,7 +430,13 @@ impl Ifnet {
     /// What its driver returned.
     #[inline]
     pub fn transmit(&self, m: Mbuf, epoch: &Epoch) -> Result {
+        let _nested = witness::nest("if_transmit");
         self.kind.transmit(self, m, epoch)
+    }
+
+    /// Says whether packets that this lagg sends are looked at, lest they come back to it.
+    pub fn guard(&self, on: bool) {
+        self.guarded.store(on, Ordering::Release);
     }
 
     /// Whether somebody captures.
@@ -493,7 +503,7 @@ impl Ifnet {
         multicast::in6_detach(self);
     }
 
-    /// The interface whose VLAN it is; none if it is no VLAN.
+    /// The interface whose VLAN it is, a port or none; none if it is no VLAN.
     pub fn vlan_parent(&self) -> Option<IfnetRef> {
         match &self.kind {
             Kind::Vlan(vlan) => vlan.parent(),

@@ -64,6 +64,11 @@ impl PortMethods {
         call(ifp, self.ioctl, SIOCSIFFLAGS, &mut InterfaceRequest::default())
     }
 
+    /// Whether the interface is a VLAN.
+    pub fn is_vlan(&self) -> bool {
+        self.if_type == IfType::Vlan
+    }
+
     fn assert_attached(&self, ifp: &Ifnet) {
         if self.ioctl == IoctlMethod::Own {
             ifp.assert_attached("if_ioctl");
@@ -213,6 +218,10 @@ impl Ifnet {
         assert!(DETACH.is_held() || !self.is_dead(), "{self:?} gets methods back when detached");
         self.set_if_type(methods.if_type);
         self.ioctl_method.store(methods.ioctl as u8, Ordering::Release);
-        self.output_method.store(methods.output as u8, Ordering::Release);
+        // A VLAN that has got a parent meanwhile has vlan(4)'s.
+        let ours = OutputMethod::LaggPort as u8;
+        let own = methods.output as u8;
+        let _ =
+            self.output_method.compare_exchange(ours, own, Ordering::Release, Ordering::Relaxed);
     }
 }

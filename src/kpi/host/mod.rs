@@ -9,6 +9,7 @@
 //! number of threads; interfaces of different vnets do not meet.
 
 mod attach;
+mod bridge;
 mod capture;
 mod clock;
 mod clone;
@@ -63,6 +64,7 @@ pub use tasks::{Queue, Task};
 pub use vnet::{defaults, failover_rx_all, lacp_debug};
 
 pub use attach::{Attached, attach, rename, vmove};
+pub use bridge::{bridge_add, bridge_create};
 pub use capture::{Capture, capture};
 pub use clone::{clone_create, clone_destroy};
 pub use driver::{Nic, default_ioctl, requested_mtu};
@@ -86,7 +88,7 @@ pub use stack::{set_address, set_link};
 pub use sysctl::sysctl_stats;
 pub use tags::{CardTag, SendTag, TagParams, TagWrapper, allocate_tag};
 pub use tasks::settle;
-pub use vlan::{filter_vlans, vlan_create};
+pub use vlan::{filter_vlans, vlan_config, vlan_create, vlan_create_alone, vlan_unconfig};
 pub use vnet::Vnet;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

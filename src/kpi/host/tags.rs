@@ -192,7 +192,7 @@ impl Ifnet {
                 let softc = self.lagg_softc().ok_or(Errno::EOPNOTSUPP)?;
                 Module::allocate_tag(&softc, request)
             }
-            Kind::Vlan(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Vlan(_) | Kind::Bridge(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 }

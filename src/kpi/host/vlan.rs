@@ -2,20 +2,23 @@
 //! ports.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::super::driver::Driver;
 use super::super::gate::Inside;
 use super::super::ioctl::{
-    SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
+    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCSETVLAN, SIOCSIFADDR,
+    SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
 };
 use super::super::{
-    Counter, Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkState, Mbuf, Result, iff,
+    Counter, Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkAddr, LinkState, MacAddr, Mbuf,
+    Result, epoch, iff,
 };
 use super::attach::{self, Attached};
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
 use super::locks::VLAN;
+use super::methods::OutputMethod;
 use super::sync::Mutex;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
@@ -27,7 +30,7 @@ const HWFILTER: u64 = 1 << 16;
 
 /// A VLAN of an interface.
 pub(super) struct Vlan {
-    tag: u16,
+    tag: AtomicU16,
     parent: Mutex<Option<IfnetRef>>,
     /// IFF_PROMISC and IFF_ALLMULTI that the parent has because of this VLAN.
     flags: Mutex<u32>,
@@ -52,7 +55,36 @@ fn of_parent(parent: &Ifnet) -> Vec<IfnetRef> {
 /// EPROTONOSUPPORT for a parent that can have none, EINVAL for a bad tag, EEXIST for one that the
 /// parent has or a name that is taken.
 pub fn vlan_create(parent: &Ifnet, tag: u16, name: &str) -> Result<Attached> {
-    let kinds = [IfType::Ethernet, IfType::Vlan];
+    check(parent, tag)?;
+    let _vlan_sx = VLAN.lock();
+    is_free(parent, tag)?;
+    let attached = link(name, parent.lladdr())?;
+    vlan_config(&attached, parent, tag)?;
+    Ok(attached)
+}
+
+/// Makes a VLAN that has no parent yet, in the current vnet. Sleeps.
+///
+/// # Errors
+/// EEXIST for a name that is taken.
+pub fn vlan_create_alone(name: &str, lladdr: MacAddr) -> Result<Attached> {
+    link(name, lladdr.into())
+}
+
+fn link(name: &str, lladdr: LinkAddr) -> Result<Attached> {
+    let vlan = Vlan {
+        tag: AtomicU16::new(0),
+        parent: Mutex::new(None),
+        flags: Mutex::new(0),
+        groups: Mutex::default(),
+        lladdr_work: Arc::default(),
+    };
+    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    attach::link(IfnetRef::new(name, Kind::Vlan(vlan), IfType::Vlan, lladdr))
+}
+
+fn check(parent: &Ifnet, tag: u16) -> Result {
+    let kinds = [IfType::Ethernet, IfType::Vlan, IfType::Bridge];
     let needed = iff::BROADCAST | iff::MULTICAST;
     if !kinds.contains(&parent.if_type()) || parent.flags() & needed != needed {
         return Err(Errno::EPROTONOSUPPORT);
@@ -60,29 +92,51 @@ pub fn vlan_create(parent: &Ifnet, tag: u16, name: &str) -> Result<Attached> {
     if tag == 0 || tag >= 0xfff {
         return Err(Errno::EINVAL);
     }
-    let vlan = Vlan {
-        tag,
-        parent: Mutex::new(Some(parent.to_ref())),
-        flags: Mutex::new(0),
-        groups: Mutex::default(),
-        lladdr_work: Arc::default(),
-    };
-    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
-    let ifp = IfnetRef::new(name, Kind::Vlan(vlan), IfType::Vlan, parent.lladdr());
-    let _vlan_sx = VLAN.lock();
-    if of_parent(parent).iter().any(|other| other.tag() == Some(tag)) {
-        return Err(Errno::EEXIST);
+    Ok(())
+}
+
+fn is_free(parent: &Ifnet, tag: u16) -> Result {
+    let taken = of_parent(parent).iter().any(|other| other.tag() == Some(tag));
+    if taken { Err(Errno::EEXIST) } else { Ok(()) }
+}
+
+/// Gives a VLAN a parent, as netlink(4) does: its driver's ioctl is not asked. Sleeps.
+///
+/// # Errors
+/// As [`vlan_create`]; EBUSY if it has another.
+pub fn vlan_config(ifp: &Ifnet, parent: &Ifnet, tag: u16) -> Result {
+    check(parent, tag)?;
+    let Kind::Vlan(vlan) = &ifp.kind else { return Err(Errno::EOPNOTSUPP) };
+    if vlan.parent().is_some_and(|other| !other.same(parent)) {
+        return Err(Errno::EBUSY);
     }
-    ifp.store_mtu(parent.mtu());
-    ifp.store_offloads(&parent.offloads());
-    ifp.set_baudrate(parent.baudrate());
-    ifp.init_link_state(parent.link_state());
-    ifp.set_running(true);
-    let attached = attach::link(ifp)?;
-    lock(&VLANS).push((parent.to_ref(), attached.to_ref()));
-    parent.has_vlans.store(true, Ordering::Relaxed);
-    parent.vlan_event(tag, true);
-    Ok(attached)
+    let _vlan_sx = VLAN.lock();
+    is_free(parent, tag)?;
+    vlan.tag.store(tag, Ordering::Relaxed);
+    if vlan.parent().is_none() {
+        ifp.store_mtu(parent.mtu());
+        ifp.store_offloads(&parent.offloads());
+        ifp.set_baudrate(parent.baudrate());
+        ifp.change_link_state(parent.link_state());
+        ifp.set_running(true);
+        // vlan_output, whosever it was.
+        ifp.output_method.store(OutputMethod::Own as u8, Ordering::Release);
+        *lock(&vlan.parent) = Some(parent.to_ref());
+        lock(&VLANS).push((parent.to_ref(), ifp.to_ref()));
+        parent.has_vlans.store(true, Ordering::Relaxed);
+    }
+    parent.vlan_events(tag, 1, true);
+    Ok(())
+}
+
+fn by_index(index: u32) -> Option<IfnetRef> {
+    let interfaces = vnet::Vnet::current().interfaces();
+    interfaces.into_iter().find(|ifp| ifp.index() == index)
+}
+
+/// Takes its parent from a VLAN, as netlink(4) could and SIOCSETVLAN does. Sleeps.
+pub fn vlan_unconfig(ifp: &Ifnet) {
+    unconfigure(ifp, false);
 }
 
 impl Ifnet {
@@ -105,6 +159,10 @@ impl Ifnet {
         } else {
             lock(&self.vlan_filter).remove(&id);
         }
+        if configured && let Some(vlan) = epoch::section(|epoch| self.vlan(id, epoch)) {
+            let _inside = Inside::enter();
+            Module::vlan_moved(&vlan, self, id);
+        }
         if let Some(softc) = self.lagg_softc() {
             let _inside = Inside::enter();
             Module::vlan(&softc, id, configured);
@@ -116,18 +174,38 @@ impl Ifnet {
 
     fn tag(&self) -> Option<u16> {
         match &self.kind {
-            Kind::Vlan(vlan) => Some(vlan.tag),
+            Kind::Vlan(vlan) => Some(vlan.tag()),
+            _ => None,
+        }
+    }
+
+    /// Its VLAN of that id (VLAN_DEVAT).
+    pub fn vlan(&self, id: u16, _: &Epoch) -> Option<IfnetRef> {
+        of_parent(self).into_iter().find(|vlan| vlan.tag() == Some(id))
+    }
+
+    /// The interface that it is a VLAN of, and its id; none if it is no VLAN, which the kernel knows by its
+    /// type (VLAN_TRUNKDEV, VLAN_TAG): so one that is a lagg's port is none.
+    pub fn vlan_of(&self, _: &Epoch) -> Option<(IfnetRef, u16)> {
+        match &self.kind {
+            Kind::Vlan(vlan) if self.if_type() == IfType::Vlan => {
+                Some((vlan.parent()?, vlan.tag()))
+            }
             _ => None,
         }
     }
 }
 
 impl Vlan {
+    fn tag(&self) -> u16 {
+        self.tag.load(Ordering::Relaxed)
+    }
+
     /// All that it has of its parent, for tests to compare.
     pub(super) fn describe(&self) -> String {
-        let Some(parent) = self.parent() else { return format!("{} of nobody", self.tag) };
+        let Some(parent) = self.parent() else { return format!("{} of nobody", self.tag()) };
         let (flags, groups) = (*lock(&self.flags), lock(&self.groups));
-        format!("{} of {parent:?}, flags {flags:#x}, groups {groups:x?}", self.tag)
+        format!("{} of {parent:?}, flags {flags:#x}, groups {groups:x?}", self.tag())
     }
 
     pub(super) fn parent(&self) -> Option<IfnetRef> {
@@ -140,7 +218,7 @@ impl Vlan {
         let parent = parent.filter(|p| p.flags() & iff::UP != 0 && p.is_running());
         let result = parent.ok_or(Errno::ENETDOWN).and_then(|parent| {
             let len = m.len() as u64;
-            m.set_vlan_tag(Some(self.tag));
+            m.set_vlan_tag(Some(self.tag()));
             parent.transmit(m, epoch)?;
             Ok(len)
         });
@@ -172,6 +250,17 @@ impl Vlan {
             SIOCGIFMEDIA => {
                 let _vlan_sx = VLAN.lock();
                 methods::run_current(&*parent()?, r)
+            }
+            SIOCSETVLAN => {
+                let request: &mut InterfaceRequest = r.argument()?;
+                let (parent, tag) = (by_index(request.mtu), request.rest[0] as u16);
+                match parent {
+                    Some(parent) => vlan_config(ifp, &parent, tag),
+                    None => {
+                        vlan_unconfig(ifp);
+                        Ok(())
+                    }
+                }
             }
             SIOCSIFMEDIA => Err(Errno::EINVAL),
             SIOCSIFFLAGS => {
@@ -330,7 +419,7 @@ fn unconfigure(ifp: &Ifnet, departs: bool) {
     drop(vlans);
     drop(gone);
     parent.has_vlans.store(more, Ordering::Relaxed);
-    parent.vlan_event(vlan.tag, false);
+    parent.vlan_event(vlan.tag(), false);
     ifp.set_running(false);
     ifp.init_link_state(LinkState::Unknown);
 }

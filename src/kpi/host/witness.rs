@@ -30,6 +30,8 @@ pub(super) enum Kind {
 thread_local! {
     /// The thread runs callbacks of the epoch.
     static CALLBACK: Cell<bool> = const { Cell::new(false) };
+    /// The laggs that the packet has passed which the thread sends.
+    static PASSED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     /// How many [`Nested`] there are.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static HELD: RefCell<Vec<(usize, Kind)>> = const { RefCell::new(Vec::new()) };
@@ -222,6 +224,26 @@ pub(super) fn nest(what: &str) -> Nested {
 impl Drop for Nested {
     fn drop(&mut self) {
         DEPTH.with(|depth| depth.set(depth.get() - 1));
+    }
+}
+
+/// A packet passes a lagg on its way down the calling thread's stack, as long as this is there.
+pub(super) struct Passing;
+
+/// The packet that the calling thread sends passes this lagg; none if it has before, or too many.
+pub(super) fn pass(lagg: u32, limit: u32) -> Option<Passing> {
+    PASSED.with_borrow_mut(|passed| {
+        if passed.contains(&lagg) || passed.len() >= limit as usize {
+            return None;
+        }
+        passed.push(lagg);
+        Some(Passing)
+    })
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        PASSED.with_borrow_mut(Vec::pop);
     }
 }
 

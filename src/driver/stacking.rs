@@ -1,0 +1,129 @@
+//! Who stands on whom: a VLAN on its parent, a lagg on its ports. What a lagg sends must not come back to it.
+//!
+//! Others stack interfaces, at any time. So a VLAN is looked at when it joins, and again when it, or a VLAN
+//! beneath it, is given a parent (`vlan_config`): a port that can be one no longer is out of the plan before
+//! that returns. Packets that come before find the guard of laggs on VLANs ([`Ifnet::guard`]).
+
+use core::fmt::{self, Display, Formatter};
+
+use super::ioctl::text;
+use super::state::Phase;
+use super::{Port, Softc};
+use crate::kpi::ioctl::LAGG_MAX_PORTS;
+use crate::kpi::{Epoch, IfType, Ifnet, MAX_STACKING, Ref, epoch, log};
+
+/// Why a VLAN cannot be a port.
+#[derive(Clone, Copy)]
+pub(super) enum Obstacle {
+    /// A packet would come back.
+    Itself,
+    /// A bridge does not say where it sends.
+    Bridge,
+    /// Too much to follow.
+    Height,
+}
+
+impl Display for Obstacle {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Obstacle::Itself => "it stands on the lagg itself",
+            Obstacle::Bridge => "it stands on a bridge, which may send to the lagg",
+            Obstacle::Height => "too many VLANs and laggs lie on each other beneath it",
+        })
+    }
+}
+
+/// What keeps an interface that is claimed from being a port. Takes the mutexes of the laggs beneath, one at a
+/// time; the caller has none.
+pub(super) fn obstacle(port: &Port) -> Option<Obstacle> {
+    // What is found in a section is not freed in it.
+    epoch::section(|epoch| {
+        let parent = port.parent(epoch)?;
+        beneath(&parent, port.softc(), MAX_STACKING - 1, epoch)
+    })
+}
+
+fn beneath(ifp: &Ifnet, softc: &Softc, depth: u32, epoch: &Epoch) -> Option<Obstacle> {
+    if ifp.same(softc.ifp()) {
+        return Some(Obstacle::Itself);
+    }
+    let Some(depth) = depth.checked_sub(1) else {
+        return Some(Obstacle::Height);
+    };
+    if ifp.if_type() == IfType::Bridge {
+        return Some(Obstacle::Bridge);
+    }
+    if let Some((parent, _)) = ifp.vlan_of(epoch) {
+        return beneath(&parent, softc, depth, epoch);
+    }
+    // The kernel tells VLANs by their type, and so not of a port.
+    if let Some(parent) = ifp.lagg_port().and_then(|port| port.parent(epoch)) {
+        return beneath(&parent, softc, depth, epoch);
+    }
+    let lagg = ifp.lagg_softc()?;
+    (0..LAGG_MAX_PORTS).find_map(|slot| {
+        let port = lagg.state().claimed(slot)?;
+        let parent = port.parent(epoch)?;
+        beneath(&parent, softc, depth, epoch)
+    })
+}
+
+/// `vlan` is the VLAN `id` of `parent` now. The caller may hold `vlan_sx`. Sleeps for memory alone.
+pub(super) fn moved(vlan: &Ifnet, parent: &Ifnet, id: u16) {
+    if let Some(port) = vlan.lagg_port() {
+        let mut state = port.softc().state();
+        // Another who says so too may have been faster, and this may be past.
+        let now = epoch::section(|epoch| parent.vlan(id, epoch));
+        if now.is_some_and(|now| now.same(vlan)) {
+            state.set_parent(&port, (parent.to_ref(), id));
+        }
+    }
+    look_at(vlan, MAX_STACKING);
+}
+
+/// Takes out what can be a port no longer: the VLAN, and those that stand on it.
+fn look_at(vlan: &Ifnet, depth: u32) {
+    if let Some(port) = vlan.lagg_port()
+        && let Some(obstacle) = obstacle(&port)
+    {
+        take_out(&port, obstacle);
+    }
+    let Some(depth) = depth.checked_sub(1) else { return };
+    for first in (0..4096).step_by(64) {
+        let mut ids = vlan.vlans(first, u64::MAX);
+        while ids != 0 {
+            let id = first.saturating_add(ids.trailing_zeros() as u16);
+            ids &= ids.wrapping_sub(1);
+            if let Some(above) = epoch::section(|epoch| vlan.vlan(id, epoch)) {
+                look_at(&above, depth);
+            }
+        }
+    }
+}
+
+/// Takes a port out of the plan. All else is the configuration task's; who is joining gives up.
+fn take_out(port: &Ref<Port>, why: Obstacle) {
+    let softc = port.softc();
+    // Without memory the guard keeps packets from going round until the configuration task has some.
+    let memory = softc.plan_memory().ok();
+    {
+        let mut state = softc.state();
+        match state.phase(port) {
+            Some(Phase::Joining) => state.set_phase(port, Phase::Gone),
+            Some(Phase::Member) => {
+                state.set_phase(port, Phase::Looping);
+                if let Some(lacp) = &mut state.lacp {
+                    // Its farewell would come here.
+                    let _ = lacp.machines.remove(port.slot());
+                }
+                if let Some(memory) = memory {
+                    softc.publish(&mut state, memory);
+                }
+            }
+            _ => return,
+        }
+    }
+    log(softc.ifp(), format_args!("{} is a port no longer: {why}", text(&port.ifp().name())));
+    Softc::wake_configuration(softc);
+    Softc::wake_protocol(softc);
+}

@@ -1,0 +1,47 @@
+//! if_bridge(4), as far as that it sends what it does not know the way of on all its members.
+
+use super::super::{Epoch, IfType, Ifnet, IfnetRef, LinkAddr, Mbuf, Result};
+use super::attach::{self, Attached};
+use super::driver::Kind;
+use super::sync::Mutex;
+use super::vnet;
+use super::witness::lock;
+use crate::kpi::Errno;
+
+/// The members of a bridge.
+#[derive(Default)]
+pub(super) struct Members(Mutex<Vec<IfnetRef>>);
+
+/// Makes a bridge without members, in the current vnet. Sleeps.
+///
+/// # Errors
+/// EEXIST for a name that is taken.
+pub fn bridge_create(name: &str) -> Result<Attached> {
+    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    let lladdr = LinkAddr::Ethernet([2, 0, 0, 0, 0, 0xbb]);
+    let ifp = IfnetRef::new(name, Kind::Bridge(Members::default()), IfType::Bridge, lladdr);
+    ifp.set_running(true);
+    attach::link(ifp)
+}
+
+/// Makes an interface a member.
+///
+/// # Panics
+/// If `bridge` is none.
+pub fn bridge_add(bridge: &Ifnet, member: &Ifnet) {
+    let Kind::Bridge(members) = &bridge.kind else { panic!("{bridge:?} is no bridge") };
+    lock(&members.0).push(member.to_ref());
+}
+
+impl Members {
+    pub(super) fn transmit(&self, m: Mbuf, epoch: &Epoch) -> Result {
+        let members = lock(&self.0).clone();
+        for member in members {
+            if let Some(copy) = m.copy() {
+                // Nobody is told.
+                let _ = member.transmit(copy, epoch);
+            }
+        }
+        Ok(())
+    }
+}
