@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use arbitrary::{Result, Unstructured};
-use lagg_rs::lacp::{Lacp, Link, Options, Time, transmit};
+use lagg_rs::lacp::{Lacp, Link, Options, System, Time, transmit};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 use lagg_rs::wire::marker::{Frame, Marker};
 use lagg_rs::wire::slow::{FRAME, Subtype};
@@ -35,7 +35,7 @@ struct Lab {
 impl Lab {
     fn new() -> Self {
         let options = Options { strict: true, fast_timeout: false, txtest: false, rxtest: false };
-        let lacp = Lacp::try_new(SYSTEM, 1, options).expect("there is memory");
+        let lacp = Lacp::try_new(System::new(SYSTEM), 1, options).expect("there is memory");
         Lab { lacp, ms: 10_000, sent: Default::default(), markers: Default::default() }
     }
 
@@ -104,7 +104,7 @@ impl Lab {
                 let [strict, fast_timeout, txtest, rxtest] = u.arbitrary()?;
                 self.lacp.set_options(Options { strict, fast_timeout, txtest, rxtest });
             }
-            11 => self.lacp.set_address([2, 0, 0, 0, 0, u.arbitrary()?]),
+            11 => self.lacp.set_system(System::new([2, 0, 0, 0, 0, u.arbitrary()?])),
             _ => {
                 let waiting = self.lacp.waiting();
                 let asked = self.lacp.ask_markers(u.arbitrary::<u8>()?.into(), now);

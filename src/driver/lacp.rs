@@ -17,7 +17,7 @@ use crate::kpi::{
     uptime_ms,
 };
 use crate::lacp::mux::State as Mux;
-use crate::lacp::{Lacp, Link, Options, Time};
+use crate::lacp::{Lacp, Link, Options, System, Time};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
@@ -82,7 +82,7 @@ impl Control {
         let strict = defaults().lacp_strict;
         let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
         Ok(Control {
-            machines: Lacp::try_new(ifp.lladdr().ethernet(), ifp.index(), options)?,
+            machines: Lacp::try_new(System::new(ifp.lladdr().ethernet()), ifp.index(), options)?,
             waits: None,
             published: Published::default(),
             links_changed: true,
@@ -228,7 +228,7 @@ fn run_machines(softc: &Softc) -> bool {
         }
         let Some(Control { machines, .. }) = &mut state.lacp else { return false };
         let before = muxes(machines);
-        machines.set_address(softc.ifp().lladdr().ethernet());
+        machines.set_system(System::new(softc.ifp().lladdr().ethernet()));
         for slot in slots::iter(down) {
             machines.set_link(slot, Link::Down, now);
         }

@@ -1,8 +1,8 @@
 //! Churn detection (802.1AX-2008 5.4.17; in 802.1AX-2014, 6.4.17): a side that does not get in sync
 //! within a minute is told to the administrator. One machine for the actor, one for the partner.
 
-use super::Port;
 use super::time::{Time, Timer};
+use super::{Port, Selected};
 use crate::wire::lacpdu::State as Bits;
 
 /// Where a machine is.
@@ -22,7 +22,7 @@ pub enum State {
 pub struct Conditions {
     /// The link is up.
     pub enabled: bool,
-    /// The side is in sync.
+    /// The side is in sync, or is not to be.
     pub sync: bool,
     /// The machine's timer has expired.
     pub expired: bool,
@@ -76,12 +76,15 @@ impl Machine {
 }
 
 impl Port {
-    /// Runs both machines for one step.
+    /// Runs both machines for one step. A port that stands by, and could be in service, is out of sync
+    /// because that is wanted, and its partner because it follows: neither is churn.
     pub(super) fn run_churn(&mut self, now: Time) {
         let enabled = self.is_enabled();
-        let (ours, theirs) = (self.actor.state, self.partner.state);
-        let ours = self.actor_churn.run(enabled, ours.contains(Bits::SYNC), now);
-        let theirs = self.partner_churn.run(enabled, theirs.contains(Bits::SYNC), now);
+        let stands_by = self.selected == Selected::Standby && self.is_eligible();
+        let [ours, theirs] =
+            [self.actor, self.partner].map(|side| stands_by || side.state.contains(Bits::SYNC));
+        let ours = self.actor_churn.run(enabled, ours, now);
+        let theirs = self.partner_churn.run(enabled, theirs, now);
         if ours || theirs {
             self.notice_churn(now);
         }

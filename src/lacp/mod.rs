@@ -8,6 +8,7 @@
 //! Clauses are those of 802.1AX-2008; the same is in 6.4 of 802.1AX-2014 and in 43.4 of 802.3ad. It
 //! is version 1: one key a port, no conversations.
 
+pub mod choice;
 pub mod churn;
 pub mod key;
 pub mod marker;
@@ -22,7 +23,7 @@ pub mod transmit;
 
 pub use port::{Port, Statistics};
 pub use report::Report;
-pub use selection::Selected;
+pub use selection::{Selected, System};
 pub use time::{Time, Timer};
 
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
@@ -68,33 +69,36 @@ pub enum Link {
 
 /// LACP of one lagg. Ports are known by their slots.
 pub struct Lacp {
-    address: MacAddr,
+    system: System,
     /// The lagg's number among the interfaces.
     index: u32,
     options: Options,
     ports: Array<Option<Port>>,
     aggregators: Array<Option<LagId>>,
+    /// The aggregator that is chosen.
     active: Option<u8>,
-    /// Until when the ports of the first active aggregator are waited for.
+    doubts: choice::Doubts,
+    /// Until when its ports wait to distribute together.
     gathering: Timer,
     flapping: u32,
 }
 
 impl Lacp {
-    /// Without ports; of the lagg whose address and `if_index` these are. May sleep.
+    /// Without ports; of the lagg whose system identifier and `if_index` these are. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn try_new(address: MacAddr, index: u32, options: Options) -> Result<Self> {
+    pub fn try_new(system: System, index: u32, options: Options) -> Result<Self> {
         let ports = Array::try_new(LAGG_MAX_PORTS, |_| None)?;
         let aggregators = Array::try_new(AGGREGATORS, |_| None)?;
         Ok(Lacp {
-            address,
+            system,
             index,
             options,
             ports,
             aggregators,
             active: None,
+            doubts: choice::Doubts::default(),
             gathering: Timer::default(),
             flapping: 0,
         })
@@ -103,7 +107,7 @@ impl Lacp {
     /// A port joins, its link down so far: its slot, its `if_index`, and the address that its frames
     /// come from.
     pub fn add(&mut self, slot: u8, index: u32, source: MacAddr, now: Time) {
-        let port = Port::new(self.address, index, source, self.options, now);
+        let port = Port::new(self.system, index, source, self.options, now);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
             *place = Some(port);
         }
@@ -144,13 +148,15 @@ impl Lacp {
         self.ports().any(|(_, port)| port.farewell.is_some())
     }
 
-    /// The lagg has another address: partners are told (F-26).
-    pub fn set_address(&mut self, address: MacAddr) {
-        self.address = address;
-        for port in self.ports.iter_mut().flatten().filter(|port| port.actor.system != address) {
-            port.actor.system = address;
+    /// The system has another identifier: partners are told (F-26).
+    pub fn set_system(&mut self, system: System) {
+        self.system = system;
+        let others = |port: &&mut Port| System::of(&port.actor) != system;
+        for port in self.ports.iter_mut().flatten().filter(others) {
+            port.actor.system_priority = system.priority;
+            port.actor.system = system.address;
             port.ntt = true;
-            // Answers to the old address would not be known.
+            // Answers to the old one would not be known.
             port.marker.stop();
         }
     }
@@ -214,11 +220,11 @@ impl Lacp {
 
     /// A LACPDU came in on a port. Ignored while the link is down, and if it is our own.
     pub fn receive(&mut self, slot: u8, pdu: &Lacpdu, now: Time) {
-        let (options, own) = (self.options, (PRIORITY, self.address));
+        let (options, own) = (self.options, self.system);
         let Some(port) = self.port_mut(slot) else { return };
         port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
         // An echo: the link is looped.
-        if (pdu.actor.system_priority, pdu.actor.system) == own {
+        if System::of(&pdu.actor) == own {
             port.statistics.looped = port.statistics.looped.saturating_add(1);
             port.reporter.add(Report::Looped, now);
             return;
@@ -226,11 +232,15 @@ impl Lacp {
         if options.rxtest || !port.is_enabled() {
             return;
         }
-        if !port.partner.is_same_port(&pdu.actor) {
+        let is_new = !port.partner.is_same_port(&pdu.actor);
+        if is_new {
             port.marker.forget();
         }
         port.notice_pdu(&pdu.actor, &pdu.partner, now);
         port.receive_pdu(pdu, now);
+        if is_new {
+            self.doubts.patience = choice::FOLLOW;
+        }
         self.forget_moved(slot, &pdu.actor, now);
     }
 
@@ -286,7 +296,8 @@ impl Lacp {
     /// To be called after whatever has happened, and when [`Lacp::deadline`] has come.
     pub fn run(&mut self, now: Time) {
         let strict = self.options.strict;
-        for _ in 0..ROUNDS {
+        let mut rounds = 0..ROUNDS;
+        let rests = rounds.any(|_| {
             for port in self.ports.iter_mut().flatten() {
                 if port.current_while.expires(now) {
                     port.notice_missed(now);
@@ -298,37 +309,39 @@ impl Lacp {
                 port.run_churn(now);
             }
             self.run_selection();
+            self.run_ready();
+            self.run_choice(now);
+            let gathered = self.has_gathered(now);
             // Whatever the others have changed for it, this one follows at once.
-            if !self.run_mux(now) {
-                break;
-            }
-        }
-        self.choose_active(now);
+            !self.run_mux(gathered, now)
+        });
+        debug_assert!(rests, "the machines do not come to rest");
     }
 
-    fn run_mux(&mut self, now: Time) -> bool {
-        let mut moved = false;
-        for slot in 0..AGGREGATORS as u8 {
-            let Some(port) = self.port(slot) else { continue };
-            // Only who waits looks at it.
-            let waits = port.mux == mux::State::Waiting;
-            let ready = waits && port.aggregator.is_some_and(|number| self.is_ready(number));
-            let Some(port) = self.port_mut(slot) else { continue };
+    fn run_mux(&mut self, gathered: bool, now: Time) -> bool {
+        let (mut moved, mut flapping) = (false, 0);
+        for port in self.ports.iter_mut().flatten() {
             let distributed = port.mux == mux::State::Distributing;
-            let moves = port.run_mux(ready, now);
+            let moves = port.run_mux(gathered, now);
             moved |= moves;
-            if distributed && moves {
-                self.flapping = self.flapping.saturating_add(1);
-            }
+            flapping += u32::from(distributed && moves);
         }
+        self.flapping = self.flapping.saturating_add(flapping);
         moved
     }
 
     /// Ready (5.4.8): counted anew each time, so that a port that leaves while it waits keeps nobody
-    /// waiting (F-15).
-    fn is_ready(&self, number: u8) -> bool {
-        let mut ports = self.ports().filter(|(_, port)| port.aggregator == Some(number));
-        ports.all(|(_, port)| port.is_ready())
+    /// waiting (F-15). Who has once waited waits for nobody who comes later.
+    fn run_ready(&mut self) {
+        for slot in 0..AGGREGATORS as u8 {
+            let number = self.port(slot).filter(|port| port.is_waiting()).map(|it| it.aggregator);
+            let Some(number) = number else { continue };
+            let ready =
+                self.ports().all(|(_, port)| port.aggregator != number || port.has_waited());
+            if let Some(port) = self.port_mut(slot) {
+                port.ready = ready;
+            }
+        }
     }
 
     /// What an administrator has to know of a port, and the port's slot; it counts as said.
@@ -390,7 +403,7 @@ impl Lacp {
     /// When [`Lacp::run`] and the polls have something to do again, if nothing happens before.
     pub fn deadline(&self, now: Time) -> Option<Time> {
         let ports = self.ports().filter_map(|(_, port)| port.deadline(now));
-        ports.chain(self.gathering.deadline()).min()
+        ports.chain(self.gathering.deadline()).chain(self.doubts.deadline()).min()
     }
 
     /// Asks the partners of these ports to say when they have all frames. Returned: those that
@@ -422,26 +435,20 @@ impl Lacp {
         self.set(|port| port.marker.is_waiting())
     }
 
-    /// The ports that frames are taken in from: they collect on the active aggregator.
+    /// The ports that frames are taken in from: those that say so.
     pub fn collecting(&self) -> u32 {
-        let Some(active) = self.active else { return 0 };
-        self.set(|port| {
-            port.aggregator == Some(active) && port.actor.state.contains(Bits::COLLECTING)
-        })
+        self.set(|port| port.actor.state.contains(Bits::COLLECTING))
     }
 
-    /// The ports that frames are sent on: they distribute on the active aggregator.
+    /// The ports that frames are sent on: those that say so.
     pub fn distributing(&self) -> u32 {
-        let Some(active) = self.active else { return 0 };
-        self.set(|port| {
-            port.aggregator == Some(active) && port.actor.state.contains(Bits::DISTRIBUTING)
-        })
+        self.set(|port| port.actor.state.contains(Bits::DISTRIBUTING))
     }
 
     /// Bits a second of the active aggregator.
     pub fn bandwidth(&self) -> u64 {
-        let Some(active) = self.active else { return 0 };
-        self.distributing_on(active).fold(0, |sum, (_, port)| sum.saturating_add(port.speed))
+        let ports = self.ports().filter(|(_, port)| port.mux == mux::State::Distributing);
+        ports.fold(0, |sum, (_, port)| sum.saturating_add(port.speed))
     }
 
     /// How often a port has left DISTRIBUTING.
@@ -449,16 +456,23 @@ impl Lacp {
         self.flapping
     }
 
+    /// The aggregator that is chosen, once frames are sent on it.
+    fn in_service(&self) -> Option<u8> {
+        self.active.filter(|_| self.distributing() != 0)
+    }
+
     /// Actor and partner of the active aggregator, if there is one.
     pub fn active_aggregator(&self) -> Option<(Info, Info)> {
-        let id = self.aggregators.get(usize::from(self.active?)).copied().flatten()?;
-        let own = Info { system_priority: PRIORITY, system: self.address, ..Info::default() };
+        let id = self.lag_id(self.in_service()?)?;
+        let System { priority, address } = self.system;
+        let own = Info { system_priority: priority, system: address, ..Info::default() };
         Some(id.infos(&own))
     }
 
     /// Whether a port's aggregator is the active one.
     pub fn is_active(&self, slot: u8) -> bool {
-        self.active.is_some() && self.port(slot).is_some_and(|port| port.aggregator == self.active)
+        let active = self.in_service();
+        active.is_some() && self.port(slot).is_some_and(|port| port.aggregator == active)
     }
 
     /// The machines of a port.

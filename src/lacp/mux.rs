@@ -10,7 +10,7 @@ pub enum State {
     /// Attached to no aggregator.
     #[default]
     Detached,
-    /// An aggregator is selected; others that want it too are waited for.
+    /// An aggregator is selected; others that want it too are waited for, and that it is chosen.
     Waiting,
     /// Attached to it.
     Attached,
@@ -25,11 +25,11 @@ pub enum State {
 pub struct Conditions {
     /// An aggregator is selected.
     pub selected: Selected,
-    /// No port waits for this aggregator any more.
+    /// No port has to wait for others that want this aggregator any more.
     pub ready: bool,
     /// The partner is in sync.
     pub partner_sync: bool,
-    /// The partner collects.
+    /// The partner collects, and so do those of the other ports that begin to distribute together.
     pub partner_collecting: bool,
 }
 
@@ -41,16 +41,18 @@ impl State {
     pub const ALL: [State; 5] =
         [State::Detached, State::Waiting, State::Attached, State::Collecting, State::Distributing];
 
-    /// Where it goes; none: it stays.
+    /// Where it goes; none: it stays. A port that is to stand by goes back to WAITING, where the
+    /// standard has it go through DETACHED and wait for others once more: it has done that.
     pub fn next(self, conditions: Conditions) -> Option<State> {
         let Conditions { selected, ready, partner_sync, partner_collecting } = conditions;
-        let selected = selected == Selected::Selected;
-        let collects = selected && partner_sync;
+        let unselected = selected == Selected::Unselected;
+        let chosen = selected == Selected::Selected;
+        let collects = chosen && partner_sync;
         match self {
-            State::Detached => selected.then_some(State::Waiting),
-            State::Waiting if !selected => Some(State::Detached),
-            State::Waiting => ready.then_some(State::Attached),
-            State::Attached if !selected => Some(State::Detached),
+            State::Detached => (!unselected).then_some(State::Waiting),
+            State::Waiting | State::Attached if unselected => Some(State::Detached),
+            State::Waiting => (chosen && ready).then_some(State::Attached),
+            State::Attached if !chosen => Some(State::Waiting),
             State::Attached => collects.then_some(State::Collecting),
             State::Collecting if !collects => Some(State::Attached),
             State::Collecting => partner_collecting.then_some(State::Distributing),
@@ -71,17 +73,18 @@ impl State {
 }
 
 impl Port {
-    /// Runs the machine for one step. True: it has moved.
-    pub(super) fn run_mux(&mut self, ready: bool, now: Time) -> bool {
+    /// Runs the machine for one step; the ports that begin to distribute together have `gathered`. True:
+    /// it has moved.
+    pub(super) fn run_mux(&mut self, gathered: bool, now: Time) -> bool {
         let Some(next) = self.mux.next(Conditions {
             selected: self.selected,
-            ready,
+            ready: self.ready,
             partner_sync: self.partner.state.contains(Bits::SYNC),
-            partner_collecting: self.partner.state.contains(Bits::COLLECTING),
+            partner_collecting: self.partner.state.contains(Bits::COLLECTING) && gathered,
         }) else {
             return false;
         };
-        self.mux = next;
+        let was = core::mem::replace(&mut self.mux, next);
         self.statistics.last_change = now;
         self.wait_while.stop();
         let state = &mut self.actor.state;
@@ -90,10 +93,11 @@ impl Port {
                 state.remove(Bits::SYNC | Bits::COLLECTING | Bits::DISTRIBUTING);
                 self.aggregator = None;
             }
-            State::Waiting => {
+            State::Waiting if was == State::Detached => {
+                self.ready = false;
                 self.wait_while.start(now, AGGREGATE_WAIT);
-                return true;
             }
+            State::Waiting => state.remove(Bits::SYNC),
             State::Attached => {
                 state.insert(Bits::SYNC);
                 state.remove(Bits::COLLECTING | Bits::DISTRIBUTING);
@@ -104,13 +108,19 @@ impl Port {
             }
             State::Distributing => state.insert(Bits::DISTRIBUTING),
         }
-        // In DISTRIBUTING too: the partner may have to know (F-27).
+        // In DISTRIBUTING too: the partner may have to know (F-27). And in WAITING, that it is known: as
+        // long as it is not it does not choose this aggregator.
         self.ntt = true;
         true
     }
 
+    /// Whether it waits for others that want its aggregator.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.mux == State::Waiting && !self.ready
+    }
+
     /// Whether others may stop waiting for this port (Ready_N).
-    pub(super) fn is_ready(&self) -> bool {
-        self.mux != State::Waiting || self.wait_while.deadline().is_none()
+    pub(super) fn has_waited(&self) -> bool {
+        !self.is_waiting() || self.wait_while.deadline().is_none()
     }
 }

@@ -1,6 +1,6 @@
 //! A port: where its machines are, and what they have done.
 
-use super::selection::Selected;
+use super::selection::{Selected, System};
 use super::time::{Time, Timer};
 use super::{
     Link, Options, PRIORITY, churn, key, marker, mux, periodic, receive, report, transmit,
@@ -69,8 +69,16 @@ pub struct Port {
     pub(super) periodic_timer: Timer,
     pub(super) selected: Selected,
     pub(super) aggregator: Option<u8>,
+    /// The last LACPDU was about this link, or about an individual one (recordPDU's condition).
+    pub(super) partner_knows_us: bool,
+    /// And it said that we are in sync.
+    pub(super) partner_has_our_sync: bool,
+    /// The partner's system chooses the aggregator, and does not follow.
+    pub(super) is_led: bool,
     pub(super) mux: mux::State,
     pub(super) wait_while: Timer,
+    /// It does not wait for others any more (Ready).
+    pub(super) ready: bool,
     pub(super) ntt: bool,
     /// What is still to be said on a link that LACP no longer uses.
     pub(super) farewell: Option<Lacpdu>,
@@ -86,7 +94,7 @@ pub struct Port {
 impl Port {
     /// As it joins, with its link down so far.
     pub(super) fn new(
-        address: MacAddr,
+        system: System,
         index: u32,
         source: MacAddr,
         options: Options,
@@ -95,8 +103,8 @@ impl Port {
         let mut state = Bits::ACTIVITY;
         state.set(Bits::TIMEOUT, options.fast_timeout);
         let actor = Info {
-            system_priority: PRIORITY,
-            system: address,
+            system_priority: system.priority,
+            system: system.address,
             key: key::individual(index),
             port_priority: PRIORITY,
             port: index as u16,
@@ -116,8 +124,12 @@ impl Port {
             periodic_timer: Timer::default(),
             selected: Selected::default(),
             aggregator: None,
+            partner_knows_us: false,
+            partner_has_our_sync: false,
+            is_led: false,
             mux: mux::State::default(),
             wait_while: Timer::default(),
+            ready: false,
             ntt: false,
             farewell: None,
             window: transmit::Window::default(),

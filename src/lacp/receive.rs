@@ -1,7 +1,7 @@
 //! The receive machine (802.1AX-2008 5.4.12; in 802.1AX-2014, 6.4.12).
 
 use super::time::Time;
-use super::{Port, Selected};
+use super::{Port, Selected, System};
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 
 /// Where the machine is.
@@ -153,6 +153,8 @@ impl Port {
     /// recordDefault (5.4.9).
     fn record_default(&mut self, strict: bool) {
         self.partner = default_partner(strict);
+        self.partner_knows_us = false;
+        self.is_led = false;
         self.actor.state.insert(Bits::DEFAULTED);
     }
 
@@ -173,14 +175,17 @@ impl Port {
 
     /// recordPDU (5.4.9).
     fn record_pdu(&mut self, pdu: &Lacpdu) {
+        self.is_led &= System::of(&self.partner) == System::of(&pdu.actor);
         self.partner = pdu.actor;
         self.actor.state.remove(Bits::DEFAULTED);
         let active = pdu.actor.state.contains(Bits::ACTIVITY)
             || (self.actor.state & pdu.partner.state).contains(Bits::ACTIVITY);
         let knows_us = !differs(&pdu.partner, &self.actor, Bits::AGGREGATION);
         let individual = !pdu.actor.state.contains(Bits::AGGREGATION);
+        self.partner_has_our_sync = pdu.partner.state.contains(Bits::SYNC);
+        self.partner_knows_us = active && (knows_us || individual);
         // What the LACPDU does not say is never added (F-24).
-        if !(active && (knows_us || individual)) {
+        if !self.partner_knows_us {
             self.partner.state.remove(Bits::SYNC);
         }
     }

@@ -1,33 +1,49 @@
-//! Selection: which aggregator a port belongs to (802.1AX-2008 5.4.14; in 802.1AX-2014, 6.4.14), and
-//! which aggregator is the active one.
+//! Selection: which aggregator a port belongs to (802.1AX-2008 5.4.14; in 802.1AX-2014, 6.4.14).
 
 use super::mux::State as Mux;
-use super::time::Time;
-use super::{AGGREGATORS, Lacp, Port};
+use super::{AGGREGATORS, Lacp, PRIORITY, Port};
 use crate::kpi::MacAddr;
 use crate::slots;
 use crate::wire::lacpdu::{Info, State as Bits};
 
-/// Milliseconds that the ports of the first active aggregator have to come up together.
-pub const GATHERING: u32 = 100;
-
-/// Whether a port has an aggregator that suits it. STANDBY is not used: an aggregator has room for
-/// all ports.
+/// Whether a port has an aggregator that suits it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Selected {
     /// None, or not that one any more.
     #[default]
     Unselected,
-    /// [`Port`]'s aggregator.
+    /// [`Port`]'s aggregator, which is not the one that is chosen.
+    Standby,
+    /// [`Port`]'s aggregator, and it is to be in service.
     Selected,
+}
+
+/// A system's identifier (5.3.2); the lower, the better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct System {
+    /// Its priority.
+    pub priority: u16,
+    /// Its address.
+    pub address: MacAddr,
+}
+
+impl System {
+    /// Ours, which has the standard's priority, and this address.
+    pub const fn new(address: MacAddr) -> Self {
+        System { priority: PRIORITY, address }
+    }
+
+    /// The system of one side of a link.
+    pub(super) fn of(side: &Info) -> Self {
+        System { priority: side.system_priority, address: side.system }
+    }
 }
 
 /// What the ports of an aggregator have in common (5.3.6). Our own system is the same for all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LagId {
     key: u16,
-    partner_priority: u16,
-    partner: MacAddr,
+    pub(super) partner: System,
     partner_key: u16,
     /// An individual link is alone: its own slot.
     individual: Option<u8>,
@@ -39,8 +55,7 @@ impl LagId {
         let individual = !both.contains(Bits::AGGREGATION);
         LagId {
             key: port.actor.key,
-            partner_priority: port.partner.system_priority,
-            partner: port.partner.system,
+            partner: System::of(&port.partner),
             partner_key: port.partner.key,
             individual: individual.then_some(slot),
         }
@@ -52,8 +67,8 @@ impl LagId {
         let state = if self.individual.is_none() { Bits::AGGREGATION } else { Bits::empty() };
         let actor = Info { key: self.key, state, ..*system };
         let partner = Info {
-            system_priority: self.partner_priority,
-            system: self.partner,
+            system_priority: self.partner.priority,
+            system: self.partner.address,
             key: self.partner_key,
             ..Info::default()
         };
@@ -70,7 +85,7 @@ impl Lacp {
             let id = LagId::of(slot, port);
             // Without a partner there is nothing to aggregate with.
             let defaulted = port.actor.state.contains(Bits::DEFAULTED);
-            let selected = port.selected == Selected::Selected;
+            let selected = port.selected != Selected::Unselected;
             let aggregator = port.aggregator;
             if selected {
                 // Who does not fit any more was unselected when that changed.
@@ -82,7 +97,8 @@ impl Lacp {
                 if let Some(aggregator) = self.aggregators.get_mut(usize::from(number)) {
                     *aggregator = Some(id);
                 }
-                self.set_selected(slot, Selected::Selected, Some(number));
+                // Until it is chosen.
+                self.set_selected(slot, Selected::Standby, Some(number));
             }
         }
     }
@@ -94,7 +110,7 @@ impl Lacp {
         }
     }
 
-    fn lag_id(&self, number: u8) -> Option<LagId> {
+    pub(super) fn lag_id(&self, number: u8) -> Option<LagId> {
         self.aggregators.get(usize::from(number)).copied().flatten()
     }
 
@@ -114,45 +130,7 @@ impl Lacp {
                 *aggregator = None;
             }
         }
-    }
-
-    /// Chooses the active aggregator among those that distribute: the one whose partner has the best
-    /// priority, then the fastest, then the one that is active already, then the lowest (F-19).
-    /// One of unknown speed will do if there is no other (F-21).
-    ///
-    /// The first one is active when all of its ports distribute, or after [`GATHERING`]: theirs come up
-    /// within moments, and flows that begin on the first would have to move, and to wait, with each.
-    pub(super) fn choose_active(&mut self, now: Time) {
-        let candidates = (0..AGGREGATORS as u8).filter_map(|number| {
-            let id = self.lag_id(number)?;
-            let mut ports = self.distributing_on(number).peekable();
-            ports.peek()?;
-            let bandwidth = ports.fold(0_u64, |sum, (_, port)| sum.saturating_add(port.speed));
-            let order = (
-                id.partner_priority,
-                core::cmp::Reverse(bandwidth),
-                self.active != Some(number),
-                number,
-            );
-            Some((order, number))
-        });
-        let best = candidates.min_by_key(|(order, _)| *order).map(|(_, number)| number);
-        let complete = |number| {
-            let mut ports = self.ports().filter(|(_, port)| port.aggregator == Some(number));
-            ports.all(|(_, port)| port.mux == Mux::Distributing || !port.is_enabled())
-        };
-        if self.active.is_some() || best.is_none_or(complete) || self.gathering.expires(now) {
-            self.active = best;
-            self.gathering.stop();
-        } else if self.gathering.deadline().is_none() {
-            self.gathering.start(now, GATHERING);
-        }
-    }
-
-    /// The ports that distribute on an aggregator.
-    pub(super) fn distributing_on(&self, number: u8) -> impl Iterator<Item = (u8, &Port)> {
-        self.ports().filter(move |(_, port)| {
-            port.aggregator == Some(number) && port.mux == Mux::Distributing
-        })
+        // The next of its number is another one.
+        self.active = self.active.filter(|&number| slots::has(used, number));
     }
 }

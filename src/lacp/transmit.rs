@@ -7,6 +7,9 @@ use crate::wire::lacpdu::{Lacpdu, State as Bits};
 /// LACPDUs on a port within any [`periodic::FAST`] ms.
 pub const LIMIT: usize = 3;
 
+/// Milliseconds in which a partner that had something to answer has done so.
+const ANSWER: u32 = 100;
+
 /// When the last LACPDUs were sent, the oldest first.
 #[derive(Default)]
 pub(super) struct Window([Option<Time>; LIMIT]);
@@ -16,6 +19,15 @@ impl Window {
     fn opens(&self, now: Time) -> Option<Time> {
         let oldest = self.0.first().copied().flatten()?.after(periodic::FAST);
         (now < oldest).then_some(oldest)
+    }
+
+    /// When a change that takes two is not held up: both may be sent, and no partner answers what was
+    /// sent last, which may take one more. None: now.
+    pub fn settles(&self, now: Time) -> Option<Time> {
+        let [_, second, last] = self.0;
+        let open = second.map(|at| at.after(periodic::FAST));
+        let settled = open.max(last.map(|at| at.after(ANSWER)))?;
+        (now < settled).then_some(settled)
     }
 
     fn sent(&mut self, now: Time) {

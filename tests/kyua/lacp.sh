@@ -283,11 +283,19 @@ standby_partner_body()
 	atf_check $near ifconfig lagg0 laggport $p2 laggport $p3
 	atf_check $near ifconfig lagg0 lacp_fast_timeout
 	atf_check jexec lagg_third ifconfig lagg0 create laggproto lacp laggport $q2 laggport $q3 $far_ip/24 up
-	other_distributes()
+	# In C lagg those of the other distribute too.
+	both_known()
 	{
-		[ "$($near ifconfig lagg0 | grep -c DISTRIBUTING)" = 4 ]
+		[ "$($near ifconfig -v lagg0 | grep -c 'state=')" = 4 ] &&
+		    ! $near ifconfig -v lagg0 | grep -q 'state=.*DEFAULTED' &&
+		    ! jexec lagg_third ifconfig -v lagg0 | grep -q 'state=.*DEFAULTED'
 	}
-	within 15 other_distributes
+	within 15 both_known
+	one_in_service()
+	{
+		in_service "$near" 2
+	}
+	within 15 one_in_service
 	in_service "$near" 2 || atf_fail "not one of the partners alone is active"
 	active=$($near ifconfig lagg0 | awk '/flags=1c/ { print $2; exit }')
 	if [ $active = $p0 ] || [ $active = $p1 ]; then set -- lagg_third $q2 $q3; else set -- lagg_far $q0 $q1; fi

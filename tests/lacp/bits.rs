@@ -60,12 +60,12 @@ fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
     let fixed = State::ACTIVITY | State::TIMEOUT | State::AGGREGATION;
     let actor = Info { state: before.actor.state & fixed | ours, ..before.actor };
 
-    // update_NTT: it has something else of us; or the mux machine has moved, or the partner has just
-    // asked to hear us every second.
+    // update_NTT: it has something else of us; or the mux machine has moved, into WAITING too, where the
+    // partner may not know yet that it is known; or the partner has just asked to hear us every second.
     let told = fixed | State::SYNC;
     let wrong = !pdu.partner.is_same_port(&before.actor)
         || pdu.partner.state & told != before.actor.state & told;
-    let moved = before.mux != mux::State::Detached && (mux != before.mux || !stays);
+    let moved = mux != before.mux || !stays;
     let hurried = has(partner.state, State::TIMEOUT) && !has(before.partner.state, State::TIMEOUT);
     (Side { actor, partner, mux }, wrong || moved || hurried)
 }

@@ -15,7 +15,7 @@ fn two_partners(priorities: [u16; 2]) -> Lab {
     let a = lab.system(mac(1), 11, DEFAULTS);
     for (n, priority) in [2, 3].into_iter().zip(priorities) {
         let other = lab.system(mac(n), 20 + u32::from(n), DEFAULTS);
-        lab.systems[other].priority = priority;
+        lab.set_priority(other, priority);
         lab.cable(a, other);
     }
     lab
@@ -46,7 +46,7 @@ fn f16_losing_the_standby_of_two_switches_touches_nothing() {
     plug(&mut lab, [0, 1]);
     lab.advance(5_000);
     assert_eq!(lab[0].distributing(), 0b01);
-    assert_eq!(lab.port(1, 0).mux(), mux::State::Distributing);
+    assert_eq!(lab.port(1, 0).mux(), mux::State::Waiting);
     lab.unplug(1);
     assert_eq!((lab[0].distributing(), lab[0].bandwidth()), (0b01, 1_000_000_000));
     lab.plug(1);
@@ -60,13 +60,15 @@ fn f16_losing_the_active_one_of_two_switches_hands_over_at_once() {
     plug(&mut lab, [0, 1]);
     lab.advance(5_000);
     lab.unplug(0);
+    // The other one has been in sync all the time: it is told, and answers.
+    assert_eq!(lab.until(2, |lab| carries(lab, 1)), 2);
     assert_eq!((lab[0].distributing(), lab[0].bandwidth()), (0b10, 1_000_000_000));
     assert_eq!(lab[0].active_aggregator().unwrap().1.system, mac(3));
     // The first one comes back: there is no reason to change again.
     lab.plug(0);
     lab.advance(5_000);
     assert_eq!(lab[0].distributing(), 0b10);
-    assert_eq!(lab.port(0, 0).mux(), mux::State::Distributing);
+    assert_eq!(lab.port(0, 0).mux(), mux::State::Waiting);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Index;
 
 use lagg_rs::kpi::MacAddr;
-use lagg_rs::lacp::{Lacp, Link, Options, Port, Time};
+use lagg_rs::lacp::{Lacp, Link, Options, Port, System as Id, Time};
 use lagg_rs::wire::lacpdu::Lacpdu;
 use lagg_rs::wire::marker::{Frame as MarkerFrame, Kind};
 use lagg_rs::wire::slow::{FRAME, Subtype};
@@ -13,7 +13,7 @@ use lagg_rs::wire::slow::{FRAME, Subtype};
 /// One gigabit.
 pub const GIGABIT: Link = Link::Up(1_000_000_000);
 
-/// The system priority that every [`Lacp`] has.
+/// The system priority that a [`Lacp`] has if nothing else is said.
 pub const PRIORITY: u16 = 0x8000;
 
 pub const DEFAULTS: Options =
@@ -44,11 +44,9 @@ pub struct Record {
 
 pub struct System {
     pub lacp: Lacp,
-    pub address: MacAddr,
+    pub id: Id,
     /// The lagg's `if_index`: part of the ports' keys.
     pub lagg: u32,
-    /// The priority that it has on the wire.
-    pub priority: u16,
     pub answers_markers: bool,
     pub records: Vec<Record>,
     /// Something has happened to it since it ran.
@@ -160,10 +158,9 @@ impl Lab {
     /// One more system. Two of the same address and lagg are an MLAG pair.
     pub fn system(&mut self, address: MacAddr, lagg: u32, options: Options) -> usize {
         self.systems.push(System {
-            lacp: Lacp::try_new(address, lagg, options).unwrap(),
-            address,
+            lacp: Lacp::try_new(Id::new(address), lagg, options).unwrap(),
+            id: Id::new(address),
             lagg,
-            priority: PRIORITY,
             answers_markers: true,
             records: vec![Record::default(); 32],
             touched: false,
@@ -171,15 +168,19 @@ impl Lab {
         self.systems.len() - 1
     }
 
+    /// A cable between the places of two ports, systems and slots: they have not joined.
+    pub fn wire(&mut self, ends: [(usize, u8); 2]) -> usize {
+        let end =
+            |(system, slot)| End { system, slot, link: Link::Down, present: false, deaf: None };
+        self.cables.push(Cable { ends: ends.map(end), ways: [STRAIGHT; 2], disturbed: [0; 2] });
+        self.cables.len() - 1
+    }
+
     /// One more port on each of two systems, and a cable between them; the links are down.
     pub fn cable(&mut self, a: usize, b: usize) -> usize {
-        let ends = [a, b].map(|system| {
-            let ends = self.cables.iter().flat_map(|cable| &cable.ends);
-            let slot = ends.filter(|end| end.system == system).count() as u8;
-            End { system, slot, link: Link::Down, present: false, deaf: None }
-        });
-        self.cables.push(Cable { ends, ways: [STRAIGHT; 2], disturbed: [0; 2] });
-        let cable = self.cables.len() - 1;
+        let place = |system, more| (system, (self.ends_of(system).len() + more) as u8);
+        let ends = [place(a, 0), place(b, usize::from(a == b))];
+        let cable = self.wire(ends);
         self.join(cable, 0);
         self.join(cable, 1);
         cable
@@ -220,9 +221,10 @@ impl Lab {
 
     /// A system forgets all, and has these identity and options now; its links stay up.
     pub fn restart(&mut self, system: usize, address: MacAddr, lagg: u32, options: Options) {
-        let lacp = Lacp::try_new(address, lagg, options).unwrap();
         let it = &mut self.systems[system];
-        (it.lacp, it.address, it.lagg) = (lacp, address, lagg);
+        it.id.address = address;
+        it.lacp = Lacp::try_new(it.id, lagg, options).unwrap();
+        it.lagg = lagg;
         self.disturb(system);
         let mut ends = self.ends_of(system);
         ends.retain(|&(cable, end)| self.cables[cable].ends[end].present);
@@ -291,8 +293,18 @@ impl Lab {
     }
 
     pub fn set_address(&mut self, system: usize, address: MacAddr) {
-        self.systems[system].address = address;
-        self.at(system, |lacp, _| lacp.set_address(address));
+        let priority = self.systems[system].id.priority;
+        self.set_id(system, Id { priority, address });
+    }
+
+    pub fn set_priority(&mut self, system: usize, priority: u16) {
+        let address = self.systems[system].id.address;
+        self.set_id(system, Id { priority, address });
+    }
+
+    fn set_id(&mut self, system: usize, id: Id) {
+        self.systems[system].id = id;
+        self.at(system, |lacp, _| lacp.set_system(id));
     }
 
     fn disturb_way(&mut self, cable: usize, from: usize) {
@@ -321,14 +333,8 @@ impl Lab {
     }
 
     /// A frame goes onto a cable, as the way there lets it.
-    fn send(&mut self, cable: usize, from: usize, mut frame: [u8; FRAME]) {
+    fn send(&mut self, cable: usize, from: usize, frame: [u8; FRAME]) {
         let Way { cut, delay, jitter, lost, doubled } = self.cables[cable].ways[from];
-        let priority = self.systems[self.cables[cable].ends[from].system].priority;
-        if Subtype::of(&frame) == Some(Subtype::Lacp) {
-            let mut pdu = Lacpdu::parse(&frame).unwrap();
-            pdu.actor.system_priority = priority;
-            frame = pdu.emit(frame[6..12].try_into().unwrap());
-        }
         let copies = if self.random(100) < doubled { 2 } else { 1 };
         for _ in 0..copies {
             if cut || self.random(100) < lost {
@@ -349,10 +355,7 @@ impl Lab {
         let (slot, system) = (end.slot, &mut self.systems[end.system]);
         match Subtype::of(&flight.frame).unwrap() {
             Subtype::Lacp => {
-                let mut pdu = Lacpdu::parse(&flight.frame).unwrap();
-                if pdu.partner.system_priority == system.priority {
-                    pdu.partner.system_priority = PRIORITY;
-                }
+                let pdu = Lacpdu::parse(&flight.frame).unwrap();
                 let knew = pdu.partner.is_same_port(system.lacp.port(slot).unwrap().actor());
                 if !system.lacp.options().rxtest {
                     system.records[usize::from(slot)].heard =

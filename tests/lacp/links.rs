@@ -1,11 +1,11 @@
 //! Links of every kind, and what LACP makes of them: fast, slow, unfit, looped, moved, none.
 
-use lagg_rs::lacp::{Lacp, Link, Options, Time, mux};
+use lagg_rs::lacp::{Lacp, Link, Options, System, Time, mux};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 use lagg_rs::wire::slow::Malformed;
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, mac};
-use crate::negotiation::{agreed, all_carry, plug};
+use crate::negotiation::{agreed, all_carry, carries, plug};
 use crate::solo::Solo;
 
 /// Links of different speeds are two aggregators; the faster one is active.
@@ -24,8 +24,12 @@ fn different_speeds_are_different_aggregators() {
     lab.advance(3_000);
     assert_eq!((lab[a].distributing(), lab[b].distributing()), (0b1000, 0b1000));
     assert_eq!((lab[a].is_active(3), lab[a].is_active(0)), (true, false));
-    assert_eq!(lab.port(0, 0).mux(), mux::State::Distributing);
+    for end in [0, 1] {
+        assert_eq!(lab.port(0, end).mux(), mux::State::Waiting);
+    }
     lab.unplug(3);
+    // In sync, and in return; collecting, and in return.
+    assert_eq!(lab.until(2, |lab| (0..3).all(|cable| carries(lab, cable))), 2);
     assert_eq!((lab[a].distributing(), lab[a].bandwidth()), (0b0111, 3_000_000_000));
 }
 
@@ -70,7 +74,7 @@ fn every_kind_of_link_beside_every_other() {
     }
 }
 
-/// A link whose speed changes leaves its aggregator, and takes another.
+/// A link whose speed changes leaves its aggregator, takes another, and stands by there.
 #[test]
 fn a_link_that_changes_its_speed_changes_its_aggregator() {
     let mut lab = agreed(2);
@@ -79,7 +83,7 @@ fn a_link_that_changes_its_speed_changes_its_aggregator() {
     assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
     lab.advance(5_000);
     assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
-    assert_eq!(lab.port(1, 0).mux(), mux::State::Distributing);
+    assert_eq!(lab.port(1, 0).mux(), mux::State::Waiting);
     lab.plug(1);
     lab.advance(5_000);
     assert!(all_carry(&lab));
@@ -140,7 +144,7 @@ fn partners_that_change_places_are_agreed_with_where_they_are() {
 #[test]
 fn slots_without_a_port_are_ignored() {
     let now = Time::new(5);
-    let mut lacp = Lacp::try_new(mac(1), 1, DEFAULTS).unwrap();
+    let mut lacp = Lacp::try_new(System::new(mac(1)), 1, DEFAULTS).unwrap();
     lacp.add(32, 1, mac(9), now);
     for slot in [0, 31, 32, 255] {
         lacp.set_link(slot, GIGABIT, now);

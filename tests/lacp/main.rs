@@ -3,6 +3,7 @@
 mod bits;
 mod bytes;
 mod checks;
+mod choice;
 mod defects;
 mod lab;
 mod links;
@@ -15,3 +16,4 @@ mod reports;
 mod solo;
 mod tables;
 mod whole;
+mod wirings;

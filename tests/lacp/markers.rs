@@ -1,7 +1,7 @@
 //! Markers: asked, answered, and not answered.
 
 use lagg_rs::lacp::marker::{self, ANSWERS};
-use lagg_rs::lacp::{Link, Options};
+use lagg_rs::lacp::{Link, Options, System};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 use lagg_rs::wire::marker::{Frame, Kind, Marker};
 use lagg_rs::wire::slow::FRAME;
@@ -102,7 +102,7 @@ fn nothing_is_waited_for_after_a_change_of_the_address() {
     solo.agree();
     solo.lacp.ask_markers(1, solo.now());
     let [(0, old)] = asked(&mut solo)[..] else { panic!("one is asked") };
-    solo.lacp.set_address(mac(5));
+    solo.lacp.set_system(System::new(mac(5)));
     assert_eq!(solo.lacp.waiting(), 0);
     respond(&mut solo, old);
     solo.pass(4_000);

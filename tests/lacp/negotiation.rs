@@ -1,6 +1,6 @@
 //! How two systems come to an agreement, lose it, and find it again.
 
-use lagg_rs::lacp::{Link, Options, mux};
+use lagg_rs::lacp::{Link, Options, System, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac};
@@ -293,12 +293,12 @@ fn a_partner_with_another_priority_is_another_partner() {
     let cables = [lab.cable(a, b), lab.cable(a, c)];
     plug(&mut lab, cables);
     lab.until(3_000, |lab| carries(lab, cables[0]));
-    lab.systems[c].priority = 100;
+    lab.set_priority(c, 100);
     lab.advance(35_000);
     assert!(carries(&lab, cables[1]), "{}", lab.describe());
     assert_eq!(lab[a].distributing(), 0b10);
     assert_eq!(lab[a].active_aggregator().unwrap().1.system_priority, 100);
-    lab.systems[b].priority = 99;
+    lab.set_priority(b, 99);
     lab.advance(35_000);
     assert_eq!(lab[a].distributing(), 0b01);
 }
@@ -328,7 +328,7 @@ fn a_partner_that_does_not_know_us_gets_no_frames() {
             assert!(!solo.pass(2_000).is_empty());
             assert_eq!(solo.lacp.collecting(), 0);
         }
-        assert_eq!(solo.port(0).mux(), mux::State::Attached);
+        assert_eq!(solo.port(0).mux(), mux::State::Waiting);
         solo.hear(0, IN_SERVICE);
         assert_eq!(solo.port(0).mux(), mux::State::Distributing);
     }
@@ -360,7 +360,7 @@ fn a_lacpdu_that_could_not_be_sent_is_sent_later() {
     solo.agree();
     solo.pass(5_000);
     let sent = solo.port(0).statistics().pdus_out;
-    solo.lacp.set_address(mac(5));
+    solo.lacp.set_system(System::new(mac(5)));
     for _ in 0..3 {
         assert_eq!(solo.said().len(), 1);
         solo.lacp.transmit_failed(0);

@@ -137,7 +137,7 @@ fn bonding_the_aggregator_with_the_best_priority_is_chosen_and_chosen_again() {
     let a = lab.system(mac(1), 11, DEFAULTS);
     for (n, priority) in [(2, 200), (3, 100)] {
         let other = lab.system(mac(n), 22, DEFAULTS);
-        lab.systems[other].priority = priority;
+        lab.set_priority(other, priority);
         lab.cable(a, other);
         lab.cable(a, other);
     }
@@ -150,6 +150,7 @@ fn bonding_the_aggregator_with_the_best_priority_is_chosen_and_chosen_again() {
     lab.unplug(2);
     assert_eq!(lab[a].distributing(), 0b1000);
     lab.unplug(3);
+    assert_eq!(lab.until(2, |lab| carries(lab, 0) && carries(lab, 1)), 2);
     assert_eq!(lab[a].distributing(), 0b0011);
     lab.plug(3);
     lab.until(2_000, |lab| lab[a].distributing() == 0b1000);

@@ -142,29 +142,26 @@ fn known(info: &Info) -> Info {
 }
 
 fn all_agree(lab: &Lab) {
+    // All ports to the partner that is the active one of system 0 are in service, at both ends, and no
+    // others: those stand by there, and their partners, which have no other, are in sync.
+    let (_, active) = lab[0].active_aggregator().unwrap();
+    let id = |info: &Info| (info.system_priority, info.system, info.key);
+    let mut wanted = [0; SYSTEMS];
     for cable in 0..CABLES.len() {
-        let [one, other] = [0, 1].map(|end| lab.port(cable, end));
-        for port in [one, other] {
-            assert_eq!(port.mux(), mux::State::Distributing, "{}", lab.describe());
-        }
-        let there = &lab.cables[cable].ends;
-        for (hears, of, says) in [(one, &there[1], other), (other, &there[0], one)] {
-            let system_priority = lab.systems[of.system].priority;
-            let says = Info { system_priority, ..*says.actor() };
-            assert_eq!(known(hears.partner()), known(&says), "{}", lab.describe());
-        }
-    }
-    for system in 0..SYSTEMS {
-        // All ports to the partner that is the active one, and no others.
-        let (_, partner) = lab[system].active_aggregator().unwrap();
-        let mut wanted = 0;
-        for (cable, end) in lab.ends_of(system) {
-            let info = lab.port(cable, end).partner();
-            let id = |info: &Info| (info.system_priority, info.system, info.key);
-            if id(info) == id(&partner) {
-                wanted |= 1 << lab.cables[cable].ends[end].slot;
+        let ports = [0, 1].map(|end| lab.port(cable, end));
+        let mut muxes = [mux::State::Waiting, mux::State::Attached];
+        if id(ports[0].partner()) == id(&active) {
+            muxes = [mux::State::Distributing; 2];
+            for end in &lab.cables[cable].ends {
+                wanted[end.system] |= 1 << end.slot;
             }
         }
+        assert_eq!(ports.map(|port| port.mux()), muxes, "{}", lab.describe());
+        for [hears, says] in [ports, [ports[1], ports[0]]] {
+            assert_eq!(known(hears.partner()), known(says.actor()), "{}", lab.describe());
+        }
+    }
+    for (system, wanted) in wanted.into_iter().enumerate() {
         assert_eq!((lab[system].distributing(), lab[system].collecting()), (wanted, wanted));
     }
 }
@@ -174,7 +171,7 @@ fn lab(seed: u64, options: &[Options], priorities: &[u16]) -> Lab {
     lab.seed(seed);
     for system in 0..SYSTEMS {
         lab.system(name(system, 0), 22, options[system]);
-        lab.systems[system].priority = priorities[system];
+        lab.set_priority(system, priorities[system]);
     }
     for (a, b) in CABLES {
         lab.cable(a, b);

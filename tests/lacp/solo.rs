@@ -1,6 +1,6 @@
 //! One system whose partners' LACPDUs are written by hand.
 
-use lagg_rs::lacp::{Lacp, Options, Port, Time};
+use lagg_rs::lacp::{Lacp, Options, Port, System, Time};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
 use crate::lab::{GIGABIT, mac};
@@ -23,7 +23,8 @@ pub struct Solo {
 impl Solo {
     /// With so many ports, all up; nothing of what they said is left.
     pub fn new(ports: u8, options: Options) -> Self {
-        let mut solo = Solo { lacp: Lacp::try_new(mac(1), 11, options).unwrap(), ms: 10_000 };
+        let mut solo =
+            Solo { lacp: Lacp::try_new(System::new(mac(1)), 11, options).unwrap(), ms: 10_000 };
         for slot in 0..ports {
             solo.lacp.add(slot, u32::from(slot) + 1, [2, 0, 0, 0, 1, slot], solo.now());
             solo.lacp.set_link(slot, GIGABIT, solo.now());

@@ -69,12 +69,16 @@ fn periodic_table() {
 fn mux_table() {
     let mut text = String::new();
     for state in mux::State::ALL {
-        for selected in [Selected::Unselected, Selected::Selected] {
+        for selected in [Selected::Unselected, Selected::Standby, Selected::Selected] {
             for ready in BOTH {
                 for partner_sync in BOTH {
                     for partner_collecting in BOTH {
                         let asked = [
-                            ask("selected", selected == Selected::Selected),
+                            match selected {
+                                Selected::Unselected => "--------".to_string(),
+                                Selected::Standby => "standby ".to_string(),
+                                Selected::Selected => "selected".to_string(),
+                            },
                             ask("ready", ready),
                             ask("sync", partner_sync),
                             ask("collecting", partner_collecting),

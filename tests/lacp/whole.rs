@@ -36,15 +36,26 @@ fn check_sets(lacp: &Lacp) {
     let (collecting, distributing) = (lacp.collecting(), lacp.distributing());
     assert_eq!(distributing & !collecting, 0);
     assert_eq!(lacp.active_aggregator().is_some(), distributing != 0);
+    let id = |info: &Info| (info.system_priority, info.system, info.key);
+    let mut lag = None;
     for slot in (0..32).filter(|slot| collecting & 1 << slot != 0) {
         let port = lacp.port(slot).unwrap();
-        assert!(matches!(lacp.link(slot), Some(Link::Up(_))) && lacp.is_active(slot));
+        assert!(matches!(lacp.link(slot), Some(Link::Up(_))));
+        assert_eq!(lacp.is_active(slot), distributing != 0);
         assert!(!port.actor().state.contains(State::DEFAULTED), "in service without a partner");
         // All are of one aggregator: of one partner, for both sides.
-        let (actor, partner) = lacp.active_aggregator().unwrap();
-        assert_eq!((actor.system, actor.key), (port.actor().system, port.actor().key));
-        let id = |info: &Info| (info.system_priority, info.system, info.key);
-        assert_eq!(id(&partner), id(port.partner()));
+        let this = (id(port.actor()), id(port.partner()));
+        assert_eq!(*lag.get_or_insert(this), this);
+        if let Some((actor, partner)) = lacp.active_aggregator() {
+            assert_eq!((id(&actor), id(&partner)), this);
+        }
+    }
+    // Who says that it is in sync is of that one too.
+    for slot in (0..32).filter(|slot| lag.is_some() && lacp.is_active(*slot)) {
+        let port = lacp.port(slot).unwrap();
+        if port.actor().state.contains(State::SYNC) {
+            assert_eq!(Some((id(port.actor()), id(port.partner()))), lag);
+        }
     }
     for slot in (0..32).filter(|slot| lacp.waiting() & 1 << slot != 0) {
         assert_ne!(lacp.link(slot), Some(Link::Down), "waits for a link that is down");

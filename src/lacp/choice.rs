@@ -1,0 +1,245 @@
+//! The choice of the aggregator in service. A lagg has one MAC client, so one of its aggregators is chosen,
+//! and ports of the others are STANDBY (802.1AX-2008 5.4.8): they wait, and their partners are told that
+//! they are not in sync.
+//!
+//! Two systems have to choose the same aggregator, each from what it sees. First decides what both
+//! see, by the order of [`Candidate`]. Where that leaves them apart, because they do not know the
+//! same speeds or the partner has rules of its own, what the partner does decides: where it is in
+//! sync. The system of the higher identifier follows at once; the lower one takes the initiative, and
+//! follows only a partner that does not.
+
+use core::cmp::Reverse;
+
+use super::selection::{Selected, System};
+use super::time::{Time, Timer};
+use super::{AGGREGATORS, Lacp, Port, mux};
+use crate::wire::lacpdu::State as Bits;
+
+/// Milliseconds that the ports of an aggregator have to distribute together, from the first on: flows that
+/// begin on that one would have to move, and to wait, with each of the others.
+pub const GATHERING: u32 = 100;
+
+/// Milliseconds after which the lower system follows a partner that is in sync on another aggregator only:
+/// more than one needs that is to follow, if its ports have to wait for others.
+pub const FOLLOW: u32 = 5_000;
+
+/// Milliseconds after which a partner is given up for another that is in sync: the limit can hold up its
+/// answer for a second. Twice as many if the other is the higher system: of systems that offer
+/// themselves in a ring the lower one stays.
+pub const ANSWER: u32 = 1_500;
+
+/// An aggregator that could be in service. The least is the best: that of the partner with the
+/// best priority (F-19), then the fastest, where one of unknown speed will do if there is no other
+/// (F-21). Then it stays with the partner that it is with; between aggregators of one partner nothing
+/// past counts, because that is not the same for both ends. There the ports decide, as the system
+/// of the lower identifier numbers them (5.6.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    partner_priority: u16,
+    bandwidth: Reverse<u64>,
+    is_another_partner: bool,
+    /// Priority and number of its best port.
+    port: (u16, u16),
+    partner: System,
+    number: u8,
+    /// The partner is in sync on it.
+    is_offered: bool,
+    /// Until when the limit would hold up a change to it.
+    settles: Option<Time>,
+}
+
+/// Why the chosen aggregator may not be the right one: its partner is not in sync on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// But on another: it may be one that chooses by itself.
+    Leads,
+    /// But another partner is, which is a lower system than ours.
+    Lower,
+    /// Likewise, a higher one.
+    Higher,
+    /// Nor is anybody else, who may have chosen somebody else likewise.
+    Nobody,
+}
+
+/// What the chosen aggregator is doubted for, if it is, and until when.
+pub(super) struct Doubts {
+    of: Option<(u8, Doubt)>,
+    timer: Timer,
+    /// When there will be a change to a better one of the same partner.
+    settles: Option<Time>,
+    /// Milliseconds until another partner is tried. Twice as many each time, so that systems that
+    /// would try each other in turn come to rest.
+    pub patience: u32,
+}
+
+impl Default for Doubts {
+    fn default() -> Self {
+        Doubts { of: None, timer: Timer::default(), settles: None, patience: FOLLOW }
+    }
+}
+
+impl Doubts {
+    fn end(&mut self) {
+        self.of = None;
+        self.timer.stop();
+    }
+
+    /// Whether this is doubted for as long as it may be.
+    fn is_over(&mut self, number: u8, doubt: Doubt, now: Time) -> bool {
+        if self.of != Some((number, doubt)) {
+            self.of = Some((number, doubt));
+            let ms = match doubt {
+                Doubt::Leads => FOLLOW,
+                Doubt::Lower => ANSWER,
+                Doubt::Higher => 2 * ANSWER,
+                Doubt::Nobody => self.patience,
+            };
+            self.timer.start(now, ms);
+        }
+        self.timer.expires(now)
+    }
+
+    pub fn deadline(&self) -> Option<Time> {
+        self.timer.deadline().into_iter().chain(self.settles).min()
+    }
+}
+
+impl Port {
+    /// Whether frames could be exchanged on it: it has a partner that knows it, and is not missed, and has
+    /// waited for others. A partner that is neither to be aggregated nor in sync has said farewell.
+    pub(super) fn is_eligible(&self) -> bool {
+        self.is_enabled()
+            && self.selected != Selected::Unselected
+            && self.ready
+            && self.partner_knows_us
+            && self.partner.state.intersects(Bits::AGGREGATION | Bits::SYNC)
+            && !self.actor.state.intersects(Bits::DEFAULTED | Bits::EXPIRED)
+    }
+}
+
+impl Lacp {
+    /// Chooses an aggregator, and has the ports of all others stand by.
+    pub(super) fn run_choice(&mut self, now: Time) {
+        // Where none could take over the ports find their aggregator as it was when they are back.
+        match self.candidates(now).min() {
+            Some(best) => self.active = Some(self.choose(best, now)),
+            None => self.doubts = Doubts { patience: self.doubts.patience, ..Doubts::default() },
+        }
+        let active = self.active;
+        for port in self.ports.iter_mut().flatten() {
+            if port.selected != Selected::Unselected {
+                let is_active = active.is_some() && port.aggregator == active;
+                port.selected = if is_active { Selected::Selected } else { Selected::Standby };
+            }
+        }
+    }
+
+    /// The aggregator to be in service, if the best by the order is this.
+    fn choose(&mut self, best: Candidate, now: Time) -> u8 {
+        let offer = self.candidates(now).filter(|it| it.is_offered).min();
+        let chosen = match self.active.and_then(|number| self.candidate(number, now)) {
+            None => best,
+            // Never out of service for one that may not come into it.
+            Some(chosen) => {
+                offer.filter(|offer| chosen.is_offered || *offer == best).unwrap_or(chosen)
+            }
+        };
+        // But for the lower system, whose partner follows: as soon as nothing holds that up.
+        let leads = self.system < chosen.partner && !self.is_led_by(chosen.partner);
+        let its = self.candidates(now).filter(|it| it.partner == chosen.partner).min();
+        let its = its.filter(|_| leads || !chosen.is_offered).unwrap_or(chosen);
+        self.doubts.settles = its.settles.filter(|_| chosen.is_offered && its != chosen);
+        let chosen = if self.doubts.settles.is_some() { chosen } else { its };
+        let (doubt, instead) = match offer {
+            _ if chosen.is_offered => (None, None),
+            Some(offer) if offer.partner == chosen.partner => {
+                if offer.partner < self.system {
+                    return self.settled(offer.number);
+                }
+                (Some(Doubt::Leads), Some(offer))
+            }
+            Some(offer) if offer.partner < self.system => (Some(Doubt::Lower), Some(offer)),
+            Some(offer) => (Some(Doubt::Higher), Some(offer)),
+            None => (Some(Doubt::Nobody), self.next_partner(chosen.partner, now)),
+        };
+        let (Some(doubt), Some(instead)) = (doubt, instead) else {
+            return self.settled(chosen.number);
+        };
+        if !self.doubts.is_over(chosen.number, doubt, now) {
+            return chosen.number;
+        }
+        match doubt {
+            Doubt::Leads => {
+                let its = |port: &&mut Port| System::of(&port.partner) == instead.partner;
+                self.ports.iter_mut().flatten().filter(its).for_each(|port| port.is_led = true);
+            }
+            Doubt::Lower | Doubt::Higher => {}
+            Doubt::Nobody => self.doubts.patience = self.doubts.patience.saturating_mul(2),
+        }
+        self.settled(instead.number)
+    }
+
+    /// This one is not doubted.
+    fn settled(&mut self, number: u8) -> u8 {
+        self.doubts.end();
+        number
+    }
+
+    fn candidates(&self, now: Time) -> impl Iterator<Item = Candidate> {
+        (0..AGGREGATORS as u8).filter_map(move |number| self.candidate(number, now))
+    }
+
+    fn candidate(&self, number: u8, now: Time) -> Option<Candidate> {
+        let partner = self.lag_id(number)?.partner;
+        let lower = self.system < partner;
+        let ports = self.ports().map(|(_, port)| port);
+        let ports = ports.filter(|it| it.aggregator == Some(number) && it.is_eligible());
+        let named = ports.clone().map(|port| if lower { &port.actor } else { &port.partner });
+        let bandwidth = ports.clone().fold(0_u64, |sum, port| sum.saturating_add(port.speed));
+        let present = self.active.and_then(|number| self.lag_id(number)).map(|id| id.partner);
+        Some(Candidate {
+            partner_priority: partner.priority,
+            bandwidth: Reverse(bandwidth),
+            is_another_partner: present.is_some_and(|present| present != partner),
+            port: named.map(|info| (info.port_priority, info.port)).min()?,
+            partner,
+            number,
+            is_offered: ports.clone().any(|port| port.partner.state.contains(Bits::SYNC)),
+            settles: ports.clone().filter_map(|port| port.window.settles(now)).max(),
+        })
+    }
+
+    /// The best candidate of the partner that is next to this one, if there is another.
+    fn next_partner(&self, partner: System, now: Time) -> Option<Candidate> {
+        let others = self.candidates(now).filter(|it| it.partner != partner);
+        others.min_by_key(|it| (it.partner < partner, it.partner, *it))
+    }
+
+    /// Whether the partner has not followed us. That is known as long as a port has it.
+    fn is_led_by(&self, partner: System) -> bool {
+        self.ports().any(|(_, port)| port.is_led && System::of(&port.partner) == partner)
+    }
+
+    /// Whether ports may begin to distribute: all of the chosen aggregator can, or have had
+    /// [`GATHERING`] to come to that. Who is not in sync and knows that we are is not waited for.
+    pub(super) fn has_gathered(&mut self, now: Time) -> bool {
+        let (mut distributes, mut some, mut all) = (false, false, true);
+        for (_, port) in self.ports().filter(|(_, port)| port.selected == Selected::Selected) {
+            distributes |= port.mux == mux::State::Distributing;
+            let partner = port.partner.state;
+            let comes = partner.contains(Bits::SYNC) || !port.partner_has_our_sync;
+            if port.is_eligible() && comes {
+                let collects = partner.contains(Bits::SYNC | Bits::COLLECTING);
+                (some, all) = (some | collects, all & collects);
+            }
+        }
+        if distributes || all || !some {
+            self.gathering.stop();
+            return distributes || all;
+        }
+        if self.gathering.deadline().is_none() {
+            self.gathering.start(now, GATHERING);
+        }
+        self.gathering.expires(now)
+    }
+}

@@ -1,0 +1,349 @@
+//! Which aggregator is in service, and what the partners of the others are told (F-53, F-54, F-57).
+
+use lagg_rs::lacp::{Link, choice, mux};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+
+use crate::lab::{DEFAULTS, Lab, mac};
+use crate::negotiation::{all_carry, carries, plug};
+use crate::solo::{IN_SERVICE, NEW, Solo};
+use crate::wirings::sends;
+
+const G: u64 = 1_000_000_000;
+
+/// Two systems, of these addresses, and a cable for each pair of speeds; the second one has its ports in
+/// other slots.
+fn pair(addresses: [u8; 2], speeds: &[[u64; 2]]) -> Lab {
+    let mut lab = Lab::new();
+    for n in addresses {
+        lab.system(mac(n), 10 + u32::from(n), DEFAULTS);
+    }
+    for n in 0..speeds.len() {
+        let other = (n + 1) % speeds.len();
+        let cable = lab.wire([(0, n as u8), (1, other as u8)]);
+        lab.join(cable, 0);
+        lab.join(cable, 1);
+    }
+    for (cable, speeds) in speeds.iter().enumerate() {
+        for end in [0, 1] {
+            lab.link(cable, end, Link::Up(speeds[end] * G));
+        }
+    }
+    lab
+}
+
+fn both_ways<const N: usize>(cables: [usize; N]) -> [Vec<(usize, bool)>; 2] {
+    let taken: Vec<_> = cables.into_iter().map(|cable| (cable, true)).collect();
+    [taken.clone(), taken]
+}
+
+fn send(lab: &Lab) -> [Vec<(usize, bool)>; 2] {
+    [sends(lab, 0), sends(lab, 1)]
+}
+
+#[test]
+fn f53_two_by_5g_and_one_by_10g_joined_in_another_order() {
+    for addresses in [[1, 2], [2, 1]] {
+        let mut lab = pair(addresses, &[[5; 2], [5; 2], [10; 2]]);
+        assert!(lab.until(3_000, |lab| carries(lab, 0) || carries(lab, 2)) <= 2_010);
+        lab.advance(600_000);
+        // The lower one's first port, in slot 0 at the one end and 1 at the other, is of a cable with 5G; at
+        // the other end slot 0 is of the one with 10G.
+        let best = if addresses == [1, 2] { both_ways([0, 1]) } else { both_ways([2]) };
+        assert_eq!(send(&lab), best);
+        assert_eq!((lab[0].flapping(), lab[1].flapping()), (0, 0));
+    }
+}
+
+/// One end does not know how fast a link is, or takes it for another speed: it is not so that each sends
+/// on the link that the other does not use.
+#[test]
+fn f53_ends_that_see_different_speeds_use_the_same_links() {
+    let speeds: [&[[u64; 2]]; 4] = [
+        &[[0, 1], [1, 1]],
+        &[[10, 1], [1, 10]],
+        &[[10, 1], [1, 10], [1, 10]],
+        &[[0, 1], [1, 0], [40, 10], [10, 40]],
+    ];
+    for speeds in speeds {
+        for addresses in [[1, 2], [2, 1]] {
+            let mut lab = pair(addresses, speeds);
+            lab.until(2_020, |lab| (0..speeds.len()).any(|cable| carries(lab, cable)));
+            lab.advance(60_000);
+            let [there, back] = send(&lab);
+            assert!(!there.is_empty() && there.iter().all(|(_, taken)| *taken), "{speeds:?}");
+            assert_eq!(there, back);
+            assert_eq!((lab[0].flapping(), lab[1].flapping()), (0, 0));
+        }
+    }
+}
+
+/// A faster link is added, and goes: both change to it, and back, in as long as the frames take.
+#[test]
+fn f54_a_change_over_takes_two_lacpdus_each_way_and_no_timer() {
+    for addresses in [[1, 2], [2, 1]] {
+        let mut lab = pair(addresses, &[[1; 2], [1; 2], [10; 2]]);
+        lab.until(2_010, |lab| carries(lab, 2));
+        // A quarter of a minute, and less than a port that is new would wait.
+        for ms in [15_000, 1_200] {
+            lab.advance(ms);
+            let said = |lab: &Lab, end| lab.port(0, end).statistics().pdus_out;
+            let before = [0, 1].map(|end| said(&lab, end));
+            lab.unplug(2);
+            assert_eq!(send(&lab), [vec![], vec![]]);
+            assert_eq!(lab.until(5, |lab| carries(lab, 0) && carries(lab, 1)), 2);
+            // In sync, and collecting. That it distributes is the third.
+            for end in [0, 1] {
+                assert!(said(&lab, end) - before[end] <= 3);
+            }
+            lab.advance(1_200);
+            lab.link(2, 0, Link::Up(10 * G));
+            lab.link(2, 1, Link::Up(10 * G));
+            // It says first that it is there. If the limit would hold up the change, that waits.
+            lab.until(1_200, |lab| !carries(lab, 0));
+            assert!(lab.until(10, |lab| carries(lab, 2)) <= 3);
+            assert_eq!(send(&lab), both_ways([2]));
+        }
+        // Who had no link did not distribute; those that stand by again have stopped twice.
+        assert_eq!((lab[0].flapping(), lab[1].flapping()), (6, 6));
+    }
+}
+
+/// Two switches that are not one for LACP. The one that is not used is told, so it does not use the link
+/// either.
+#[test]
+fn f54_of_two_switches_without_mlag_the_other_is_told() {
+    let mut lab = Lab::new();
+    let a = lab.system(mac(5), 11, DEFAULTS);
+    let (b, c) = (lab.system(mac(2), 22, DEFAULTS), lab.system(mac(9), 33, DEFAULTS));
+    let cables = [b, c, c].map(|other| lab.cable(a, other));
+    plug(&mut lab, [cables[0], cables[1]]);
+    lab.advance(5_000);
+    let (used, other) = if carries(&lab, 0) { (0, 1) } else { (1, 0) };
+    assert_eq!(sends(&lab, a), [(used, true)]);
+    assert_eq!(lab.port(other, 0).actor().state, NEW);
+    assert_eq!(lab.port(other, 1).partner().state, NEW);
+    assert_eq!(lab.port(other, 1).actor().state, NEW | State::SYNC);
+    for system in [b, c] {
+        assert!(sends(&lab, system).iter().all(|(_, taken)| *taken));
+    }
+    // The one with more links is better, and the other is told then.
+    plug(&mut lab, [cables[2]]);
+    lab.advance(3_000);
+    assert_eq!(sends(&lab, a), [(1, true), (2, true)]);
+    assert_eq!((sends(&lab, b), sends(&lab, c)), (vec![], vec![(1, true), (2, true)]));
+    assert_eq!(lab.port(0, 1).actor().state, NEW | State::SYNC);
+}
+
+/// Links that the partner does not want to aggregate: each would be an aggregator, and one is used.
+#[test]
+fn f54_of_individual_links_one_is_used_and_told_so() {
+    let mut solo = Solo::new(2, DEFAULTS);
+    for state in [NEW, NEW | State::SYNC, IN_SERVICE] {
+        (0..2).for_each(|slot| solo.hear(slot, state - State::AGGREGATION));
+        solo.pass(2_000);
+    }
+    assert_eq!((solo.lacp.distributing(), solo.lacp.collecting()), (0b01, 0b01));
+    assert_eq!(solo.port(0).actor().state, IN_SERVICE);
+    assert_eq!(solo.port(1).actor().state, NEW);
+}
+
+/// It is out of sync because it is to be, and the partner because it knows.
+#[test]
+fn f54_a_port_that_stands_by_is_no_churn() {
+    let mut lab = pair([1, 2], &[[1; 2], [10; 2]]);
+    lab.advance(200_000);
+    for end in [0, 1] {
+        assert_eq!(lab.port(0, end).mux(), mux::State::Waiting);
+        assert_eq!(lab.port(0, end).churns(), (0, 0));
+    }
+}
+
+/// The partner's port that would be the best has left.
+#[test]
+fn f54_nobody_waits_for_a_port_that_has_said_farewell() {
+    for end in [0, 1] {
+        let mut lab = pair([1, 2], &[[1; 2], [10; 2]]);
+        lab.until(2_010, |lab| carries(lab, 1));
+        lab.leave(1, end);
+        assert!(lab.until(10, |lab| carries(lab, 0)) <= 4);
+        lab.advance(60_000);
+        assert_eq!(send(&lab), both_ways([0]));
+        assert_eq!(lab[1 - end].flapping(), 1);
+    }
+}
+
+/// Each has a faster link to one that has a faster link to the third. Two come into service; all try to
+/// do better, ever more seldom.
+#[test]
+fn f53_three_systems_of_which_each_prefers_another_come_to_rest() {
+    for addresses in [[1, 2, 3], [1, 3, 2]] {
+        let mut lab = Lab::new();
+        for n in addresses {
+            lab.system(mac(n), 10 + u32::from(n), DEFAULTS);
+        }
+        for (a, b) in [(0, 1), (1, 2), (2, 0)] {
+            let cable = lab.cable(a, b);
+            lab.link(cable, 0, Link::Up(10 * G));
+            lab.link(cable, 1, Link::Up(G));
+        }
+        let changes = |lab: &Lab| (0..3).map(|system| lab[system].flapping()).sum::<u32>();
+        lab.until(10_000, |lab| (0..3).any(|cable| carries(lab, cable)));
+        lab.advance(600_000);
+        let before = changes(&lab);
+        for _ in 0..24 {
+            lab.advance(3_600_000);
+            let served = (0..3).filter(|system| lab[*system].distributing() != 0);
+            assert_eq!(served.count(), 2);
+        }
+        assert!(changes(&lab) - before <= 60, "{before} and {}", changes(&lab));
+    }
+}
+
+/// Two that prefer a third one, which is content with a fourth, find each other.
+#[test]
+fn f53_two_that_a_third_has_no_room_for_find_each_other() {
+    for addresses in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
+        let mut lab = Lab::new();
+        for n in addresses {
+            lab.system(mac(n), 10 + u32::from(n), DEFAULTS);
+        }
+        let links = [(0, 1, 40), (0, 2, 10), (0, 3, 10), (2, 3, 1)];
+        for (a, b, speed) in links {
+            let cable = lab.cable(a, b);
+            (0..2).for_each(|end| lab.link(cable, end, Link::Up(speed * G)));
+        }
+        lab.advance(60_000);
+        assert!(carries(&lab, 0) && carries(&lab, 3));
+    }
+}
+
+/// A partner with two aggregators that chooses by itself, as Linux, teamd and Open vSwitch do. Its
+/// system is this.
+struct Stubborn {
+    solo: Solo,
+    system: u8,
+    chosen: u8,
+}
+
+impl Stubborn {
+    /// In sync on one of two links, which are an aggregator each.
+    fn new(system: u8, chosen: u8) -> Self {
+        let mut it = Stubborn { solo: Solo::new(2, DEFAULTS), system, chosen };
+        it.pass(2_000);
+        it
+    }
+
+    /// It says what it does once a second, and collects and distributes if we let it.
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 1_000 {
+            for _ in 0..3 {
+                (0..2).for_each(|slot| self.say(slot));
+            }
+            self.solo.pass(1_000);
+        }
+    }
+
+    fn say(&mut self, slot: u8) {
+        let ours = self.solo.port(slot).actor();
+        let state = match (slot == self.chosen, ours.state.contains(State::SYNC)) {
+            (true, true) => IN_SERVICE,
+            (true, false) => NEW | State::SYNC,
+            (false, _) => NEW,
+        };
+        let key = 9 + u16::from(slot);
+        let actor = Info { system: mac(self.system), key, ..Solo::partner(slot, state) };
+        let pdu = Lacpdu { actor, partner: *ours };
+        self.solo.receive(slot, &pdu);
+    }
+}
+
+/// A lower one is followed at once, and a higher one when it has not followed for a while; after that
+/// it is known.
+#[test]
+fn f53_a_partner_that_chooses_by_itself_is_followed() {
+    let wait = u64::from(choice::FOLLOW);
+    for (system, waits) in [(0, 1_000), (9, wait + 1_000)] {
+        for chosen in [0, 1] {
+            let mut it = Stubborn::new(system, chosen);
+            it.pass(waits);
+            assert_eq!(it.solo.lacp.distributing(), 1 << chosen, "{system} {chosen}");
+            // Which of them is better by our order does not matter any more.
+            for slot in [0, 1] {
+                let now = it.solo.now();
+                it.solo.lacp.set_link(1 - slot, Link::Down, now);
+                it.solo.lacp.set_link(1 - slot, Link::Up(G), now);
+                it.pass(10_000 + waits);
+                assert_eq!(it.solo.lacp.distributing(), 1 << chosen, "{system} {chosen}");
+            }
+            let flapping = it.solo.lacp.flapping();
+            it.pass(100_000);
+            assert_eq!(it.solo.lacp.distributing(), 1 << chosen);
+            assert_eq!(it.solo.lacp.flapping(), flapping);
+            // It chooses the other.
+            it.chosen = 1 - chosen;
+            it.pass(waits);
+            assert_eq!(it.solo.lacp.distributing(), 1 << it.chosen);
+        }
+    }
+}
+
+/// The partner is in sync and does not collect yet; some of its ports do, some are not to be in
+/// service at all.
+#[test]
+fn f57_collecting_is_told_and_done_at_once() {
+    let told = |solo: &Solo| {
+        (0..4).fold(0, |set, slot| {
+            let collecting = solo.port(slot).actor().state.contains(State::COLLECTING);
+            set | u32::from(collecting) << slot
+        })
+    };
+    let mut solo = Solo::new(4, DEFAULTS);
+    (0..4).for_each(|slot| solo.hear(slot, NEW));
+    solo.pass(2_000);
+    (0..3).for_each(|slot| solo.hear(slot, NEW | State::SYNC));
+    // As long as that lasts.
+    for _ in 0..3 {
+        assert_eq!((told(&solo), solo.lacp.collecting(), solo.lacp.distributing()), (7, 7, 0));
+        assert!(!solo.lacp.is_active(0) && solo.lacp.active_aggregator().is_none());
+        solo.pass(50_000);
+        (0..3).for_each(|slot| solo.hear(slot, NEW | State::SYNC));
+        solo.hear(3, NEW);
+    }
+    // The first collects, and is waited with for the others, but not for the one out of sync.
+    solo.hear(0, NEW | State::SYNC | State::COLLECTING);
+    solo.hear(1, NEW | State::SYNC | State::COLLECTING);
+    assert_eq!((told(&solo), solo.lacp.collecting(), solo.lacp.distributing()), (7, 7, 0));
+    solo.pass(u64::from(choice::GATHERING) - 1);
+    assert_eq!(solo.lacp.distributing(), 0);
+    solo.hear(2, NEW | State::SYNC | State::COLLECTING);
+    assert_eq!((told(&solo), solo.lacp.collecting(), solo.lacp.distributing()), (7, 7, 7));
+    assert!(solo.lacp.is_active(0) && solo.lacp.is_active(3));
+}
+
+#[test]
+fn f57_ports_that_do_not_come_to_collect_are_not_waited_for_longer() {
+    let mut solo = Solo::new(2, DEFAULTS);
+    (0..2).for_each(|slot| solo.hear(slot, NEW));
+    solo.pass(2_000);
+    solo.hear(0, NEW | State::SYNC);
+    solo.hear(1, NEW | State::SYNC);
+    solo.hear(0, NEW | State::SYNC | State::COLLECTING);
+    solo.said();
+    let deadline = solo.lacp.deadline(solo.now()).unwrap();
+    assert_eq!(deadline.since(solo.now()), u64::from(choice::GATHERING));
+    solo.pass(u64::from(choice::GATHERING));
+    assert_eq!((solo.lacp.distributing(), solo.lacp.collecting()), (0b01, 0b11));
+}
+
+/// Every frame of a pair that starts is taken in: nobody sends before the other collects.
+#[test]
+fn f57_nothing_is_sent_before_it_is_taken_in() {
+    let mut lab = pair([1, 2], &[[1; 2], [1; 2], [1; 2]]);
+    for _ in 0..3_000 {
+        lab.advance(1);
+        for sends in send(&lab) {
+            assert!(sends.iter().all(|(_, taken)| *taken), "{sends:?}");
+        }
+    }
+    assert!(all_carry(&lab));
+}
