@@ -62,7 +62,7 @@ ifc lagg0 -lacp_fast_timeout
 check "three distribute again" wait_for 10 both_distribute 3
 ifc lagg0 ether 02:00:5e:00:53:99
 check "another address: three distribute again (F-26)" wait_for 15 both_distribute 3
-check "and the other side knows it" eval 'there -v lagg0 | grep -q 02-00-5E-00-53-99'
+check "and the other side knows it" wait_for 5 eval 'there -v lagg0 | grep -q 02-00-5E-00-53-99'
 ifc lagg0 laggproto failover
 check "another protocol says farewell" one_lacpdu distributing 0 there
 ifc lagg0 laggproto lacp
