@@ -215,3 +215,49 @@ fn lacp_with_linux_bonding() {
         lab.until_port(&format!("em{card}"), ACTIVE);
     }
 }
+
+/// It keeps its speed, which says whom it is aggregated with, and goes by its new name, whoever has the old
+/// one now.
+#[test]
+fn f51_a_port_may_be_renamed() {
+    let lab = some!(Lab::cables(3));
+    let near = |command: &str| must(&format!("ip -n {} {command}", lab.near));
+    let ignores_arp = |name: &str| {
+        let path = format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore");
+        must(&format!("ip netns exec {} cat {path}", lab.near)) != "0\n"
+    };
+    for card in ["em0", "em1", "em2"] {
+        near(&format!("link set {card} up"));
+    }
+    for card in 0..3 {
+        lab.heal(card);
+    }
+    lab.ok("lagg0 create laggproto lacp laggport em0 laggport em1 up");
+    let is_like_em1 = |name: &str| {
+        until("both have one key", || {
+            let [a, b] = [name, "em1"].map(|name| shown(&lab.near, name).actor.key);
+            a == b && a & 0x8000 == 0
+        });
+    };
+    is_like_em1("em0");
+    for command in ["em0 down", "em0 name wan0", "em2 down", "em2 name em0", "wan0 up", "em0 up"] {
+        near(&format!("link set {command}"));
+    }
+    until_port(&lab.near, "wan0", IDLE);
+    is_like_em1("wan0");
+    // What has the old name now is another one.
+    lab.ok("lagg0 laggport em0 laggport wan0");
+    is_like_em1("em0");
+    assert!(ignores_arp("wan0") && ignores_arp("em0"));
+    lab.ok("lagg0 -laggport wan0");
+    let text = lab.ok("lagg0");
+    assert!(!text.contains("wan0") && text.contains("laggport: em0 "), "{text}");
+    assert!(!ignores_arp("wan0") && ignores_arp("em0"), "it is Linux's again");
+    // At once, whoever hears of it first.
+    for command in ["em0 down", "em0 name lan0"] {
+        near(&format!("link set {command}"));
+    }
+    lab.ok("lagg0 -laggport lan0");
+    assert!(!ignores_arp("lan0"));
+    lab.ok("lagg0 destroy");
+}

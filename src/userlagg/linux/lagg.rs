@@ -105,38 +105,41 @@ impl Lagg {
     /// # Errors
     /// What Linux refused it with.
     pub fn attach(&self, name: &str) -> io::Result<bool> {
-        if self.is_attached(name) {
+        if self.is_attached(self.index(name)?) {
             return Ok(false);
         }
         let port = Port::attach(name)?;
-        let index = port.index();
         lock(&self.ports).push(port);
         // What happened to it before it was in the list.
-        if let Ok(link) = netlink::link(name) {
-            lock(&self.ports)
-                .iter()
-                .filter(|port| port.index() == index)
-                .for_each(|port| port.changed(&link));
-        }
+        look_again(&self.ports);
         Ok(true)
     }
 
-    /// Keeps Linux's stack away from a port.
+    /// Keeps Linux's stack away from a port, known by its number.
     ///
     /// # Errors
     /// What Linux refused it with.
-    pub fn quiet(&self, name: &str) -> io::Result<()> {
-        lock(&self.ports).iter().filter(|port| port.name() == name).try_for_each(Port::quiet)
+    pub fn quiet(&self, index: u32) -> io::Result<()> {
+        lock(&self.ports).iter().filter(|port| port.index() == index).try_for_each(Port::quiet)
     }
 
     /// Whether the interface is attached.
-    pub fn is_attached(&self, name: &str) -> bool {
-        lock(&self.ports).iter().any(|port| port.name() == name)
+    fn is_attached(&self, index: u32) -> bool {
+        lock(&self.ports).iter().any(|port| port.index() == index)
+    }
+
+    /// The number of the interface that has this name now, and its port too.
+    ///
+    /// # Errors
+    /// What Linux refused it with: ENODEV if there is none.
+    pub fn index(&self, name: &str) -> io::Result<u32> {
+        look_again(&self.ports);
+        Ok(netlink::link(name)?.index)
     }
 
     /// Gives the interface, which is no port any more, back to Linux.
-    pub fn detach(&self, name: &str) {
-        let at = lock(&self.ports).iter().position(|port| port.name() == name);
+    pub fn detach(&self, index: u32) {
+        let at = lock(&self.ports).iter().position(|port| port.index() == index);
         let port = at.map(|at| lock(&self.ports).remove(at));
         drop(port);
     }
@@ -158,6 +161,15 @@ impl Lagg {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the ports follow what Linux says of their interfaces now.
+fn look_again(ports: &Mutex<Vec<Port>>) {
+    for port in &*lock(ports) {
+        if let Ok(link) = netlink::link_at(port.index()) {
+            port.changed(&link);
+        }
+    }
 }
 
 /// Has Linux's interface follow the lagg.
@@ -214,11 +226,7 @@ impl Watcher {
                 // Some were lost.
                 Err(_) => {
                     self.tell_lagg();
-                    for port in &*lock(&self.ports) {
-                        if let Ok(link) = netlink::link(port.name()) {
-                            port.changed(&link);
-                        }
-                    }
+                    look_again(&self.ports);
                 }
             }
         }

@@ -22,6 +22,8 @@ const RTMGRP_LINK: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Link {
     pub index: u32,
+    /// Its name now: anybody can give it another one.
+    pub name: String,
     pub ethernet: bool,
     pub up: bool,
     /// It is up and has a carrier.
@@ -35,6 +37,7 @@ impl From<LinkMessage> for Link {
         let flags = message.header.flags;
         let mut link = Link {
             index: message.header.index,
+            name: String::new(),
             ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             up: flags.contains(LinkFlags::Up),
             lower_up: flags.contains(LinkFlags::LowerUp),
@@ -43,6 +46,7 @@ impl From<LinkMessage> for Link {
         };
         for attribute in message.attributes {
             match attribute {
+                LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::Address(lladdr) => {
                     link.lladdr = lladdr.try_into().unwrap_or_default();
@@ -69,6 +73,20 @@ pub enum Change {
 pub fn link(name: &str) -> io::Result<Link> {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    get(message)
+}
+
+/// The interface of that number.
+///
+/// # Errors
+/// What Linux refused it with: ENODEV if there is none.
+pub fn link_at(index: u32) -> io::Result<Link> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    get(message)
+}
+
+fn get(message: LinkMessage) -> io::Result<Link> {
     match request(RouteNetlinkMessage::GetLink(message), 0)? {
         Some(RouteNetlinkMessage::NewLink(message)) => Ok(message.into()),
         _ => Err(io::ErrorKind::InvalidData.into()),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
+use nix::net::if_::if_indextoname;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -22,7 +23,7 @@ use super::quiet::Quiet;
 
 /// The driver of the card.
 struct Card {
-    name: String,
+    /// What it is known by: its name may change.
     index: u32,
     socket: PacketSocket,
     promisc: Mutex<bool>,
@@ -91,14 +92,15 @@ impl Card {
 
     /// What sysfs says of the interface; nothing while it is down.
     fn attribute(&self, name: &str) -> Option<String> {
-        let text = fs::read_to_string(format!("/sys/class/net/{}/{name}", self.name)).ok()?;
+        let interface = if_indextoname(self.index).ok()?.into_string().ok()?;
+        let text = fs::read_to_string(format!("/sys/class/net/{interface}/{name}")).ok()?;
         Some(text.trim_end().to_owned())
     }
 
     fn quiet(&self) -> io::Result<()> {
         let mut quiet = lock(&self.quiet);
         if quiet.is_none() {
-            *quiet = Some(Quiet::new(&self.name)?);
+            *quiet = Some(Quiet::new(self.index)?);
         }
         Ok(())
     }
@@ -115,7 +117,7 @@ pub struct Port {
     // In the order in which they end.
     _receiver: Receiver,
     attached: Attached,
-    /// Bound to a name that only one process of this network namespace can have.
+    /// Bound to a name, of the interface's number, that only one process of this network namespace can have.
     _claim: UnixDatagram,
 }
 
@@ -127,10 +129,9 @@ impl Port {
     /// Linux says.
     pub fn attach(name: &str) -> io::Result<Port> {
         let link = netlink::link(name)?;
-        let claim = SocketAddr::from_abstract_name(format!("userlagg/port/{name}"))?;
+        let claim = SocketAddr::from_abstract_name(format!("userlagg/port/{}", link.index))?;
         let claim = UnixDatagram::bind_addr(&claim)?;
         let card = Arc::new(Card {
-            name: name.to_owned(),
             index: link.index,
             socket: PacketSocket::open(name, link.index)?,
             promisc: Mutex::new(false),
@@ -144,11 +145,6 @@ impl Port {
         let port = Port { card, _receiver: receiver, attached, _claim: claim };
         port.changed(&link);
         Ok(port)
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.card.name
     }
 
     /// Its number in Linux.
@@ -167,6 +163,8 @@ impl Port {
     /// Follows what Linux says of the interface.
     pub fn changed(&self, link: &Link) {
         let ifp = &*self.attached;
+        // Of one that has its name already nothing is told; where another has it, Linux will say so.
+        let _ = host::rename(ifp, &link.name);
         if link.up != (ifp.flags() & iff::UP != 0) {
             if link.up { ifp.up() } else { ifp.down() }
         }

@@ -6,40 +6,52 @@
 use std::path::PathBuf;
 use std::{fs, io};
 
+use nix::net::if_::if_indextoname;
+
 /// What is set on a port: no IPv6 at all, as lagg(4) has it; no ARP; and no IPv4 packet whose way back is not
 /// this interface, which leaves none, since no route goes over a port.
 const SETTINGS: [(&str, &str, &str); 3] =
     [("ipv6", "disable_ipv6", "1"), ("ipv4", "arp_ignore", "8"), ("ipv4", "rp_filter", "1")];
 
 /// The settings of a port as they were; they are restored when this is dropped.
-pub struct Quiet(Vec<(PathBuf, String)>);
+pub struct Quiet {
+    index: u32,
+    /// The family and the name of each, and what it was.
+    old: Vec<(&'static str, &'static str, String)>,
+}
 
 impl Quiet {
     /// Quiets Linux's stack on an interface.
     ///
     /// # Errors
     /// If a setting cannot be made.
-    pub fn new(interface: &str) -> io::Result<Quiet> {
-        let mut quiet = Quiet(Vec::new());
+    pub fn new(index: u32) -> io::Result<Quiet> {
+        let mut quiet = Quiet { index, old: Vec::new() };
         for (family, name, value) in SETTINGS {
-            let path = PathBuf::from("/proc/sys/net").join(family).join("conf").join(interface);
+            let path = quiet.settings(family)?;
             // A kernel without IPv6 has nothing to be kept away.
             if path.exists() {
                 let path = path.join(name);
                 let old = fs::read_to_string(&path)?;
                 fs::write(&path, value)?;
-                quiet.0.push((path, old));
+                quiet.old.push((family, name, old));
             }
         }
         Ok(quiet)
+    }
+
+    /// Where the interface's settings are now: by its name, which may have changed.
+    fn settings(&self, family: &str) -> io::Result<PathBuf> {
+        let interface = if_indextoname(self.index)?.into_string().map_err(io::Error::other)?;
+        Ok(PathBuf::from("/proc/sys/net").join(family).join("conf").join(interface))
     }
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        for (path, old) in &self.0 {
+        for (family, name, old) in &self.old {
             // The interface may be gone.
-            let _ = fs::write(path, old);
+            let _ = self.settings(family).and_then(|path| fs::write(path.join(name), old));
         }
     }
 }

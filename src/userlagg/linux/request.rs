@@ -47,10 +47,12 @@ pub fn carry_out(lagg: &mut Lagg, word: &Word) -> Result<(), String> {
             add_port(lagg, port).map_err(|reason| format!("{name} {port}: SIOCSLAGGPORT: {reason}"))
         }
         Word::RemovePort(port) => {
+            // Without such an interface the driver says so.
+            let index = lagg.index(port).ok();
             let mut request = port_request(&name, port);
             host::ifioctl(&name, SIOCSLAGGDELPORT, &mut request)
                 .map_err(failed("SIOCSLAGGDELPORT"))?;
-            lagg.detach(port);
+            index.into_iter().for_each(|index| lagg.detach(index));
             Ok(())
         }
         Word::Hash(flags) => {
@@ -95,17 +97,18 @@ fn add_port(lagg: &Lagg, port: &str) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(text(Errno::EBUSY)),
         Err(error) => return Err(describe(&error)),
     };
+    let index = lagg.index(port).map_err(|error| describe(&error))?;
     let mut request = port_request(&lagg.name, port);
     match host::ifioctl(&lagg.name, SIOCSLAGGPORT, &mut request) {
-        Ok(()) => lagg.quiet(port).map_err(|error| {
+        Ok(()) => lagg.quiet(index).map_err(|error| {
             let _ = host::ifioctl(&lagg.name, SIOCSLAGGDELPORT, &mut request);
-            lagg.detach(port);
+            lagg.detach(index);
             describe(&error)
         }),
         Err(Errno::EEXIST) => Ok(()),
         Err(errno) => {
             if attached {
-                lagg.detach(port);
+                lagg.detach(index);
             }
             Err(text(errno))
         }

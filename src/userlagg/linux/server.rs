@@ -113,7 +113,7 @@ fn serve(mut lagg: Lagg, listener: &Listener, signals: &SignalFd) -> Reply {
 
 /// Has the lagg follow what others have told Linux's interface to do.
 fn follow_linux(lagg: &mut Lagg) {
-    let Ok(link) = netlink::link(&lagg.name) else { return };
+    let Ok(link) = netlink::link_at(lagg.tap.index()) else { return };
     if link.up != (lagg.ifp.flags() & iff::UP != 0) {
         let _ = request::carry_out(lagg, if link.up { &Word::Up } else { &Word::Down });
     }
