@@ -83,6 +83,7 @@ vm-modules: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_traffic tests/vm/traffic/*.c
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_infiniband tests/vm/infiniband/*.c
 	@tests/vm/program.sh $(ARCH) lagg_netmap tests/vm/netmap/forward.c
+	@tests/vm/program.sh $(ARCH) lagg_control tests/vm/control/requests.c
 
 # What is said to make here these take from the environment.
 vm: all vm-modules

@@ -43,6 +43,7 @@ const DONE: &[&str] = &[
     "F-61", //
     "F-63", //
     "F-64", //
+    "F-65", //
 ];
 
 /// The numbers of the specification: D-1 to D-26, F-1 to F-33, F-7b, and later ones.

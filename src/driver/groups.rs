@@ -3,7 +3,7 @@
 use super::ioctl::text;
 use super::softc::Token;
 use super::{Port, Softc};
-use crate::kpi::{Array, Group, Ifnet, Result, iff, log};
+use crate::kpi::{Array, Group, Ifnet, LinkAddr, Result, iff, log};
 use crate::wire::slow;
 
 /// What the driver has asked of a port's interface, and has to take back.
@@ -13,6 +13,7 @@ pub(super) struct Wants {
     allmulti: bool,
     /// The slow protocols' group, for LACP: it may be one of the lagg's own too.
     slow: Option<Group>,
+    /// In the order in which they were joined.
     groups: Array<Option<Group>>,
 }
 
@@ -82,7 +83,8 @@ pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
 pub(super) fn give_back(softc: &Softc, port: &Port) {
     let mut wants = softc.state().take_wants(port);
     let ifp = port.ifp();
-    for group in wants.groups.iter_mut().chain([&mut wants.slow]).filter_map(Option::take) {
+    // The stack looks for each from the one that was joined last.
+    for group in wants.groups.iter_mut().rev().chain([&mut wants.slow]).filter_map(Option::take) {
         ifp.leave_group(group);
     }
     // An interface that is being destroyed has no use for modes.
@@ -109,26 +111,48 @@ fn join_for_lacp(ifp: &Ifnet, is_slow: bool, joined: &mut Option<Group>) -> Resu
 
 /// Joins what the lagg is in and the port is not, and leaves what the lagg has left.
 fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result {
-    let wanted = lagg.groups()?;
-    for group in joined.iter_mut() {
-        if let Some(left) = group.take_if(|group| !wanted.iter().any(|a| *a == group.address())) {
+    // The stack has those first that were joined last.
+    let mut wanted = lagg.groups()?;
+    wanted.reverse();
+    let mut stays = Array::try_new(joined.len(), |_| false)?;
+    let mut is_new = Array::try_new(wanted.len(), |_| true)?;
+    let mut next = 0;
+    for (address, is_new) in wanted.iter().zip(is_new.iter_mut()) {
+        if let Some(place) = place_of(address, joined, next)
+            && let Some(stays) = stays.get_mut(place)
+        {
+            (*stays, *is_new) = (true, false);
+            next = place.saturating_add(1);
+        }
+    }
+    for (group, stays) in joined.iter_mut().zip(stays.iter()) {
+        if !stays && let Some(left) = group.take() {
             ifp.leave_group(left);
         }
     }
-    if joined.iter().flatten().count() == wanted.len() {
+    if !is_new.contains(&true) {
         return Ok(());
     }
     let mut refused = Ok(());
-    let mut addresses = wanted.iter();
-    *joined = Array::try_new(wanted.len(), |_| {
-        let address = addresses.next()?;
-        let has = |group: &&mut Option<Group>| {
-            group.as_ref().is_some_and(|group| group.address() == *address)
-        };
-        match joined.iter_mut().find(has) {
-            Some(group) => group.take(),
-            None => ifp.join_group(address).inspect_err(|errno| refused = Err(*errno)).ok(),
-        }
+    let new = wanted.iter().zip(is_new.iter());
+    let mut new = new.filter_map(|(address, is_new)| is_new.then_some(address));
+    // Those that it is in come first: in the order in which they were joined.
+    let mut old = joined.iter_mut().filter_map(Option::take);
+    let now = Array::try_new(wanted.len(), |_| match old.next() {
+        None => ifp.join_group(new.next()?).inspect_err(|errno| refused = Err(*errno)).ok(),
+        group => group,
     })?;
+    drop(old);
+    *joined = now;
     refused
+}
+
+/// Where that group is among those that were joined, which mostly are in the lagg's order: it is looked for
+/// from the place that is next.
+fn place_of(address: &LinkAddr, joined: &[Option<Group>], next: usize) -> Option<usize> {
+    let has = |(_, group): &(usize, &Option<Group>)| {
+        group.as_ref().is_some_and(|group| group.address() == *address)
+    };
+    let all = || joined.iter().enumerate();
+    all().skip(next).find(has).or_else(|| all().take(next).find(has)).map(|(place, _)| place)
 }

@@ -105,7 +105,9 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
             let result = port.methods().forward(port.ifp(), request);
             // Where flows go, and whether the lagg's link is up, goes by IFF_UP too, which SIOCSIFADDR
             // sets as well.
-            if command == SIOCSIFFLAGS || port.ifp().flags() & iff::UP != was_up {
+            if (command == SIOCSIFFLAGS || port.ifp().flags() & iff::UP != was_up)
+                && !port.softc().state().readdressing
+            {
                 lacp::link_changed(port.softc());
             }
             result

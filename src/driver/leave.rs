@@ -134,7 +134,7 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
 
 /// The primary port left: the lagg takes the new one's own address, and so do its ports; without
 /// ports it has none. One that was given stays.
-fn readdress(softc: &Softc, token: &Token<'_>) {
+fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
     if softc.kind() == LaggType::Infiniband {
         infiniband::follow_address(softc);
         return;
@@ -153,5 +153,7 @@ fn readdress(softc: &Softc, token: &Token<'_>) {
     for port in &token.ports() {
         port.share_lladdr(&lladdr);
     }
+    // Once for all of them, not for each.
     softc.state().readdressing = false;
+    lacp::link_changed(softc);
 }

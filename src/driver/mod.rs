@@ -125,8 +125,7 @@ impl Driver for Lagg {
 
     fn port_link_state(port: &Ref<Port>) {
         lacp::link_changed(port.softc());
-        // Drivers switch capabilities when their link comes up.
-        Softc::wake_configuration(port.softc());
+        offloads::link_changed(port.softc());
     }
 
     fn vlan(softc: &Ref<Softc>, id: u16, configured: bool) {

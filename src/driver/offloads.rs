@@ -166,15 +166,31 @@ fn foresee(softc: &Softc, ports: &Ports, mut enabled: u64) -> u64 {
     enabled
 }
 
-/// Has the lagg offer this, and the VLANs on it. True: it offers less than it did. The caller has the
-/// token.
-fn store(softc: &Softc, mut common: Offloads) -> bool {
+/// A port's link has changed: drivers switch capabilities by themselves when theirs comes up. The
+/// configuration task follows, if there is something to follow. Does not wait.
+pub(super) fn link_changed(softc: &Ref<Softc>) {
+    let (plan, now) = (softc.plan_ref(), softc.ifp().offloads());
+    let common = plan.ports().map(|port| port.ifp().offloads()).reduce(Offloads::common);
+    if common.is_some_and(|common| offered(common, &now) != now) {
+        Softc::wake_configuration(softc);
+    }
+}
+
+/// What a lagg that offers `now` is to offer, whose ports have this in common.
+fn offered(mut common: Offloads, now: &Offloads) -> Offloads {
     common.capabilities &= !capability::IPSEC_OFFLOAD;
     common.enabled &= !(capability::IPSEC_OFFLOAD | capability::NETMAP);
-    let ifp = softc.ifp();
-    let now = ifp.offloads();
     // netmap(4) has the lagg or not, whatever of its ports it has.
     common.enabled |= now.enabled & capability::NETMAP;
+    common
+}
+
+/// Has the lagg offer this, and the VLANs on it. True: it offers less than it did. The caller has the
+/// token.
+fn store(softc: &Softc, common: Offloads) -> bool {
+    let ifp = softc.ifp();
+    let now = ifp.offloads();
+    let common = offered(common, &now);
     if common == now {
         return false;
     }

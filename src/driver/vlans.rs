@@ -43,9 +43,15 @@ impl Vlans {
         None
     }
 
-    /// The ids of a word that the ports have been told of.
-    fn told(&self, word: usize) -> u64 {
-        self.told.get(word).copied().unwrap_or(0)
+    /// The first word, from this one on, with ids that the ports have been told of, and they.
+    fn next_told(&self, from: usize) -> Option<(usize, u64)> {
+        let mut words = (0..).zip(self.told.iter().copied()).skip(from);
+        words.find(|(_, told)| *told != 0)
+    }
+
+    /// Whether the ports have been told of this id.
+    fn has_told(&self, id: u16) -> bool {
+        self.told.get(word(id)).is_some_and(|told| told & bit(id) != 0)
     }
 }
 
@@ -78,7 +84,7 @@ pub(super) fn lost(port: &Ref<Port>, id: u16) {
     let softc = port.softc();
     {
         let mut state = softc.state();
-        if state.phase(port) != Some(Phase::Member) || state.vlans.told(word(id)) & bit(id) == 0 {
+        if state.phase(port) != Some(Phase::Member) || !state.vlans.has_told(id) {
             return;
         }
         state.lose(port, id);
@@ -121,11 +127,12 @@ pub(super) fn withdraw(softc: &Softc, port: &Port) {
 
 /// All ids that the ports have been told of, by words. The mutex is not held for `f`.
 fn each(softc: &Softc, mut f: impl FnMut(usize, u64)) {
-    for word in 0..WORDS {
-        let told = softc.state().vlans.told(word);
-        if told != 0 {
-            f(word, told);
-        }
+    let mut from = 0;
+    loop {
+        let next = softc.state().vlans.next_told(from);
+        let Some((word, told)) = next else { return };
+        f(word, told);
+        from = word.saturating_add(1);
     }
 }
 

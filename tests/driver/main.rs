@@ -11,6 +11,7 @@ mod defects;
 mod generic_requests;
 mod given;
 mod groups;
+mod growth;
 mod infiniband;
 mod infiniband_frames;
 mod join_requests;

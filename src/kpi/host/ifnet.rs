@@ -73,6 +73,8 @@ pub struct Ifnet {
     pub(super) membership: Mutex<multicast::Membership>,
     pub(super) offloads: Mutex<Offloads>,
     pub(super) coupled: Mutex<offloads::Coupled>,
+    /// How often its VLANs were told to follow what it can do.
+    pub(super) vlan_refreshes: AtomicU64,
     /// Whether its hardware lets in the VLANs of `vlan_filter` alone, while that is enabled.
     pub(super) filters_vlans: AtomicBool,
     /// A set, not counts, as cards have it.
@@ -160,6 +162,7 @@ impl IfnetRef {
             membership: Mutex::default(),
             offloads: Mutex::default(),
             coupled: Mutex::default(),
+            vlan_refreshes: AtomicU64::new(0),
             filters_vlans: AtomicBool::new(false),
             vlan_filter: Mutex::default(),
             count: AtomicUsize::new(1),

@@ -88,7 +88,9 @@ pub use stack::{set_address, set_link};
 pub use sysctl::sysctl_stats;
 pub use tags::{CardTag, SendTag, TagParams, TagWrapper, allocate_tag};
 pub use tasks::settle;
-pub use vlan::{filter_vlans, vlan_config, vlan_create, vlan_create_alone, vlan_unconfig};
+pub use vlan::{
+    filter_vlans, vlan_config, vlan_create, vlan_create_alone, vlan_refreshes, vlan_unconfig,
+};
 pub use vnet::Vnet;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -363,9 +363,15 @@ pub(super) fn parent_link_state(parent: &Ifnet, state: LinkState) {
 pub(super) fn refresh(parent: &Ifnet) {
     // Asked for also where there is no VLAN: a lock that must not be held here is found at once.
     let _vlan_sx = VLAN.lock();
+    parent.vlan_refreshes.fetch_add(1, Ordering::Relaxed);
     for vlan in of_parent(parent) {
         vlan.store_offloads(&parent.offloads());
     }
+}
+
+/// How often the VLANs of `parent` were told to: each time costs as much as there are VLANs.
+pub fn vlan_refreshes(parent: &Ifnet) -> u64 {
+    parent.vlan_refreshes.load(Ordering::Relaxed)
 }
 
 /// Gives the VLANs of `parent` its address.
