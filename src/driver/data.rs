@@ -143,7 +143,7 @@ fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf
         Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
         Protocol::Lacp(lacp) => {
             if pdus::is_slow(&m) {
-                m = pdus::receive(port, m)?;
+                m = pdus::receive(port, m, plan)?;
             }
             lacp.accepts(port)
         }

@@ -28,6 +28,8 @@ use crate::wire::slow::FRAME;
 /// LACP's part of a lagg's state.
 pub(super) struct Control {
     pub machines: Lacp,
+    /// Those that have come in.
+    pub frames: Ref<pdus::Frames>,
     /// The flows that wait, while there are any.
     waits: Option<Boxed<Waits>>,
     /// What the plan has.
@@ -83,6 +85,7 @@ impl Control {
         let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
         Ok(Control {
             machines: Lacp::try_new(System::new(ifp.lladdr().ethernet()), ifp.index(), options)?,
+            frames: pdus::Frames::try_new()?,
             waits: None,
             published: Published::default(),
             links_changed: true,

@@ -2,10 +2,10 @@
 
 use super::ioctl::text;
 use super::lacp::now;
-use super::state::Phase;
 use super::stats::Refused;
-use super::{Port, Softc};
-use crate::kpi::{Epoch, Errno, Inbox, Mbuf, Result, epoch, lacp_debug, log};
+use super::{Plan, Port, Softc};
+use crate::kpi::ioctl::LAGG_MAX_PORTS;
+use crate::kpi::{Array, Epoch, Errno, Inbox, Mbuf, Ref, Result, epoch, lacp_debug, log};
 use crate::lacp::Lacp;
 use crate::wire::lacpdu::Lacpdu;
 use crate::wire::marker;
@@ -18,23 +18,30 @@ pub(super) fn is_slow(m: &Mbuf) -> bool {
     m.is_multicast() && m.vlan_tag().is_none() && slow::is_slow(m.first())
 }
 
-/// The frames of a port that wait for the protocol task, a few of each kind: what floods one port is
-/// nothing to the others, and markers do not drive out LACPDUs.
-pub(super) struct Frames {
+/// The frames of each slot's port that wait for the protocol task, a few of each kind: what floods one port
+/// is nothing to the others, and markers do not drive out LACPDUs.
+pub struct Frames(Array<Inboxes>);
+
+struct Inboxes {
     pdus: Inbox,
     markers: Inbox,
 }
 
 impl Frames {
-    pub fn new() -> Self {
-        Frames { pdus: Inbox::new(), markers: Inbox::new() }
+    /// None yet. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn try_new() -> Result<Ref<Self>> {
+        let none = |_| Inboxes { pdus: Inbox::new(), markers: Inbox::new() };
+        Ref::try_new(Frames(Array::try_new(LAGG_MAX_PORTS, none)?))
     }
 }
 
 /// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
 /// Returned: a frame of others, to go its way.
 #[cold]
-pub(super) fn receive(port: &Port, m: Mbuf) -> Option<Mbuf> {
+pub(super) fn receive(port: &Port, m: Mbuf, plan: &Plan) -> Option<Mbuf> {
     // The rest of it may be in other pieces (F-49).
     let mut number = [0];
     m.copy_to(Subtype::OFFSET, &mut number);
@@ -43,11 +50,13 @@ pub(super) fn receive(port: &Port, m: Mbuf) -> Option<Mbuf> {
         port.count_unknown();
         return Some(m);
     };
+    let Inboxes { pdus, markers } = plan.frames()?.0.get(usize::from(port.slot()))?;
     let inbox = match subtype {
-        Subtype::Lacp => &port.frames().pdus,
-        Subtype::Marker => &port.frames().markers,
+        Subtype::Lacp => pdus,
+        Subtype::Marker => markers,
     };
-    if !inbox.put(m) {
+    // By its interface: the slot may be another port's by then.
+    for _ in 0..inbox.put(m, port.ifp().index().into()) {
         port.refused().count(Refused::NoRoom);
     }
     Softc::wake_protocol(port.softc());
@@ -56,14 +65,15 @@ pub(super) fn receive(port: &Port, m: Mbuf) -> Option<Mbuf> {
 
 /// Gives the machines the frames that have come in, and sends what answers them.
 pub(super) fn take_frames(softc: &Softc) {
-    for port in softc.plan_ref().ports() {
-        for inbox in [&port.frames().pdus, &port.frames().markers] {
-            inbox.take(|m| take_pieces(softc, port, &m));
+    let Some(frames) = softc.state().lacp.as_ref().map(|lacp| lacp.frames.clone()) else { return };
+    for (slot, Inboxes { pdus, markers }) in (0_u8..).zip(frames.0.iter()) {
+        for inbox in [pdus, markers] {
+            inbox.take(|m, index| take_pieces(softc, slot, index, &m));
         }
     }
 }
 
-fn take_pieces(softc: &Softc, port: &Port, m: &Mbuf) {
+fn take_pieces(softc: &Softc, slot: u8, index: u64, m: &Mbuf) {
     let mut copy = [0; FRAME];
     let mut frame = m.first();
     if frame.len() < m.len().min(FRAME)
@@ -72,18 +82,17 @@ fn take_pieces(softc: &Softc, port: &Port, m: &Mbuf) {
         m.copy_to(0, place);
         frame = place;
     }
-    take_frame(softc, port, frame);
+    take_frame(softc, slot, index, frame);
 }
 
-/// Gives the machines one frame, which has come in on `port`.
-fn take_frame(softc: &Softc, port: &Port, frame: &[u8]) {
-    let slot = port.slot();
+/// Gives the machines one frame, which has come in on the port in `slot` whose `if_index` this is.
+fn take_frame(softc: &Softc, slot: u8, index: u64, frame: &[u8]) {
     trace(softc, slot, "in", frame);
     let answer = {
         let mut state = softc.state();
-        // The slot may be another port's by now.
-        let is_member = state.phase(port) == Some(Phase::Member);
-        let (true, Some(lacp)) = (is_member, &mut state.lacp) else { return };
+        let port = state.claimed(slot.into());
+        let port = port.filter(|port| u64::from(port.ifp().index()) == index);
+        let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
         let machines = &mut lacp.machines;
         let taken = match Subtype::of(frame) {
             None => return,

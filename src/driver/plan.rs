@@ -6,6 +6,7 @@ use core::num::NonZeroUsize;
 use arrayvec::ArrayVec;
 
 use super::Port;
+use super::pdus::Frames;
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
 use crate::policy::Protocol;
@@ -26,6 +27,7 @@ pub struct Plan {
     count: u8,
     order: [u8; LAGG_MAX_PORTS],
     slots: [Option<Ref<Port>>; LAGG_MAX_PORTS],
+    frames: Option<Ref<Frames>>,
 }
 
 static_assertions::const_assert!(offset_of!(Plan, protocol) + size_of::<Protocol>() <= CACHE_LINE);
@@ -49,18 +51,21 @@ impl Plan {
             count: 0,
             order: [0; LAGG_MAX_PORTS],
             slots: [const { None }; LAGG_MAX_PORTS],
+            frames: None,
         }
     }
 
-    /// Fills a plan that is as it was made: `ports` in any order, the primary's slot.
+    /// Fills a plan that is as it was made: `ports` in any order, the primary's slot, where LACP's frames
+    /// wait.
     pub(super) fn fill<'a>(
         &mut self,
         protocol: Protocol,
         running: bool,
         ports: impl Iterator<Item = &'a Ref<Port>>,
         primary: Option<u8>,
+        frames: Option<Ref<Frames>>,
     ) {
-        (self.protocol, self.running) = (protocol, running);
+        (self.protocol, self.running, self.frames) = (protocol, running, frames);
         let mut ports: ArrayVec<_, LAGG_MAX_PORTS> = ports.take(LAGG_MAX_PORTS).collect();
         // INVARIANT: in order; the index of an interface that has a reference does not change.
         ports.sort_unstable_by_key(|port| port.ifp().index());
@@ -108,6 +113,11 @@ impl Plan {
     #[inline]
     pub fn primary(&self) -> Option<&Port> {
         self.primary.as_deref()
+    }
+
+    /// Where LACP's frames wait, if the protocol is lacp.
+    pub(super) fn frames(&self) -> Option<&Frames> {
+        self.frames.as_deref()
     }
 
     /// The port in a slot, 0 to 31.

@@ -4,7 +4,6 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
 use super::ioctl::text;
-use super::pdus::Frames;
 use super::stats::RefusedCounters;
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
@@ -27,13 +26,15 @@ pub struct Port {
     refused: RefusedCounters,
     /// Frames of slow protocols that are none of LACP's.
     unknown: AtomicU32,
-    frames: Frames,
 }
 
 static_assertions::assert_eq_size!(IfnetRef, *const ());
 static_assertions::assert_eq_size!(Ref<Softc>, *const ());
 static_assertions::const_assert_eq!(core::mem::offset_of!(Port, ifp), 0);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Port, softc), size_of::<*const ()>());
+// With what counts its references it fills 128 bytes, and a byte more would take 256.
+#[cfg(feature = "kernel")]
+static_assertions::const_assert!(size_of::<Port>() <= 104);
 // Packets write it, and read what is before it.
 static_assertions::const_assert!(core::mem::offset_of!(Port, unknown) >= CACHE_LINE);
 
@@ -51,7 +52,6 @@ impl Port {
             enabled: 0,
             methods: ifp.methods(),
             unknown: AtomicU32::new(0),
-            frames: Frames::new(),
             refused: RefusedCounters::try_new()?,
             softc: softc.clone(),
             ifp,
@@ -146,11 +146,6 @@ impl Port {
     /// How many of those there were.
     pub(super) fn unknown(&self) -> u32 {
         self.unknown.load(Ordering::Relaxed)
-    }
-
-    /// Frames of slow protocols that have come in.
-    pub(super) fn frames(&self) -> &Frames {
-        &self.frames
     }
 
     pub(super) fn refused(&self) -> &RefusedCounters {

@@ -449,7 +449,8 @@ impl State {
     pub fn plan(&mut self, memory: PlanMemory) -> Ref<Plan> {
         let PlanMemory { mut plan, table, pauses } = memory;
         let protocol = self.protocol_now(table, pauses);
-        plan.fill(protocol, self.running, self.members(), self.primary);
+        let frames = self.lacp.as_ref().map(|lacp| lacp.frames.clone());
+        plan.fill(protocol, self.running, self.members(), self.primary, frames);
         plan.share()
     }
 }

@@ -107,12 +107,14 @@ fn f55_what_floods_a_port_is_nothing_to_the_others() {
 #[test]
 fn f55_the_newest_lacpdu_is_kept() {
     let inbox = Inbox::new();
-    let put = (0..50).map(|n| inbox.put(Mbuf::from_bytes(&[n])));
-    assert_eq!(put.filter(|fits| *fits).count(), Inbox::LIMIT);
-    let mut taken = Vec::new();
-    inbox.take(|m| taken.extend(m.into_vec()));
-    assert_eq!(taken, [46, 47, 48, 49]);
-    assert!(inbox.put(Mbuf::from_bytes(&[50])), "there is room again");
+    for last in 0..50 {
+        let put = (0..=last).map(|n| inbox.put(Mbuf::from_bytes(&[n]), u64::from(n) + 100));
+        let (freed, mut taken) = (put.sum::<u32>(), Vec::new());
+        inbox.take(|m, number| taken.push((m.into_vec(), number)));
+        assert!(taken.len() <= Inbox::LIMIT as usize);
+        let kept = (freed as u8..=last).map(|n| (vec![n], u64::from(n) + 100));
+        assert!(!taken.is_empty() && taken.into_iter().eq(kept), "the last ones, in order");
+    }
     lab(|| {
         let pair = pair(2);
         let em1 = |record: &str| value(&pair, &format!("port em1 {record}"));
