@@ -10,7 +10,7 @@ use core::fmt::{self, Write};
 use super::ioctl::{bits, text};
 use super::softc::{Token, insist};
 use super::state::State;
-use super::{Port, Softc, pdus};
+use super::{Port, Softc, link, pdus};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
 use crate::kpi::{
     Array, Boxed, Ifnet, LinkState, MacAddr, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
@@ -187,7 +187,8 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
         let state = softc.state();
         let now = now();
         let deadline = state.lacp.as_ref().and_then(|lacp| lacp.machines.deadline(now));
-        deadline.map(|deadline| u32::try_from(deadline.since(now)).unwrap_or(u32::MAX))
+        let ms = deadline.map(|deadline| u32::try_from(deadline.since(now)).unwrap_or(u32::MAX));
+        ms.into_iter().chain(link::until_told(&state)).min()
     };
     if let Some(ms) = deadline {
         Softc::wake_protocol_in(softc, ms.max(1));

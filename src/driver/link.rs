@@ -4,10 +4,14 @@
 use core::mem::replace;
 
 use super::ioctl::text;
+use super::state::State;
 use super::{Plan, Softc, infiniband, lacp};
-use crate::kpi::{LaggType, LinkState, Ref};
+use crate::kpi::{LaggType, LinkState, Ref, uptime_ms};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, failover};
+
+/// After how many milliseconds an address is told of once more.
+const AGAIN_MS: u64 = 1000;
 
 /// Whether the link of a lagg with this plan is up, for the link state and the media status alike: lacp's
 /// while a port distributes, another one's while a port is active.
@@ -30,6 +34,10 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     softc.ifp().in_vnet(|| {
         if !lacp::run(softc) {
             move_flows(softc);
+            let until_told = until_told(&softc.state());
+            if let Some(ms) = until_told {
+                Softc::wake_protocol_in(softc, ms);
+            }
         }
         infiniband::run(softc);
         log_flows(softc);
@@ -37,7 +45,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     });
 }
 
-fn publish_link(softc: &Softc) {
+fn publish_link(softc: &Ref<Softc>) {
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
     let speeds = plan.ports().map(|port| port.ifp().baudrate());
@@ -69,11 +77,35 @@ fn publish_link(softc: &Softc) {
     }
     ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
     if softc.kind() == LaggType::Ethernet && can_be_heard(&plan) {
-        let lladdr = ifp.lladdr();
-        if replace(&mut softc.state().told_lladdr, lladdr) != lladdr {
-            ifp.lladdr_event();
-        }
+        tell_again(softc);
     }
+}
+
+/// Tells of an address that nobody has heard of yet, and once more a little later: an end that has only
+/// now been found may need a moment until it takes in what it gets.
+fn tell_again(softc: &Ref<Softc>) {
+    let (lladdr, now) = (softc.ifp().lladdr(), uptime_ms());
+    let (is_new, is_due) = {
+        let mut state = softc.state();
+        let is_new = replace(&mut state.told_lladdr, lladdr) != lladdr;
+        let is_due = state.tell_again.take_if(|at| *at <= now).is_some();
+        if is_new {
+            state.tell_again = Some(now.saturating_add(AGAIN_MS));
+        }
+        (is_new, is_due)
+    };
+    if is_new || is_due {
+        softc.ifp().lladdr_event();
+    }
+    if is_new {
+        Softc::wake_protocol(softc);
+    }
+}
+
+/// In how many milliseconds the address is to be told of once more.
+pub(super) fn until_told(state: &State) -> Option<u32> {
+    let ms = state.tell_again?.saturating_sub(uptime_ms());
+    Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 
 /// Whether what is sent now reaches somebody.

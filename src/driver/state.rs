@@ -42,6 +42,8 @@ pub(super) struct State {
     pub lladdr: Setting<LinkAddr>,
     /// The address that was last told of when somebody could hear it.
     pub told_lladdr: LinkAddr,
+    /// When it is to be told of once more, by the time since the start, in milliseconds.
+    pub tell_again: Option<u64>,
     pub mtu: Setting<u32>,
     /// Ports are getting another address, which takes each down for a moment.
     pub readdressing: bool,
@@ -183,6 +185,7 @@ impl State {
             modes_seen: 0,
             lladdr: Setting::Taken(NO_LLADDR),
             told_lladdr: NO_LLADDR,
+            tell_again: None,
             mtu: Setting::Taken(0),
             readdressing: false,
             options: Options::of_vnet(),
