@@ -14,7 +14,7 @@ use super::ifnet::Port;
 use super::locks::{self, DetachGuard};
 use super::media::media_of;
 use super::methods::IoctlMethod;
-use super::sync::{Condvar, Mutex};
+use super::sync::{Condvar, Mutex, thread};
 use super::tags::CardTag;
 use super::witness::{self, lock};
 
@@ -89,7 +89,7 @@ pub fn detach_lock() -> DetachGuard {
 }
 
 /// Sends a signal to a thread: its wait for `ifnet_detach_sxlock` ends with EINTR, or its next one.
-pub fn interrupt(thread: std::thread::ThreadId) {
+pub fn interrupt(thread: thread::ThreadId) {
     locks::interrupt(thread);
 }
 

@@ -232,7 +232,8 @@ pub(super) struct Passing;
 
 /// The packet that the calling thread sends passes this lagg; none if it has before, or too many.
 pub(super) fn pass(lagg: u32, limit: u32) -> Option<Passing> {
-    PASSED.with_borrow_mut(|passed| {
+    PASSED.with(|passed| {
+        let mut passed = passed.borrow_mut();
         if passed.contains(&lagg) || passed.len() >= limit as usize {
             return None;
         }
@@ -243,7 +244,7 @@ pub(super) fn pass(lagg: u32, limit: u32) -> Option<Passing> {
 
 impl Drop for Passing {
     fn drop(&mut self) {
-        PASSED.with_borrow_mut(Vec::pop);
+        PASSED.with(|passed| passed.borrow_mut().pop());
     }
 }
 
