@@ -10,6 +10,7 @@ const PROOF: &str = include_str!("../docs/proof.md");
 const DONE: &[&str] = &[
     "D-27", //
     "D-28", //
+    "D-29", //
     "D-30", //
     "D-31", //
     "D-32", //

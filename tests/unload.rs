@@ -127,3 +127,29 @@ fn d19_unloading_against_the_last_send_tag() {
         }
     });
 }
+
+/// Each function that the kernel calls is in the network epoch, which unloading waits for, or is counted; but
+/// for those that do nothing, and for those that leave it to another.
+#[test]
+fn d29_who_is_inside_is_counted_or_in_the_epoch() {
+    let hooks = include_str!("../src/kpi/freebsd/hooks.rs");
+    let functions: Vec<_> = hooks.split("extern \"C\" fn ").skip(1).collect();
+    assert!(functions.len() > 10);
+    for function in functions {
+        let name = function.split('(').next().unwrap();
+        let body = function.split("\n}\n").next().unwrap();
+        let nothing = ["lagg_qflush", "lagg_ratelimit_query"].contains(&name);
+        let passes_on = body.contains("lagg_rs_transmit(") || body.contains("vlan(");
+        let counted = body.contains("Inside::enter()") || body.contains("Epoch::assume()");
+        assert!(counted || nothing || passes_on, "{name} is neither");
+    }
+}
+
+/// What is left is said.
+#[test]
+fn d29_what_unloading_cannot_see_is_said() {
+    let proof = include_str!("../docs/proof.md");
+    assert!(proof.contains("not yet called it, or that has left the count and not yet returned"));
+    let page = include_str!("../kmod/lagg_rs.4").replace('\n', " ");
+    assert!(page.contains("about to enter the driver, or has just left it, is not seen"));
+}

@@ -1,7 +1,7 @@
 //! Where the kernel calls in: the methods of laggs and ports, and the stack's hooks.
 //!
-//! All that sleep count themselves inside ([`Inside`]), so the module is not unloaded under them. The
-//! stack's hooks do so only for ports: unloading waits for those who have found none.
+//! All that are not in the network epoch count themselves inside ([`Inside`]), so the module is not unloaded
+//! under them (D-29). The stack's hooks do so only for ports: unloading waits for those who have found none.
 
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::ptr;
@@ -96,6 +96,7 @@ pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
 /// # Safety
 /// The kernel calls it with a lagg and one of its counters' numbers.
 pub(super) unsafe extern "C" fn lagg_get_counter(ifp: *mut c::ifnet, which: c::ift_counter) -> u64 {
+    let _inside = Inside::enter();
     // SAFETY: by contract; the caller has a reference to the interface, or is in the epoch.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
     let Some(counter) = Counter::from_number(which) else { return 0 };

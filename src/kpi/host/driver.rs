@@ -178,6 +178,7 @@ impl Kind {
     /// `if_get_counter`.
     pub(super) fn counter(&self, ifp: &Ifnet, c: Counter) -> u64 {
         let lagg = matches!(self, Kind::Lagg);
+        let _inside = lagg.then(Inside::enter);
         section(|epoch| match ifp.softc.load(epoch) {
             Some(softc) if lagg => Module::counter(softc, c, epoch),
             _ => ifp.own_counter(c),
