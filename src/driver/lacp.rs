@@ -9,7 +9,7 @@ use core::fmt::{self, Write};
 
 use super::ioctl::{bits, text};
 use super::softc::{Token, insist};
-use super::state::State;
+use super::state::{NO_LLADDR, State};
 use super::{Port, Softc, link, pdus};
 use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
 use crate::kpi::{
@@ -30,6 +30,8 @@ pub(super) struct Control {
     pub machines: Lacp,
     /// Those that have come in.
     pub frames: Ref<pdus::Frames>,
+    /// Its identifier has been taken, from the lagg or from the first port.
+    has_system: bool,
     /// The flows that wait, while there are any.
     waits: Option<Boxed<Waits>>,
     /// What the plan has.
@@ -86,6 +88,7 @@ impl Control {
         Ok(Control {
             machines: Lacp::try_new(System::new(ifp.lladdr().ethernet()), ifp.index(), options)?,
             frames: pdus::Frames::try_new()?,
+            has_system: false,
             waits: None,
             published: Published::default(),
             links_changed: true,
@@ -97,6 +100,14 @@ impl Control {
     /// A port is in the plan from now on.
     pub fn add(&mut self, port: &Port) {
         let lladdr = port.original_lladdr().ethernet();
+        if !self.has_system {
+            // Kept whatever becomes of the lagg's address: another system would have to agree with all
+            // partners anew (F-56).
+            let own = port.softc().ifp().lladdr();
+            let address = if own == NO_LLADDR { lladdr } else { own.ethernet() };
+            self.machines.set_system(System::new(address));
+            self.has_system = true;
+        }
         self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
         self.links_changed = true;
     }
@@ -232,7 +243,6 @@ fn run_machines(softc: &Softc) -> bool {
         }
         let Some(Control { machines, .. }) = &mut state.lacp else { return false };
         let before = muxes(machines);
-        machines.set_system(System::new(softc.ifp().lladdr().ethernet()));
         for slot in slots::iter(down) {
             machines.set_link(slot, Link::Down, now);
         }

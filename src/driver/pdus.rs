@@ -150,7 +150,8 @@ pub(super) fn send_markers(softc: &Softc) {
 
 /// Sends the LACPDUs that are due.
 pub(super) fn send_pdus(softc: &Softc) {
-    while send_next(softc, |lacp| lacp.poll_transmit(now()), Lacp::transmit_failed) {}
+    let failed = |lacp: &mut Lacp, slot| lacp.transmit_failed(slot, now());
+    while send_next(softc, |lacp| lacp.poll_transmit(now()), failed) {}
 }
 
 /// Sends what the machines give. In one section of the epoch: who waits for it after it has taken a port

@@ -1,6 +1,7 @@
 //! Operational keys: ports of the same key can be aggregated (802.1AX-2008 5.3.5).
 //!
-//! A key holds the lagg and a class of the link's speed, in bits of their own (F-20).
+//! A key holds the lagg and a class of the link's speed, in bits of their own (F-20). None is 0, which
+//! some take for no key (F-62).
 
 /// Bits of the class.
 const CLASS: u16 = 0x001f;
@@ -9,7 +10,7 @@ const LAGG: u16 = 0x7fe0;
 /// A link that is not to be aggregated: the rest is the port's own.
 const INDIVIDUAL: u16 = 0x8000;
 
-/// Megabits a second of each class; 0, unknown, is one of its own.
+/// Megabits a second of each class, from 1 on; 0, unknown, is one of its own.
 const SPEEDS: [u32; 19] = [
     0, 10, 100, 1_000, 2_500, 5_000, 10_000, 14_000, 20_000, 25_000, 28_000, 40_000, 50_000,
     56_000, 100_000, 200_000, 400_000, 800_000, 1_600_000,
@@ -18,8 +19,8 @@ const SPEEDS: [u32; 19] = [
 /// The key of a link of `speed` bits a second in the lagg whose `if_index` this is. A speed that is
 /// none of the usual ones is taken for the next lower.
 pub fn aggregatable(lagg: u32, speed: u64) -> u16 {
-    let class = SPEEDS.iter().rposition(|&known| u64::from(known) * 1_000_000 <= speed);
-    let class = u16::try_from(class.unwrap_or(0)).unwrap_or(0);
+    let below = SPEEDS.iter().filter(|&&known| u64::from(known) * 1_000_000 <= speed);
+    let class = below.count() as u16;
     ((lagg << 5) as u16 & LAGG) | (class & CLASS)
 }
 
@@ -34,7 +35,7 @@ mod tests {
 
     /// Every class of speeds, every lagg and every port that is individual have keys of their own.
     #[test]
-    fn f20_keys_keep_speeds_apart() {
+    fn f20_f62_keys_keep_speeds_apart_and_are_not_0() {
         let mut keys = Vec::new();
         for lagg in 0..1024 {
             for (class, &megabits) in SPEEDS.iter().enumerate() {
@@ -50,6 +51,7 @@ mod tests {
         keys.extend((0..=0x7fff).map(individual));
         let all = keys.len();
         assert_eq!(all, 1024 * 19 + 0x8000);
+        assert!(!keys.contains(&0));
         keys.sort_unstable();
         keys.dedup();
         assert_eq!(keys.len(), all);

@@ -107,10 +107,19 @@ impl Lacp {
     /// A port joins, its link down so far: its slot, its `if_index`, and the address that its frames
     /// come from.
     pub fn add(&mut self, slot: u8, index: u32, source: MacAddr, now: Time) {
-        let port = Port::new(self.system, index, source, self.options, now);
+        let port = Port::new(self.system, (index, self.number(index)), source, self.options, now);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
             *place = Some(port);
         }
+    }
+
+    /// The number of a new port: what its frames' hearers know it by. Its `if_index`, unless that is 0 in
+    /// 16 bits, or another's (F-62).
+    fn number(&self, index: u32) -> u16 {
+        let is_free =
+            |number: &u16| *number != 0 && self.ports().all(|(_, it)| it.actor.port != *number);
+        let numbers = core::iter::once(index as u16).chain((1..=u16::MAX).rev());
+        numbers.into_iter().find(is_free).unwrap_or(u16::MAX)
     }
 
     /// A port leaves. Returned: the LACPDU that tells its partner, if its link is up; it is not in
@@ -379,10 +388,10 @@ impl Lacp {
         })
     }
 
-    /// A LACPDU was not sent after all: it is tried again as soon as the limit allows.
-    pub fn transmit_failed(&mut self, slot: u8) {
+    /// A LACPDU was not sent after all: it is tried again after a pause, which grows.
+    pub fn transmit_failed(&mut self, slot: u8, now: Time) {
         if let Some(port) = self.port_mut(slot) {
-            port.ntt = true;
+            port.transmit_failed(now);
             port.statistics.pdus_out = port.statistics.pdus_out.saturating_sub(1);
         }
     }

@@ -83,6 +83,7 @@ pub struct Port {
     /// What is still to be said on a link that LACP no longer uses.
     pub(super) farewell: Option<Lacpdu>,
     pub(super) window: transmit::Window,
+    pub(super) failures: transmit::Failures,
     pub(super) actor_churn: churn::Machine,
     pub(super) partner_churn: churn::Machine,
     pub(super) marker: marker::Generator,
@@ -95,7 +96,7 @@ impl Port {
     /// As it joins, with its link down so far.
     pub(super) fn new(
         system: System,
-        index: u32,
+        (index, number): (u32, u16),
         source: MacAddr,
         options: Options,
         now: Time,
@@ -107,7 +108,7 @@ impl Port {
             system: system.address,
             key: key::individual(index),
             port_priority: PRIORITY,
-            port: index as u16,
+            port: number,
             state,
         };
         let mut port = Port {
@@ -133,6 +134,7 @@ impl Port {
             ntt: false,
             farewell: None,
             window: transmit::Window::default(),
+            failures: transmit::Failures::default(),
             actor_churn: churn::Machine::default(),
             partner_churn: churn::Machine::default(),
             marker: marker::Generator::default(),

@@ -64,15 +64,13 @@ impl State {
 }
 
 /// The partner that is assumed where none is heard (5.4.7's administrative values). Not strict: one
-/// that would agree to everything; it brings no port into service all the same.
-fn default_partner(strict: bool) -> Info {
+/// that would agree to everything; it brings no port into service all the same. It wants to hear us as
+/// often as we want to hear it: who asks for LACPDUs every second finds a partner as soon (F-58).
+fn default_partner(strict: bool, short: bool) -> Info {
     let agreeing = Bits::AGGREGATION | Bits::SYNC | Bits::COLLECTING | Bits::DISTRIBUTING;
-    Info {
-        system_priority: 0xffff,
-        port_priority: 0xffff,
-        state: if strict { Bits::empty() } else { agreeing },
-        ..Info::default()
-    }
+    let mut state = if strict { Bits::empty() } else { agreeing };
+    state.set(Bits::TIMEOUT, short);
+    Info { system_priority: 0xffff, port_priority: 0xffff, state, ..Info::default() }
 }
 
 impl Port {
@@ -134,6 +132,9 @@ impl Port {
         }
         self.actor.state.set(Bits::TIMEOUT, short);
         self.ntt = true;
+        if self.receive == State::Defaulted {
+            self.partner.state.set(Bits::TIMEOUT, short);
+        }
         // A partner that is told to speak every 30 seconds does not speak once more before it begins
         // with that: it must not be missed meanwhile. One that is to speak every second does so at
         // once.
@@ -152,7 +153,7 @@ impl Port {
 
     /// recordDefault (5.4.9).
     fn record_default(&mut self, strict: bool) {
-        self.partner = default_partner(strict);
+        self.partner = default_partner(strict, self.actor.state.contains(Bits::TIMEOUT));
         self.partner_knows_us = false;
         self.is_led = false;
         self.actor.state.insert(Bits::DEFAULTED);

@@ -1,11 +1,14 @@
 //! The transmit machine (802.1AX-2008 5.4.16; in 802.1AX-2014, 6.4.16).
 
-use super::time::Time;
+use super::time::{Time, Timer};
 use super::{Port, periodic};
 use crate::wire::lacpdu::{Lacpdu, State as Bits};
 
 /// LACPDUs on a port within any [`periodic::FAST`] ms.
 pub const LIMIT: usize = 3;
+
+/// Milliseconds until one that could not be sent is tried again, the first times and from then on.
+const PAUSES: [u32; 3] = [10, 100, 300];
 
 /// Milliseconds in which a partner that had something to answer has done so.
 const ANSWER: u32 = 100;
@@ -36,6 +39,22 @@ impl Window {
             *last = Some(now);
         }
     }
+
+    /// The last one was not sent after all.
+    fn forget(&mut self) {
+        self.0.rotate_right(1);
+        if let Some(first) = self.0.first_mut() {
+            *first = None;
+        }
+    }
+}
+
+/// What could not be sent.
+#[derive(Default)]
+pub(super) struct Failures {
+    /// In a row.
+    count: usize,
+    pause: Timer,
 }
 
 impl Port {
@@ -49,16 +68,37 @@ impl Port {
         if !self.speaks() {
             self.ntt = false;
         }
-        if !self.ntt || self.window.opens(now).is_some() {
+        if !self.ntt || self.opens(now).is_some() {
             return None;
+        }
+        // Not tried again: the last one was sent.
+        if !self.failures.pause.expires(now) {
+            self.failures.count = 0;
         }
         self.ntt = false;
         self.window.sent(now);
         Some(Lacpdu { actor: self.actor, partner: self.partner })
     }
 
+    /// The last LACPDU was not sent after all. It does not count in the limit, which is one of what is
+    /// sent (F-59).
+    pub(super) fn transmit_failed(&mut self, now: Time) {
+        self.ntt = true;
+        self.window.forget();
+        let [.., longest] = PAUSES;
+        let pause = PAUSES.get(self.failures.count).copied().unwrap_or(longest);
+        self.failures.pause.start(now, pause);
+        self.failures.count = self.failures.count.saturating_add(1);
+    }
+
+    /// When a LACPDU may be sent; none: at once.
+    fn opens(&self, now: Time) -> Option<Time> {
+        let pause = self.failures.pause.deadline().filter(|&end| now < end);
+        self.window.opens(now).max(pause)
+    }
+
     /// When a LACPDU that is due may be sent.
     pub(super) fn transmit_deadline(&self, now: Time) -> Option<Time> {
-        self.ntt.then(|| self.window.opens(now).unwrap_or(now))
+        self.ntt.then(|| self.opens(now).unwrap_or(now))
     }
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event, Vnet};
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
-use lagg_rs::kpi::{Counter, Errno, LinkState, MacAddr, Mbuf};
+use lagg_rs::kpi::{Counter, Errno, LinkState, Mbuf};
 use lagg_rs::lacp::marker;
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 use lagg_rs::lacp::receive::{LONG_TIMEOUT, SHORT_TIMEOUT};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
-use crate::lab::{card, ether, lab, mac};
+use crate::lab::{card, lab, mac};
 use crate::pair::{Pair, flow, pair, strangers};
 
 fn option(opts: i32) -> OptionsRequest {
@@ -320,33 +320,6 @@ fn f25_txtest_and_rxtest_are_for_all_ports() {
         pair.left.set_options(option(opt::LACP_RXTEST)).unwrap();
         pair.pass(LONG_TIMEOUT);
         assert_eq!(pair.distributing(&pair.left), 0);
-    });
-}
-
-#[test]
-fn f26_the_laggs_address_is_its_systems() {
-    const OTHER: MacAddr = [2, 1, 2, 3, 4, 5];
-    lab(|| {
-        let pair = pair(2);
-        ether(&pair.left.name, OTHER).unwrap();
-        pair.pass(AGGREGATE_WAIT + 2_000);
-        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
-        assert!(pair.records(&pair.right).iter().all(|record| record.psc.partner_mac == OTHER));
-        assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, OTHER);
-    });
-}
-
-/// The lagg takes the next port's address, and so does LACP.
-#[test]
-fn the_primary_leaves() {
-    lab(|| {
-        let pair = pair(3);
-        pair.left.remove("em1").unwrap();
-        pair.pass(AGGREGATE_WAIT + 2_000);
-        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
-        let other = pair.wires[1].0.ifp.lladdr().ethernet();
-        assert_eq!(pair.left.ifp.lladdr(), other);
-        assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, other);
     });
 }
 

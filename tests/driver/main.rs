@@ -12,6 +12,7 @@ mod generic_requests;
 mod given;
 mod groups;
 mod growth;
+mod identity;
 mod infiniband;
 mod infiniband_frames;
 mod join_requests;

@@ -182,7 +182,7 @@ fast_timeout_cleanup()
 atf_test_case address cleanup
 address_head()
 {
-	atf_set descr "A new address of the lagg is a new system for the other end"
+	atf_set descr "With a new address the lagg is the same system for the other end"
 }
 address_body()
 {
@@ -190,9 +190,12 @@ address_body()
 	lagg_pair lacp
 	within 15 both_in_service 2
 	c_fails F-26
+	before=$(lag_id "$far")
 	atf_check $near ifconfig lagg0 ether 02:00:5e:00:53:99
-	within 10 shows 02-00-5E-00-53-99 $far ifconfig -v lagg0
+	# C lagg is another system from now on, and does not say so.
+	ours || within 10 shows 02-00-5E-00-53-99 $far ifconfig -v lagg0
 	within 15 both_in_service 2
+	[ "$(lag_id "$far")" = "$before" ] || atf_fail "the other end knows another system"
 	traffic
 }
 address_cleanup()
@@ -203,7 +206,7 @@ address_cleanup()
 atf_test_case primary_leaves cleanup
 primary_leaves_head()
 {
-	atf_set descr "When the primary port leaves, the others are in service again, and both ends name the same systems"
+	atf_set descr "When the primary port leaves, the lagg is the same system, and the others stay in service"
 }
 primary_leaves_body()
 {
@@ -212,8 +215,11 @@ primary_leaves_body()
 	lagg_pair lacp
 	both lacp_fast_timeout
 	within 15 both_in_service 3
+	before=$(lag_id "$far")
 	atf_check $near ifconfig lagg0 -laggport $p0
+	in_service "$near" 2 || atf_fail "the others have left service"
 	within 20 agreed 2
+	[ "$(lag_id "$far")" = "$before" ] || atf_fail "the other end knows another system"
 	traffic
 	atf_check $near ifconfig lagg0 laggport $p0
 	within 20 agreed 3

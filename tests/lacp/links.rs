@@ -150,7 +150,7 @@ fn slots_without_a_port_are_ignored() {
         lacp.set_link(slot, GIGABIT, now);
         lacp.receive(slot, &Lacpdu::default(), now);
         lacp.receive_malformed(slot, Malformed::Short);
-        lacp.transmit_failed(slot);
+        lacp.transmit_failed(slot, now);
         assert!(lacp.port(slot).is_none() && lacp.link(slot).is_none() && !lacp.is_active(slot));
     }
     lacp.run(now);

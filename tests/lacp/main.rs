@@ -6,6 +6,7 @@ mod checks;
 mod choice;
 mod defects;
 mod lab;
+mod limits;
 mod links;
 mod markers;
 mod negotiation;

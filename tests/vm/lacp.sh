@@ -60,9 +60,15 @@ ifc lagg0 -laggport "$P2" laggport "$P2"
 check "for those that join later too (F-18)" fast
 ifc lagg0 -lacp_fast_timeout
 check "three distribute again" wait_for 10 both_distribute 3
+before=$(lag_id there)
 ifc lagg0 ether 02:00:5e:00:53:99
 check "another address: three distribute again (F-26)" wait_for 15 both_distribute 3
-check "and the other side knows it" wait_for 5 eval 'there -v lagg0 | grep -q 02-00-5E-00-53-99'
+check "and it is the same system (F-56)" [ "$(lag_id there)" = "$before" ]
+ifc lagg0 -laggport "$P0"
+check "the primary leaves, and the others stay in service (F-56)" distributing 2 ifc
+check "as the same system (F-56)" eval 'same_lag && [ "$(lag_id there)" = "$before" ]'
+ifc lagg0 laggport "$P0"
+check "and three distribute again" wait_for 10 both_distribute 3
 ifc lagg0 laggproto failover
 check "another protocol says farewell" one_lacpdu distributing 0 there
 ifc lagg0 laggproto lacp

@@ -1,0 +1,78 @@
+//! Who a lagg is for LACP: taken once, and kept (F-56).
+
+use lagg_rs::kpi::ioctl::proto;
+use lagg_rs::lacp::mux::AGGREGATE_WAIT;
+
+use crate::lab::{ether, lab, mac};
+use crate::pair::{Pair, flow, pair, strangers};
+
+/// The system that the right side knows on all ports.
+fn known(pair: &Pair) -> [u8; 6] {
+    let records = pair.records(&pair.right);
+    let first = records[0].psc.partner_mac;
+    assert!(records.iter().all(|record| record.psc.partner_mac == first || record.flags == 0));
+    first
+}
+
+/// Not a millisecond without a port in service, on either side, and no packet is refused.
+#[test]
+fn f56_the_primary_leaves_and_the_others_stay_in_service() {
+    lab(|| {
+        let pair = pair(3);
+        let before = pair.right.get(0).unwrap().0.psc.partner_mac;
+        pair.left.remove("em1").unwrap();
+        for _ in 0..5_000 {
+            pair.pass(1);
+            assert_eq!(pair.distributing(&pair.left), 2);
+            assert!(pair.distributing(&pair.right) >= 2);
+            pair.left.send(&flow(7)).unwrap();
+            pair.wires.iter().for_each(|(a, _)| drop(a.nic.take_sent()));
+        }
+        // The lagg has the next port's address, as ever.
+        let other = pair.wires[1].0.ifp.lladdr().ethernet();
+        assert_eq!(pair.left.ifp.lladdr(), other);
+        assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, before);
+        assert_eq!(pair.left.get(0).unwrap().0.psc.actor_mac, before);
+        // Nor does who comes back change it.
+        pair.left.add("em1").unwrap();
+        pair.pass(AGGREGATE_WAIT);
+        assert_eq!(pair.distributing(&pair.left), 3);
+        assert_eq!(known(&pair), before);
+    });
+}
+
+#[test]
+fn f56_another_address_is_no_other_system() {
+    lab(|| {
+        let pair = pair(2);
+        let before = known(&pair);
+        ether(&pair.left.name, mac(77)).unwrap();
+        for _ in 0..100 {
+            pair.pass(1);
+            assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+        }
+        assert_eq!(pair.left.ifp.lladdr(), mac(77));
+        assert_eq!(known(&pair), before);
+    });
+}
+
+/// It is the one that the lagg has when the first port joins, if that was given; and a new one is taken when
+/// LACP begins anew.
+#[test]
+fn f26_f56_the_address_is_told_that_the_lagg_has_when_lacp_begins() {
+    lab(|| {
+        let pair = strangers(2);
+        pair.left.set_protocol(proto::NONE).unwrap();
+        ether(&pair.left.name, mac(77)).unwrap();
+        pair.left.set_protocol(proto::LACP).unwrap();
+        pair.pass(AGGREGATE_WAIT + 2_000);
+        assert_eq!((pair.distributing(&pair.left), known(&pair)), (2, mac(77)));
+        // Without ports too: LACP has not ended.
+        pair.left.remove("em1").unwrap();
+        pair.left.remove("em2").unwrap();
+        pair.left.add("em2").unwrap();
+        pair.pass(AGGREGATE_WAIT + 2_000);
+        assert_eq!(pair.distributing(&pair.left), 1);
+        assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, mac(77));
+    });
+}
