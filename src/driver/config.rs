@@ -189,10 +189,13 @@ pub(super) fn set_capabilities(softc: &Softc, request: &mut Ioctl<'_>) -> Result
 /// holder asks for.
 ///
 /// # Errors
-/// What its driver returned; ENXIO while the lagg is being destroyed.
+/// What its driver returned.
 pub(super) fn set_port_capabilities(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
     let softc = port.softc();
-    let token = softc.token()?;
+    // Refused only while the lagg is being destroyed: the port leaves it just now.
+    let Ok(token) = softc.token() else {
+        return port.methods().forward(port.ifp(), request);
+    };
     if softc.state().phase(port) != Some(Phase::Member) {
         drop(token);
         // It has left meanwhile, and may be gone, or another lagg's.

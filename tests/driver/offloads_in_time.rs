@@ -6,7 +6,7 @@ use std::thread;
 
 use lagg_rs::kpi::Errno;
 use lagg_rs::kpi::host::{self, Event};
-use lagg_rs::kpi::ioctl::{SIOCSIFCAP, SIOCSIFFLAGS, proto};
+use lagg_rs::kpi::ioctl::{SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU, proto};
 
 use crate::lab::{card, frame, lab, lagg, lagg_of, spawn, until};
 use crate::offloads::{able, set};
@@ -110,5 +110,26 @@ fn f35_a_request_to_a_port_that_leaves_meanwhile_is_its_drivers() {
             assert_eq!(b.ifp.enabled(), TXCSUM);
             set("em1", TXCSUM).unwrap();
         }
+    });
+}
+
+/// So it is while the lagg is being destroyed, which is not the user's affair.
+#[test]
+fn f35_a_request_to_a_port_whose_lagg_is_destroyed_is_its_drivers() {
+    lab(|| {
+        let a = able(1, TXCSUM);
+        let lagg = lagg_of(&[&a]);
+        let blocked = a.nic.block(SIOCSIFMTU);
+        thread::scope(|scope| {
+            let under_way = spawn(scope, || lagg.set_mtu(4000));
+            blocked.wait();
+            let destroyer = spawn(scope, || lagg.destroy());
+            until("the lagg to refuse", || lagg.get(0).map(drop) == Err(Errno::ENXIO));
+            set("em1", 0).unwrap();
+            assert_eq!(a.ifp.enabled(), 0);
+            blocked.release();
+            under_way.join().unwrap().unwrap();
+            destroyer.join().unwrap();
+        });
     });
 }
