@@ -38,39 +38,57 @@ requests() {
 traffic_ports "$PORTS"
 [ -f "$PWD/lagg_control" ] || { skip "no lagg_control: make vm-modules builds it"; exit 0; }
 chmod +x "$PWD/lagg_control"
-# To destroy them takes longer than all the rest.
-"$PWD/lagg_control" new lgt0 "$VLANS" >/dev/null || exit 1
-for module in "$C_KO" "$LAGG_KO"; do
-	[ -f "$module" ] || continue
-	kldunload "$MODULE" 2>/dev/null
-	MODULE=$(basename "$module" .ko)
-	kldload "$module" || exit 1
-	for run in $(seq "$RUNS"); do
-		measure nothing ifc lgt0
-		measure create ifc lagg0 create $(printf 'laggport %s ' $ports) up
-		for protocol in $PROTOCOLS; do
-			measure "$protocol" ifc lagg0 laggproto "$protocol"
+# each FUNCTION: runs it RUNS times with C lagg, and with ours
+each() {
+	for module in "$C_KO" "$LAGG_KO"; do
+		[ -f "$module" ] || continue
+		kldunload "$MODULE" 2>/dev/null
+		MODULE=$(basename "$module" .ko)
+		kldload "$module" || exit 1
+		for run in $(seq "$RUNS"); do
+			$1
 		done
-		has lagg0 "laggport: lgt$((PORTS - 1))" || fail "$MODULE: $PORTS ports"
-		measure destroy ifc lagg0 destroy
-		measure spread ifc lagg0 create laggproto loadbalance $(printf 'laggport %s ' $ports) up
-		ifc lagg0 destroy
-		ifc lagg0 create up
-		requests joins join lagg0 "$PORTS" lgt
-		requests leaves leave lagg0 "$PORTS" lgt
-		# Without ports: C lagg joins all of them anew for each.
-		"$PWD/lagg_control" group lagg0 "$GROUPS" >/dev/null
-		requests join-groups join lagg0 1 lgt
-		requests leave-groups leave lagg0 1 lgt
-		ifc lagg0 destroy
-		ifc lagg0 create laggport lgt1 up
-		requests vlans vlan lagg0 "$VLANS"
-		requests join-vlans join lagg0 1 lgt
-		requests leave-vlans leave lagg0 1 lgt
-		ifc lagg0 destroy
+		ok "$MODULE: $1, $RUNS times"
 	done
-	ok "$MODULE: $RUNS times"
-done
+}
+
+a_lagg() {
+	measure nothing ifc lgt0
+	measure create ifc lagg0 create $(printf 'laggport %s ' $ports) up
+	for protocol in $PROTOCOLS; do
+		measure "$protocol" ifc lagg0 laggproto "$protocol"
+	done
+	has lagg0 "laggport: lgt$((PORTS - 1))" || fail "$MODULE: $PORTS ports"
+	measure destroy ifc lagg0 destroy
+	measure spread ifc lagg0 create laggproto loadbalance $(printf 'laggport %s ' $ports) up
+	ifc lagg0 destroy
+}
+
+ports_and_groups() {
+	ifc lagg0 create up
+	requests joins join lagg0 "$PORTS" lgt
+	requests leaves leave lagg0 "$PORTS" lgt
+	# Without ports: C lagg joins all of them anew for each.
+	"$PWD/lagg_control" group lagg0 "$GROUPS" >/dev/null
+	requests join-groups join lagg0 1 lgt
+	requests leave-groups leave lagg0 1 lgt
+	ifc lagg0 destroy
+}
+
+vlans() {
+	ifc lagg0 create laggport lgt1 up
+	requests vlans vlan lagg0 "$VLANS"
+	requests join-vlans join lagg0 1 lgt
+	requests leave-vlans leave lagg0 1 lgt
+	ifc lagg0 destroy
+}
+
+each a_lagg
+for port in $ports; do ifc "$port" up; done
+each ports_and_groups
+# Last: to destroy them takes longer than all the rest.
+"$PWD/lagg_control" new lgt0 "$VLANS" >/dev/null || exit 1
+each vlans
 
 awk -v ours="$(basename "$LAGG_KO" .ko)" '
 	!($2 in seen) { seen[$2]; rows[++height] = $2 }
