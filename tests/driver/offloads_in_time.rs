@@ -1,10 +1,10 @@
 //! The lagg offers no more than its ports can do, at any time (F-35).
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use lagg_rs::kpi::Errno;
+use lagg_rs::kpi::host::testing::waits;
 use lagg_rs::kpi::host::{self, Event};
 use lagg_rs::kpi::ioctl::{SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU, proto};
 
@@ -53,15 +53,9 @@ fn f35_a_join_that_fails_takes_nothing_off() {
             let joiner = spawn(scope, || lagg.add("em2"));
             blocked.wait();
             assert_eq!(lagg.ifp.enabled(), 0, "before a port is asked to do without");
-            let departing = Arc::new(AtomicBool::new(false));
-            let seen = departing.clone();
-            host::listen(&b.ifp, move |_, event| {
-                seen.fetch_or(*event == Event::Departure, Ordering::Relaxed);
-            });
             let departs = spawn(scope, move || b.ifp.detach());
-            until("em2 to depart", || departing.load(Ordering::Relaxed));
-            // Of the claim that it marks next nothing is seen from here.
-            (0..10_000).for_each(|_| thread::yield_now());
+            // It has marked the claim by then.
+            until("em2's departure to wait", || waits(departs.thread().id()));
             blocked.release();
             assert_eq!(joiner.join().unwrap(), Err(Errno::ENXIO));
             departs.join().unwrap();

@@ -154,12 +154,15 @@ impl Cv {
         let seen = *lock(&self.broadcasts);
         drop(guard);
         witness::may_sleep(&self.name);
+        let me = thread::current().id();
+        lock(&WAITING).push(me);
         drop(witness::wait_until(
             &self.broadcast,
             lock(&self.broadcasts),
             |now| *now != seen,
             |_| self.name.clone(),
         ));
+        lock(&WAITING).retain(|thread| *thread != me);
         mtx.lock()
     }
 
@@ -284,6 +287,14 @@ pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
 /// EINTR: a signal came ([`interrupt`]).
 pub fn detach_lock(_: &MaySleep) -> Result<DetachGuard> {
     DETACH.lock_or_signal().map(DetachGuard).ok_or(Errno::EINTR)
+}
+
+/// Threads that wait for a condition.
+static WAITING: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
+
+/// Whether a thread waits for a condition.
+pub(super) fn waits(thread: thread::ThreadId) -> bool {
+    lock(&WAITING).contains(&thread)
 }
 
 /// Threads that a signal has come for, and that have not heard of it yet.

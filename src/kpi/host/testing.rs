@@ -93,6 +93,11 @@ pub fn interrupt(thread: thread::ThreadId) {
     locks::interrupt(thread);
 }
 
+/// Whether a thread waits for a [`Cv`](super::Cv), as for a lagg's token.
+pub fn waits(thread: thread::ThreadId) -> bool {
+    locks::waits(thread)
+}
+
 /// A card without a wire.
 #[derive(Default)]
 pub struct TestNic {
