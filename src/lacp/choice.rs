@@ -3,7 +3,7 @@
 //! they are not in sync.
 //!
 //! Two systems have to choose the same aggregator, each from what it sees. First decides what both
-//! see, by the order of [`Candidate`]. Where that leaves them apart, because they do not know the
+//! see, by the order of `Candidate`. Where that leaves them apart, because they do not know the
 //! same speeds or the partner has rules of its own, what the partner does decides: where it is in
 //! sync. The system of the higher identifier follows at once; the lower one takes the initiative, and
 //! follows only a partner that does not.

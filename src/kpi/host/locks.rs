@@ -284,7 +284,7 @@ pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
 /// Takes `ifnet_detach_sxlock`, which recurses. Sleeps.
 ///
 /// # Errors
-/// EINTR: a signal came ([`interrupt`]).
+/// EINTR: a signal came (`testing::interrupt`).
 pub fn detach_lock(_: &MaySleep) -> Result<DetachGuard> {
     DETACH.lock_or_signal().map(DetachGuard).ok_or(Errno::EINTR)
 }

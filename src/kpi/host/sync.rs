@@ -126,14 +126,8 @@ mod explored {
     #[derive(Default)]
     pub struct Condvar(#[expect(dead_code, reason = "see above")] u8);
 
+    /// Time does not pass.
     pub struct WaitTimeoutResult;
-
-    impl WaitTimeoutResult {
-        /// Time does not pass.
-        pub fn timed_out(&self) -> bool {
-            false
-        }
-    }
 
     impl Condvar {
         pub const fn new() -> Self {
