@@ -5,8 +5,6 @@
 //! and on its link. So ports are asked only when what is wanted, the set of ports or an MTU has changed.
 //! What a driver switches by itself is taken as it is, and what a port is known to answer is not asked.
 
-use arrayvec::ArrayVec;
-
 use super::softc::Token;
 use super::{Port, Softc};
 use crate::kpi::ioctl::LAGG_MAX_PORTS;
@@ -71,64 +69,90 @@ pub(super) struct Answer {
     mtu: u32,
 }
 
-type Ports = ArrayVec<Ref<Port>, LAGG_MAX_PORTS>;
-
 /// Has all ports do what each of them is wanted to, and the lagg offer what all of them do. What a port was
 /// wanted to do when it joined is not forgotten: it does so again when one that could not has left.
 ///
 /// `joiner` is no port yet, and is counted as one. When this returns no packet is under way any more that
 /// asks for what it cannot do. Sleeps; asks for `vlan_sx`.
-pub(super) fn update(softc: &Softc, token: &Token<'_>, joiner: Option<&Ref<Port>>) {
-    let mut ports = token.ports();
-    let now = softc.ifp().offloads();
+pub(super) fn update(softc: &Softc, _: &Token<'_>, joiner: Option<&Ref<Port>>) {
+    let plan = softc.plan_ref();
+    let ports = plan.ports().chain(joiner);
+    let (mut common, request) = look(softc, ports.clone());
     let mut less = false;
-    if let Some(joiner) = joiner {
-        if !ports.is_empty() {
+    if let Some(Request { enabled, is_new }) = request {
+        if let Some(joiner) = joiner.filter(|_| plan.count().is_some()) {
             // Before the others are asked to do without.
-            less = store(softc, now.common(joiner.ifp().offloads()));
+            less = store(softc, softc.ifp().offloads().common(joiner.ifp().offloads()));
         }
-        let _ = ports.try_push(joiner.clone());
-    }
-    let (question, asked) = {
-        let mut state = softc.state();
-        let mut question = Question::NONE;
-        for port in &ports {
-            question.wanted &= state.wanted(port);
-            if let Some(mtu) = question.mtus.get_mut(usize::from(port.slot())) {
-                *mtu = port.ifp().mtu();
-            }
+        let unanswered = ask(softc, &ports, enabled).is_err();
+        if is_new {
+            softc.state().asked.unanswered = unanswered;
         }
-        let asked = core::mem::replace(&mut state.asked, Asked { question, unanswered: false });
-        (question, asked)
-    };
-    if question != asked.question {
-        let unanswered = ask(softc, &ports, &question, &asked.question).is_err();
-        softc.state().asked.unanswered = unanswered;
-    } else if asked.unanswered {
-        let _ = ask(softc, &ports, &question, &Question::NONE);
+        common = ports.map(|port| port.ifp().offloads()).reduce(Offloads::common);
     }
-    let each = ports.iter().map(|port| port.ifp().offloads());
-    less |= store(softc, each.reduce(Offloads::common).unwrap_or(ALONE));
+    less |= store(softc, common.unwrap_or(ALONE));
     if less && joiner.is_some() {
         epoch::wait();
     }
 }
 
-/// Asks the ports for what is wanted, until they agree.
+/// What the ports are to be asked for.
+struct Request {
+    enabled: u64,
+    /// They have not been asked that before.
+    is_new: bool,
+}
+
+/// Looks at each port once: what all of them have, if there are any, and what they are to be asked for, if
+/// not all of them have just that.
+fn look<'a>(
+    softc: &Softc,
+    ports: impl Iterator<Item = &'a Ref<Port>>,
+) -> (Option<Offloads>, Option<Request>) {
+    let mut question = Question::NONE;
+    let (mut common, mut any, mut there) = (None::<Offloads>, 0, u64::MAX);
+    let mut state = softc.state();
+    for port in ports {
+        let has = port.ifp().offloads();
+        common = Some(common.map_or(has, |common| common.common(has)));
+        any |= has.enabled;
+        if state.asked.question.had(port) {
+            there &= has.enabled;
+        }
+        question.wanted &= state.wanted(port);
+        if let Some(mtu) = question.mtus.get_mut(usize::from(port.slot())) {
+            *mtu = port.ifp().mtu();
+        }
+    }
+    let before = &state.asked;
+    let is_new = question != before.question;
+    if !is_new && !before.unanswered {
+        return (common, None);
+    }
+    let mut enabled = question.wanted;
+    if is_new && question.only_grew(&before.question) {
+        // Those that were there are not asked for what they do not have.
+        enabled &= there;
+    }
+    state.asked = Asked { question, unanswered: false };
+    let have = |common: Offloads| common.enabled == enabled && any == enabled;
+    let request = (!common.is_some_and(have)).then_some(Request { enabled, is_new });
+    (common, request)
+}
+
+/// Asks the ports to have this enabled, and no more, until they agree.
 ///
 /// # Errors
 /// What the last driver returned that did not answer.
-fn ask(softc: &Softc, ports: &Ports, question: &Question, before: &Question) -> Result {
-    let mut enabled = question.wanted;
+fn ask<'a>(
+    softc: &Softc,
+    ports: &(impl Iterator<Item = &'a Ref<Port>> + Clone),
+    mut enabled: u64,
+) -> Result {
     let mut result = Ok(());
-    if question.only_grew(before) {
-        // Those that were there are not asked for what they do not have.
-        let there = ports.iter().filter(|port| before.had(port));
-        enabled = there.fold(enabled, |all, port| all & port.ifp().enabled());
-    }
     for _ in 0..ROUNDS {
         enabled = foresee(softc, ports, enabled);
-        for port in ports.iter().filter(|port| port.ifp().enabled() != enabled) {
+        for port in ports.clone().filter(|port| port.ifp().enabled() != enabled) {
             let mtu = port.ifp().mtu();
             let known = softc.state().answer(port);
             if known.is_some_and(|known| known.asked == enabled && known.mtu == mtu) {
@@ -143,7 +167,7 @@ fn ask(softc: &Softc, ports: &Ports, question: &Question, before: &Question) -> 
                 softc.state().set_answer(port, Answer { asked: enabled, answered, mtu });
             }
         }
-        let have = ports.iter().fold(u64::MAX, |all, port| all & port.ifp().enabled());
+        let have = ports.clone().fold(u64::MAX, |all, port| all & port.ifp().enabled());
         if have & enabled == enabled {
             break;
         }
@@ -153,14 +177,18 @@ fn ask(softc: &Softc, ports: &Ports, question: &Question, before: &Question) -> 
 }
 
 /// What is left of `enabled` where a port is known not to have it all when it is asked for it.
-fn foresee(softc: &Softc, ports: &Ports, mut enabled: u64) -> u64 {
+fn foresee<'a>(
+    softc: &Softc,
+    ports: &(impl Iterator<Item = &'a Ref<Port>> + Clone),
+    mut enabled: u64,
+) -> u64 {
     let state = softc.state();
     let lacks = |port: &Ref<Port>, enabled: u64| {
         let known = state.answer(port)?;
         let is_same = known.asked == enabled && known.mtu == port.ifp().mtu();
         (is_same && enabled & !known.answered != 0).then_some(known.answered)
     };
-    while let Some(answered) = ports.iter().find_map(|port| lacks(port, enabled)) {
+    while let Some(answered) = ports.clone().find_map(|port| lacks(port, enabled)) {
         enabled &= answered;
     }
     enabled

@@ -7,7 +7,7 @@ use lagg_rs::kpi::host::{self, Attached, Event, Nic};
 use lagg_rs::kpi::ioctl::{SIOCADDMULTI, SIOCDELMULTI, proto};
 use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, LinkAddr, Mbuf};
 
-use crate::lab::{Card, PROTOCOLS, lab, lagg, lagg_of, mac};
+use crate::lab::{Card, Lagg, PROTOCOLS, lab, lagg, lagg_of, mac};
 use crate::offloads::able;
 
 /// How often the cards' drivers were called since the last time.
@@ -51,6 +51,24 @@ fn f65_ports_that_join_and_leave_are_nothing_to_the_others() {
             vlan.detach();
         });
     }
+}
+
+/// Ports that agree are looked at once when another one comes or goes, to find that they do.
+#[test]
+fn f65_ports_that_agree_are_looked_at_once() {
+    lab(|| {
+        let cards: Vec<_> = (1..=8).map(|n| able(n, 3)).collect();
+        let (last, others) = cards.split_last().unwrap();
+        let lagg = lagg_of(&others.iter().collect::<Vec<_>>());
+        host::settle();
+        let looks = || others.iter().map(|card| host::offload_looks(&card.ifp)).sum::<u64>();
+        for request in [Lagg::add, Lagg::remove] {
+            let before = looks();
+            request(&lagg, &last.name()).unwrap();
+            host::settle();
+            assert_eq!(looks() - before, 7);
+        }
+    });
 }
 
 /// A VLAN is told to each port once, and the VLANs that were there hear nothing.

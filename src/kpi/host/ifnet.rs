@@ -75,6 +75,8 @@ pub struct Ifnet {
     pub(super) coupled: Mutex<offloads::Coupled>,
     /// How often its VLANs were told to follow what it can do.
     pub(super) vlan_refreshes: AtomicU64,
+    /// How often somebody has asked what it can do, or does.
+    pub(super) offload_looks: AtomicU64,
     /// Whether its hardware lets in the VLANs of `vlan_filter` alone, while that is enabled.
     pub(super) filters_vlans: AtomicBool,
     /// A set, not counts, as cards have it.
@@ -163,6 +165,7 @@ impl IfnetRef {
             offloads: Mutex::default(),
             coupled: Mutex::default(),
             vlan_refreshes: AtomicU64::new(0),
+            offload_looks: AtomicU64::new(0),
             filters_vlans: AtomicBool::new(false),
             vlan_filter: Mutex::default(),
             count: AtomicUsize::new(1),

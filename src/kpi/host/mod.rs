@@ -80,7 +80,7 @@ pub use module::{is_loaded, kldload, kldunload};
 pub use multicast::{
     groups, join_all_groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc,
 };
-pub use offloads::{Couplings, couple, restarts};
+pub use offloads::{Couplings, couple, offload_looks, restarts};
 pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
 pub use slot::Slot;

@@ -1,6 +1,8 @@
 //! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV), and what real cards make of
 //! being asked.
 
+use core::sync::atomic::Ordering;
+
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFCAP, SIOCSIFCAPNV};
 use super::super::offloads::capability::NETMAP;
 use super::super::{Errno, Ifnet, LinkState, Offloads, Result, iff};
@@ -38,6 +40,11 @@ pub fn couple(ifp: &Ifnet, couplings: Couplings) {
     lock(&ifp.coupled).couplings = Some(couplings);
 }
 
+/// How often somebody has asked what `ifp` can do, or does.
+pub fn offload_looks(ifp: &Ifnet) -> u64 {
+    ifp.offload_looks.load(Ordering::Relaxed)
+}
+
 /// How often a card that was coupled has restarted.
 pub fn restarts(ifp: &Ifnet) -> u64 {
     lock(&ifp.coupled).restarts
@@ -46,6 +53,7 @@ pub fn restarts(ifp: &Ifnet) -> u64 {
 impl Ifnet {
     /// What it can do, and what it is told to do.
     pub fn offloads(&self) -> Offloads {
+        self.offload_looks.fetch_add(1, Ordering::Relaxed);
         let mut offloads = *lock(&self.offloads);
         if self.has_netmap() {
             offloads.enabled |= NETMAP;
