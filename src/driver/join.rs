@@ -22,10 +22,15 @@ use crate::kpi::{
 /// ENXIO: the lagg or the interface goes away. ENOMEM. EINTR, or what restarts the system call: a
 /// signal came; the interface is no port. What the port's driver says to the lagg's MTU.
 pub(super) fn add(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Result {
-    // Who asks for what cannot be need not wait to hear it. A port that is just leaving the lagg will
-    // have left when the token comes.
-    candidate(softc, name)?;
-    let token = softc.token()?;
+    let token = match softc.free_token()? {
+        Some(token) => token,
+        None => {
+            // Who asks for what cannot be need not wait to hear it. A port that is just leaving the lagg
+            // will have left when the token comes.
+            candidate(softc, name)?;
+            softc.token()?
+        }
+    };
     leave::remove_looping(softc, &token);
     let port = claim(softc, name, &token)?;
     let old_mtu = softc.ifp().mtu();

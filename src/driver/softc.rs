@@ -207,6 +207,18 @@ impl Softc {
         self.take(state)
     }
 
+    /// The token, if nobody has it. Does not wait.
+    ///
+    /// # Errors
+    /// ENXIO: the lagg is being destroyed.
+    pub(super) fn free_token(&self) -> Result<Option<Token<'_>>> {
+        let state = self.state.lock();
+        if state.configuring && !state.destroying {
+            return Ok(None);
+        }
+        self.take(state).map(Some)
+    }
+
     /// Waits for the token for `ms` milliseconds at most; none if it did not come by then.
     ///
     /// # Errors
