@@ -234,8 +234,8 @@ fn run_machines(softc: &Softc) -> bool {
     let (before, after) = {
         let mut guard = softc.state();
         let state = &mut *guard;
-        let (running, now) = (state.running, now());
         let Some(lacp) = &state.lacp else { return false };
+        let (running, now) = (state.running, now());
         let (mut down, mut taken_down) = (0, 0);
         for port in state.members().filter(|port| !running || !port.is_active()) {
             let set = if lacp.is_taken_down(port) { &mut taken_down } else { &mut down };

@@ -403,8 +403,16 @@ impl State {
         table: Option<Unique<Boxed<Table>>>,
         pauses: Option<Pauses>,
     ) -> Protocol {
-        let (options, (members, up)) = (self.options, self.slots_up());
-        let domains = self.domains();
+        let options = self.options;
+        // The other protocols' plans have nothing of these.
+        let (members, up) = match self.protocol {
+            Protocol::Failover | Protocol::Broadcast | Protocol::None => (0, 0),
+            _ => self.slots_up(),
+        };
+        let domains = match self.protocol {
+            Protocol::Lacp(_) => self.domains(),
+            _ => Domains::default(),
+        };
         let mut rehashed = false;
         if let Protocol::LoadBalance(flows) | Protocol::Lacp(Lacp { flows, .. }) =
             &mut self.protocol
