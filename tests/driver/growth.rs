@@ -71,6 +71,18 @@ fn f65_ports_that_agree_are_looked_at_once() {
     });
 }
 
+/// To look an interface up by its name the stack compares those of all: once to find what is to be a port, and
+/// once to see that it is still there when it is claimed.
+#[test]
+fn f65_a_port_to_be_is_looked_up_twice() {
+    lab(|| {
+        let (card, lagg) = (able(1, 3), lagg());
+        let before = host::lookups(&card.ifp);
+        lagg.add(&card.name()).unwrap();
+        assert_eq!(host::lookups(&card.ifp) - before, 2);
+    });
+}
+
 /// A VLAN is told to each port once, and the VLANs that were there hear nothing.
 #[test]
 fn f65_vlans_that_come_and_go_are_nothing_to_the_others() {

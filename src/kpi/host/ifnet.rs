@@ -75,6 +75,8 @@ pub struct Ifnet {
     pub(super) coupled: Mutex<offloads::Coupled>,
     /// How often its VLANs were told to follow what it can do.
     pub(super) vlan_refreshes: AtomicU64,
+    /// How often it has been looked up by its name.
+    pub(super) lookups: AtomicU64,
     /// How often somebody has asked what it can do, or does.
     pub(super) offload_looks: AtomicU64,
     /// Whether its hardware lets in the VLANs of `vlan_filter` alone, while that is enabled.
@@ -165,6 +167,7 @@ impl IfnetRef {
             offloads: Mutex::default(),
             coupled: Mutex::default(),
             vlan_refreshes: AtomicU64::new(0),
+            lookups: AtomicU64::new(0),
             offload_looks: AtomicU64::new(0),
             filters_vlans: AtomicBool::new(false),
             vlan_filter: Mutex::default(),
@@ -180,7 +183,9 @@ impl IfnetRef {
 
     /// The interface of that name in the current vnet (ifunit_ref).
     pub fn by_name(name: &Name) -> Option<IfnetRef> {
-        if name[0] == 0 { None } else { Vnet::current().find(name) }
+        let ifp = if name[0] == 0 { None } else { Vnet::current().find(name) }?;
+        ifp.lookups.fetch_add(1, Ordering::Relaxed);
+        Some(ifp)
     }
 
     /// Frees the interface.
@@ -526,4 +531,9 @@ impl Ifnet {
     pub fn lagg_softc(&self) -> Option<Ref<Softc>> {
         self.softc.get()
     }
+}
+
+/// How often `ifp` has been looked up by its name.
+pub fn lookups(ifp: &Ifnet) -> u64 {
+    ifp.lookups.load(Ordering::Relaxed)
 }

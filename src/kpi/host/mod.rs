@@ -50,7 +50,7 @@ pub(super) use memory::{allocate, release};
 
 pub use clock::{Callout, uptime_ms};
 pub use event::log;
-pub use ifnet::{Ifnet, IfnetRef};
+pub use ifnet::{Ifnet, IfnetRef, lookups};
 pub use inbox::Inbox;
 pub use locks::{Cv, Deadline, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
