@@ -68,7 +68,9 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
             return Err(Errno::ENOSPC);
         }
     }
-    if let Some(port) = ifp.lagg_port() {
+    // The type first: who sees a port's finds the port, for as long as the section lasts.
+    let (if_type, port) = epoch::section(|_| (ifp.if_type(), ifp.lagg_port()));
+    if let Some(port) = port {
         if !port.softc().is(softc) {
             return Err(Errno::EBUSY);
         }
@@ -80,9 +82,9 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
     }
     let fits = match softc.kind() {
         LaggType::Ethernet => {
-            matches!(ifp.if_type(), IfType::Ethernet | IfType::Vlan) && ifp.addr_len() == 6
+            matches!(if_type, IfType::Ethernet | IfType::Vlan) && ifp.addr_len() == 6
         }
-        LaggType::Infiniband => ifp.if_type() == IfType::Infiniband && ifp.addr_len() == 20,
+        LaggType::Infiniband => if_type == IfType::Infiniband && ifp.addr_len() == 20,
     };
     if !fits {
         return Err(Errno::EPROTONOSUPPORT);
