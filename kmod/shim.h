@@ -70,6 +70,7 @@ void	lagg_rs_vnet_leave(struct vnet *);
 
 /* ifnet(9) */
 uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it is not attached yet */
+void	lagg_rs_announce(struct ifnet *);				/* in the epoch, and its vnet */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
 void	lagg_rs_in6_detach(struct ifnet *);
 struct ifnet *lagg_rs_vlan_of(struct ifnet *, uint16_t *id);		/* in the epoch */

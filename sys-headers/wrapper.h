@@ -44,6 +44,7 @@
 #include <net/vnet.h>
 #include <net/if_lagg.h>
 #include <netinet/in.h>
+#include <netinet/if_ether.h>
 #include <netinet6/in6_var.h>
 #include <netinet6/in6_ifattach.h>
 

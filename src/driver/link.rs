@@ -4,9 +4,9 @@
 use core::mem::replace;
 
 use super::ioctl::text;
-use super::state::State;
-use super::{Plan, Softc, infiniband, lacp};
-use crate::kpi::{LaggType, LinkState, Ref, uptime_ms};
+use super::state::{NO_LLADDR, State};
+use super::{Plan, Softc, infiniband, lacp, stacking};
+use crate::kpi::{Ifnet, LaggType, LinkState, Ref, epoch, uptime_ms};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, failover};
 
@@ -63,8 +63,13 @@ fn publish_link(softc: &Ref<Softc>) {
     if let Some(baudrate) = baudrate {
         ifp.set_baudrate(baudrate);
     }
+    let heard = softc.kind() == LaggType::Ethernet && can_be_heard(&plan);
     let (up, readdressing) = {
-        let state = softc.state();
+        let mut state = softc.state();
+        if !heard && state.tell_again.take().is_some() {
+            // Who heard it the first time may not have: when the link is up again it is told anew.
+            state.told_lladdr = NO_LLADDR;
+        }
         (is_up(&plan), state.readdressing)
     };
     // A card is down for a moment where it gets another address.
@@ -76,7 +81,7 @@ fn publish_link(softc: &Ref<Softc>) {
         return;
     }
     ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
-    if softc.kind() == LaggType::Ethernet && can_be_heard(&plan) {
+    if heard {
         tell_again(softc);
     }
 }
@@ -95,11 +100,24 @@ fn tell_again(softc: &Ref<Softc>) {
         (is_new, is_due)
     };
     if is_new || is_due {
-        softc.ifp().lladdr_event();
+        announce(softc.ifp());
     }
     if is_new {
         Softc::wake_protocol(softc);
     }
+}
+
+/// Has the neighbours of the lagg and of its VLANs hear their addresses. Not by `iflladdr_event`, which would
+/// give the VLANs the lagg's.
+fn announce(ifp: &Ifnet) {
+    epoch::section(|epoch| ifp.announce(epoch));
+    stacking::each_vlan_id(ifp, |id| {
+        epoch::section(|epoch| {
+            if let Some(vlan) = ifp.vlan(id, epoch) {
+                vlan.announce(epoch);
+            }
+        });
+    });
 }
 
 /// In how many milliseconds the address is to be told of once more.

@@ -89,14 +89,20 @@ fn look_at(vlan: &Ifnet, depth: u32) {
         take_out(&port, obstacle);
     }
     let Some(depth) = depth.checked_sub(1) else { return };
+    each_vlan_id(vlan, |id| {
+        if let Some(above) = epoch::section(|epoch| vlan.vlan(id, epoch)) {
+            look_at(&above, depth);
+        }
+    });
+}
+
+/// Calls `f` with the id of each VLAN on an interface.
+pub(super) fn each_vlan_id(ifp: &Ifnet, f: impl Fn(u16)) {
     for first in (0..4096).step_by(64) {
-        let mut ids = vlan.vlans(first, u64::MAX);
+        let mut ids = ifp.vlans(first, u64::MAX);
         while ids != 0 {
-            let id = first.saturating_add(ids.trailing_zeros() as u16);
+            f(first.saturating_add(ids.trailing_zeros() as u16));
             ids &= ids.wrapping_sub(1);
-            if let Some(above) = epoch::section(|epoch| vlan.vlan(id, epoch)) {
-                look_at(&above, depth);
-            }
         }
     }
 }

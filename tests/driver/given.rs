@@ -6,7 +6,7 @@ use std::thread;
 use lagg_rs::kpi::host::testing::{Events, SET_LLADDR};
 use lagg_rs::kpi::host::{self, Event, Nic, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSIFFLAGS, SIOCSIFMTU, proto};
-use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, LinkState, Mbuf, Result, iff};
+use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, LinkAddr, LinkState, Mbuf, Result, iff};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
 use crate::lab::{
@@ -18,7 +18,8 @@ use crate::pair::strangers;
 /// How often the lagg's address was told of.
 fn told(events: &Events) -> usize {
     host::settle();
-    events.take().iter().filter(|event| matches!(event, Event::Lladdr(_))).count()
+    let tells = |event: &&Event| matches!(event, Event::Lladdr(_) | Event::Announced);
+    events.take().iter().filter(tells).count()
 }
 
 fn destroy_and_see(lagg: &Lagg, cards: &[&crate::lab::Card]) {
@@ -248,13 +249,54 @@ fn f64_so_it_is_with_any_protocol() {
         assert_eq!(told(&events), 1);
         b.link(LinkState::Down);
         b.link(LinkState::Up);
-        assert_eq!(told(&events), 0);
+        assert_eq!(told(&events), 1, "nobody may have heard");
         let vnet = Vnet::current();
         vnet.advance_to(vnet.uptime_ms() + 1_000);
         assert_eq!(told(&events), 1, "once more");
         vnet.advance_to(vnet.uptime_ms() + 10_000);
         assert_eq!(told(&events), 0);
         drop(a);
+    });
+}
+
+/// What is told later is not that the lagg has another address: VLANs would take that.
+#[test]
+fn f64_a_vlan_keeps_its_own_address_when_the_laggs_is_heard() {
+    lab(|| {
+        let pair = strangers(1);
+        let lagg = &pair.left.ifp;
+        let vlan = host::vlan_create(lagg, 5, "vlan5").unwrap();
+        host::settle();
+        assert_eq!(vlan.lladdr(), lagg.lladdr());
+        ether("vlan5", mac(9)).unwrap();
+        let (events, vlans) = (Events::of(lagg), Events::of(&vlan.ifp()));
+        pair.pass(AGGREGATE_WAIT);
+        pair.pass(1_000);
+        assert_eq!(pair.distributing(&pair.left), 1);
+        assert_eq!((told(&events), told(&vlans)), (2, 2));
+        assert_eq!(vlan.lladdr(), LinkAddr::from(mac(9)));
+        vlan.detach();
+    });
+}
+
+/// The second time is not waited for by a lagg that nobody hears, but when it is up again.
+#[test]
+fn f64_a_link_that_goes_down_in_between_is_told_anew() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg();
+        lagg.add("em1").unwrap();
+        lagg.up();
+        host::settle();
+        a.link(LinkState::Down);
+        let events = Events::of(&lagg.ifp);
+        let vnet = Vnet::current();
+        vnet.advance_to(vnet.uptime_ms() + 10_000);
+        assert_eq!(told(&events), 0);
+        a.link(LinkState::Up);
+        assert_eq!(told(&events), 1);
+        vnet.advance_to(vnet.uptime_ms() + 10_000);
+        assert_eq!(told(&events), 1);
     });
 }
 

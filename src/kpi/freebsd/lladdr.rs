@@ -100,6 +100,11 @@ impl Ifnet {
         Errno::check(self.in_vnet(|| call!(if_setlladdr, self, bytes.as_ptr(), len)))
     }
 
+    /// Has its neighbours hear its link-level address: a gratuitous ARP for each IPv4 address (arp(4)).
+    pub fn announce(&self, _: &Epoch) {
+        self.in_vnet(|| call!(lagg_rs_announce, self));
+    }
+
     /// Announces that its address has changed (`iflladdr_event`). May sleep.
     pub fn lladdr_event(&self) {
         self.in_vnet(|| call!(lagg_rs_iflladdr_event, self));

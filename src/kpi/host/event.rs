@@ -17,6 +17,8 @@ pub enum Event {
     Link(LinkState),
     /// It has another link-level address (`iflladdr_event`).
     Lladdr(LinkAddr),
+    /// Its neighbours heard its link-level address (gratuitous ARP).
+    Announced,
     /// Its baud rate is another one (`ifnet_event`).
     Baudrate(u64),
     /// The network layers were told of its MTU (if_notifymtu).

@@ -1,9 +1,10 @@
 //! Link-level addresses of interfaces.
 
-use super::super::{IfType, Ifnet, LinkAddr, Result};
+use super::super::{Epoch, IfType, Ifnet, LinkAddr, Result};
+use super::event::{self, Event};
 use super::sync::Mutex;
 use super::witness::lock;
-use super::{event, stack, vlan, witness};
+use super::{stack, vlan, witness};
 
 /// What the interfaces of that type have as broadcast address until their driver knows a better one.
 pub(super) fn broadcast(if_type: IfType) -> LinkAddr {
@@ -57,10 +58,15 @@ impl Ifnet {
         stack::set_lladdr(self, address)
     }
 
+    /// Has its neighbours hear its link-level address: a gratuitous ARP for each IPv4 address (arp(4)).
+    pub fn announce(&self, _: &Epoch) {
+        event::tell(self, &Event::Announced);
+    }
+
     /// Tells others that the link-level address is another one (iflladdr_event). Sleeps.
     pub fn lladdr_event(&self) {
         witness::may_sleep("iflladdr_event");
         vlan::parent_lladdr(self);
-        event::tell(self, &event::Event::Lladdr(self.lladdr()));
+        event::tell(self, &Event::Lladdr(self.lladdr()));
     }
 }
