@@ -65,6 +65,9 @@ enum Doubt {
 pub(super) struct Doubts {
     of: Option<(u8, Doubt)>,
     timer: Timer,
+    /// Its partner should answer soon: it could have been in service, and was left for the chosen one, or
+    /// it is known to choose by itself.
+    soon: bool,
     /// When there will be a change to a better one of the same partner.
     settles: Option<Time>,
     /// Milliseconds until another partner is tried. Twice as many each time, so that systems that
@@ -74,13 +77,13 @@ pub(super) struct Doubts {
 
 impl Default for Doubts {
     fn default() -> Self {
-        Doubts { of: None, timer: Timer::default(), settles: None, patience: FOLLOW }
+        Doubts { of: None, timer: Timer::default(), soon: false, settles: None, patience: FOLLOW }
     }
 }
 
 impl Doubts {
     fn end(&mut self) {
-        self.of = None;
+        (self.of, self.soon) = (None, false);
         self.timer.stop();
     }
 
@@ -89,6 +92,7 @@ impl Doubts {
         if self.of != Some((number, doubt)) {
             self.of = Some((number, doubt));
             let ms = match doubt {
+                Doubt::Leads if self.soon => ANSWER,
                 Doubt::Leads => FOLLOW,
                 Doubt::Lower => ANSWER,
                 Doubt::Higher => 2 * ANSWER,
@@ -117,6 +121,15 @@ impl Port {
     }
 }
 
+impl Port {
+    /// When the partner can answer at once to a change that takes what is in service out of it: the limit does not
+    /// hold up an answer, and the partner has had time to wait for others as well. None: now.
+    fn settles(&self, now: Time) -> Option<Time> {
+        let ready = self.ready_since.map(|since| since.after(FOLLOW)).filter(|end| now < *end);
+        ready.max(self.window.settles(now))
+    }
+}
+
 impl Lacp {
     /// Chooses an aggregator, and has the ports of all others stand by.
     pub(super) fn run_choice(&mut self, now: Time) {
@@ -138,7 +151,8 @@ impl Lacp {
     fn choose(&mut self, best: Candidate, now: Time) -> u8 {
         let offer = self.candidates(now).filter(|it| it.is_offered).min();
         let chosen = match self.active.and_then(|number| self.candidate(number, now)) {
-            None => best,
+            // What is offered can be in service at once.
+            None => offer.unwrap_or(best),
             // Never out of service for one that may not come into it.
             Some(chosen) => {
                 offer.filter(|offer| chosen.is_offered || *offer == best).unwrap_or(chosen)
@@ -150,6 +164,9 @@ impl Lacp {
         let its = its.filter(|_| leads || !chosen.is_offered).unwrap_or(chosen);
         self.doubts.settles = its.settles.filter(|_| chosen.is_offered && its != chosen);
         let chosen = if self.doubts.settles.is_some() { chosen } else { its };
+        let before = self.active.and_then(|number| self.candidate(number, now));
+        self.doubts.soon |= self.is_led_by(chosen.partner)
+            || before.is_some_and(|it| it.is_offered && it.number != chosen.number);
         let (doubt, instead) = match offer {
             _ if chosen.is_offered => (None, None),
             Some(offer) if offer.partner == chosen.partner => {
@@ -205,7 +222,7 @@ impl Lacp {
             partner,
             number,
             is_offered: ports.clone().any(|port| port.partner.state.contains(Bits::SYNC)),
-            settles: ports.clone().filter_map(|port| port.window.settles(now)).max(),
+            settles: ports.clone().filter_map(|port| port.settles(now)).max(),
         })
     }
 

@@ -318,7 +318,7 @@ impl Lacp {
                 port.run_churn(now);
             }
             self.run_selection();
-            self.run_ready();
+            self.run_ready(now);
             self.run_choice(now);
             let gathered = self.has_gathered(now);
             // Whatever the others have changed for it, this one follows at once.
@@ -341,14 +341,15 @@ impl Lacp {
 
     /// Ready (5.4.8): counted anew each time, so that a port that leaves while it waits keeps nobody
     /// waiting (F-15). Who has once waited waits for nobody who comes later.
-    fn run_ready(&mut self) {
+    fn run_ready(&mut self, now: Time) {
         for slot in 0..AGGREGATORS as u8 {
             let number = self.port(slot).filter(|port| port.is_waiting()).map(|it| it.aggregator);
             let Some(number) = number else { continue };
             let ready =
                 self.ports().all(|(_, port)| port.aggregator != number || port.has_waited());
-            if let Some(port) = self.port_mut(slot) {
-                port.ready = ready;
+            if ready && let Some(port) = self.port_mut(slot) {
+                port.ready = true;
+                port.ready_since = Some(now);
             }
         }
     }

@@ -79,6 +79,7 @@ pub struct Port {
     pub(super) wait_while: Timer,
     /// It does not wait for others any more (Ready).
     pub(super) ready: bool,
+    pub(super) ready_since: Option<Time>,
     pub(super) ntt: bool,
     /// What is still to be said on a link that LACP no longer uses.
     pub(super) farewell: Option<Lacpdu>,
@@ -131,6 +132,7 @@ impl Port {
             mux: mux::State::default(),
             wait_while: Timer::default(),
             ready: false,
+            ready_since: None,
             ntt: false,
             farewell: None,
             window: transmit::Window::default(),

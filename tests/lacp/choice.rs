@@ -262,7 +262,7 @@ impl Stubborn {
 #[test]
 fn f53_a_partner_that_chooses_by_itself_is_followed() {
     let wait = u64::from(choice::FOLLOW);
-    for (system, waits) in [(0, 1_000), (9, wait + 1_000)] {
+    for (system, waits) in [(0, 1_000), (9, wait + 4_000)] {
         for chosen in [0, 1] {
             let mut it = Stubborn::new(system, chosen);
             it.pass(waits);
@@ -284,6 +284,34 @@ fn f53_a_partner_that_chooses_by_itself_is_followed() {
             it.pass(waits);
             assert_eq!(it.solo.lacp.distributing(), 1 << it.chosen);
         }
+    }
+}
+
+/// What it offers is in service at once. A better one is tried once, for a second, and the limit of LACPDUs may add half of one.
+#[test]
+fn f53_a_partner_that_stays_where_it_is_costs_a_second_and_once() {
+    let out = |it: &mut Stubborn, ms: u64| {
+        let without = (0..ms).filter(|ms| {
+            if ms % 100 == 0 {
+                (0..2).for_each(|slot| it.say(slot));
+            }
+            it.solo.pass(1);
+            it.solo.lacp.distributing() == 0
+        });
+        without.count()
+    };
+    let mut it = Stubborn::new(9, 1);
+    out(&mut it, 1_000);
+    assert_eq!(it.solo.lacp.distributing(), 0b10);
+    let tried = out(&mut it, 20_000);
+    assert!((500..=2_000).contains(&tried), "{tried} ms");
+    for _ in 0..3 {
+        let now = it.solo.now();
+        it.solo.lacp.set_link(1, Link::Down, now);
+        it.solo.lacp.set_link(1, Link::Up(G), now);
+        let blip = out(&mut it, 20_000);
+        assert!(blip <= 1_500, "{blip} ms");
+        assert_eq!(it.solo.lacp.distributing(), 0b10);
     }
 }
 
