@@ -93,7 +93,7 @@ fn follow_flags(softc: &Ref<Softc>, token: &Token<'_>) {
     }
 }
 
-/// Up: the ports get the lagg's address and come up, then packets are taken in (spec B.13).
+/// Up: the ports get the lagg's address and come up, then packets are taken in.
 fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     let ifp = softc.ifp();
     let lladdr = ifp.lladdr();
@@ -137,8 +137,8 @@ fn set_running(softc: &Ref<Softc>, token: &Token<'_>, running: bool) {
     lacp::link_changed(softc);
 }
 
-/// SIOCSIFMTU: the MTU of the lagg and of all its ports, which it keeps. What one port refuses none of them keeps
-/// (spec B.5).
+/// SIOCSIFMTU: the MTU of the lagg and of all its ports, which it keeps. What one port refuses none of
+/// them keeps.
 ///
 /// # Errors
 /// What the port's driver returned; ENXIO while the lagg is being destroyed.

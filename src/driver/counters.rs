@@ -1,5 +1,5 @@
 //! The lagg's counters: what its ports have carried for it, those that left included. They never go
-//! back (spec B.14).
+//! back.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -67,7 +67,7 @@ pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
     let balance = ledger.balance.get(counter as usize).copied().unwrap_or(0);
     let own = match counter {
         // The port has counted these when the stack counts them for the lagg, whose `if_input` is
-        // called (spec F-31).
+        // called (F-31).
         Counter::Ibytes | Counter::Imcasts => 0,
         _ => softc.ifp().own_counter(counter),
     };

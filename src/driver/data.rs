@@ -6,7 +6,7 @@ use super::{Plan, Port, Softc, pdus, tags};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{Protocol, broadcast, failover, loadbalance};
 
-/// Sends a packet on the port that the plan's protocol chooses (spec B.12).
+/// Sends a packet on the port that the plan's protocol chooses.
 ///
 /// What most packets need is here and in what is inlined; the rest is in functions that are called last,
 /// so that nothing has to be kept over a call.
@@ -101,8 +101,7 @@ fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
     }
 }
 
-/// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it
-/// (spec B.11).
+/// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it.
 #[inline]
 pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let softc: &Softc = port.softc();
@@ -165,7 +164,7 @@ fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf
 }
 
 /// Hands a frame to the lagg's own `if_input`: where the lagg is in another vnet than the port, for the
-/// stack would go on with it in the port's (spec F-31), and where netmap(4) has the lagg (spec B.11).
+/// stack would go on with it in the port's (F-31), and where netmap(4) has the lagg.
 /// The stack's `if_input` shows it to bpf(4), and drops it if that is all; netmap's does neither.
 #[cold]
 #[inline(never)]

@@ -1,5 +1,5 @@
-//! InfiniBand: the fabric gives a port its address, so the lagg takes over that of the port that sends
-//! (spec B.17), and its peers are told.
+//! InfiniBand: the fabric gives a port its address, so the lagg takes over that of the port that sends,
+//! and its peers are told.
 
 use super::Softc;
 use crate::kpi::{LaggType, LinkAddr, Ref};

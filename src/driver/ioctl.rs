@@ -1,4 +1,4 @@
-//! The ioctls of the lagg and of its ports (spec A.5 to A.8).
+//! The ioctls of the lagg and of its ports.
 
 use core::num::NonZeroU32;
 
@@ -147,7 +147,7 @@ fn get_port(softc: &Softc, record: &mut PortRequest) -> Result {
     Ok(())
 }
 
-/// A port's record (spec A.6).
+/// A port's record.
 fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
     record.ifname = port.softc().ifp().name();
     record.portname = port.ifp().name();

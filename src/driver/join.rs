@@ -1,4 +1,4 @@
-//! Joining: how an interface becomes a port (spec B.3).
+//! Joining: how an interface becomes a port.
 
 use super::counters::Ledger;
 use super::ioctl::text;

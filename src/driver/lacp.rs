@@ -375,7 +375,7 @@ pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
     softc.state().lacp.as_ref().map(|lacp| lacp.machines.bandwidth())
 }
 
-/// A port's record (spec A.6): its flags; its sides go to `sides`.
+/// A port's record: its flags; its sides go to `sides`.
 pub(super) fn record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
     let Some(lacp) = &state.lacp else { return 0 };
     let Some(machines) = lacp.machines.port(port.slot()) else { return 0 };

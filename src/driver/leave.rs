@@ -1,4 +1,4 @@
-//! Leaving: how a port becomes an interface of its own again, and how a lagg ends (spec B.4).
+//! Leaving: how a port becomes an interface of its own again, and how a lagg ends.
 
 use super::softc::Token;
 use super::state::{NO_LLADDR, Phase};

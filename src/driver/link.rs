@@ -1,5 +1,5 @@
 //! Link state and baud rate of the lagg: published by the protocol task, in the order in which they
-//! came true (spec B.9).
+//! came true.
 
 use core::mem::replace;
 

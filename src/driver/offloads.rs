@@ -1,5 +1,5 @@
 //! Capabilities: the lagg offers what all of its ports have now, and they are asked to have what all of
-//! them are wanted to (spec B.8).
+//! them are wanted to.
 //!
 //! Many cards restart when they are asked, and what one answers may hang on what else it has, on its MTU
 //! and on its link. So ports are asked only when what is wanted, the set of ports or an MTU has changed.

@@ -132,8 +132,7 @@ impl Plan {
         self.in_slot(self.order[place % LAGG_MAX_PORTS])
     }
 
-    /// The next port after this one in the order of `if_index` if it is active, else the first that is
-    /// (spec B.10).
+    /// The next port after this one in the order of `if_index` if it is active, else the first that is.
     pub fn active_after(&self, port: Option<&Port>) -> Option<&Port> {
         let is_port = |there: &&Ref<Port>| port.is_some_and(|port| there.is(port));
         let next = self.ports().skip_while(|there| !is_port(there)).nth(1);

@@ -111,7 +111,7 @@ impl Softc {
         self.ifp.flags() & iff::DEBUG != 0
     }
 
-    /// Logs a line if IFF_DEBUG is set (spec B.18). Not under the mutex.
+    /// Logs a line if IFF_DEBUG is set. Not under the mutex.
     pub(super) fn debug(&self, text: fmt::Arguments<'_>) {
         if self.is_debugged() {
             log(&self.ifp, text);

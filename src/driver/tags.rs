@@ -1,4 +1,4 @@
-//! Send tags (spec B.16): a lagg's stand for those that its ports' drivers make.
+//! Send tags: a lagg's stand for those that its ports' drivers make.
 
 use super::{Plan, Port, Softc};
 use crate::kpi::{

@@ -1,4 +1,4 @@
-//! VLANs on the lagg: its ports are told of them, for their hardware filters (spec B.15).
+//! VLANs on the lagg: its ports are told of them, for their hardware filters.
 //!
 //! A card's filter is a set, and does not count who wants an id. So a port is not told of ids for which it
 //! has a VLAN of its own: the stack has told it, and will tell it when that goes.

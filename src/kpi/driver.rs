@@ -14,10 +14,10 @@ use super::{
 /// with locks of the stack held.
 pub trait Driver {
     /// A lagg. `#[repr(C)]`, and its first field is the lagg's own [`IfnetRef`]: the kernel reads
-    /// it (spec A.1).
+    /// it.
     type Softc: Send + Sync + 'static;
     /// A port of a lagg. `#[repr(C)]`, and its first two fields are the port's [`IfnetRef`] and a
-    /// [`Ref`] to the lagg: the kernel reads them (spec A.1).
+    /// [`Ref`] to the lagg: the kernel reads them.
     type Port: Send + Sync + 'static;
 
     /// Makes the lagg behind `ifp`, which is named and not yet attached; kpi attaches it next, as an
@@ -63,7 +63,7 @@ pub trait Driver {
     /// driver does. May sleep.
     ///
     /// # Errors
-    /// As spec A.5 and A.7 name them.
+    /// Those of lagg(4)'s requests, and of the ones that all interfaces have.
     fn ioctl(softc: &Ref<Self::Softc>, request: &mut Ioctl<'_>) -> Result;
 
     /// One of the lagg's counters (`if_get_counter`).
@@ -82,7 +82,7 @@ pub trait Driver {
     /// An ioctl on a port (its `if_ioctl` while it is one). May sleep.
     ///
     /// # Errors
-    /// As spec A.8 names them, or what the port's driver returned.
+    /// EBUSY or EINVAL for what a port may not, or what the port's driver returned.
     fn port_ioctl(port: &Ref<Self::Port>, request: &mut Ioctl<'_>) -> Result;
 
     /// The methods that the port's interface had before it became a port.

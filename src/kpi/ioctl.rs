@@ -1,4 +1,4 @@
-//! The ABI of lagg's ioctls: numbers, structures and constants (spec A.3, A.4; `net/if_lagg.h`).
+//! The ABI of lagg's ioctls: numbers, structures and constants (`net/if_lagg.h`).
 //!
 //! All fields are in host byte order. Names need not end in a NUL; 16 bytes at most count.
 

@@ -13,7 +13,7 @@ use super::epoch::Epoch;
 use super::{CACHE_LINE, Errno, Result, backend};
 
 /// What a [`Ref`] points at. The value comes first: a pointer to it is a pointer to the value, and
-/// the kernel's LRO code reads the first words of two of them (spec A.1).
+/// the kernel's LRO code reads the first words of two of them.
 #[repr(C)]
 pub(super) struct Counted<T> {
     value: T,

@@ -1,4 +1,4 @@
-//! broadcast: every active port sends each packet (spec B.12).
+//! broadcast: every active port sends each packet.
 
 use crate::driver::{Plan, Port, Unsent};
 use crate::kpi::{Epoch, Errno, Mbuf, Result};

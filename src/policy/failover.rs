@@ -1,4 +1,4 @@
-//! failover: one port carries everything, the others wait (spec B.10, B.11).
+//! failover: one port carries everything, the others wait.
 
 use crate::driver::{Plan, Port};
 

@@ -1,4 +1,4 @@
-//! Flows: how the protocols that keep a flow on its port find the two (spec B.12).
+//! Flows: how the protocols that keep a flow on its port find the two.
 
 use super::buckets::{Homes, Table};
 use super::hash::Key;

@@ -1,5 +1,5 @@
 //! lacp: as loadbalance, over the ports that 802.1AX lets distribute, and a flow that moves waits until
-//! its old port's frames have arrived (spec B.11, C.12, C.13).
+//! its old port's frames have arrived.
 
 use zerocopy::FromZeros;
 

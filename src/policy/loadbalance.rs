@@ -1,4 +1,4 @@
-//! loadbalance: a flow stays on its port, and the flows are spread over all (spec B.12).
+//! loadbalance: a flow stays on its port, and the flows are spread over all.
 
 use super::Flows;
 use crate::driver::{Plan, Port};

@@ -1,4 +1,4 @@
-//! roundrobin: the ports take turns (spec B.12).
+//! roundrobin: the ports take turns.
 
 use core::num::NonZeroU32;
 

@@ -1,4 +1,4 @@
-//! A frame's flow: what tells it from other conversations' frames (spec B.12).
+//! A frame's flow: what tells it from other conversations' frames.
 //!
 //! Not C lagg's in two things: tags inside the frame are found where they are (F-30), and IPv6 counts
 //! by its ports, as IPv4 does, and by its flow label only where it has none (RFC 6438).

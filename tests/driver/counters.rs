@@ -1,4 +1,4 @@
-//! The lagg's counters (spec B.14).
+//! The lagg's counters.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,4 +1,4 @@
-//! What the driver logs with IFF_DEBUG on the lagg (spec B.18).
+//! What the driver logs with IFF_DEBUG on the lagg.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event, ifioctl};

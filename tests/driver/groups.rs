@@ -1,4 +1,4 @@
-//! Multicast groups and promiscuous mode: the ports have what the lagg has (spec B.6, B.7).
+//! Multicast groups and promiscuous mode: the ports have what the lagg has.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event};

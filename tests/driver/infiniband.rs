@@ -1,4 +1,4 @@
-//! InfiniBand laggs (spec B.17): what they take, and whose address they have.
+//! InfiniBand laggs: what they take, and whose address they have.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! SIOCSLAGGPORT and SIOCSLAGGDELPORT: which interfaces become ports, and why not (spec A.5, B.3).
+//! SIOCSLAGGPORT and SIOCSLAGGDELPORT: which interfaces become ports, and why not.
 //! What becomes of those that do is in `ports.rs`.
 
 use lagg_rs::kpi::host::testing::{self, TestNic};
@@ -23,7 +23,7 @@ fn siocslaggport_reads_nothing_but_the_name() {
     });
 }
 
-/// Where there are two reasons, the one that is looked for first (spec B.3).
+/// Where there are two reasons, the one that is looked for first.
 #[test]
 fn siocslaggport_refuses_in_this_order() {
     lab(|| {

@@ -1,4 +1,4 @@
-//! What C's LACP does wrong in the driver: races and memory (spec D.1). What its machines do wrong is
+//! What C's LACP does wrong in the driver: races and memory. What its machines do wrong is
 //! shown in tests/lacp.
 
 use std::sync::atomic::{AtomicBool, Ordering};

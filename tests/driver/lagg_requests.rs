@@ -1,4 +1,4 @@
-//! Requests to the lagg: what they answer, and with which errno they refuse (spec A.3, A.5).
+//! Requests to the lagg: what they answer, and with which errno they refuse.
 //! What joins and leaves is in `join_requests.rs`, SIOCSLAGGOPTS in `options.rs`, and the records of
 //! ports in `records.rs`.
 

@@ -1,4 +1,4 @@
-//! netmap(4) in its emulated mode takes what the lagg receives (spec B.11).
+//! netmap(4) in its emulated mode takes what the lagg receives.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Capabilities: what the lagg has of its ports', and what they keep (spec B.8).
+//! Capabilities: what the lagg has of its ports', and what they keep.
 
 use std::sync::{Arc, Mutex};
 

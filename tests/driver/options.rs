@@ -1,4 +1,4 @@
-//! SIOCSLAGGOPTS: each row of its table (spec A.5), and the table as a model for any request.
+//! SIOCSLAGGOPTS: each row of its table, and the table as a model for any request.
 
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
 use lagg_rs::kpi::{Errno, Result};

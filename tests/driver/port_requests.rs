@@ -1,4 +1,4 @@
-//! Requests to an interface that is a port (spec A.8). What it sends itself is in `data.rs`.
+//! Requests to an interface that is a port. What it sends itself is in `data.rs`.
 
 use std::thread;
 

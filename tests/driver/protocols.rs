@@ -1,4 +1,4 @@
-//! roundrobin, loadbalance and broadcast: what is sent where (spec B.12).
+//! roundrobin, loadbalance and broadcast: what is sent where.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The record of a port, for each protocol (spec A.6, B.10).
+//! The record of a port, for each protocol.
 
 use lagg_rs::kpi::LinkState::{self, Down, Unknown, Up};
 use lagg_rs::kpi::host::ifioctl;

@@ -1,4 +1,4 @@
-//! Send tags: which port makes them, what a lagg's stand for, and how long they live (spec B.16).
+//! Send tags: which port makes them, what a lagg's stand for, and how long they live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Packets that carry send tags (spec B.12, "Sending").
+//! Packets that carry send tags.
 
 use lagg_rs::kpi::host::{self, SendTag};
 use lagg_rs::kpi::ioctl::proto;

@@ -1,4 +1,4 @@
-//! VLANs on the lagg: its ports are told of them (spec B.15).
+//! VLANs on the lagg: its ports are told of them.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event};

@@ -176,7 +176,7 @@ unsafe fn inner<'a>(tag: *mut c::m_snd_tag) -> &'a SendTag {
     unsafe { &(*tag.cast::<Wrapper>()).inner }
 }
 
-/// Calls a method of the tag that a lagg's stands for; EOPNOTSUPP where its driver has none (spec D-24).
+/// Calls a method of the tag that a lagg's stands for; EOPNOTSUPP where its driver has none (D-24).
 macro_rules! forward {
     ($method:ident, $tag:ident $(, $argument:ident)*) => {{
         // SAFETY: by contract; both tags are referenced, and their methods are always the same.

@@ -151,7 +151,7 @@ impl SendTag {
     }
 }
 
-/// What a lagg's method returns: a port's driver may have no such (spec D-24).
+/// What a lagg's method returns: a port's driver may have no such (D-24).
 fn or_unsupported<T>(answer: Option<Result<T>>) -> Result<T> {
     answer.unwrap_or(Err(Errno::EOPNOTSUPP))
 }
