@@ -119,11 +119,9 @@ impl Port {
             && self.partner.state.intersects(Bits::AGGREGATION | Bits::SYNC)
             && !self.actor.state.intersects(Bits::DEFAULTED | Bits::EXPIRED)
     }
-}
 
-impl Port {
-    /// When the partner can answer at once to a change that takes what is in service out of it: the limit does not
-    /// hold up an answer, and the partner has had time to wait for others as well. None: now.
+    /// When the partner can answer at once to a change that takes what is in service out of it: the limit
+    /// does not hold up an answer, and the partner has had time to wait for others as well. None: now.
     fn settles(&self, now: Time) -> Option<Time> {
         let ready = self.ready_since.map(|since| since.after(FOLLOW)).filter(|end| now < *end);
         ready.max(self.window.settles(now))
@@ -150,7 +148,8 @@ impl Lacp {
     /// The aggregator to be in service, if the best by the order is this.
     fn choose(&mut self, best: Candidate, now: Time) -> u8 {
         let offer = self.candidates(now).filter(|it| it.is_offered).min();
-        let chosen = match self.active.and_then(|number| self.candidate(number, now)) {
+        let before = self.active.and_then(|number| self.candidate(number, now));
+        let chosen = match before {
             // What is offered can be in service at once.
             None => offer.unwrap_or(best),
             // Never out of service for one that may not come into it.
@@ -164,7 +163,6 @@ impl Lacp {
         let its = its.filter(|_| leads || !chosen.is_offered).unwrap_or(chosen);
         self.doubts.settles = its.settles.filter(|_| chosen.is_offered && its != chosen);
         let chosen = if self.doubts.settles.is_some() { chosen } else { its };
-        let before = self.active.and_then(|number| self.candidate(number, now));
         self.doubts.soon |= self.is_led_by(chosen.partner)
             || before.is_some_and(|it| it.is_offered && it.number != chosen.number);
         let (doubt, instead) = match offer {
