@@ -12,13 +12,13 @@ pub mod kpi;
 
 #[deny(unsafe_code)]
 pub mod driver;
-#[deny(unsafe_code)]
+#[forbid(unsafe_code)]
 pub mod lacp;
-#[deny(unsafe_code)]
+#[forbid(unsafe_code)]
 pub mod policy;
-#[deny(unsafe_code)]
+#[forbid(unsafe_code)]
 mod slots;
-#[deny(unsafe_code)]
+#[forbid(unsafe_code)]
 pub mod wire;
 
 /// The driver that the kernel's calls go to.

@@ -15,6 +15,12 @@ use crate::kpi::ioctl::{
 };
 use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg};
 use crate::policy::{Protocol, failover};
+use crate::wire::flow::layers;
+
+// The bits of `lagghash` are the layers that flows are told by.
+static_assertions::const_assert!(
+    hash::L2 == layers::L2 && hash::L3 == layers::L3 && hash::L4 == layers::L4
+);
 
 /// A request to the lagg.
 pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {

@@ -5,7 +5,17 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, big_endian, little_endian};
 
-use crate::kpi::ioctl::hash;
+/// Layers of a frame that a flow may be told by, as bits: the numbers of `lagghash` (lagg(4)).
+pub mod layers {
+    /// Ethernet addresses and VLANs.
+    pub const L2: u32 = 1;
+    /// IP addresses.
+    pub const L3: u32 = 2;
+    /// Transport ports.
+    pub const L4: u32 = 4;
+    /// All of them.
+    pub const ALL: u32 = 7;
+}
 
 /// The bytes of a frame, in however many pieces.
 pub trait Bytes {
@@ -155,7 +165,7 @@ impl Flow {
     /// No flow at all: a frame that is too short for Ethernet.
     const NONE: Flow = Flow { link: [0; 2], addresses: Addresses::V4(0), ports: 0 };
 
-    /// The flow of a frame with `tag` beside it, by these layers ([`hash`]). Directional: the two
+    /// The flow of a frame with `tag` beside it, by these [`layers`]. Directional: the two
     /// ways of a conversation are two flows.
     ///
     /// A VLAN is the same in the frame or beside it, and its priority does not count. All fragments
@@ -284,10 +294,10 @@ impl<'a> Headers<'a> {
             kind = behind.kind.get();
             offset += size_of::<Behind>();
         }
-        if layers & hash::L2 != 0 {
+        if layers & layers::L2 != 0 {
             flow.link = ethernet.link.words(vlans);
         }
-        if layers & (hash::L3 | hash::L4) != 0 {
+        if layers & (layers::L3 | layers::L4) != 0 {
             match kind {
                 KIND_IPV4 => self.ipv4(&mut flow, offset, layers),
                 KIND_IPV6 => self.ipv6(&mut flow, offset, layers),
@@ -304,7 +314,7 @@ impl<'a> Headers<'a> {
         if header.version_and_length >> 4 != 4 || length < size_of::<Ipv4>() {
             return;
         }
-        if layers & hash::L3 != 0 {
+        if layers & layers::L3 != 0 {
             flow.addresses = Addresses::V4(header.addresses.get());
         }
         if header.fragment.get() & FRAGMENT == 0 {
@@ -318,10 +328,10 @@ impl<'a> Headers<'a> {
         if header.version >> 4 != 6 {
             return;
         }
-        if layers & hash::L3 != 0 {
+        if layers & layers::L3 != 0 {
             flow.addresses = Addresses::V6(header.addresses.map(little_endian::U64::get));
         }
-        if layers & hash::L4 != 0 {
+        if layers & layers::L4 != 0 {
             let [first, second, third] = header.label;
             // The rest of the first byte is of the traffic class.
             flow.ports = u32::from_le_bytes([first & 0x0f, second, third, 0]);
@@ -344,7 +354,7 @@ impl<'a> Headers<'a> {
 
     #[inline(always)]
     fn transport(&mut self, flow: &mut Flow, offset: usize, layers: u32, protocol: u8) {
-        if layers & hash::L4 != 0
+        if layers & layers::L4 != 0
             && has_ports(protocol)
             && let Some(ports) = self.read::<little_endian::U32>(offset)
         {
@@ -370,343 +380,4 @@ fn vlan(tag: u16) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kpi::ioctl::hash::{L2, L3, L4};
-
-    const ALL: u32 = hash::MASK;
-    const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-    const PORTS: [u8; 8] = [0x30, 0x39, 0, 80, 1, 2, 3, 4];
-
-    /// A frame cut into pieces.
-    struct Pieces<'a>(Vec<&'a [u8]>);
-
-    impl Bytes for Pieces<'_> {
-        fn head(&self) -> &[u8] {
-            self.0.first().copied().unwrap_or_default()
-        }
-
-        fn gather<'a>(&'a self, room: &'a mut [u8]) -> &'a [u8] {
-            let bytes = self.0.concat();
-            let (room, _) = room.split_at_mut(bytes.len().min(room.len()));
-            room.copy_from_slice(&bytes[..room.len()]);
-            room
-        }
-    }
-
-    fn ethernet(tags: &[(u16, u16)], kind: u16, payload: &[u8]) -> Vec<u8> {
-        let mut frame = MACS.to_vec();
-        for (kind, control) in tags {
-            frame.extend(kind.to_be_bytes());
-            frame.extend(control.to_be_bytes());
-        }
-        frame.extend(kind.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
-
-    /// IPv4 with `words` words of options.
-    fn ipv4(words: u8, fragment: u16, protocol: u8) -> Vec<u8> {
-        let [f0, f1] = fragment.to_be_bytes();
-        let mut packet = vec![0x45 + words, 0, 0, 60, 0, 7, f0, f1, 64, protocol, 0xab, 0xcd];
-        packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
-        packet.resize(20 + 4 * usize::from(words), 1);
-        packet.extend(PORTS);
-        packet
-    }
-
-    /// IPv6 with these extension headers: kind, its length field, bytes.
-    fn ipv6(extensions: &[(u8, u8, usize)], protocol: u8) -> Vec<u8> {
-        let next = |at: usize| extensions.get(at).map_or(protocol, |extension| extension.0);
-        let mut packet = vec![0x60, 1, 2, 3, 0, 40, next(0), 64];
-        packet.extend((0..32).map(|byte| byte + 0x20));
-        for (at, &(_, length, bytes)) in extensions.iter().enumerate() {
-            packet.extend([next(at + 1), length]);
-            packet.resize(packet.len() + bytes - 2, 0xee);
-        }
-        packet.extend(PORTS);
-        packet
-    }
-
-    fn of(frame: &[u8]) -> Flow {
-        Flow::of(frame, None, ALL)
-    }
-
-    fn v4(frame: &[u8]) -> (Addresses, u32) {
-        let Flow { addresses, ports, .. } = of(frame);
-        (addresses, ports)
-    }
-
-    const V4: Addresses = Addresses::V4(u64::from_le_bytes([10, 0, 0, 1, 10, 0, 0, 2]));
-    const PORT_WORD: u32 = u32::from_le_bytes([0x30, 0x39, 0, 80]);
-
-    /// The flow label of [`ipv6`]'s packets.
-    const LABEL: u32 = u32::from_le_bytes([1, 2, 3, 0]);
-
-    fn v6() -> Addresses {
-        let word = |from: u8| u64::from_le_bytes(std::array::from_fn(|at| from + at as u8));
-        Addresses::V6([word(0x20), word(0x28), word(0x30), word(0x38)])
-    }
-
-    /// One of each way through the parser.
-    fn frames() -> Vec<Vec<u8>> {
-        let (c, s) = (KIND_CUSTOMER_TAG, KIND_SERVICE_TAG);
-        let mut frames = vec![
-            ethernet(&[], 0x0806, &[0; 28]),
-            ethernet(&[], 46, &[0xaa; 46]),
-            ethernet(&[(c, 5)], KIND_IPV4, &ipv4(0, 0, TCP)),
-            ethernet(&[(s, 5), (c, 6)], KIND_IPV4, &ipv4(10, 0, UDP)),
-            ethernet(&[(c, 1), (c, 2), (c, 3)], KIND_IPV4, &ipv4(0, 0, TCP)),
-            ethernet(&[(s, 7), (c, 8)], KIND_IPV6, &ipv6(&[(0, 0, 8), (44, 0, 8)], TCP)),
-            ethernet(&[(c, 9)], KIND_IPV6, &ipv6(&[], UDP)),
-            ethernet(&[], KIND_IPV4, &[0x44; 40]),
-            ethernet(&[], KIND_IPV4, &[0x65; 40]),
-            ethernet(&[], KIND_IPV6, &[0x45; 80]),
-        ];
-        for protocol in [1, TCP, UDP, 50, SCTP] {
-            for fragment in [0, 0x4000, 0x2000, 0x2003, 3] {
-                frames.push(ethernet(&[], KIND_IPV4, &ipv4(0, fragment, protocol)));
-                frames.push(ethernet(&[], KIND_IPV4, &ipv4(protocol % 11, fragment, protocol)));
-            }
-            frames.push(ethernet(&[], KIND_IPV6, &ipv6(&[], protocol)));
-            let extensions = [(0, 1, 16), (60, 0, 8), (43, 2, 24), (51, 4, 24), (60, 0, 8)];
-            frames.push(ethernet(&[], KIND_IPV6, &ipv6(&extensions, protocol)));
-            frames.push(ethernet(&[], KIND_IPV6, &ipv6(&[(60, 0, 8); 8], protocol)));
-            frames.push(ethernet(&[], KIND_IPV6, &ipv6(&[(60, 0, 8); 9], protocol)));
-        }
-        frames
-    }
-
-    #[test]
-    fn the_usual_flow_is_the_flow() {
-        let mut usual = [0; 4];
-        for frame in frames() {
-            for tag in [None, Some(5)] {
-                let whole = Flow::of(&frame[..], tag, ALL);
-                let flows = [
-                    Flow::usual_ipv4::<0>(&frame, tag),
-                    Flow::usual_ipv4::<1>(&frame, tag),
-                    Flow::usual_ipv6::<0>(&frame, tag),
-                    Flow::usual_ipv6::<1>(&frame, tag),
-                ];
-                assert!(flows.into_iter().flatten().all(|flow| flow == whole), "{frame:x?}");
-                usual.iter_mut().zip(flows).for_each(|(n, flow)| *n += u32::from(flow.is_some()));
-            }
-        }
-        // TCP, UDP, and SCTP twice, which may be fragmented or not; TCP; all three; UDP.
-        assert_eq!(usual, [2 * 8, 2, 2 * 3, 2]);
-        let tags = [(KIND_SERVICE_TAG, 5)];
-        let four = ethernet(&tags, KIND_IPV4, &ipv4(0, 0x4000, UDP));
-        let six = ethernet(&tags, KIND_IPV6, &ipv6(&[], UDP));
-        for length in 0..=USUAL {
-            let (four, six) = (&four[..length.min(four.len())], &six[..length]);
-            assert_eq!(Flow::usual_ipv4::<1>(four, None).is_some(), length >= 42);
-            assert_eq!(Flow::usual_ipv6::<1>(six, None).is_some(), length == USUAL);
-        }
-    }
-
-    /// However it is cut.
-    #[test]
-    fn nothing_counts_behind_what_is_looked_at() {
-        for bytes in [96, 104, 112] {
-            let extension = (60, bytes / 8 - 1, bytes.into());
-            let frame = ethernet(&[], KIND_IPV6, &ipv6(&[extension], UDP));
-            let end = 14 + 40 + usize::from(bytes) + 4;
-            let ports = if end <= LOOKED_AT { PORT_WORD } else { LABEL };
-            assert_eq!(v4(&frame), (v6(), ports));
-            let (head, tail) = frame.split_at(100);
-            assert_eq!(Flow::of(&Pieces(vec![head, tail]), None, ALL), of(&frame));
-        }
-    }
-
-    #[test]
-    fn ipv4_by_addresses_and_ports() {
-        for protocol in [TCP, UDP, SCTP] {
-            for options in 0..=10 {
-                let frame = ethernet(&[], KIND_IPV4, &ipv4(options, 0x4000, protocol));
-                assert_eq!(v4(&frame), (V4, PORT_WORD));
-            }
-        }
-        assert_eq!(v4(&ethernet(&[], KIND_IPV4, &ipv4(0, 0, 1))), (V4, 0));
-        assert_eq!(v4(&ethernet(&[], 0x0806, &ipv4(0, 0, TCP))), (Addresses::V4(0), 0));
-    }
-
-    #[test]
-    fn fragments_by_addresses_and_label() {
-        for fragment in [0x2000, 0x6000, 0x2001, 1, 0x1fff] {
-            assert_eq!(v4(&ethernet(&[], KIND_IPV4, &ipv4(0, fragment, UDP))), (V4, 0));
-        }
-        assert_eq!(v4(&ethernet(&[], KIND_IPV6, &ipv6(&[(44, 0, 8)], UDP))), (v6(), LABEL));
-        let behind = [(0, 0, 8), (44, 0, 8)];
-        assert_eq!(v4(&ethernet(&[], KIND_IPV6, &ipv6(&behind, UDP))), (v6(), LABEL));
-    }
-
-    #[test]
-    fn ipv6_behind_extension_headers() {
-        let extensions = [(0, 1, 16), (60, 0, 8), (43, 2, 24), (51, 4, 24), (60, 0, 8)];
-        for count in 0..=extensions.len() {
-            for protocol in [TCP, UDP, SCTP] {
-                let frame = ethernet(&[], KIND_IPV6, &ipv6(&extensions[..count], protocol));
-                assert_eq!(v4(&frame), (v6(), PORT_WORD));
-            }
-        }
-        let many = |count| ethernet(&[], KIND_IPV6, &ipv6(&vec![(60, 0, 8); count], TCP));
-        assert_eq!(v4(&many(MAX_EXTENSIONS)), (v6(), PORT_WORD));
-        assert_eq!(v4(&many(MAX_EXTENSIONS + 1)), (v6(), LABEL));
-    }
-
-    /// GRE, IP in IP, ESP and fragments between two ends are many flows, if the ends say so; the traffic
-    /// class, which routers change, says nothing. Where there are ports they count, and no label does.
-    #[test]
-    fn f48_without_ports_the_flow_label_counts() {
-        let with = |extensions: &[_], protocol, first: u8, second: u8, third: u8| {
-            let mut frame = ethernet(&[], KIND_IPV6, &ipv6(extensions, protocol));
-            frame[14..18].copy_from_slice(&[0x60 | first >> 4, first << 4 | second, third, 9]);
-            frame
-        };
-        let none: &[(u8, u8, usize)] = &[];
-        for (extensions, protocol) in
-            [(none, 47), (none, 4), (none, 41), (none, 50), (none, 58), (&[(44, 0, 8)], UDP)]
-        {
-            let with = |class, second, third| with(extensions, protocol, class, second, third);
-            let flow = of(&with(0, 0, 7));
-            assert_eq!((flow.addresses, flow.ports), (v6(), u32::from_le_bytes([0, 7, 9, 0])));
-            assert_ne!(flow, of(&with(0, 0, 8)));
-            assert_ne!(flow, of(&with(0, 15, 7)));
-            assert_eq!(flow, of(&with(0xff, 0, 7)), "the traffic class counts");
-            assert_eq!(Flow::of(&with(0, 0, 7)[..], None, L2 | L3).ports, 0);
-        }
-        for protocol in [TCP, UDP, SCTP] {
-            let flow = of(&with(none, protocol, 0, 0, 7));
-            assert_eq!(flow.ports, PORT_WORD);
-            assert_eq!(flow, of(&with(none, protocol, 0xff, 15, 8)));
-        }
-        // Ports that are cut off are none.
-        let frame = ethernet(&[], KIND_IPV6, &ipv6(&[], UDP));
-        assert_eq!(v4(&frame[..14 + 40 + 3]), (v6(), LABEL));
-    }
-
-    /// F-30: C lagg finds neither.
-    #[test]
-    fn vlans_inside_the_frame_and_beside_it() {
-        let packet = ipv4(0, 0, TCP);
-        let tagged =
-            |tags: &[_], beside| Flow::of(&ethernet(tags, KIND_IPV4, &packet)[..], beside, ALL);
-        let (c, s) = (KIND_CUSTOMER_TAG, KIND_SERVICE_TAG);
-        let plain = tagged(&[], None);
-        let five = tagged(&[(c, 5)], None);
-        assert_eq!((five.addresses, five.ports), (plain.addresses, plain.ports));
-        assert_ne!(five.link, plain.link);
-        assert_ne!(five.link, tagged(&[(c, 6)], None).link);
-        assert_eq!(five, tagged(&[], Some(5)));
-        assert_eq!(five, tagged(&[(c, 0xe005)], None), "the priority counts");
-        assert_eq!(five, tagged(&[], Some(0xf005)), "the priority counts");
-        let two = tagged(&[(s, 5), (c, 6)], None);
-        assert_eq!(two, tagged(&[(c, 6)], Some(5)));
-        assert_eq!((two.addresses, two.ports), (V4, PORT_WORD));
-        assert_ne!(two, tagged(&[(s, 6), (c, 5)], None));
-        let three = tagged(&[(s, 5), (c, 6)], Some(0x800));
-        assert_eq!((three.addresses, three.ports), (V4, PORT_WORD));
-        assert_ne!(three.link, two.link);
-        assert_eq!(tagged(&[(c, 5), (c, 5), (c, 5)], None).addresses, Addresses::V4(0));
-    }
-
-    #[test]
-    fn by_the_layers_that_are_asked_for() {
-        let four = ethernet(&[(KIND_CUSTOMER_TAG, 5)], KIND_IPV4, &ipv4(3, 0, UDP));
-        let six = ethernet(&[(KIND_CUSTOMER_TAG, 5)], KIND_IPV6, &ipv6(&[(0, 0, 8)], UDP));
-        for frame in [four, six] {
-            let all = of(&frame);
-            for layers in 0..=ALL {
-                let flow = Flow::of(&frame[..], None, layers);
-                let asked = |layer| layers & layer != 0;
-                assert_eq!(flow.link, if asked(L2) { all.link } else { [0; 2] });
-                let addresses = if asked(L3) { all.addresses } else { Addresses::V4(0) };
-                assert_eq!(flow.addresses, addresses);
-                assert_eq!(flow.ports, if asked(L4) { all.ports } else { 0 });
-            }
-        }
-    }
-
-    #[test]
-    fn each_byte_that_counts() {
-        let frame = ethernet(&[], KIND_IPV4, &ipv4(0, 0, TCP));
-        for at in (0..12).chain(26..38) {
-            let mut other = frame.clone();
-            other[at] ^= 1;
-            assert_ne!(of(&other), of(&frame), "byte {at}");
-        }
-        for at in [15, 16, 17, 18, 19, 22, 24, 25, 38, 41] {
-            let mut other = frame.clone();
-            other[at] ^= 1;
-            assert_eq!(of(&other), of(&frame), "byte {at}");
-        }
-    }
-
-    #[test]
-    fn the_same_however_it_is_cut() {
-        for frame in frames() {
-            let whole = of(&frame);
-            let bytes = Pieces(frame.chunks(1).collect());
-            assert_eq!(Flow::of(&bytes, None, ALL), whole);
-            for first in 0..=frame.len() {
-                let (head, rest) = frame.split_at(first);
-                for second in 0..=rest.len() {
-                    let (middle, tail) = rest.split_at(second);
-                    let pieces = Pieces(vec![head, middle, tail]);
-                    assert_eq!(Flow::of(&pieces, None, ALL), whole, "{first}, {second}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn too_short_for_what_it_says() {
-        let known = |flow: Flow, whole: Flow| {
-            assert!(flow.link == whole.link || flow.link == [0; 2]);
-            assert!(flow.addresses == whole.addresses || flow.addresses == Addresses::V4(0));
-            assert!(flow.ports == whole.ports || [0, LABEL].contains(&flow.ports));
-        };
-        for frame in frames() {
-            // Without L2: a VLAN that is cut off leaves the addresses as they are.
-            let by = |frame: &[u8]| Flow::of(frame, None, L3 | L4);
-            let whole = by(&frame);
-            for length in 0..frame.len() {
-                let short = &frame[..length];
-                known(by(short), whole);
-                let (head, tail) = short.split_at(length / 2);
-                assert_eq!(Flow::of(&Pieces(vec![head, tail]), None, L3 | L4), by(short));
-            }
-        }
-        assert_eq!(of(&MACS), Flow::NONE);
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic() {
-        let mut state = 1_u64;
-        let mut random = || {
-            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            (state >> 33) as usize
-        };
-        let frames = frames();
-        let small = [0, 1, 4, 6, 17, 43, 44, 51, 60, 132, 255];
-        for length in 0..=1514 {
-            for _ in 0..8 {
-                let mut frame = frames[random() % frames.len()].clone();
-                frame.resize_with(length, || small[random() % small.len()]);
-                for _ in 0..random() % 8 {
-                    if let Some(byte) = frame.get_mut(random() % 128) {
-                        *byte =
-                            if random() % 2 == 0 { random() as u8 } else { small[random() % 11] };
-                    }
-                }
-                let tag = (random() % 2 == 0).then(|| random() as u16);
-                let layers = random() as u32 & ALL;
-                let whole = Flow::of(&frame[..], tag, layers);
-                let (head, tail) = frame.split_at(random() % (length + 1));
-                let (middle, tail) = tail.split_at(random() % (tail.len() + 1));
-                assert_eq!(Flow::of(&Pieces(vec![head, middle, tail]), tag, layers), whole);
-            }
-        }
-    }
-}
+mod tests;

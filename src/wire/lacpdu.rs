@@ -5,8 +5,8 @@ use core::fmt;
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
 
+use super::MacAddr;
 use super::slow::{FRAME, Header, MULTICAST, Malformed, Subtype};
-use crate::kpi::MacAddr;
 
 bitflags! {
     /// The state of an actor, or of a partner, as LACPDUs carry it (5.4.2.2 m).

@@ -5,8 +5,8 @@ use zerocopy::{
     big_endian::{U16, U32},
 };
 
+use super::MacAddr;
 use super::slow::{FRAME, Header, MULTICAST, Malformed, Subtype};
-use crate::kpi::MacAddr;
 
 /// Whether a marker asks or answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
 
-use crate::kpi::MacAddr;
+use super::MacAddr;
 
 /// Where slow protocols' frames go.
 pub const MULTICAST: MacAddr = [0x01, 0x80, 0xc2, 0x00, 0x00, 0x02];
