@@ -148,8 +148,8 @@ fn d29_who_is_inside_is_counted_or_in_the_epoch() {
 /// What is left is said.
 #[test]
 fn d29_what_unloading_cannot_see_is_said() {
-    let proof = include_str!("../docs/proof.md");
-    assert!(proof.contains("not yet called it, or that has left the count and not yet returned"));
+    let proof = include_str!("../docs/proof.md").replace('\n', " ");
+    assert!(proof.contains("not yet called it, or have left the count and not yet returned"));
     let page = include_str!("../kmod/lagg_rs.4").replace('\n', " ");
     assert!(page.contains("about to enter the driver, or has just left it, is not seen"));
 }
