@@ -91,7 +91,8 @@ impl<T: Send + Sync> EpochCell<T> {
     /// A reference to the value as it is now. Takes a section of its own.
     pub fn get(&self) -> Ref<T> {
         loop {
-            // SAFETY: as in `load`.
+            // SAFETY: by the invariant it is not null; the cell's reference is dropped only after the pointer
+            // is replaced. It was read in this section.
             let found = section(|epoch| unsafe {
                 Ref::upgrade(NonNull::new_unchecked(self.0.load(Ordering::Acquire)), epoch)
             });

@@ -63,7 +63,7 @@ pub struct Ref<T: Send + Sync + 'static>(NonNull<Counted<T>>);
 // SAFETY: a reference gives shared access alone, and its last owner drops the value on any thread:
 // `T: Send + Sync` allows both.
 unsafe impl<T: Send + Sync> Send for Ref<T> {}
-// SAFETY: as above.
+// SAFETY: a shared reference can be cloned, and then sent: `T: Send + Sync` allows that too.
 unsafe impl<T: Send + Sync> Sync for Ref<T> {}
 
 impl<T: Send + Sync> Ref<T> {
@@ -75,7 +75,7 @@ impl<T: Send + Sync> Ref<T> {
         let memory = backend::allocate(Counted::<T>::LAYOUT).ok_or(Errno::ENOMEM)?;
         let object: NonNull<Counted<T>> = memory.cast();
         let context = UnsafeCell::new(backend::EPOCH_CONTEXT);
-        // SAFETY: `object` is fresh memory of its layout.
+        // SAFETY: `object` is memory of its layout that was allocated just now, and is nobody else's.
         unsafe {
             object.write(Counted {
                 value,
@@ -107,15 +107,15 @@ impl<T: Send + Sync> Ref<T> {
     /// # Safety
     /// `object` came from `into_raw`, and is taken back once.
     pub(super) unsafe fn from_raw(object: NonNull<Counted<T>>) -> Self {
-        // INVARIANT: by contract the count that went with the pointer is ours again.
+        // INVARIANT: the caller promises a pointer of `into_raw`, so the count that went with it is ours again.
         Ref(object)
     }
 
     /// The value that was found where [`Ref::into_raw`] had put it.
     ///
     /// # Safety
-    /// `object` was read in the section that the epoch stands for, from a place that holds a counted reference, which
-    /// is dropped only after the place is cleared.
+    /// `object` was read in the section that the epoch stands for, from a place that holds a counted
+    /// reference, which is dropped only after the place is cleared.
     pub(super) unsafe fn shared(object: NonNull<Counted<T>>, _: &Epoch) -> &T {
         // SAFETY: the reference was counted when the section had begun, so the object is freed
         // after the section.
@@ -130,13 +130,14 @@ impl<T: Send + Sync> Ref<T> {
     /// # Safety
     /// As for [`Ref::shared`].
     pub(super) unsafe fn upgrade(object: NonNull<Counted<T>>, _: &Epoch) -> Option<Self> {
-        // SAFETY: as in `shared`.
+        // SAFETY: the caller promises what `shared` asks for: the object is freed after the section, whatever
+        // its count.
         let count = unsafe { &object.as_ref().count };
         let mut seen = count.load(Ordering::Relaxed);
         while seen != 0 {
             match count.compare_exchange_weak(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed)
             {
-                // INVARIANT: counted just now.
+                // INVARIANT: the count that was not 0 is one more since just now.
                 Ok(_) => return Some(Ref(object)),
                 Err(now) => seen = now,
             }
@@ -149,7 +150,8 @@ impl<T: Send + Sync> Ref<T> {
     /// # Safety
     /// `context` is that of a `Counted<T>` whose last reference has gone a grace period ago.
     unsafe extern "C" fn reclaim(context: *mut backend::EpochContext) {
-        // SAFETY: by contract the context is part of a `Counted<T>` that is nobody's any more.
+        // SAFETY: the caller promises the context of a `Counted<T>`, from which its address follows. No
+        // reference is left and the grace period is over, so value and memory are nobody's any more.
         unsafe {
             let object = context.byte_sub(offset_of!(Counted<T>, context)).cast::<Counted<T>>();
             (*object).watched.write();
@@ -172,7 +174,7 @@ impl<T: Send + Sync> Unique<T> {
     /// # Errors
     /// ENOMEM.
     pub fn try_new(value: T) -> Result<Self> {
-        // INVARIANT: new.
+        // INVARIANT: `try_new` has made the first reference, and nobody has seen it.
         Ok(Unique(Ref::try_new(value)?))
     }
 
@@ -192,7 +194,7 @@ impl<T: Send + Sync> Deref for Unique<T> {
 
 impl<T: Send + Sync> DerefMut for Unique<T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: by the invariant nobody else can reach the object.
+        // SAFETY: by the invariant this is the only reference, and it is borrowed uniquely.
         let object = unsafe { self.0.0.as_mut() };
         object.watched.write();
         &mut object.value
@@ -203,7 +205,7 @@ impl<T: Send + Sync> Clone for Ref<T> {
     fn clone(&self) -> Self {
         // SAFETY: `self` is counted, so the object is there.
         unsafe { self.0.as_ref() }.count.fetch_add(1, Ordering::Relaxed);
-        // INVARIANT: counted just now.
+        // INVARIANT: the count is one more since just now.
         Ref(self.0)
     }
 }
@@ -227,7 +229,7 @@ impl<T: Send + Sync> Drop for Ref<T> {
             return;
         }
         // What other owners did with the value happens before its drop.
-        // SAFETY: `self` is counted until here.
+        // SAFETY: `self` is counted until this subtraction, so the object is there for it.
         if unsafe { self.0.as_ref() }.count.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
@@ -245,9 +247,9 @@ impl<T: Send + Sync> Drop for Ref<T> {
 /// The pointer is to a `T` in memory of its layout, of ours alone. A `T` has a size.
 pub struct Boxed<T>(NonNull<T>);
 
-// SAFETY: it owns its value.
+// SAFETY: to send it is to send the value that it owns.
 unsafe impl<T: Send> Send for Boxed<T> {}
-// SAFETY: as above.
+// SAFETY: a shared one gives a shared value, and no more.
 unsafe impl<T: Sync> Sync for Boxed<T> {}
 
 impl<T: FromZeros> Boxed<T> {
@@ -260,9 +262,9 @@ impl<T: FromZeros> Boxed<T> {
         const { assert!(size_of::<T>() != 0) };
         let memory = backend::allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?;
         let place: NonNull<T> = memory.cast();
-        // SAFETY: fresh memory of its layout, and a `T` of zeros is one.
+        // SAFETY: memory of its layout that was allocated just now, and is nobody else's.
         unsafe { place.write_bytes(0, 1) };
-        // INVARIANT: initialised just now.
+        // INVARIANT: zeros are a `T`, and the memory is ours.
         Ok(Boxed(place))
     }
 }
@@ -272,21 +274,21 @@ impl<T> Deref for Boxed<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: by the invariant.
+        // SAFETY: by the invariant a `T` is there, which `self` owns and borrows out.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl<T> DerefMut for Boxed<T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: by the invariant.
+        // SAFETY: by the invariant a `T` is there, which `self` owns and borrows out uniquely.
         unsafe { self.0.as_mut() }
     }
 }
 
 impl<T> Drop for Boxed<T> {
     fn drop(&mut self) {
-        // SAFETY: value and memory are ours, and not used again.
+        // SAFETY: by the invariant value and memory, of that layout, are ours. They are not used again.
         unsafe {
             self.0.drop_in_place();
             backend::release(self.0.cast(), Layout::new::<T>());
@@ -304,9 +306,9 @@ pub struct Array<T> {
     len: usize,
 }
 
-// SAFETY: it owns its values.
+// SAFETY: to send it is to send the values that it owns.
 unsafe impl<T: Send> Send for Array<T> {}
-// SAFETY: as above.
+// SAFETY: a shared one gives shared values, and no more.
 unsafe impl<T: Sync> Sync for Array<T> {}
 
 impl<T> Array<T> {
@@ -343,14 +345,14 @@ impl<T> Deref for Array<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: by the invariant.
+        // SAFETY: by the invariant `len` values are there, which `self` owns and borrows out.
         unsafe { core::slice::from_raw_parts(self.items.as_ptr(), self.len) }
     }
 }
 
 impl<T> DerefMut for Array<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: by the invariant.
+        // SAFETY: by the invariant `len` values are there, which `self` owns and borrows out uniquely.
         unsafe { core::slice::from_raw_parts_mut(self.items.as_ptr(), self.len) }
     }
 }
@@ -358,7 +360,8 @@ impl<T> DerefMut for Array<T> {
 impl<T> Drop for Array<T> {
     fn drop(&mut self) {
         let items: *mut [T] = &raw mut **self;
-        // SAFETY: values and memory are ours, and not used again.
+        // SAFETY: by the invariant the values are ours, and so is memory of their layout, if that has a size.
+        // They are not used again.
         unsafe {
             let layout = Layout::for_value(&*items);
             items.drop_in_place();

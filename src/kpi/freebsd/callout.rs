@@ -25,7 +25,8 @@ struct Inner<T: Send + Sync + 'static> {
 // SAFETY: what changes is under the lock, the function is plain, and the reference is `Send` and
 // `Sync` as `T` is.
 unsafe impl<T: Send + Sync> Send for Callout<T> {}
-// SAFETY: as above.
+// SAFETY: all that a shared one does to the callout is under its lock, and the reference in it is `Sync` as
+// `T` is.
 unsafe impl<T: Send + Sync> Sync for Callout<T> {}
 
 impl<T: Send + Sync> Callout<T> {
@@ -53,34 +54,38 @@ impl<T: Send + Sync> Callout<T> {
     pub fn reset(&self, owner: &Ref<T>, ms: u32) {
         let place = self.0.get();
         let owner = owner.clone().into_raw();
-        // SAFETY: initialised, and used under the lock.
+        // SAFETY: `try_new` has initialised the callout; it and the owner change under the lock, which is
+        // held. The place stays: the owner holds this, and the reference that is put in keeps the owner.
         // INVARIANT: the reference is there before the kernel is to call.
         let before = self.locked(|| unsafe {
             let before = core::mem::replace(&mut (*place).owner, owner);
             c::lagg_rs_callout_reset(&raw mut (*place).callout, ms, Some(fire::<T>), place.cast());
             before
         });
-        // SAFETY: it was there, and has been taken out once.
+        // SAFETY: by the invariant a reference of `into_raw`, which was taken out under the lock, once.
         drop(NonNull::new(before).map(|before| unsafe { Ref::from_raw(before) }));
     }
 
     /// Calls it off, and waits until it is not running. Sleeps.
     pub fn drain(&self) {
         let place = self.0.get();
-        // SAFETY: initialised, and used under the lock: who is called off there does not begin.
+        // SAFETY: `try_new` has initialised the callout, and it is stopped under its lock: a call that has
+        // not begun does not begin any more, so nobody else takes the owner out.
         let before = self.locked(|| unsafe {
             c::lagg_rs_callout_stop(&raw mut (*place).callout);
             core::mem::replace(&mut (*place).owner, ptr::null_mut())
         });
-        // SAFETY: initialised.
+        // SAFETY: `try_new` has initialised the callout. Its lock is not held here, which a call that is
+        // waited for may want.
         unsafe { c::lagg_rs_callout_drain(&raw mut (*place).callout) };
-        // SAFETY: it was there, and has been taken out once.
+        // SAFETY: by the invariant a reference of `into_raw`, which was taken out under the lock, once.
         drop(NonNull::new(before).map(|before| unsafe { Ref::from_raw(before) }));
     }
 
     fn locked<R>(&self, f: impl FnOnce() -> R) -> R {
         let place = self.0.get();
-        // SAFETY: initialised; taken and given back by this thread.
+        // SAFETY: `try_new` has initialised the lock. This thread takes it, does not have it already, as `f`
+        // is never called from within `f`, and gives it back.
         unsafe {
             c::lagg_rs_mtx_lock(&raw mut (*place).lock);
             let result = f();

@@ -26,10 +26,10 @@ unsafe extern "C" fn lagg_rs_clone_create(
     data: *mut c::ifc_data,
     made: *mut *mut c::ifnet,
 ) -> c_int {
-    // SAFETY: by contract.
+    // SAFETY: the kernel calls this with its own `data`, in the new lagg's vnet.
     match unsafe { create(data) } {
         Ok(ifp) => {
-            // SAFETY: by contract the result's place.
+            // SAFETY: the kernel gives a place for the interface that was made.
             unsafe { *made = ifp };
             0
         }
@@ -38,38 +38,41 @@ unsafe extern "C" fn lagg_rs_clone_create(
 }
 
 /// # Safety
-/// `data` is what the kernel gave to the cloner.
+/// `data` is what the kernel gave to the cloner, and the thread is in the new lagg's vnet.
 unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     let inside = Inside::try_enter()?;
-    // SAFETY: by contract.
+    // SAFETY: the caller promises the kernel's own `data`, which are there for the call.
     let (kind, unit) = unsafe { (lagg_type(data)?, (*data).unit) };
 
     let (if_type, broadcast) = match kind {
         LaggType::Ethernet => (c::IFT_ETHER, None),
         LaggType::Infiniband => {
-            // SAFETY: zeros are an address.
+            // SAFETY: `try_new` leaves zeros, which are an address.
             let broadcast = unsafe { Pinned::<InfinibandAddr>::try_new(|_| ()) }?;
             (c::IFT_INFINIBAND, Some(broadcast))
         }
     };
 
-    // SAFETY: an interface is made, named, and not yet known to anybody.
+    // SAFETY: any sleeping context may make an interface, whose memory the kernel waits for. The name is a
+    // string, and nobody can find the interface while it is named.
     let ifp = unsafe {
         let ifp = c::if_alloc(if_type as u8);
         c::if_initname(ifp, c"lagg".as_ptr(), unit as c_int);
         ifp
     };
-    // SAFETY: it is there until `if_free`, and after that as long as the driver has references.
+    // SAFETY: the reference that if_alloc has made keeps it until `if_free`, and this borrow ends before that.
     let interface = unsafe { Ifnet::from_ptr(ifp) };
     let softc = match Module::create(&interface.to_ref(), kind) {
         Ok(softc) => softc,
         Err(errno) => {
-            // SAFETY: made above and attached nowhere.
+            // SAFETY: made above, never attached, and not used any more: this gives up the reference that it
+            // was made with.
             unsafe { c::if_free(ifp) };
             return Err(errno);
         }
     };
-    // SAFETY: our own interface, which nobody knows yet.
+    // SAFETY: the interface of our cloner's that was made above. Nobody can find it before it is attached, so
+    // its fields are this thread's, and the methods have the types of what they are called as.
     unsafe {
         interface.softc_slot().fill(softc.clone());
         c::if_settransmitfn(ifp, Some(hooks::lagg_rs_transmit));
@@ -83,14 +86,19 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         c::if_setcapabilities(ifp, c::IFCAP_HWSTATS as c_int);
         c::if_setcapenable(ifp, c::IFCAP_HWSTATS as c_int);
     }
-    match broadcast {
-        None => interface.attach_ethernet(),
-        Some(broadcast) => interface.attach_infiniband(broadcast),
+    // SAFETY: made, named and with its methods, attached here and nowhere else, in its vnet as the caller
+    // promises.
+    unsafe {
+        match broadcast {
+            None => interface.attach_ethernet(),
+            Some(broadcast) => interface.attach_infiniband(broadcast),
+        }
     }
     // Comes last, for without it no VLAN takes this for its parent: it can be found since before it had a
     // broadcast address, and a VLAN would copy the NULL, and panic when it gets an address.
     // Who was told of the new interface is told of this flag too.
-    // SAFETY: our own interface.
+    // SAFETY: the flags of our own interface, which is attached: routing sockets of its vnet, where the
+    // caller is, are told.
     unsafe {
         c::if_setflags(ifp, (interface.flags() | c::IFF_SIMPLEX) as c_int);
         c::rt_ifmsg(ifp, c::IFF_SIMPLEX as c_int);
@@ -106,13 +114,14 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
 /// # Safety
 /// `data` is what the kernel gave to the cloner.
 unsafe fn lagg_type(data: *mut c::ifc_data) -> Result<LaggType> {
-    // SAFETY: by contract.
+    // SAFETY: the caller promises the kernel's own `data`, which are there for the call.
     if unsafe { (*data).params }.is_null() {
         return Ok(LaggType::Ethernet);
     }
-    // SAFETY: plain data.
+    // SAFETY: the structure has integers alone, for which zeros are values.
     let mut parameters = unsafe { core::mem::zeroed::<c::iflaggparam>() };
-    // SAFETY: the kernel copies no more than it is told, from where the request says.
+    // SAFETY: the kernel's own `data`, as the caller promises. No more is copied than the place has room for,
+    // from where the request says, which the kernel checks.
     Errno::check(unsafe {
         c::ifc_copyin(data, (&raw mut parameters).cast(), size_of_val(&parameters))
     })?;
@@ -134,14 +143,16 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     ifp: *mut c::ifnet,
     _: u32,
 ) -> c_int {
-    // SAFETY: by contract; freed last.
+    // SAFETY: the kernel calls this with an interface of this cloner's, which is freed below and not before.
     let slot = unsafe { Ifnet::from_ptr(ifp).softc_slot() };
     let Some(softc) = slot.upgrade() else { return to_c(Err(Errno::ENXIO)) };
     Module::destroy(&softc);
-    // SAFETY: by contract; attached when it was made.
-    unsafe { Ifnet::from_ptr(ifp) }.detach_lagg();
+    // SAFETY: the kernel calls this in the interface's vnet with the lock held. The interface was attached
+    // when it was made; the lock lets one thread in at a time, and a second finds no softc above.
+    unsafe { Ifnet::from_ptr(ifp).detach_lagg() };
     slot.clear(&softc);
-    // SAFETY: detached; those who still have references find an empty slot.
+    // SAFETY: detached just now, and not used again: this gives up the reference that it was made with. Those
+    // with references of their own find an empty slot.
     unsafe { c::if_free(ifp) };
     drop(softc);
     gate::leave();

@@ -19,14 +19,14 @@ pub(in crate::kpi) fn section<R>(f: impl FnOnce() -> R) -> R {
     // in this frame: a panic does not unwind.
     unsafe { c::lagg_rs_epoch_enter(tracker.as_mut_ptr()) };
     let result = f();
-    // SAFETY: entered above, by this thread.
+    // SAFETY: this thread has entered the section above, with this tracker, and leaves it once.
     unsafe { c::lagg_rs_epoch_exit(tracker.as_mut_ptr()) };
     result
 }
 
 /// Waits for the sections that are open now. Sleeps.
 pub(in crate::kpi) fn epoch_wait() {
-    // SAFETY: the epoch is there from boot on.
+    // SAFETY: the epoch is there from boot on. The caller may sleep, and is in no section.
     unsafe { c::epoch_wait_preempt(c::net_epoch_preempt) };
 }
 
@@ -36,7 +36,7 @@ pub(in crate::kpi) fn epoch_wait() {
 /// wait does not cover: four rounds are one more than such a chain has links.
 pub(in crate::kpi) fn epoch_drain() {
     for _ in 0..4 {
-        // SAFETY: as above.
+        // SAFETY: the epoch is there from boot on. The caller may sleep, and is in no section.
         unsafe { c::epoch_drain_callbacks(c::net_epoch_preempt) };
     }
 }
@@ -49,6 +49,7 @@ pub(in crate::kpi) unsafe fn epoch_call(
     context: *mut EpochContext,
     f: unsafe extern "C" fn(*mut EpochContext),
 ) {
-    // SAFETY: by contract.
+    // SAFETY: the caller promises a context that is valid and unused until then, and a function that may be
+    // called with it then.
     unsafe { c::epoch_call(c::net_epoch_preempt, Some(f), context) };
 }

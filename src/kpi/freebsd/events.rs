@@ -19,9 +19,9 @@ struct Handler {
     deregister: unsafe extern "C" fn(c::eventhandler_tag),
 }
 
-// SAFETY: the registration is for the kernel's own functions, which any thread may call.
+// SAFETY: the registration is only handed back to the kernel, which any thread may do.
 unsafe impl Send for Handler {}
-// SAFETY: as above; it lends nothing.
+// SAFETY: a shared one does no more than that, for the static, once.
 unsafe impl Sync for Handler {}
 
 impl Handlers {
@@ -30,7 +30,8 @@ impl Handlers {
     /// # Errors
     /// ENOMEM.
     pub fn register() -> Result<Self> {
-        // SAFETY: functions of the types that the kernel wants for these events.
+        // SAFETY: each is of the type that the kernel wants for the event, and keeps to what the kernel
+        // promises it. They are in the module, which deregisters them before it goes.
         let [departure, arrival, config, unconfig] = unsafe {
             [
                 c::lagg_rs_departure_register(Some(hooks::departure)),
@@ -39,7 +40,7 @@ impl Handlers {
                 c::lagg_rs_vlan_unconfig_register(Some(hooks::vlan_unconfig)),
             ]
         };
-        // INVARIANT: each with its own.
+        // INVARIANT: each registration is with the function that deregisters from its event.
         let departure = Handler::new(departure, c::lagg_rs_departure_deregister);
         let arrival = Handler::new(arrival, c::lagg_rs_arrival_deregister);
         let config = Handler::new(config, c::lagg_rs_vlan_config_deregister);
@@ -64,8 +65,8 @@ impl Handler {
     }
 
     fn deregister(&self) {
-        // SAFETY: registered for that event, and this is its end: the module is being unloaded, or
-        // was never loaded.
+        // SAFETY: by the invariant it is registered for that event. This is its end, once: the module is being
+        // unloaded, or was never loaded. The kernel waits for a handler that runs.
         unsafe { (self.deregister)(self.registration.as_ptr()) };
     }
 }
@@ -82,7 +83,8 @@ impl Ifnet {
     /// with a filter in hardware: those of `ids`, whose bits stand for `first` and the ids that follow.
     /// May sleep.
     pub fn vlan_events(&self, first: u16, ids: u64, configured: bool) {
-        // SAFETY: the ifnet is there.
+        // SAFETY: the ifnet is there while its handlers run. They take locks of their drivers' and of the
+        // stack, and the caller holds none that comes after those.
         unsafe { c::lagg_rs_vlan_events(self.as_ptr(), first, ids, configured) };
     }
 

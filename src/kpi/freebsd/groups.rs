@@ -27,13 +27,14 @@ struct Collected<'a> {
 /// # Safety
 /// The kernel calls it in the epoch, with a [`Collected`] and a group of an interface.
 unsafe extern "C" fn collect(to: *mut c_void, group: *mut c::sockaddr_dl, _: c_uint) -> c_uint {
-    // SAFETY: by contract.
+    // SAFETY: the kernel passes the `Collected` that if_foreach_llmaddr was called with, which nobody else uses
+    // meanwhile, and a sockaddr_dl that is there for as long as its section.
     let (to, address, length) = unsafe {
         (&mut *to.cast::<Collected<'_>>(), lladdr(group), usize::from((*group).sdl_alen))
     };
     if let Some(place) = to.to.get_mut(to.count) {
         *place = if length == size_of::<InfinibandAddr>() {
-            // SAFETY: as long as that.
+            // SAFETY: the sockaddr_dl says that its address has these 20 bytes.
             LinkAddr::Infiniband(unsafe { address.cast::<InfinibandAddr>().read() })
         } else {
             // SAFETY: a `sockaddr_dl` has room for six bytes, which all other groups have.
@@ -47,7 +48,7 @@ unsafe extern "C" fn collect(to: *mut c_void, group: *mut c::sockaddr_dl, _: c_u
 /// # Safety
 /// `address` points at a `sockaddr_dl`.
 unsafe fn lladdr(address: *mut c::sockaddr_dl) -> *mut u8 {
-    // SAFETY: by contract; the link-level address stands after the name.
+    // SAFETY: the caller promises a sockaddr_dl, in which the link-level address stands after the name.
     unsafe { (&raw mut (*address).sdl_data).byte_add((*address).sdl_nlen.into()).cast() }
 }
 
@@ -62,7 +63,8 @@ impl Ifnet {
             let mut groups = Array::try_new(room, |_| LinkAddr::Ethernet([0; 6]))?;
             let mut to = Collected { to: &mut groups, count: 0 };
             let place = (&raw mut to).cast();
-            // SAFETY: the ifnet is there, and the function gets what it wants.
+            // SAFETY: the ifnet is there. `collect` is called before this returns, with `place`, which is to a
+            // `Collected` that outlives the call.
             unsafe { c::if_foreach_llmaddr(self.as_ptr(), Some(collect), place) };
             if to.count == room {
                 return Ok(groups);
@@ -79,7 +81,9 @@ impl Ifnet {
     pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
         let mut address = self.group_address(group);
         let mut membership: *mut c::ifmultiaddr = ptr::null_mut();
-        // SAFETY: the kernel copies what it keeps of the address.
+        // SAFETY: in the interface's vnet. The address is a sockaddr of ours, of which the kernel copies what
+        // it keeps, and the membership is written before this returns. The caller holds no lock of the
+        // stack's.
         Errno::check(self.in_vnet(|| unsafe {
             c::if_addmulti(self.as_ptr(), (&raw mut address).cast(), &mut membership)
         }))?;
@@ -92,7 +96,8 @@ impl Ifnet {
     /// frees a membership that nobody but us had.
     pub fn leave_group(&self, group: Group) {
         let mut address = self.group_address(&group.0);
-        // SAFETY: the ifnet is there, and the address is only read.
+        // SAFETY: in the interface's vnet. The address is a sockaddr of ours, which is only read. The caller
+        // holds no lock of the stack's.
         self.in_vnet(|| unsafe { c::if_delmulti(self.as_ptr(), (&raw mut address).cast()) });
     }
 
@@ -102,10 +107,11 @@ impl Ifnet {
             LinkAddr::Ethernet(address) => (address.as_slice(), c::IFT_ETHER),
             LinkAddr::Infiniband(address) => (address.as_slice(), c::IFT_INFINIBAND),
         };
-        // SAFETY: plain data.
+        // SAFETY: a sockaddr_dl has integers alone, for which zeros are values.
         let mut address: c::sockaddr_dl = unsafe { zeroed() };
         let place = &raw mut address;
-        // SAFETY: the address is ours and has room for 20 bytes.
+        // SAFETY: the address is ours, of the size that the kernel initialises, and has room for 20 bytes
+        // behind a name of no length.
         unsafe {
             c::link_init_sdl(self.as_ptr(), place.cast(), kind as u8);
             (*place).sdl_alen = bytes.len() as u8;
@@ -119,7 +125,7 @@ impl Ifnet {
     /// # Errors
     /// What the driver returned.
     pub fn want_promisc(&self, on: bool) -> Result {
-        // SAFETY: the ifnet is there.
+        // SAFETY: in the interface's vnet. The kernel counts who wants it, and calls the driver without a lock.
         Errno::check(self.in_vnet(|| unsafe { c::ifpromisc(self.as_ptr(), c_int::from(on)) }))
     }
 
@@ -128,7 +134,7 @@ impl Ifnet {
     /// # Errors
     /// What the driver returned.
     pub fn want_allmulti(&self, on: bool) -> Result {
-        // SAFETY: the ifnet is there.
+        // SAFETY: in the interface's vnet. The kernel counts who wants it, and calls the driver without a lock.
         Errno::check(self.in_vnet(|| unsafe { c::if_allmulti(self.as_ptr(), c_int::from(on)) }))
     }
 }

@@ -22,7 +22,8 @@ use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, MAX_STACKING, TagRequest,
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::mbuf) -> c_int {
-    // SAFETY: by contract, for all four.
+    // SAFETY: the kernel calls this in the epoch, so `ifp` is there and the section lasts until this returns.
+    // `ifp` is a lagg, as only laggs have this method, and the packet is given away.
     let (softc, m, epoch) =
         unsafe { (Ifnet::from_ptr(ifp).softc_slot(), Mbuf::from_ptr(m), Epoch::assume()) };
     match softc.shared(&epoch) {
@@ -44,13 +45,15 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit_guarded(
     ifp: *mut c::ifnet,
     m: *mut c::mbuf,
 ) -> c_int {
-    // SAFETY: by contract; what was marked stays the caller's.
+    // SAFETY: the kernel calls this with an interface that is there and a packet that is given away, which is
+    // marked and stays ours.
     let error = unsafe { c::if_tunnel_check_nesting(ifp, m, COOKIE, MAX_STACKING as c_int) };
     if error == 0 {
-        // SAFETY: by contract.
+        // SAFETY: this was called as `lagg_rs_transmit` is, and the packet is still ours to give away.
         return unsafe { lagg_rs_transmit(ifp, m) };
     }
-    // SAFETY: by contract, for both.
+    // SAFETY: the interface is there, as the kernel calls this in the epoch. The packet is ours, and used
+    // here alone.
     let (ifp, m) = unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m)) };
     ifp.count(Counter::Oerrors, 1);
     drop(m);
@@ -64,7 +67,8 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit_guarded(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(super) unsafe extern "C" fn lagg_rs_input(ifp: *mut c::ifnet, m: *mut c::mbuf) -> *mut c::mbuf {
-    // SAFETY: by contract, for all three.
+    // SAFETY: the kernel calls this in the epoch, so `ifp` is there and the section lasts until this returns.
+    // The packet is given away.
     let (ifp, m, epoch) = unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), Epoch::assume()) };
     match ifp.shared_port(&epoch).and_then(|port| Module::input(port, m, &epoch)) {
         Some(m) => m.into_ptr(),
@@ -85,7 +89,8 @@ pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
     let Some(object) = ptr::NonNull::new(softc.cast::<Counted<<Module as Driver>::Softc>>()) else {
         return;
     };
-    // SAFETY: from `if_softc`, by contract, and not freed as long as the caller keeps it.
+    // SAFETY: the kernel passes `if_softc` of a lagg, which came from `into_raw`. Our own ioctl, below which
+    // this is called, has a reference to the object, so it is not freed before the section or in it.
     if let Some(softc) = epoch::enter(|epoch| unsafe { Ref::upgrade(object, epoch) }) {
         Module::init(&softc);
     }
@@ -97,10 +102,10 @@ pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
 /// The kernel calls it with a lagg and one of its counters' numbers.
 pub(super) unsafe extern "C" fn lagg_get_counter(ifp: *mut c::ifnet, which: c::ift_counter) -> u64 {
     let _inside = Inside::enter();
-    // SAFETY: by contract; the caller has a reference to the interface, or is in the epoch.
+    // SAFETY: whoever asks the kernel for a counter has a reference to the interface, or is in the epoch.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
     let Some(counter) = Counter::from_number(which) else { return 0 };
-    // SAFETY: by contract a lagg.
+    // SAFETY: the kernel calls this with a lagg, as only laggs have this method.
     let slot = unsafe { ifp.softc_slot() };
     epoch::section(|epoch| match slot.shared(epoch) {
         Some(softc) => Module::counter(softc, counter, epoch),
@@ -118,16 +123,17 @@ pub(super) unsafe extern "C" fn lagg_snd_tag_alloc(
     made: *mut *mut c::m_snd_tag,
 ) -> c_int {
     let _inside = Inside::enter();
-    // SAFETY: by contract; the caller has a reference to the interface.
+    // SAFETY: the caller has a reference to the interface for the call. It is a lagg, as only laggs have this
+    // method.
     let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.upgrade();
-    // SAFETY: by contract.
+    // SAFETY: the kernel passes what is wanted of a tag, which is the callee's while it runs.
     let request = unsafe { TagRequest::from_ptr(params) };
     let (Some(softc), Some(mut request)) = (softc, request) else {
         return Errno::EOPNOTSUPP.number();
     };
     match Module::allocate_tag(&softc, &mut request) {
         Ok(tag) => {
-            // SAFETY: by contract the result's place.
+            // SAFETY: the kernel passes a place for the tag, which takes over the reference.
             unsafe { *made = tag.into_ptr() };
             0
         }
@@ -143,10 +149,12 @@ pub(super) unsafe extern "C" fn lagg_ratelimit_query(
     _: *mut c::ifnet,
     answer: *mut c::if_ratelimit_query_results,
 ) {
-    // SAFETY: by contract; zeros are a table that is not there, and no numbers.
-    unsafe { *answer = core::mem::zeroed() };
-    // SAFETY: by contract.
-    unsafe { (*answer).flags = c::RT_IS_INDIRECT };
+    // SAFETY: the kernel passes a place for the answer, the callee's while it runs. Zeros are an answer: a
+    // table that is not there, and no numbers.
+    unsafe {
+        *answer = core::mem::zeroed();
+        (*answer).flags = c::RT_IS_INDIRECT;
+    }
 }
 
 /// `if_ioctl` of a lagg.
@@ -159,9 +167,11 @@ pub(super) unsafe extern "C" fn lagg_ioctl(
     data: *mut c_char,
 ) -> c_int {
     let _inside = Inside::enter();
-    // SAFETY: by contract; the caller has a reference to the interface.
+    // SAFETY: the caller has a reference to the interface for the call. It is a lagg, as only laggs have this
+    // method.
     let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.upgrade();
-    // SAFETY: by contract.
+    // SAFETY: command and data are what the kernel hands to a driver's `if_ioctl`, and the callee's while it
+    // runs.
     let mut request = unsafe { Ioctl::new(command as usize, data.cast()) };
     match softc {
         Some(softc) => to_c(Module::ioctl(&softc, &mut request)),
@@ -179,9 +189,10 @@ pub(super) unsafe extern "C" fn port_ioctl(
     data: *mut c_char,
 ) -> c_int {
     let _inside = Inside::enter();
-    // SAFETY: by contract; the caller has a reference to the interface.
+    // SAFETY: the caller has a reference to the interface for the call.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
-    // SAFETY: by contract.
+    // SAFETY: command and data are what the kernel hands to a driver's `if_ioctl`, and the callee's while it
+    // runs.
     let mut request = unsafe { Ioctl::new(command as usize, data.cast()) };
     if let Some(port) = ifp.lagg_port() {
         return to_c(Module::port_ioctl(&port, &mut request));
@@ -206,7 +217,8 @@ pub(super) unsafe extern "C" fn port_output(
     to: *const c::sockaddr,
     route: *mut c::route,
 ) -> c_int {
-    // SAFETY: by contract, for all four.
+    // SAFETY: the kernel calls this in the epoch, so `ifp` is there and the section lasts until this returns.
+    // The packet is given away, and the destination is a sockaddr that is there for the call.
     let (interface, m, family, epoch) =
         unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), (*to).sa_family, Epoch::assume()) };
     let Some(port) = interface.shared_port(&epoch) else {
@@ -216,7 +228,8 @@ pub(super) unsafe extern "C" fn port_output(
         return errno.number();
     }
     match Module::port_methods(port).output() {
-        // SAFETY: the stack's own method for interfaces of that type, with all that it was to be called with.
+        // SAFETY: the stack's own method for interfaces of that type, in the epoch, with what this was called
+        // with: the packet is still ours to give away.
         Some(output) => unsafe { output(ifp, m.into_ptr(), to, route) },
         None => Errno::ENETDOWN.number(),
     }
@@ -227,7 +240,7 @@ pub(super) unsafe extern "C" fn port_output(
 /// # Safety
 /// The kernel calls it with an interface, on `taskqueue_swi`.
 pub(super) unsafe extern "C" fn link_state(ifp: *mut c::ifnet, _: c_int) {
-    // SAFETY: by contract; the interface waits for this task before it goes.
+    // SAFETY: the kernel calls this on the interface's link task, which detaching the interface waits for.
     if let Some(port) = unsafe { Ifnet::from_ptr(ifp) }.lagg_port() {
         let _inside = Inside::enter();
         Module::port_link_state(&port);
@@ -239,7 +252,7 @@ pub(super) unsafe extern "C" fn link_state(ifp: *mut c::ifnet, _: c_int) {
 /// # Safety
 /// The kernel calls it with an interface, with `vlan_sx` held.
 pub(super) unsafe extern "C" fn vlan_config(_: *mut c_void, ifp: *mut c::ifnet, id: u16) {
-    // SAFETY: by contract.
+    // SAFETY: the interface that the event is of is there until its handlers have returned.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
     if let Some(vlan) = epoch::section(|epoch| ifp.vlan(id, epoch)) {
         let _inside = Inside::enter();
@@ -253,7 +266,7 @@ pub(super) unsafe extern "C" fn vlan_config(_: *mut c_void, ifp: *mut c::ifnet, 
 /// # Safety
 /// As for [`vlan_config`].
 pub(super) unsafe extern "C" fn vlan_unconfig(_: *mut c_void, ifp: *mut c::ifnet, id: u16) {
-    // SAFETY: by contract.
+    // SAFETY: the interface that the event is of is there until its handlers have returned.
     vlan(unsafe { Ifnet::from_ptr(ifp) }, id, false);
 }
 
@@ -272,7 +285,7 @@ fn vlan(ifp: &Ifnet, id: u16, configured: bool) {
 /// # Safety
 /// The kernel calls it with an interface that goes away, or is renamed.
 pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
-    // SAFETY: by contract.
+    // SAFETY: the interface that the event is of is freed after its handlers have returned.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
     // A rename that meets a detach: the interface goes.
     if ifp.flags() & (iff::RENAMING | iff::DYING) == iff::RENAMING {
@@ -289,7 +302,7 @@ pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
 /// # Safety
 /// The kernel calls it with an interface that is new in its vnet, or is renamed.
 pub(super) unsafe extern "C" fn arrival(_: *mut c_void, ifp: *mut c::ifnet) {
-    // SAFETY: by contract.
+    // SAFETY: the interface that the event is of is not detached before its handlers have returned.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
     if ifp.flags() & iff::RENAMING != 0 {
         return;

@@ -37,7 +37,7 @@ impl Inbox {
         let m = m.into_ptr();
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            // SAFETY: ours until it is in the list.
+            // SAFETY: `into_ptr` has given up a packet, which is this thread's until it is in the list.
             unsafe { (*m).__bindgen_anon_2.m_nextpkt = head };
             // INVARIANT: the list so far follows it.
             match self.head.compare_exchange_weak(head, m, Ordering::Release, Ordering::Relaxed) {
@@ -60,7 +60,8 @@ impl Inbox {
             }
         }
         while !first.is_null() {
-            // SAFETY: as above; each is taken out once.
+            // SAFETY: by the invariant the list is this thread's since the swap. Each packet is taken out
+            // once, and its link cleared, so that it is a packet by itself.
             let m = unsafe {
                 let next = (*first).__bindgen_anon_2.m_nextpkt;
                 (*first).__bindgen_anon_2.m_nextpkt = ptr::null_mut();

@@ -24,7 +24,7 @@ struct Inner<T> {
 
 // SAFETY: the value is reached through the lock alone, by one thread at a time.
 unsafe impl<T: Send> Send for Mtx<T> {}
-// SAFETY: as above.
+// SAFETY: a shared one gives the value to the thread that holds the lock, which amounts to sending it there.
 unsafe impl<T: Send> Sync for Mtx<T> {}
 
 impl<T: Send> Mtx<T> {
@@ -35,22 +35,23 @@ impl<T: Send> Mtx<T> {
     // Of its own, lest a large value be on the caller's stack twice.
     #[inline(never)]
     pub fn try_new(name: &'static CStr, value: T) -> Result<Self> {
-        // SAFETY: both fields are made in their final place; the name lives for ever.
+        // SAFETY: both fields are made in their final place, the lock of zeros as mtx_init wants it; the name
+        // lives for ever.
         let inner = unsafe {
             Pinned::try_new(|place: *mut Inner<T>| {
                 (&raw mut (*place).value).write(UnsafeCell::new(value));
                 c::lagg_rs_mtx_init(&raw mut (*place).lock, name.as_ptr());
             })?
         };
-        // INVARIANT: initialised just now.
+        // INVARIANT: mtx_init has initialised the lock.
         Ok(Mtx(inner))
     }
 
     /// Takes the lock. The thread does not hold it already, nor another of its name.
     pub fn lock(&self) -> MtxGuard<'_, T> {
-        // SAFETY: initialised.
+        // SAFETY: by the invariant the lock is initialised. It does not recurse: the caller does not hold it.
         unsafe { c::lagg_rs_mtx_lock(self.raw()) };
-        // INVARIANT: held from here on.
+        // INVARIANT: this thread holds the lock from here on.
         MtxGuard { mtx: self, not_send: PhantomData }
     }
 }
@@ -62,14 +63,15 @@ impl<T> Mtx<T> {
     }
 
     fn value(&self) -> *mut T {
-        // SAFETY: as above.
+        // SAFETY: the place is there; no reference is made to the value.
         unsafe { UnsafeCell::raw_get(&raw const (*self.0.get()).value) }
     }
 }
 
 impl<T> Drop for Mtx<T> {
     fn drop(&mut self) {
-        // SAFETY: initialised; a guard would borrow the mutex, so nobody holds it.
+        // SAFETY: by the invariant the lock is initialised. A guard would borrow the mutex, so nobody holds
+        // it, and it is not used again.
         unsafe { c::lagg_rs_mtx_destroy(self.raw()) };
     }
 }
@@ -105,7 +107,7 @@ impl<T> DerefMut for MtxGuard<'_, T> {
 
 impl<T> Drop for MtxGuard<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: held by this thread.
+        // SAFETY: by the invariant this thread holds the lock, and gives it back once.
         unsafe { c::lagg_rs_mtx_unlock(self.mtx.raw()) };
     }
 }
@@ -126,9 +128,9 @@ impl Deadline {
 /// The condition variable is initialised.
 pub struct Cv(Pinned<c::cv>);
 
-// SAFETY: the kernel's condition variables are for any thread.
+// SAFETY: a condition variable belongs to no thread.
 unsafe impl Send for Cv {}
-// SAFETY: as above.
+// SAFETY: any number of threads may wait for it and wake others, as condvar(9) says.
 unsafe impl Sync for Cv {}
 
 impl Cv {
@@ -139,15 +141,15 @@ impl Cv {
     pub fn try_new(name: &'static CStr) -> Result<Self> {
         // SAFETY: made in its final place; the name lives for ever.
         let cv = unsafe { Pinned::try_new(|place| c::cv_init(place, name.as_ptr()))? };
-        // INVARIANT: initialised just now.
+        // INVARIANT: cv_init has initialised it.
         Ok(Cv(cv))
     }
 
     /// Waits for a broadcast, without the lock meanwhile. Others may have changed the value, or the
     /// condition back, when it returns. Sleeps.
     pub fn wait<'a, T>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
-        // SAFETY: initialised; the guard's lock is held, is released while it waits, and is held
-        // again. The guard is not lent out meanwhile.
+        // SAFETY: by the invariant it is initialised. The guard's lock is held, is released while it waits,
+        // and is held again. The guard was moved here, so nobody borrows the value meanwhile.
         unsafe { c::lagg_rs_cv_wait(self.0.get(), guard.mtx.raw()) };
         guard
     }
@@ -159,7 +161,8 @@ impl Cv {
         deadline: &Deadline,
     ) -> (MtxGuard<'a, T>, bool) {
         let left = u32::try_from(deadline.0.saturating_sub(uptime_ms())).unwrap_or(u32::MAX);
-        // SAFETY: as in `wait`.
+        // SAFETY: by the invariant it is initialised. The guard's lock is held, and is held again when this
+        // returns, timed out or not. The guard was moved here, so nobody borrows the value meanwhile.
         let over =
             left == 0 || unsafe { c::lagg_rs_cv_wait_ms(self.0.get(), guard.mtx.raw(), left) };
         (guard, over)
@@ -167,14 +170,14 @@ impl Cv {
 
     /// Wakes all who wait. What they wait for was changed under the lock.
     pub fn broadcast(&self) {
-        // SAFETY: initialised.
+        // SAFETY: by the invariant it is initialised. Waking does not sleep, and wants no lock.
         unsafe { c::lagg_rs_cv_broadcast(self.0.get()) };
     }
 }
 
 impl Drop for Cv {
     fn drop(&mut self) {
-        // SAFETY: initialised; who waits borrows it, so nobody does.
+        // SAFETY: by the invariant it is initialised. A thread that waits borrows it, so none does.
         unsafe { c::cv_destroy(self.0.get()) };
     }
 }
@@ -191,15 +194,16 @@ pub struct DetachGuard(PhantomData<*mut ()>);
 /// # Errors
 /// EINTR, or what restarts the system call: a signal came.
 pub fn detach_lock(_: &MaySleep) -> Result<DetachGuard> {
-    // SAFETY: the lock is there from boot on.
+    // SAFETY: the lock is there from boot on and recurses. The caller may sleep, as its argument proves.
     Errno::check(unsafe { c::lagg_rs_detach_lock() })?;
-    // INVARIANT: held from here on.
+    // INVARIANT: this thread holds the lock from here on.
     Ok(DetachGuard(PhantomData))
 }
 
 impl Drop for DetachGuard {
     fn drop(&mut self) {
-        // SAFETY: held by this thread.
+        // SAFETY: by the invariant this thread holds the lock, and gives it back once for each time that it
+        // took it.
         unsafe { c::lagg_rs_detach_unlock() };
     }
 }

@@ -13,15 +13,15 @@ use super::tags::SendTag;
 /// The pointer is to the first mbuf of a chain with a packet header, which is nobody else's.
 pub struct Mbuf(NonNull<c::mbuf>);
 
-// SAFETY: who owns a packet may use it on any thread.
+// SAFETY: a packet belongs to its owner and to no thread.
 unsafe impl Send for Mbuf {}
 
 impl Mbuf {
     /// A packet for a group, of one piece, with these bytes; none if there is no memory.
     pub fn multicast(bytes: &[u8]) -> Option<Mbuf> {
-        // SAFETY: the bytes are copied.
+        // SAFETY: as many bytes as said are there, and are copied before this returns. Does not sleep.
         let m = unsafe { c::lagg_rs_mbuf(bytes.as_ptr(), bytes.len()) };
-        // INVARIANT: new, with a header.
+        // INVARIANT: one mbuf with a packet header, made just now.
         NonNull::new(m).map(Mbuf)
     }
 
@@ -31,8 +31,8 @@ impl Mbuf {
     /// The caller gives away a packet with a header.
     #[inline(always)]
     pub(super) unsafe fn from_ptr(m: *mut c::mbuf) -> Self {
-        // INVARIANT: by contract.
-        // SAFETY: by contract not NULL.
+        // INVARIANT: the caller gives away a packet with a header.
+        // SAFETY: a packet's address is not NULL.
         Mbuf(unsafe { NonNull::new_unchecked(m) })
     }
 
@@ -58,7 +58,7 @@ impl Mbuf {
     #[expect(clippy::len_without_is_empty, reason = "no packet is")]
     #[inline(always)]
     pub fn len(&self) -> usize {
-        // SAFETY: the header is there and ours.
+        // SAFETY: by the invariant the header is there and ours.
         let length = unsafe { (*self.header()).len };
         // The kernel has it signed; it is never negative.
         length as usize
@@ -101,7 +101,7 @@ impl Mbuf {
         // The bit says of which header the hash is.
         const INNER: u8 = 0x40;
         let header = self.header();
-        // SAFETY: the header is there and ours.
+        // SAFETY: by the invariant the header is there and ours.
         let (kind, flow) = unsafe { ((*header).rsstype, (*header).flowid) };
         (kind & !INNER != 0).then_some(flow)
     }
@@ -110,7 +110,7 @@ impl Mbuf {
     #[inline(always)]
     pub fn numa_domain(&self) -> Option<u8> {
         const NONE: u8 = 0xff;
-        // SAFETY: the header is there and ours.
+        // SAFETY: by the invariant the header is there and ours.
         let domain = unsafe { (*self.header()).numa_domain };
         (domain != NONE).then_some(domain)
     }
@@ -118,14 +118,14 @@ impl Mbuf {
     /// Whether it carries a send tag (CSUM_SND_TAG).
     #[inline(always)]
     pub fn has_tag(&self) -> bool {
-        // SAFETY: the header is there and ours.
+        // SAFETY: by the invariant the header is there and ours.
         let flags = unsafe { (*self.header()).csum_flags };
         flags & c::CSUM_SND_TAG != 0
     }
 
     /// Where the send tag is, if it carries one.
     fn tag_place(&self) -> *mut *mut c::m_snd_tag {
-        // SAFETY: the header is there and ours.
+        // SAFETY: by the invariant the header is there and ours.
         unsafe { &raw mut (*self.header()).__bindgen_anon_1.snd_tag }
     }
 
@@ -151,7 +151,7 @@ impl Mbuf {
     /// The VLAN tag that goes beside it (M_VLANTAG).
     #[inline(always)]
     pub fn vlan_tag(&self) -> Option<u16> {
-        // SAFETY: the mbuf is there and ours.
+        // SAFETY: by the invariant the mbuf is there and ours.
         let tagged = unsafe { (*self.as_ptr()).m_flags() } & c::M_VLANTAG != 0;
         // SAFETY: the header is there and ours; ether_vtag is the first of these.
         tagged.then(|| unsafe { (*self.header()).PH_per.sixteen[0] })
@@ -160,7 +160,7 @@ impl Mbuf {
     /// Whether it is for a group, of a frame that was received.
     #[inline(always)]
     pub fn is_multicast(&self) -> bool {
-        // SAFETY: the mbuf is there and ours.
+        // SAFETY: by the invariant the mbuf is there and ours.
         unsafe { (*self.as_ptr()).m_flags() & c::M_MCAST != 0 }
     }
 
@@ -172,7 +172,7 @@ impl Mbuf {
 
     /// The number that was stored.
     pub(super) fn local(&self) -> u64 {
-        // SAFETY: as above; any bits are a number.
+        // SAFETY: by the invariant the header is there and ours; any bits are a number.
         let [number] = unsafe { (*self.header()).__bindgen_anon_4.PH_loc.sixtyfour };
         number
     }
@@ -188,7 +188,7 @@ impl Mbuf {
 
 impl Drop for Mbuf {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
+        // SAFETY: by the invariant the whole chain is ours, and it is not used again.
         unsafe { c::m_freem(self.as_ptr()) };
     }
 }

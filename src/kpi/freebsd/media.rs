@@ -19,7 +19,7 @@ pub struct Media(Pinned<c::ifmedia>);
 
 // SAFETY: what the one entry lets an ioctl change are words that say the same before and after.
 unsafe impl Send for Media {}
-// SAFETY: as above.
+// SAFETY: ioctls from several threads write those words alone, each to what it is already.
 unsafe impl Sync for Media {}
 
 impl Media {
@@ -28,7 +28,8 @@ impl Media {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        // SAFETY: made in its final place.
+        // SAFETY: the three functions make an ifmedia of zeros in its final place, with an entry that is
+        // there when it is set.
         let media = unsafe {
             Pinned::try_new(|place| {
                 c::ifmedia_init(place, 0, Some(change), Some(status));
@@ -36,7 +37,7 @@ impl Media {
                 c::ifmedia_set(place, AUTO);
             })?
         };
-        // INVARIANT: as just done.
+        // INVARIANT: initialised just now, with that entry as its current one.
         Ok(Media(media))
     }
 
@@ -46,14 +47,15 @@ impl Media {
     /// ENXIO for another medium; EFAULT; EINVAL for another command.
     pub fn ioctl(&self, ifp: &Ifnet, request: &mut Ioctl<'_>) -> Result {
         let (command, data) = (request.command() as u64, request.data().cast());
-        // SAFETY: initialised; the request is what the kernel has handed over.
+        // SAFETY: by the invariant it is initialised. `Ioctl::new` was promised that the data are what the
+        // kernel hands over with the command.
         Errno::check(unsafe { c::ifmedia_ioctl(ifp.as_ptr(), data, self.0.get(), command) })
     }
 }
 
 impl Drop for Media {
     fn drop(&mut self) {
-        // SAFETY: initialised, and not used again.
+        // SAFETY: by the invariant it is initialised, and so its list of entries is there to be freed, once.
         unsafe { c::ifmedia_removeall(self.0.get()) };
     }
 }
@@ -66,15 +68,15 @@ unsafe extern "C" fn change(_: *mut c::ifnet) -> c_int {
 /// # Safety
 /// The kernel calls it through `ifmedia_ioctl`, with a lagg's interface and its own request.
 unsafe extern "C" fn status(ifp: *mut c::ifnet, request: *mut c::ifmediareq) {
-    // SAFETY: the interface is there: it was given to `ifmedia_ioctl`.
+    // SAFETY: `ifmedia_ioctl` passes on the interface that it was called with, which is there until it returns.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
-    // SAFETY: it is a lagg's.
+    // SAFETY: it is a lagg: the media that have this function are called with their own lagg's interface.
     let softc = unsafe { ifp.softc_slot() };
     let active = epoch::section(|epoch| {
         softc.shared(epoch).is_some_and(|softc| Module::media_active(softc, epoch))
     });
     let status = if active { c::IFM_AVALID | c::IFM_ACTIVE } else { c::IFM_AVALID };
-    // SAFETY: the kernel's request, ours for the call.
+    // SAFETY: `ifmedia_ioctl` passes a request of its own, the callee's while it runs.
     unsafe {
         (*request).ifm_status = status as c_int;
         (*request).ifm_active = AUTO;

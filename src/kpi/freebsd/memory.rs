@@ -36,7 +36,7 @@ fn allocate_with(layout: Layout, flags: i32) -> Option<NonNull<u8>> {
 /// # Safety
 /// `memory` came from here, and this is its last use.
 pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, _: Layout) {
-    // SAFETY: by contract; free(9) knows the size.
+    // SAFETY: the caller promises memory of this malloc type that is not used again; free(9) knows the size.
     unsafe { c::free(memory.as_ptr().cast(), (&raw mut c::M_LAGG).cast()) };
 }
 
@@ -53,10 +53,10 @@ impl<T> Pinned<T> {
     /// `init` leaves a value where its argument points, which is at zeros.
     pub(super) unsafe fn try_new(init: impl FnOnce(*mut T)) -> Result<Self> {
         let place: NonNull<T> = allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?.cast();
-        // SAFETY: fresh memory of that layout.
+        // SAFETY: memory of that layout was allocated just now, and is nobody else's.
         unsafe { place.write_bytes(0, 1) };
         init(place.as_ptr());
-        // INVARIANT: by contract.
+        // INVARIANT: the memory is from `allocate`, and the caller promises that `init` leaves a value in it.
         Ok(Pinned(place))
     }
 
@@ -70,8 +70,8 @@ impl<T> Pinned<T> {
     /// # Safety
     /// The pointer is from [`Pinned::into_raw`], and not used again.
     pub(super) unsafe fn from_raw(place: *mut T) -> Self {
-        // INVARIANT: by contract.
-        // SAFETY: by contract not NULL.
+        // INVARIANT: the caller promises a pointer of `into_raw`, which gave away what it held.
+        // SAFETY: such a pointer is not NULL.
         Pinned(unsafe { NonNull::new_unchecked(place) })
     }
 
@@ -83,7 +83,8 @@ impl<T> Pinned<T> {
 
 impl<T> Drop for Pinned<T> {
     fn drop(&mut self) {
-        // SAFETY: by the invariant; the owner goes, and nobody else has the place.
+        // SAFETY: by the invariant a value is there, in memory from `allocate`. The owner goes, and nobody
+        // else has the place.
         unsafe {
             self.0.drop_in_place();
             release(self.0.cast(), Layout::new::<T>());

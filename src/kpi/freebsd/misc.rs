@@ -21,20 +21,20 @@ pub fn copyout(bytes: &[u8], to: u64) -> Result {
 /// # Errors
 /// EPERM.
 pub fn priv_check_lagg() -> Result {
-    // SAFETY: any thread may ask.
+    // SAFETY: it reads the credentials of the thread that asks, in any context.
     Errno::check(unsafe { c::lagg_rs_priv_check() })
 }
 
 /// The sysctl `net.link.lagg.failover_rx_all` of the current vnet.
 #[inline(always)]
 pub fn failover_rx_all() -> bool {
-    // SAFETY: packets and requests always come in a vnet.
+    // SAFETY: the thread is in a vnet, as it is for all packets and requests; the sysctl is a word of that.
     unsafe { c::lagg_rs_failover_rx_all() != 0 }
 }
 
 /// What new laggs of the current vnet have.
 pub fn defaults() -> Defaults {
-    // SAFETY: laggs are made in a vnet.
+    // SAFETY: the thread is in a vnet, as it is where a lagg is made; the sysctls are words of that.
     unsafe {
         Defaults {
             use_flowid: c::lagg_rs_default_use_flowid() != 0,
@@ -47,13 +47,13 @@ pub fn defaults() -> Defaults {
 
 /// The sysctl `net.link.lagg.lacp.debug` of the current vnet.
 pub fn lacp_debug() -> i32 {
-    // SAFETY: laggs do their work in a vnet.
+    // SAFETY: the thread is in a vnet, as tasks and requests of laggs are; the sysctl is a word of that.
     unsafe { c::lagg_rs_debug() }
 }
 
 /// Milliseconds since the system was started.
 pub fn uptime_ms() -> u64 {
-    // SAFETY: any context.
+    // SAFETY: it reads the clock, in any context.
     unsafe { c::lagg_rs_uptime_ms() }
 }
 
@@ -62,7 +62,7 @@ pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     let mut line = Line::<160>::new();
     // What does not fit is left out.
     let _ = line.write_fmt(text);
-    // SAFETY: both are strings that end in a NUL, and the first wants one more string.
+    // SAFETY: the ifnet is there. Both are strings that end in a NUL, and the first wants one more string.
     unsafe { c::if_printf(ifp.as_ptr(), c"%s\n".as_ptr(), line.as_ptr()) };
 }
 

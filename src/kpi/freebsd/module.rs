@@ -23,7 +23,8 @@ fn load() -> Result {
     let handlers = tasks::start().and_then(|()| Handlers::register());
     let handlers = handlers.inspect_err(|_| tasks::stop())?;
     HANDLERS.call_once(|| handlers);
-    // SAFETY: lagg's own hooks, which nobody calls while no interface is a port.
+    // SAFETY: the kernel has these pointers for the driver of laggs, of which one is loaded, and calls none
+    // of them while no interface is a port. The functions keep to what the kernel promises them.
     unsafe {
         c::lagg_input_ethernet_p = Some(hooks::lagg_rs_input);
         c::lagg_input_infiniband_p = Some(hooks::lagg_rs_input);
@@ -56,10 +57,12 @@ extern "C" fn lagg_rs_unhook(_: *const c_void) {
     handlers.deregister();
     // Who has seen a port before the last one went may be about to call a hook: a link event on its
     // taskqueue, a packet in the epoch. After these have passed nobody does.
-    // SAFETY: the kernel's own queue.
+    // SAFETY: the queue is the kernel's own, there from boot on. The caller may sleep, and holds nothing that
+    // its tasks want.
     unsafe { c::taskqueue_drain_all(c::taskqueue_swi) };
     epoch::epoch_wait();
-    // SAFETY: lagg's own hooks, and nobody calls them any more.
+    // SAFETY: the pointers are this driver's, and after the waits nobody has read them or will call them: no
+    // interface is a port.
     unsafe {
         c::lagg_input_ethernet_p = None;
         c::lagg_input_infiniband_p = None;

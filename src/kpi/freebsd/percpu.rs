@@ -21,14 +21,16 @@ pub struct PerCpu {
 /// The pointer is to memory of `pcpu_zone_8`, ours alone.
 struct Memory(NonNull<u64>);
 
-// SAFETY: free for any thread to free.
+// SAFETY: any thread may free what another has allocated.
 unsafe impl Send for Memory {}
-// SAFETY: nothing is done with a shared one.
+// SAFETY: it has no method that takes a shared one.
 unsafe impl Sync for Memory {}
 
-// SAFETY: the numbers are used atomically.
+// SAFETY: the memory is kept by a counted reference, which is `Send`, and any thread adds to its processor's
+// number.
 unsafe impl Send for PerCpu {}
-// SAFETY: as above.
+// SAFETY: `advance` is all that a shared one does, by one instruction that is atomic for the processor that
+// it runs on.
 unsafe impl Sync for PerCpu {}
 
 impl PerCpu {
@@ -37,7 +39,7 @@ impl PerCpu {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        // SAFETY: any sleeping context.
+        // SAFETY: the caller may sleep, and the zone is there from boot on.
         let place = NonNull::new(unsafe { c::lagg_rs_percpu_alloc() }).ok_or(Errno::ENOMEM)?;
         // INVARIANT: just allocated; of one place.
         Ok(PerCpu { place, _memory: Ref::try_new(Memory(place))? })
@@ -48,9 +50,9 @@ impl PerCpu {
     #[inline(always)]
     pub fn advance(&self, step: u64) -> u64 {
         let mut position = step;
-        // SAFETY: by the invariant. `gs` is where the processor has its own numbers, from which the kernel
-        // reckons these pointers (amd64's zpcpu_add). One instruction: the thread cannot move to
-        // another processor on the way, and no other writes there.
+        // SAFETY: by the invariant the memory is there, a number for each processor. `gs` is where the
+        // processor has its own numbers, from which the kernel reckons these pointers (amd64's zpcpu_add).
+        // One instruction: the thread cannot move to another processor on the way, and no other writes there.
         unsafe {
             core::arch::asm!(
                 "xadd qword ptr gs:[{place}], {position}",
@@ -77,7 +79,8 @@ impl PerCpu {
                 options(readonly, preserves_flags, nostack),
             );
         }
-        // SAFETY: by the invariant. The thread may have moved to another processor since: so atomically.
+        // SAFETY: by the invariant the memory is there, and this is its number of a processor, aligned as all
+        // of the zone are. The thread may have moved to another processor since: so atomically.
         let position = unsafe { AtomicU64::from_ptr(self.place.as_ptr().byte_add(offset)) };
         position.fetch_add(step, Ordering::Relaxed)
     }
@@ -85,7 +88,7 @@ impl PerCpu {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: by the invariant, and not used again. Does not sleep.
+        // SAFETY: by the invariant it is of that zone and ours alone, and it is not used again. Does not sleep.
         unsafe { c::lagg_rs_percpu_free(self.0.as_ptr()) };
     }
 }
@@ -96,9 +99,9 @@ impl Drop for Memory {
 /// The pointer is to memory of `pcpu_zone_64`, ours alone: eight counters.
 pub struct Counters(NonNull<u64>);
 
-// SAFETY: each processor adds to its own numbers, in a way that it may be interrupted in.
+// SAFETY: any thread may free what another has allocated, and use it.
 unsafe impl Send for Counters {}
-// SAFETY: as above.
+// SAFETY: each processor adds to its own numbers, as counter(9) does: interrupted or not, no addition is lost.
 unsafe impl Sync for Counters {}
 
 impl Counters {
@@ -110,7 +113,7 @@ impl Counters {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        // SAFETY: any sleeping context.
+        // SAFETY: the caller may sleep, and the zone is there from boot on.
         let counters = unsafe { c::lagg_rs_counters_alloc() };
         // INVARIANT: just allocated.
         NonNull::new(counters).map(Counters).ok_or(Errno::ENOMEM)
@@ -119,7 +122,7 @@ impl Counters {
     /// Adds 1 to one of them; nothing if there is no such.
     pub fn increment(&self, which: usize) {
         if which < Self::COUNT {
-            // SAFETY: by the invariant, and there is this one.
+            // SAFETY: by the invariant eight counters are there, and `which` is less than that.
             unsafe { c::lagg_rs_counters_increment(self.0.as_ptr(), which) };
         }
     }
@@ -130,14 +133,15 @@ impl Counters {
         if which >= Self::COUNT {
             return 0;
         }
-        // SAFETY: as above.
+        // SAFETY: by the invariant eight counters are there side by side, and `which` is less than that.
         unsafe { c::counter_u64_fetch(self.0.as_ptr().wrapping_add(which)) }
     }
 }
 
 impl Drop for Counters {
     fn drop(&mut self) {
-        // SAFETY: by the invariant, and not used again. Does not sleep.
+        // SAFETY: by the invariant they are of that zone and ours alone, and are not used again. Does not
+        // sleep.
         unsafe { c::lagg_rs_counters_free(self.0.as_ptr()) };
     }
 }

@@ -46,19 +46,21 @@ impl Ifnet {
 
     /// Where `if_ioctl` is, as a pointer.
     pub(super) fn ioctl_place(&self) -> &AtomicPtr<()> {
-        // SAFETY: an aligned pointer, there for as long as `self`.
+        // SAFETY: an aligned pointer in an ifnet that is there for as long as `self`. The kernel reads it as
+        // a whole, and a driver writes it before others find the interface.
         unsafe { AtomicPtr::from_ptr((field!(self, if_ioctl)).cast()) }
     }
 
     /// Where `if_output` is, as a pointer.
     fn output_place(&self) -> &AtomicPtr<()> {
-        // SAFETY: an aligned pointer, there for as long as `self`.
+        // SAFETY: an aligned pointer in an ifnet that is there for as long as `self`. The kernel reads it as
+        // a whole, and vlan(4), which writes it too, writes it as a whole.
         unsafe { AtomicPtr::from_ptr((field!(self, if_output)).cast()) }
     }
 
     /// The methods that it has now.
     pub fn methods(&self) -> PortMethods {
-        // SAFETY: the fields are such functions or NULL.
+        // SAFETY: each field is a function of that type or NULL, which is how the `Option` has none.
         let (ioctl, output) = unsafe {
             (
                 core::mem::transmute::<*mut (), c::if_ioctl_fn_t>(
@@ -129,9 +131,10 @@ impl PortMethods {
     /// locks of the stack.
     pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
         let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
-            // SAFETY: zeros are one: without room for a list.
+            // SAFETY: zeros are an ifmediareq: one without room for a list.
             let mut argument: c::ifmediareq = unsafe { core::mem::zeroed() };
-            // SAFETY: both commands take an ifmediareq, which this is, and it is ours for the call.
+            // SAFETY: a driver gets an ifmediareq with both commands, which this is, and it outlives the
+            // request.
             let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
             self.forward(ifp, &mut request).ok().map(|()| argument.ifm_active)
         })?;
@@ -139,13 +142,13 @@ impl PortMethods {
         Some(PortMedia {
             ethernet: kind & c::IFM_NMASK == c::IFM_ETHER,
             half_duplex: kind & c::IFM_HDX != 0,
-            // SAFETY: any word will do.
+            // SAFETY: it looks the word up in a table, and finds nothing for one that is no medium.
             baudrate: unsafe { c::ifmedia_baudrate(active) },
         })
     }
 
     fn request(&self, ifp: &Ifnet, command: usize, mut argument: InterfaceRequest) -> Result {
-        // SAFETY: both commands take an ifreq, which this is, and it is ours for the call.
+        // SAFETY: a driver gets an ifreq with both commands, which this is, and it outlives the request.
         let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
         self.forward(ifp, &mut request)
     }
@@ -158,7 +161,8 @@ impl PortMethods {
     pub fn forward(&self, ifp: &Ifnet, request: &mut Ioctl<'_>) -> Result {
         let ioctl = self.ioctl.ok_or(Errno::EINVAL)?;
         let (command, data) = (request.command() as u64, request.data().cast());
-        // SAFETY: the interface's own method, with what the kernel handed over for it.
+        // SAFETY: the interface's own method, in its vnet. `Ioctl::new` was promised that the data are what
+        // the kernel hands to a driver with the command.
         Errno::check(ifp.in_vnet(|| unsafe { ioctl(ifp.as_ptr(), command, data) }))
     }
 

@@ -31,7 +31,8 @@ impl<T: Send + Sync + 'static> Slot<T> {
     #[inline(always)]
     pub(super) fn shared<'e>(&self, epoch: &'e Epoch) -> Option<&'e T> {
         let object = NonNull::new(self.0.load(Ordering::Acquire))?;
-        // SAFETY: by the invariant.
+        // SAFETY: by the invariant the place holds a reference, which is dropped only after the place is
+        // cleared. It was read in the section that the argument stands for.
         Some(unsafe { Ref::shared(object, epoch) })
     }
 
@@ -39,7 +40,8 @@ impl<T: Send + Sync + 'static> Slot<T> {
     pub(super) fn upgrade(&self) -> Option<Ref<T>> {
         epoch::section(|epoch| {
             let object = NonNull::new(self.0.load(Ordering::Acquire))?;
-            // SAFETY: by the invariant.
+            // SAFETY: by the invariant the place holds a reference, which is dropped only after the place is
+            // cleared. It was read in this section.
             unsafe { Ref::upgrade(object, epoch) }
         })
     }

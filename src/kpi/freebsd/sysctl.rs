@@ -17,13 +17,14 @@ pub(super) fn add_stats(lagg: &Ifnet) {
     let mut name = Line::<11>::new();
     // A number has ten digits at most.
     let _ = write!(name, "{}", lagg.index());
-    // SAFETY: the name is a string, which the kernel copies.
+    // SAFETY: the caller may sleep. The name is a string that ends in a NUL, which the kernel copies.
     unsafe { c::lagg_rs_stats_add(name.as_ptr(), lagg.index()) };
 }
 
 /// Removes all of them, when nobody reads them any more: the module is closed. Sleeps.
 pub(super) fn remove_stats() {
-    // SAFETY: they are there until now, if there are any.
+    // SAFETY: the caller may sleep; the kernel waits for readers, and the closed module lets no more in.
+    // Once: there are none to be removed a second time.
     unsafe { c::lagg_rs_stats_remove() };
 }
 
@@ -51,7 +52,8 @@ extern "C" fn lagg_rs_leave() {
 unsafe extern "C" fn lagg_rs_stats(index: c_uint, to: NonNull<c::sbuf>) -> c_int {
     match IfnetRef::by_index(index).and_then(|ifp| ifp.lagg_softc()) {
         Some(softc) => {
-            // INVARIANT: by contract. The buffer keeps an error until its caller asks for it.
+            // INVARIANT: the kernel passes a buffer that may be written to. It keeps an error until its
+            // caller asks for it.
             let _ = Module::stats(&softc, &mut Sbuf(to));
             0
         }
@@ -67,7 +69,7 @@ struct Sbuf(NonNull<c::sbuf>);
 
 impl Write for Sbuf {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        // SAFETY: by the invariant; the text is that long.
+        // SAFETY: by the invariant the buffer may be written to. The text is that long, and is copied.
         match unsafe { c::sbuf_bcat(self.0.as_ptr(), s.as_ptr().cast(), s.len()) } {
             0 => Ok(()),
             _ => Err(fmt::Error),

@@ -1,4 +1,5 @@
-//! Send tags (`struct m_snd_tag`, `sys/mbuf.h`, `net/if_var.h`): a port's own, and the lagg's, which stand for those.
+//! Send tags (`struct m_snd_tag`, `sys/mbuf.h`, `net/if_var.h`): a port's own, and the lagg's, which stand
+//! for those.
 //!
 //! They are here whatever the kernel's options say: layouts and functions do not depend on those, and a port's
 //! driver refuses what it was built without.
@@ -22,8 +23,9 @@ impl<'a> TagRequest<'a> {
     /// # Safety
     /// For `'a`, `params` are those of a request for a send tag, and nobody else's.
     pub(super) unsafe fn from_ptr(params: *mut TagParams) -> Option<Self> {
-        // SAFETY: by contract; the header is there for all types. It is read first: from the reference on
-        // nothing is read past that.
+        // SAFETY: the caller promises the parameters of a request, which begin with the header, for all
+        // types. It is read first: through the reference, which is the caller's alone for `'a`, it is not
+        // read again.
         let (header, params) = unsafe { ((*params).hdr, &mut *params) };
         let (kind, flow_id, flow_kind) = (header.type_, header.flowid, header.flowtype);
         let header = TagHeader { kind, flow_id, flow_kind, numa_domain: header.numa_domain };
@@ -44,7 +46,7 @@ impl SendTag {
     /// # Safety
     /// The caller gives away a counted reference.
     pub(super) unsafe fn from_ptr(tag: NonNull<c::m_snd_tag>) -> Self {
-        // INVARIANT: by contract.
+        // INVARIANT: the caller gives away a reference that the kernel has counted.
         SendTag(tag)
     }
 
@@ -61,7 +63,7 @@ impl SendTag {
 
     /// The tag of a port's that this one, a lagg's, stands for; none if it is no lagg's.
     pub fn inner(&self) -> Option<&SendTag> {
-        // SAFETY: counted; the methods of a tag are always the same.
+        // SAFETY: by the invariant the tag is there; its methods are always the same.
         let methods = unsafe { (*self.0.as_ptr()).sw };
         let ours = METHODS.iter().any(|ours| ptr::eq(ours, methods));
         // SAFETY: only `TagWrapper::wrap` makes tags with these methods.
@@ -71,16 +73,17 @@ impl SendTag {
 
 impl Clone for SendTag {
     fn clone(&self) -> Self {
-        // SAFETY: counted.
+        // SAFETY: by the invariant the tag is there with a count that is not 0, so another may be added.
         unsafe { c::lagg_rs_tag_ref(self.0.as_ptr()) };
-        // INVARIANT: counted just now.
+        // INVARIANT: m_snd_tag_ref has counted it just now.
         SendTag(self.0)
     }
 }
 
 impl Drop for SendTag {
     fn drop(&mut self) {
-        // SAFETY: counted until here. A driver frees its tags in any context.
+        // SAFETY: by the invariant one count is ours to give back, and it is not used after. A driver frees
+        // its tags in any context, so any is right here.
         unsafe { c::lagg_rs_tag_rele(self.0.as_ptr()) };
     }
 }
@@ -92,7 +95,8 @@ impl Ifnet {
     /// What the driver returned; EOPNOTSUPP if it makes none.
     pub fn allocate_tag(&self, request: &mut TagRequest<'_>) -> Result<SendTag> {
         let mut made = ptr::null_mut();
-        // SAFETY: the request is what somebody has handed to a lagg's method of this kind, unchanged.
+        // SAFETY: `TagRequest::from_ptr` was promised the parameters of such a request, which are handed on
+        // unchanged. The tag is written to a place of ours.
         Errno::check(unsafe {
             c::m_snd_tag_alloc(self.as_ptr(), request.params(), &raw mut made)
         })?;
@@ -145,7 +149,7 @@ impl TagWrapper {
 
 impl Drop for TagWrapper {
     fn drop(&mut self) {
-        // SAFETY: by the invariant, and not used again.
+        // SAFETY: by the invariant the memory is from there, of that layout and ours, and it is not used again.
         unsafe { memory::release(self.0.cast(), Layout::new::<Wrapper>()) };
     }
 }
@@ -172,14 +176,16 @@ const fn methods(kind: TagType) -> c::if_snd_tag_sw {
 /// # Safety
 /// `tag` is one of [`TagWrapper::wrap`]'s, and referenced for `'a`.
 unsafe fn inner<'a>(tag: *mut c::m_snd_tag) -> &'a SendTag {
-    // SAFETY: by contract; it stays as it is until the tag is freed.
+    // SAFETY: the caller promises a tag of `wrap`, which is the first field of a `Wrapper`, and a reference
+    // for `'a`. The inner one stays as it is until the tag is freed.
     unsafe { &(*tag.cast::<Wrapper>()).inner }
 }
 
 /// Calls a method of the tag that a lagg's stands for; EOPNOTSUPP where its driver has none (D-24).
 macro_rules! forward {
     ($method:ident, $tag:ident $(, $argument:ident)*) => {{
-        // SAFETY: by contract; both tags are referenced, and their methods are always the same.
+        // SAFETY: the kernel calls this with a tag of `wrap`'s that is referenced, and by it the inner one is.
+        // Methods are always the same, and the inner tag's gets what the kernel has passed for it.
         unsafe {
             let to = inner($tag).0.as_ptr();
             match (*(*to).sw).$method {
@@ -219,7 +225,7 @@ unsafe extern "C" fn status(tag: *mut c::m_snd_tag, to: *mut c_char, len: *mut u
 /// # Safety
 /// As for [`modify`].
 unsafe extern "C" fn next(tag: *mut c::m_snd_tag) -> *mut c::m_snd_tag {
-    // SAFETY: by contract.
+    // SAFETY: the kernel calls this with a tag of `wrap`'s that is referenced.
     unsafe { inner(tag) }.0.as_ptr()
 }
 
@@ -230,7 +236,7 @@ unsafe extern "C" fn next(tag: *mut c::m_snd_tag) -> *mut c::m_snd_tag {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn lagg_rs_tag_free(tag: *mut c::m_snd_tag) {
     let wrapper = tag.cast::<Wrapper>();
-    // SAFETY: by contract the tag is ours alone, and the inner one not used again.
+    // SAFETY: the last reference has gone, so the tag is ours alone, and the inner one is not used again.
     unsafe { (&raw mut (*wrapper).inner).drop_in_place() };
     // The module may go once `reclaim` has run, and by then this thread must be out of it, which may be in no
     // section of the epoch: so it leaves by a jump. check-ko sees that it does.
@@ -243,7 +249,8 @@ unsafe extern "C" fn lagg_rs_tag_free(tag: *mut c::m_snd_tag) {
 /// # Safety
 /// `context` is that of a [`Wrapper`] that is nobody's any more.
 unsafe extern "C" fn reclaim(context: *mut EpochContext) {
-    // SAFETY: by contract.
+    // SAFETY: the epoch calls this with the context of a `Wrapper`, from which its address follows. It is
+    // nobody's any more, and its memory is from `memory`.
     unsafe {
         let wrapper = context.byte_sub(offset_of!(Wrapper, context)).cast();
         memory::release(NonNull::new_unchecked(wrapper), Layout::new::<Wrapper>());

@@ -42,7 +42,8 @@ pub(super) fn start() -> Result {
     for (queue, name) in Queue::ALL {
         // The kernel's thread looks there for the queue as long as it runs.
         let place = queue.place().as_ptr();
-        // SAFETY: the place is static, and the queue is stored in it before the thread starts.
+        // SAFETY: the caller may sleep, and the name is a string that lives for ever. The place is static,
+        // and the queue is stored in it before the thread starts.
         unsafe {
             let made = c::taskqueue_create(
                 name.as_ptr(),
@@ -62,8 +63,8 @@ pub(super) fn stop() {
     for (queue, _) in Queue::ALL {
         let made = queue.get();
         if !made.is_null() {
-            // SAFETY: made by `start`. The threads read the place until they have ended, so it is
-            // cleared after.
+            // SAFETY: made by `start`, with no task left, and freed once, as the place is cleared. That comes
+            // after: the threads read the place until they have ended.
             unsafe { c::taskqueue_free(made) };
             queue.place().store(ptr::null_mut(), Ordering::Release);
         }
@@ -89,7 +90,7 @@ struct Inner<T: Send + Sync + 'static> {
 // SAFETY: the kernel's part is used by its own functions alone, the function is plain, and the
 // reference is `Send` and `Sync` as `T` is.
 unsafe impl<T: Send + Sync> Send for Task<T> {}
-// SAFETY: as above.
+// SAFETY: the kernel locks its part, and the reference is swapped atomically and is `Sync` as `T` is.
 unsafe impl<T: Send + Sync> Sync for Task<T> {}
 
 impl<T: Send + Sync> Task<T> {
@@ -113,14 +114,15 @@ impl<T: Send + Sync> Task<T> {
     pub fn enqueue(&self, owner: &Ref<T>) {
         let place = self.inner.get();
         let owner = owner.clone().into_raw();
-        // SAFETY: the slot is there as long as the task.
+        // SAFETY: the place is there for as long as the task, which `self` borrows.
         // INVARIANT: the reference is in the slot before the task is queued.
         let before = unsafe { &(*place).owner }.swap(owner, Ordering::AcqRel);
         match NonNull::new(before) {
             // SAFETY: queued, or about to be by the thread that put that reference in; it was the
             // slot's, and is taken out once.
             Some(before) => drop(unsafe { Ref::from_raw(before) }),
-            // SAFETY: initialised; the queue is there, as it outlives all counted objects.
+            // SAFETY: `try_new` has initialised the task. The queue is there: unloading the module stops it
+            // after the last counted object is gone, and the owner is one.
             None => unsafe {
                 c::taskqueue_enqueue(self.queue.get(), &raw mut (*place).task);
             },
@@ -129,7 +131,8 @@ impl<T: Send + Sync> Task<T> {
 
     /// Waits until it is neither queued nor running. Sleeps.
     pub fn drain(&self) {
-        // SAFETY: as in `enqueue`.
+        // SAFETY: `try_new` has initialised the task, and the queue is there for as long as the owner. The
+        // caller may sleep, and holds nothing that the task wants.
         unsafe { c::taskqueue_drain(self.queue.get(), &raw mut (*self.inner.get()).task) };
     }
 }

@@ -89,7 +89,7 @@ impl Attached {
     /// The interface, whose end is somebody else's affair.
     pub(super) fn keep(self) -> IfnetRef {
         let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: `this` is not used again, and not dropped.
+        // SAFETY: the reference is moved out of `this`, which is not used again, and not dropped.
         unsafe { std::ptr::read(&raw const this.0) }
     }
 }

@@ -104,7 +104,8 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         SIOCSIFCAP | SIOCSIFCAPNV => offloads::switch(ifp, r),
         SIOCGIFXMEDIA | SIOCGIFMEDIA => {
             let Kind::Nic(nic) = &ifp.kind else { return Err(Errno::EINVAL) };
-            // SAFETY: both come with a `struct ifmediareq`, ours alone.
+            // SAFETY: `Ioctl::new` was promised a `struct ifmediareq` for both commands, which is the
+            // callee's while it runs.
             let request = unsafe { &mut *r.data().cast::<MediaRequest>() };
             request.active = nic.media(ifp);
             Ok(())

@@ -24,7 +24,8 @@ unsafe impl Send for Call {}
 
 impl Call {
     fn run(self) {
-        // SAFETY: `epoch_call`'s contract, and the grace period is over.
+        // SAFETY: `epoch_call`'s caller promised that the callback may be called with the context, once, when
+        // the grace period is over, as it is.
         super::witness::callback(|| unsafe { (self.callback)(self.context) });
     }
 }

@@ -93,7 +93,7 @@ pub struct Ifnet {
 // SAFETY: `context` is used by the last reference alone, and `this` is never changed; all else is
 // `Sync`.
 unsafe impl Sync for Ifnet {}
-// SAFETY: as above.
+// SAFETY: `this` points at the interface itself, which stays where it is; all else is `Send`.
 unsafe impl Send for Ifnet {}
 
 /// A counted reference to an interface (if_ref, if_rele): its address, and nothing else.
@@ -105,7 +105,7 @@ pub struct IfnetRef(NonNull<Ifnet>);
 
 // SAFETY: a reference gives shared access alone, and any thread may drop the last one.
 unsafe impl Send for IfnetRef {}
-// SAFETY: as above.
+// SAFETY: a shared one gives `&Ifnet`, which is `Sync`, and no more.
 unsafe impl Sync for IfnetRef {}
 
 static_assertions::assert_eq_size!(Option<IfnetRef>, usize);
@@ -175,7 +175,7 @@ impl IfnetRef {
             context: UnsafeCell::new(EPOCH_CONTEXT),
             this,
         };
-        // SAFETY: memory of this type, just allocated.
+        // SAFETY: memory for this type, allocated just now, and nobody else's.
         unsafe { this.write(ifnet) };
         // INVARIANT: made here; the count of 1 is this reference.
         IfnetRef(this)
@@ -199,7 +199,8 @@ impl IfnetRef {
         assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
         assert!(ifnet.softc.is_empty(), "{name} is freed, and still a lagg");
         let this = ifnet.this;
-        // SAFETY: as above; the memory is from a `Box`, which allocates like `memory`.
+        // SAFETY: the interface is nobody's any more, and its memory is from a `Box`, which allocates like
+        // `memory`.
         unsafe {
             this.drop_in_place();
             memory::release(this.cast(), Layout::new::<Ifnet>());
@@ -248,7 +249,7 @@ impl Ifnet {
     /// A reference to it.
     pub fn to_ref(&self) -> IfnetRef {
         self.count.fetch_add(1, Ordering::Relaxed);
-        // INVARIANT: every `Ifnet` is made by `IfnetRef::new`; counted just now.
+        // INVARIANT: every `Ifnet` is made by `IfnetRef::new`, and its count is one more since just now.
         IfnetRef(self.this)
     }
 
@@ -496,7 +497,7 @@ impl Ifnet {
     /// Its vnet.
     #[inline]
     pub fn vnet(&self) -> Vnet {
-        // SAFETY: the pointer is from a `&'static`.
+        // SAFETY: `new` and `set_vnet` alone write the pointer, each from a `&'static`.
         Vnet::from_state(unsafe { &*self.vnet.load(Ordering::Relaxed) })
     }
 

@@ -89,7 +89,8 @@ pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
             assert!(module::is_loaded(), "lagg_input_ethernet_p is NULL, and {ifp:?} a port");
             let Some(port) = ifp.lagg.load(epoch) else { return };
             let Some(accepted) = Module::input(port, m, epoch) else { return };
-            // SAFETY: set above, or by the driver just now.
+            // SAFETY: it was set above, in this section, or since by the driver, which has a reference to its
+            // lagg.
             let ifp = unsafe { accepted.receiver(epoch) };
             demultiplex(ifp, accepted, epoch);
         } else {
@@ -120,7 +121,7 @@ fn infiniband_input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
         assert!(module::is_loaded(), "lagg_input_infiniband_p is NULL, and {ifp:?} a port");
         let Some(port) = ifp.lagg.load(epoch) else { return };
         let Some(accepted) = Module::input(port, m, epoch) else { return };
-        // SAFETY: set above, or by the driver just now.
+        // SAFETY: it was set above, in this section, or since by the driver, which has a reference to its lagg.
         let ifp = unsafe { accepted.receiver(epoch) };
         demultiplex(ifp, accepted, epoch);
     });

@@ -105,7 +105,7 @@ impl<T> Deref for MtxGuard<'_, T> {
 
 impl<T> DerefMut for MtxGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and the guard itself is borrowed mutably.
+        // SAFETY: the guard is there while the thread has the lock, and is borrowed uniquely.
         unsafe { &mut *self.mtx.value.get() }
     }
 }

@@ -207,8 +207,8 @@ impl Mbuf {
     /// It was set in the section of the epoch that the caller is in for `'e`.
     #[inline]
     pub(super) unsafe fn receiver<'e>(&self, _: &'e super::super::Epoch) -> &'e Ifnet {
-        // SAFETY: by contract somebody had a reference to the interface in this section, and it is
-        // freed through the epoch.
+        // SAFETY: the caller promises that it was set in this section, so the interface was there then, and
+        // it is freed through the epoch.
         unsafe { &*self.0.receiver }
     }
 }

@@ -62,7 +62,8 @@ impl PortMethods {
     pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
         let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
             let mut argument = MediaRequest::default();
-            // SAFETY: both commands come with a `struct ifmediareq`, the callee's while it runs.
+            // SAFETY: a driver gets a `struct ifmediareq` with both commands, and this one outlives the
+            // request.
             let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
             self.forward(ifp, &mut request).ok().map(|()| argument.active)
         })?;
@@ -119,13 +120,15 @@ impl Media {
     pub fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         match r.command() {
             SIOCSIFMEDIA => {
-                // SAFETY: SIOCSIFMEDIA comes with a `struct ifreq`.
+                // SAFETY: `Ioctl::new` was promised a `struct ifreq` for this command, which is the callee's
+                // while it runs.
                 let request = unsafe { &*r.data().cast::<InterfaceRequest>() };
                 let known = request.mtu & IFM_KIND == IFM_ETHER_AUTO;
                 if known { Ok(()) } else { Err(Errno::ENXIO) }
             }
             SIOCGIFMEDIA | SIOCGIFXMEDIA => {
-                // SAFETY: both come with a `struct ifmediareq`, ours alone.
+                // SAFETY: `Ioctl::new` was promised a `struct ifmediareq` for both commands, which is the
+                // callee's while it runs.
                 Self::get(ifp, unsafe { &mut *r.data().cast::<MediaRequest>() })
             }
             _ => Err(Errno::EINVAL),

@@ -49,7 +49,7 @@ fn fails_here() -> Result {
 pub(in super::super) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     may_fail().ok()?;
     assert!(layout.size() != 0);
-    // SAFETY: the size is not 0.
+    // SAFETY: the layout's size is not 0, as alloc wants it.
     NonNull::new(unsafe { std::alloc::alloc(layout) })
 }
 
@@ -68,7 +68,7 @@ pub(in super::super) unsafe fn release(memory: NonNull<u8>, layout: Layout) {
 /// # Safety
 /// The memory is the caller's and that long.
 pub(super) unsafe fn poison(memory: NonNull<u8>, len: usize) {
-    // SAFETY: by contract.
+    // SAFETY: the caller promises that much memory, and that it is its own.
     unsafe { memory.write_bytes(0xde, len) };
     // The compiler would leave out stores that nobody is to read.
     std::hint::black_box(memory);

@@ -67,7 +67,7 @@ pub(super) fn leave(ifp: &Ifnet, group: &LinkAddr) {
 /// `if_ioctl` for a change of groups, which comes without data.
 fn multicast_ioctl(ifp: &Ifnet, command: usize) -> Result {
     ifp.in_vnet(|| {
-        // SAFETY: the command comes without data.
+        // SAFETY: SIOCADDMULTI and SIOCDELMULTI, with which this is called, bring no data to a driver.
         methods::run_current(ifp, &mut unsafe { Ioctl::new(command, std::ptr::null_mut()) })
     })
 }

@@ -95,13 +95,13 @@ impl PortMethods {
         if ifp.offloads().capabilities & NV != 0 {
             let mut argument =
                 DriverData { reqcap: enabled as u32, reqcap2: (enabled >> 32) as u32, nvcap: 0 };
-            // SAFETY: what the command brings to a driver, ours for the call.
+            // SAFETY: a driver gets this structure with SIOCSIFCAPNV, and this one outlives the request.
             let mut request = unsafe { Ioctl::new(SIOCSIFCAPNV, (&raw mut argument).cast()) };
             return self.forward(ifp, &mut request);
         }
         let mut argument = InterfaceRequest { name: ifp.name(), ..InterfaceRequest::default() };
         argument.mtu = enabled as u32;
-        // SAFETY: the command carries this argument, which is ours for the call.
+        // SAFETY: a driver gets an ifreq with SIOCSIFCAP, which this is, and it outlives the request.
         let mut request = unsafe { Ioctl::new(SIOCSIFCAP, (&raw mut argument).cast()) };
         self.forward(ifp, &mut request)
     }
@@ -110,7 +110,8 @@ impl PortMethods {
 /// What most cards do with either command: what they can do is switched as it is asked.
 pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     let asked = if r.command() == SIOCSIFCAPNV {
-        // SAFETY: the command brings this to a driver, which is ours for the call.
+        // SAFETY: `Ioctl::new` was promised this structure for SIOCSIFCAPNV, which is the callee's while it
+        // runs.
         let data = unsafe { &*r.data().cast::<DriverData>() };
         u64::from(data.reqcap) | u64::from(data.reqcap2) << 32
     } else {

@@ -90,7 +90,7 @@ mod explored {
             let mutex = twins(|twins| twins.mutexes.entry(address).or_default().clone());
             let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: the mutex is kept beside its guard, and goes after it.
-            // INVARIANT: just locked.
+            // INVARIANT: the guard is of that mutex, which was locked just now.
             let guard =
                 unsafe { std::mem::transmute::<LoomGuard<'_, ()>, LoomGuard<'_, ()>>(guard) };
             Ok(MutexGuard { mutex: self, value: self.value(), twin: Twin { guard, mutex } })

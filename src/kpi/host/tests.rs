@@ -100,7 +100,7 @@ fn a_wait_ends_with_the_sections_that_were_open() {
 #[test]
 fn freed_memory_is_poisoned() {
     let mut memory = [0_u64; 8];
-    // SAFETY: all of an array of our own.
+    // SAFETY: the memory is an array of this function's, and as long as that is.
     unsafe { memory::poison(std::ptr::NonNull::from(&mut memory).cast(), size_of_val(&memory)) };
     assert_eq!(memory, [0xdede_dede_dede_dede; 8]);
 }
