@@ -1,14 +1,14 @@
-# For BSD make and GNU make alike: nothing here that one of them does not know.
+# This file uses only what both BSD make and GNU make understand.
 
-# amd64 or arm64; on FreeBSD the machine's own, elsewhere amd64 unless you say another
+# amd64 or arm64. The default is the machine's own on FreeBSD, and amd64 elsewhere.
 DEFAULT_ARCH != if [ "$$(uname -s)" = FreeBSD ]; then uname -m; else echo amd64; fi
 ARCH ?= $(DEFAULT_ARCH)
 FUZZ_SECONDS ?= 600
 # FreeBSD: the kernel's source
 SYSDIR ?= /usr/src/sys
-# KERNCONFDIR, if you say one, is known to all that is run: kmod/build.sh
+# KERNCONFDIR reaches kmod/build.sh through the environment.
 KMODDIR ?= /boot/modules
-# as in bsd.man.mk: the section's number follows
+# The section's number is appended, as in bsd.man.mk.
 MANDIR ?= /usr/local/share/man/man
 TESTSDIR ?= /usr/local/tests/lagg-rs
 
@@ -19,24 +19,31 @@ all: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH)
 
 help:
-	@echo 'make [ARCH=arm64]  build/ARCH/if_lagg_rs.ko, the kernel module (on FreeBSD against SYSDIR=$(SYSDIR))'
-	@echo '                   KERNCONFDIR=directory in which your kernel was built, if it is not GENERIC'
-	@echo 'make run           build all, then see a lagg fail over'
-	@echo 'make test          everything that can be tested on this machine'
-	@echo 'make prove         what docs/proof.md claims, checked; make mutants: what the tests would not notice (hours)'
-	@echo 'make check-ko      build and gate the modules of both architectures'
-	@echo 'make bench         what a packet costs on this machine, beside the way of C lagg and the baseline'
-	@echo 'make fuzz          fuzz each target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds of processor time'
-	@echo 'make vm IMAGE=image  run the tests in a virtual machine with an official image of FreeBSD, or'
-	@echo '        KERNEL=kernel ROOT=image  with your own; VM_SUITE="smoke lacp" some of them; tests/vm/run-vm -h says more'
+	@echo 'make [ARCH=arm64]  build build/ARCH/if_lagg_rs.ko, the kernel module'
+	@echo '                   on FreeBSD: SYSDIR=the kernel source (SYSDIR=$(SYSDIR))'
+	@echo '                   KERNCONFDIR=where your kernel was built, if it is not GENERIC'
+	@echo 'make run           build, then watch a lagg fail over'
+	@echo 'make userlagg      build target/release/userlagg, the program for Linux'
+	@echo 'make test          run every test that this machine can run'
+	@echo 'make prove         check the claims of docs/proof.md'
+	@echo 'make mutants       mutation testing; takes hours'
+	@echo 'make check-ko      build the modules of both architectures and check them'
+	@echo 'make lint          rustfmt and clippy, for the host build and the kernel build'
+	@echo 'make doc           the documentation of the source, in target/doc/lagg_rs/'
+	@echo 'make bench         what a packet costs here, compared with the approach of C lagg'
+	@echo 'make fuzz          run each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds of processor time'
+	@echo 'make vm IMAGE=image  run the tests in a virtual machine with an official FreeBSD image, or'
+	@echo '        KERNEL=kernel ROOT=image  with your own; VM_SUITE="smoke lacp" selects tests;'
+	@echo '                   tests/vm/run-vm -h lists all options'
 	@echo 'make vm-c          the same with the if_lagg.ko of that system'
-	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions a packet in such a machine, ours beside those of if_lagg.ko in ROOT'
-	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP with that of if_lagg.ko in ROOT, in two such machines'
-	@echo 'make load, unload, install  on FreeBSD: kldload, kldunload, copy to $(KMODDIR), with lagg_rs(4)'
-	@echo 'make install-tests on FreeBSD: copy tests/kyua to $(TESTSDIR), for kyua(1)'
-	@echo 'make port          kmod/port/Makefile.crates anew from Cargo.lock'
-	@echo 'make lint          rustfmt and clippy, of the host build and of the kernel build'
-	@echo 'make clean         remove what was built; distclean: and what was fetched'
+	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions per packet in such a machine,'
+	@echo '                   with this driver and with the if_lagg.ko in ROOT'
+	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP against the if_lagg.ko in ROOT'
+	@echo 'make load, unload  on FreeBSD: kldload, kldunload'
+	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), and lagg_rs(4)'
+	@echo 'make install-tests on FreeBSD: install tests/kyua to $(TESTSDIR)'
+	@echo 'make port          update kmod/port/Makefile.crates from Cargo.lock'
+	@echo 'make clean         remove what was built; distclean also removes downloads'
 
 setup:
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh
@@ -72,6 +79,9 @@ lint: setup
 	@$(TOOLS) cargo clippy --locked --all-targets -- -D warnings
 	@kmod/build.sh amd64 clippy
 
+doc: setup
+	@$(TOOLS) RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+
 bench: setup
 	@$(TOOLS) tests/bench/run
 
@@ -85,14 +95,14 @@ vm-modules: setup
 	@tests/vm/program.sh $(ARCH) lagg_netmap tests/vm/netmap/forward.c
 	@tests/vm/program.sh $(ARCH) lagg_control tests/vm/control/requests.c
 
-# What is said to make here these take from the environment.
+# The scripts take the variables of the command line from the environment.
 vm: all vm-modules
 	@ARCH="$(ARCH)" tests/vm/run-vm
 
 vm-c: vm-modules
 	@ARCH="$(ARCH)" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
 
-# A kernel with debugging options measures those.
+# Use a kernel without debugging options: otherwise their cost is measured too.
 vm-bench: all vm-modules
 	@VM_ICOUNT=1 VM_SMP=1 KERNEL="$(KERNEL)" ROOT="$(ROOT)" SCRIPT=tests/vm/bench.sh tests/vm/run-vm
 
@@ -100,7 +110,7 @@ vm-peers: all
 	@tests/vm/peers
 
 on-freebsd:
-	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; make vm has one" >&2; exit 1; }
+	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; try make vm" >&2; exit 1; }
 
 load: on-freebsd all
 	kldload $(KO)
@@ -128,4 +138,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test prove mutants check-ko lint bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean
+.PHONY: all help setup userlagg modules run test prove mutants check-ko lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean
