@@ -1,0 +1,199 @@
+//! What holds of every file in the tree: documents and sources are short, and cite only what is here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Columns of a line of documentation.
+const COLUMNS: usize = 100;
+/// Words of a sentence in the documentation.
+const WORDS: usize = 30;
+/// Lines of a source file.
+const LINES: usize = 400;
+
+/// Sources that are still too long. Split them; add none.
+const TOO_LONG: &[&str] = &[
+    "src/driver/lacp.rs",
+    "src/driver/state.rs",
+    "src/kpi/freebsd/ifnet.rs",
+    "src/kpi/host/ifnet.rs",
+    "src/kpi/host/tests.rs",
+    "src/kpi/host/vlan.rs",
+    "src/lacp/mod.rs",
+    "tests/check-ko",
+    "tests/driver/defects.rs",
+    "tests/driver/lacp.rs",
+    "tests/driver/lagg_requests.rs",
+    "tests/driver/ports.rs",
+    "tests/driver/vnets.rs",
+    "tests/lacp/lab.rs",
+    "tests/lacp/negotiation.rs",
+    "tests/netns/main.rs",
+    "tests/vm/traffic/tags.c",
+];
+
+/// A text file, by its path from the root.
+struct File {
+    path: String,
+    text: String,
+}
+
+/// All text files, except what is built, fetched or found by fuzzers.
+fn files() -> Vec<File> {
+    fn walk(root: &Path, folder: &Path, found: &mut Vec<File>) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let other = ["build", ".git", "fuzz/corpus", "fuzz/crashes"].contains(&&*name);
+            if other || path.ends_with("target") {
+                continue;
+            }
+            if path.is_dir() {
+                walk(root, &path, found);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                found.push(File { path: name, text });
+            }
+        }
+    }
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(&root, &root, &mut found);
+    assert!(found.len() > 200, "the tree is not here");
+    found
+}
+
+impl File {
+    fn has_extension(&self, extensions: &[&str]) -> bool {
+        let extension = Path::new(&self.path).extension();
+        extension.is_some_and(|extension| extensions.contains(&extension.to_str().unwrap()))
+    }
+
+    fn is_document(&self) -> bool {
+        self.has_extension(&["md"])
+    }
+
+    fn is_source(&self) -> bool {
+        self.has_extension(&["rs", "c", "h", "sh", "subr", "py"]) || self.text.starts_with("#!")
+    }
+}
+
+/// Fails with all complaints.
+#[track_caller]
+fn none(complaints: Vec<String>) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn lines_of_documentation_fit() {
+    let mut complaints = Vec::new();
+    for file in files().iter().filter(|file| file.is_document()) {
+        for (number, line) in (1..).zip(file.text.lines()) {
+            let columns = line.chars().count();
+            if columns > COLUMNS {
+                complaints.push(format!("{}:{number}: {columns} columns", file.path));
+            }
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn sentences_of_documentation_are_short() {
+    let mut complaints = Vec::new();
+    for file in files().iter().filter(|file| file.is_document()) {
+        for paragraph in paragraphs(&file.text) {
+            for sentence in sentences(&paragraph) {
+                if sentence.len() > WORDS {
+                    let (words, begin) = (sentence.len(), sentence[..6].join(" "));
+                    complaints.push(format!("{}: {words} words: {begin} …", file.path));
+                }
+            }
+        }
+    }
+    none(complaints);
+}
+
+/// Paragraphs, items of lists, and cells of tables; what is code by its indentation or between fences
+/// is left out.
+fn paragraphs(text: &str) -> Vec<String> {
+    let (mut paragraphs, mut current, mut fenced) = (Vec::new(), String::new(), false);
+    for line in text.lines() {
+        let is_fence = line.starts_with("```");
+        fenced ^= is_fence;
+        let is_code = fenced || is_fence || current.is_empty() && line.starts_with("    ");
+        let is_item = line.trim_start().starts_with("- ");
+        if is_code || is_item || line.is_empty() || line.starts_with(['|', '#']) {
+            paragraphs.push(std::mem::take(&mut current));
+        }
+        if line.starts_with('|') {
+            paragraphs.extend(line.split('|').map(str::to_owned));
+        } else if !is_code && !line.is_empty() && !line.starts_with('#') {
+            current.push_str(line);
+            current.push(' ');
+        }
+    }
+    paragraphs.push(current);
+    paragraphs
+}
+
+/// The sentences of a paragraph, as words.
+fn sentences(paragraph: &str) -> Vec<Vec<&str>> {
+    let (mut sentences, mut current) = (Vec::new(), Vec::new());
+    for word in paragraph.split_whitespace() {
+        current.push(word);
+        if word.trim_end_matches(['"', ')', '*', '`']).ends_with(['.', '!', '?', ':', ';']) {
+            sentences.push(std::mem::take(&mut current));
+        }
+    }
+    sentences.push(current);
+    sentences
+}
+
+#[test]
+fn sources_are_short() {
+    let mut complaints = Vec::new();
+    let mut too_long: Vec<&str> = TOO_LONG.to_vec();
+    for file in files().iter().filter(|file| file.is_source()) {
+        let lines = file.text.lines().count();
+        if lines <= LINES {
+            continue;
+        }
+        match too_long.iter().position(|path| *path == file.path) {
+            Some(place) => drop(too_long.swap_remove(place)),
+            None => complaints.push(format!("{}: {lines} lines; split it by subject", file.path)),
+        }
+    }
+    complaints.extend(too_long.iter().map(|path| format!("TOO_LONG need not have {path}")));
+    none(complaints);
+}
+
+#[test]
+fn nothing_cites_what_is_not_here() {
+    let mut complaints = Vec::new();
+    for file in files() {
+        for (number, line) in (1..).zip(file.text.lines()) {
+            if cites_elsewhere(line) {
+                complaints.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    none(complaints);
+}
+
+/// Whether a line cites a section by letter and number, of which no document here has any.
+fn cites_elsewhere(line: &str) -> bool {
+    line.split("spec ").skip(1).any(|rest| {
+        let mut rest = rest.chars();
+        rest.next().is_some_and(|letter| letter.is_ascii_uppercase())
+            && rest.next().is_some_and(|dot| ".-".contains(dot))
+            && rest.next().is_some_and(|digit| digit.is_ascii_digit())
+    })
+}
+
+#[test]
+fn the_checks_find_what_they_look_for() {
+    assert!(cites_elsewhere(concat!("as spec ", "B.12 has it")));
+    assert!(!cites_elsewhere("the spec B of it"));
+    let long = "word ".repeat(WORDS + 1);
+    let text = format!("# Heading\n\nShort.\n- {long}\n\n    {long}\n");
+    let lengths = paragraphs(&text).iter().flat_map(|p| sentences(p)).map(|s| s.len()).max();
+    assert_eq!(lengths, Some(WORDS + 2));
+}
