@@ -11,6 +11,7 @@ use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::hash::Key;
 use crate::policy::{Flows, Lacp, Protocol, RoundRobin};
+use crate::slots::SlotSet;
 
 /// How long a request for up or down waits for others to finish before it leaves the work to the
 /// configuration task, in milliseconds.
@@ -237,7 +238,8 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         proto::LACP => {
             lacp = Some(lacp::Control::try_new(softc.ifp())?);
             let flows = new_flows(&mut homes)?;
-            Protocol::Lacp(Lacp { flows, collecting: 0, distributing: 0, exceptions: None })
+            let none = SlotSet::EMPTY;
+            Protocol::Lacp(Lacp { flows, collecting: none, distributing: none, exceptions: None })
         }
         _ => return Err(Errno::EPROTONOSUPPORT),
     };

@@ -7,8 +7,8 @@ use arrayvec::ArrayVec;
 
 use super::stats::REFUSED;
 use super::{Port, Softc};
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{Counter, Epoch, Ifnet, Ref, Result, Unique};
+use crate::slots::Slot;
 
 /// The kinds of counters.
 const KINDS: usize = Counter::ALL.len();
@@ -16,7 +16,7 @@ const KINDS: usize = Counter::ALL.len();
 /// Whose counters are the lagg's: read in the epoch, replaced as a whole.
 pub(super) struct Ledger {
     /// The ports, and those that are just leaving.
-    ports: ArrayVec<Ref<Port>, LAGG_MAX_PORTS>,
+    ports: ArrayVec<Ref<Port>, { Slot::COUNT }>,
     /// What the lagg has beside what its ports count now: what those have carried that left, less what
     /// the others had counted when they joined. Modulo 2^64.
     balance: [u64; KINDS],

@@ -11,7 +11,7 @@ use super::ioctl::{bits, text};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, State};
 use super::{Port, Softc, link, pdus};
-use crate::kpi::ioctl::{LAGG_MAX_PORTS, LacpInfo, port as port_flag};
+use crate::kpi::ioctl::{LacpInfo, port as port_flag};
 use crate::kpi::{
     Array, Boxed, Ifnet, LinkState, MacAddr, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
     uptime_ms,
@@ -21,7 +21,7 @@ use crate::lacp::{Lacp, Link, Options, System, Time};
 use crate::policy;
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
-use crate::slots;
+use crate::slots::{Slot, SlotMap, SlotSet};
 use crate::wire::lacpdu::{Info, State as Bits};
 use crate::wire::slow::FRAME;
 
@@ -39,7 +39,7 @@ pub(super) struct Control {
     /// A link may have come up since its media were last asked for.
     pub links_changed: bool,
     /// The address that each port had then, by slots, and the lagg's.
-    addresses: Boxed<[MacAddr; LAGG_MAX_PORTS]>,
+    addresses: Boxed<SlotMap<MacAddr>>,
     address: MacAddr,
 }
 
@@ -59,20 +59,20 @@ impl Pauses {
     }
 }
 
-/// What a plan takes from the machines, as sets of slots.
+/// What a plan takes from the machines.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct Published {
-    collecting: u32,
-    distributing: u32,
-    waiting: u32,
+    collecting: SlotSet,
+    distributing: SlotSet,
+    waiting: SlotSet,
 }
 
 impl Published {
     fn of(machines: &Lacp) -> Self {
         Published {
-            collecting: machines.collecting(),
-            distributing: machines.distributing(),
-            waiting: machines.waiting(),
+            collecting: SlotSet::from_bits(machines.collecting()),
+            distributing: SlotSet::from_bits(machines.distributing()),
+            waiting: SlotSet::from_bits(machines.waiting()),
         }
     }
 }
@@ -108,7 +108,7 @@ impl Control {
             self.machines.set_system(System::new(address));
             self.has_system = true;
         }
-        self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
+        self.machines.add(port.slot().number(), port.ifp().index(), lladdr, now());
         self.links_changed = true;
     }
 
@@ -117,10 +117,10 @@ impl Control {
     /// does not tell the one from the other.
     fn is_taken_down(&self, port: &Port) -> bool {
         let (lagg, ifp) = (port.softc().ifp(), port.ifp());
-        let known = self.addresses.get(usize::from(port.slot()));
+        let known = self.addresses[port.slot()];
         ifp.link_state() == LinkState::Up
             && lagg.lladdr().ethernet() == self.address
-            && known == Some(&ifp.lladdr().ethernet())
+            && known == ifp.lladdr().ethernet()
     }
 
     /// Whether the plan has something else than the machines.
@@ -137,21 +137,21 @@ impl Control {
         &mut self,
         protocol: &mut policy::Lacp,
         homes: &mut Homes,
-        (members, domains): (u32, Domains),
+        (members, domains): (SlotSet, Domains),
         table: Unique<Boxed<Table>>,
         pauses: Pauses,
         rehashed: bool,
     ) {
         let distributed = self.published.distributing;
-        let distributing = self.machines.distributing();
+        let distributing = SlotSet::from_bits(self.machines.distributing());
         let domains = domains.of(distributing);
-        if distributing == 0 {
+        if distributing.is_empty() {
             self.waits = None;
         } else {
             let old = protocol.flows.table.clone();
             let before = protocol.exceptions.as_deref().and_then(|exceptions| exceptions.domains);
             let spread_anew = protocol.flows.spread(table, homes, members, distributing);
-            let mut left = 0;
+            let mut left = SlotSet::EMPTY;
             if rehashed || spread_anew || before != domains {
                 let waits = self.waits.get_or_insert(pauses.waits);
                 let before = Choices { table: &old, domains: before };
@@ -162,7 +162,8 @@ impl Control {
                     waits.moved(&before, &after, distributed)
                 };
             }
-            self.machines.ask_markers(left | distributing & !distributed, now());
+            let asked = left | (distributing - distributed);
+            self.machines.ask_markers(asked.bits(), now());
         }
         let published = Published::of(&self.machines);
         let mut exceptions = pauses.exceptions;
@@ -218,15 +219,10 @@ pub(super) fn say_that_ports_are_down(softc: &Softc) {
     });
 }
 
-/// Where each port's mux machine is, by slots.
-type Muxes = [Mux; LAGG_MAX_PORTS];
-
-fn muxes(machines: &Lacp) -> Muxes {
-    let mut muxes = Muxes::default();
-    for (slot, mux) in (0_u8..).zip(&mut muxes) {
-        *mux = machines.port(slot).map_or(Mux::Detached, |port| port.mux());
-    }
-    muxes
+/// Where each port's mux machine is.
+fn muxes(machines: &Lacp) -> SlotMap<Mux> {
+    let mux = |slot: Slot| Some(machines.port(slot.number())?.mux());
+    SlotMap::from_fn(|slot| mux(slot).unwrap_or(Mux::Detached))
 }
 
 /// Runs the machines until they rest. False: there is no LACP.
@@ -236,32 +232,30 @@ fn run_machines(softc: &Softc) -> bool {
         let state = &mut *guard;
         let Some(lacp) = &state.lacp else { return false };
         let (running, now) = (state.running, now());
-        let (mut down, mut taken_down) = (0, 0);
+        let (mut down, mut taken_down) = (SlotSet::EMPTY, SlotSet::EMPTY);
         for port in state.members().filter(|port| !running || !port.is_active()) {
             let set = if lacp.is_taken_down(port) { &mut taken_down } else { &mut down };
-            *set |= slots::bit(port.slot());
+            set.insert(port.slot());
         }
         let Some(Control { machines, .. }) = &mut state.lacp else { return false };
         let before = muxes(machines);
-        for slot in slots::iter(down) {
-            machines.set_link(slot, Link::Down, now);
+        for slot in down.iter() {
+            machines.set_link(slot.number(), Link::Down, now);
         }
-        for slot in slots::iter(taken_down) {
-            machines.take_down(slot, now);
+        for slot in taken_down.iter() {
+            machines.take_down(slot.number(), now);
         }
         machines.run(now);
         (before, muxes(machines))
     };
-    for (slot, (from, to)) in before.into_iter().zip(after).enumerate() {
-        if from != to {
-            report(softc, slot, from, to);
-        }
+    for slot in Slot::all().filter(|slot| before[*slot] != after[*slot]) {
+        report(softc, slot, before[slot], after[slot]);
     }
     true
 }
 
 /// Says what administrators want to know, and the rest if they ask (`net.link.lagg.lacp.debug`).
-fn report(softc: &Softc, slot: usize, from: Mux, to: Mux) {
+fn report(softc: &Softc, slot: Slot, from: Mux, to: Mux) {
     let Some(port) = softc.state().claimed(slot) else { return };
     let name = port.ifp().name();
     if lacp_debug() > 0 {
@@ -278,7 +272,7 @@ fn log_reports(softc: &Softc) {
             let mut state = softc.state();
             let next = state.lacp.as_mut().and_then(|lacp| lacp.machines.poll_report());
             let Some((slot, report)) = next else { return };
-            (state.claimed(slot.into()), report)
+            (Slot::new(slot.into()).and_then(|slot| state.claimed(slot)), report)
         };
         if let Some(port) = port {
             let name = port.ifp().name();
@@ -309,7 +303,7 @@ pub(super) fn say_farewell(port: &Port, frame: &[u8; FRAME]) {
 pub(super) fn say_farewells(mut lacp: Control, ports: &[Ref<Port>]) {
     epoch::wait();
     for port in ports {
-        if let Some(frame) = lacp.machines.remove(port.slot()) {
+        if let Some(frame) = lacp.machines.remove(port.slot().number()) {
             say_farewell(port, &frame);
         }
     }
@@ -337,10 +331,8 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     if let Some(lacp) = &mut softc.state().lacp {
         for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
         {
-            lacp.machines.set_link(port.slot(), *link, now());
-            if let Some(address) = lacp.addresses.get_mut(usize::from(port.slot())) {
-                *address = port.ifp().lladdr().ethernet();
-            }
+            lacp.machines.set_link(port.slot().number(), *link, now());
+            lacp.addresses[port.slot()] = port.ifp().lladdr().ethernet();
         }
         lacp.address = softc.ifp().lladdr().ethernet();
     }
@@ -378,10 +370,10 @@ pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
 /// A port's record: its flags; its sides go to `sides`.
 pub(super) fn record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
     let Some(lacp) = &state.lacp else { return 0 };
-    let Some(machines) = lacp.machines.port(port.slot()) else { return 0 };
+    let Some(machines) = lacp.machines.port(port.slot().number()) else { return 0 };
     *sides = info(machines.actor(), machines.partner());
     let state = machines.actor().state;
-    bits(lacp.machines.is_active(port.slot()), port_flag::ACTIVE)
+    bits(lacp.machines.is_active(port.slot().number()), port_flag::ACTIVE)
         | bits(state.contains(Bits::COLLECTING), port_flag::COLLECTING)
         | bits(state.contains(Bits::DISTRIBUTING), port_flag::DISTRIBUTING)
 }
@@ -418,7 +410,7 @@ fn info(actor: &Info, partner: &Info) -> LacpInfo {
 /// Those of `to`.
 pub(super) fn write(port: &Port, to: &mut dyn Write) -> fmt::Result {
     let machines = port.softc().state().lacp.as_ref().and_then(|lacp| {
-        let port = lacp.machines.port(port.slot())?;
+        let port = lacp.machines.port(port.slot().number())?;
         Some((*port.statistics(), port.mux(), port.churns()))
     });
     let Some((statistics, mux, (actor_churns, partner_churns))) = machines else { return Ok(()) };

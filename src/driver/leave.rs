@@ -91,7 +91,8 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
     let (primary_left, farewell) = {
         let mut state = softc.state();
         state.set_phase(port, Phase::Leaving);
-        let farewell = state.lacp.as_mut().and_then(|lacp| lacp.machines.remove(port.slot()));
+        let farewell =
+            state.lacp.as_mut().and_then(|lacp| lacp.machines.remove(port.slot().number()));
         let was_primary = state.primary == Some(port.slot());
         if was_primary {
             let lowest = state.members().min_by_key(|port| port.ifp().index());

@@ -20,7 +20,7 @@ const AGAIN_MS: u64 = 1000;
 /// a lagg another address takes it down and up, and its link is not to go down with that.
 pub(super) fn is_up(plan: &Plan) -> bool {
     match plan.protocol() {
-        Protocol::Lacp(lacp) => lacp.distributing != 0,
+        Protocol::Lacp(lacp) => !lacp.distributing.is_empty(),
         _ if plan.is_running() => plan.first_active().is_some(),
         _ => plan.ports().any(|port| port.ifp().link_state() == LinkState::Up),
     }

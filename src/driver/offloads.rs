@@ -7,9 +7,9 @@
 
 use super::softc::Token;
 use super::{Port, Softc};
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::offloads::{Offloads, capability};
 use crate::kpi::{Ref, Result, epoch};
+use crate::slots::{Slot, SlotMap};
 
 /// Each round takes something off that a port refused; drivers that never agree are left at that.
 const ROUNDS: usize = 8;
@@ -28,22 +28,22 @@ struct Question {
     /// The capabilities that all of them are wanted to have enabled.
     wanted: u64,
     /// The MTU of the port in each slot; 0: there is none.
-    mtus: [u32; LAGG_MAX_PORTS],
+    mtus: SlotMap<u32>,
 }
 
 impl Question {
     /// Nobody was asked.
-    const NONE: Question = Question { wanted: u64::MAX, mtus: [0; LAGG_MAX_PORTS] };
+    const NONE: Question = Question { wanted: u64::MAX, mtus: SlotMap::new([0; Slot::COUNT]) };
 
     /// Whether `port` was among them.
     fn had(&self, port: &Port) -> bool {
-        self.mtus.get(usize::from(port.slot())).is_some_and(|mtu| *mtu != 0)
+        self.mtus[port.slot()] != 0
     }
 
     /// Whether ports have joined since `before`, and nothing else has changed.
     fn only_grew(&self, before: &Question) -> bool {
         self.wanted & !before.wanted == 0
-            && self.mtus.iter().zip(&before.mtus).all(|(now, then)| *then == 0 || now == then)
+            && before.mtus.iter().all(|(slot, then)| *then == 0 || self.mtus[slot] == *then)
     }
 }
 
@@ -120,9 +120,7 @@ fn look<'a>(
             there &= has.enabled;
         }
         question.wanted &= state.wanted(port);
-        if let Some(mtu) = question.mtus.get_mut(usize::from(port.slot())) {
-            *mtu = port.ifp().mtu();
-        }
+        question.mtus[port.slot()] = port.ifp().mtu();
     }
     let before = &state.asked;
     let is_new = question != before.question;

@@ -4,9 +4,9 @@ use super::ioctl::text;
 use super::lacp::now;
 use super::stats::Refused;
 use super::{Plan, Port, Softc};
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{Array, Epoch, Errno, Inbox, Mbuf, Ref, Result, epoch, lacp_debug, log};
 use crate::lacp::Lacp;
+use crate::slots::Slot;
 use crate::wire::lacpdu::Lacpdu;
 use crate::wire::marker;
 use crate::wire::slow::{self, FRAME, Subtype};
@@ -34,7 +34,7 @@ impl Frames {
     /// ENOMEM.
     pub(super) fn try_new() -> Result<Ref<Self>> {
         let none = |_| Inboxes { pdus: Inbox::new(), markers: Inbox::new() };
-        Ref::try_new(Frames(Array::try_new(LAGG_MAX_PORTS, none)?))
+        Ref::try_new(Frames(Array::try_new(Slot::COUNT, none)?))
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, plan: &Plan) -> Option<Mbuf> {
         port.count_unknown();
         return Some(m);
     };
-    let Inboxes { pdus, markers } = plan.frames()?.0.get(usize::from(port.slot()))?;
+    let Inboxes { pdus, markers } = plan.frames()?.0.get(usize::from(port.slot().number()))?;
     let inbox = match subtype {
         Subtype::Lacp => pdus,
         Subtype::Marker => markers,
@@ -66,14 +66,14 @@ pub(super) fn receive(port: &Port, m: Mbuf, plan: &Plan) -> Option<Mbuf> {
 /// Gives the machines the frames that have come in, and sends what answers them.
 pub(super) fn take_frames(softc: &Softc) {
     let Some(frames) = softc.state().lacp.as_ref().map(|lacp| lacp.frames.clone()) else { return };
-    for (slot, Inboxes { pdus, markers }) in (0_u8..).zip(frames.0.iter()) {
+    for (slot, Inboxes { pdus, markers }) in Slot::all().zip(frames.0.iter()) {
         for inbox in [pdus, markers] {
             inbox.take(|m, index| take_pieces(softc, slot, index, &m));
         }
     }
 }
 
-fn take_pieces(softc: &Softc, slot: u8, index: u64, m: &Mbuf) {
+fn take_pieces(softc: &Softc, slot: Slot, index: u64, m: &Mbuf) {
     let mut copy = [0; FRAME];
     let mut frame = m.first();
     if frame.len() < m.len().min(FRAME)
@@ -86,25 +86,25 @@ fn take_pieces(softc: &Softc, slot: u8, index: u64, m: &Mbuf) {
 }
 
 /// Gives the machines one frame, which has come in on the port in `slot` whose `if_index` this is.
-fn take_frame(softc: &Softc, slot: u8, index: u64, frame: &[u8]) {
+fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
     trace(softc, slot, "in", frame);
     let answer = {
         let mut state = softc.state();
-        let port = state.claimed(slot.into());
+        let port = state.claimed(slot);
         let port = port.filter(|port| u64::from(port.ifp().index()) == index);
         let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
         let machines = &mut lacp.machines;
         let taken = match Subtype::of(frame) {
             None => return,
             Some(Subtype::Lacp) => Lacpdu::parse(frame).map(|pdu| {
-                machines.receive(slot, &pdu, now());
+                machines.receive(slot.number(), &pdu, now());
                 None
             }),
             Some(Subtype::Marker) => marker::Frame::parse(frame)
-                .map(|(frame, kind)| machines.receive_marker(slot, frame, kind, now())),
+                .map(|(frame, kind)| machines.receive_marker(slot.number(), frame, kind, now())),
         };
         taken.unwrap_or_else(|why| {
-            machines.receive_malformed(slot, why);
+            machines.receive_malformed(slot.number(), why);
             None
         })
     };
@@ -114,13 +114,13 @@ fn take_frame(softc: &Softc, slot: u8, index: u64, frame: &[u8]) {
 }
 
 /// Logs a LACPDU, if somebody wants to see them (`net.link.lagg.lacp.debug` above 1).
-fn trace(softc: &Softc, slot: u8, way: &str, frame: &[u8]) {
+fn trace(softc: &Softc, slot: Slot, way: &str, frame: &[u8]) {
     if lacp_debug() > 1
         && Subtype::of(frame) == Some(Subtype::Lacp)
         && let Ok(Lacpdu { actor, partner }) = Lacpdu::parse(frame)
     {
         // Of its own: a console is slow, and the mutex is not to be held meanwhile.
-        let port = softc.state().claimed(slot.into());
+        let port = softc.state().claimed(slot);
         let Some(port) = port else { return };
         let name = port.ifp().name();
         log(softc.ifp(), format_args!("{} {way}: actor {actor} partner {partner}", text(&name)));
@@ -163,19 +163,20 @@ fn send_next(
 ) -> bool {
     epoch::section(|epoch| {
         let next = softc.state().lacp.as_mut().and_then(|lacp| poll(&mut lacp.machines));
-        let Some((slot, frame)) = next else { return false };
+        let Some((number, frame)) = next else { return false };
+        let Some(slot) = Slot::new(number.into()) else { return false };
         trace(softc, slot, "out", &frame);
         if send_on(softc, slot, &frame, epoch).is_err()
             && let Some(lacp) = &mut softc.state().lacp
         {
-            failed(&mut lacp.machines, slot);
+            failed(&mut lacp.machines, number);
         }
         true
     })
 }
 
-fn send_on(softc: &Softc, slot: u8, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
-    let port = softc.state().claimed(slot.into()).ok_or(Errno::ENXIO)?;
+fn send_on(softc: &Softc, slot: Slot, frame: &[u8; FRAME], epoch: &Epoch) -> Result {
+    let port = softc.state().claimed(slot).ok_or(Errno::ENXIO)?;
     transmit(&port, frame, epoch)
 }
 

@@ -7,9 +7,9 @@ use arrayvec::ArrayVec;
 
 use super::Port;
 use super::pdus::Frames;
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
 use crate::policy::Protocol;
+use crate::slots::{Slot, SlotMap};
 
 /// What a packet reads of a lagg: loaded once, through one pointer, and never edited after it was
 /// published. A change makes a new one.
@@ -25,8 +25,8 @@ pub struct Plan {
     primary: Option<Ref<Port>>,
     running: bool,
     count: u8,
-    order: [u8; LAGG_MAX_PORTS],
-    slots: [Option<Ref<Port>>; LAGG_MAX_PORTS],
+    order: [Slot; Slot::COUNT],
+    slots: SlotMap<Option<Ref<Port>>>,
     frames: Option<Ref<Frames>>,
 }
 
@@ -49,8 +49,8 @@ impl Plan {
             primary: None,
             running: false,
             count: 0,
-            order: [0; LAGG_MAX_PORTS],
-            slots: [const { None }; LAGG_MAX_PORTS],
+            order: [Slot::LAST; Slot::COUNT],
+            slots: SlotMap::new([const { None }; Slot::COUNT]),
             frames: None,
         }
     }
@@ -62,11 +62,11 @@ impl Plan {
         protocol: Protocol,
         running: bool,
         ports: impl Iterator<Item = &'a Ref<Port>>,
-        primary: Option<u8>,
+        primary: Option<Slot>,
         frames: Option<Ref<Frames>>,
     ) {
         (self.protocol, self.running, self.frames) = (protocol, running, frames);
-        let mut ports: ArrayVec<_, LAGG_MAX_PORTS> = ports.take(LAGG_MAX_PORTS).collect();
+        let mut ports: ArrayVec<_, { Slot::COUNT }> = ports.take(Slot::COUNT).collect();
         // INVARIANT: in order; the index of an interface that has a reference does not change.
         ports.sort_unstable_by_key(|port| port.ifp().index());
         for (port, place) in ports.iter().zip(&mut self.order) {
@@ -75,7 +75,7 @@ impl Plan {
             if primary == Some(port.slot()) {
                 self.primary = Some((*port).clone());
             }
-            self.slots[usize::from(port.slot()) % LAGG_MAX_PORTS] = Some((*port).clone());
+            self.slots[port.slot()] = Some((*port).clone());
         }
     }
 
@@ -94,7 +94,7 @@ impl Plan {
     /// The ports, in ascending order of `if_index`.
     pub fn ports(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
         let order = self.order.get(..self.count.into()).unwrap_or_default();
-        order.iter().filter_map(|slot| self.slots[usize::from(*slot) % LAGG_MAX_PORTS].as_ref())
+        order.iter().filter_map(|slot| self.slots[*slot].as_ref())
     }
 
     /// How many ports there are; none: a remainder by it does not compile then.
@@ -120,16 +120,16 @@ impl Plan {
         self.frames.as_deref()
     }
 
-    /// The port in a slot, 0 to 31.
+    /// The port in a slot.
     #[inline]
-    pub fn in_slot(&self, slot: u8) -> Option<&Port> {
-        self.slots[usize::from(slot) % LAGG_MAX_PORTS].as_deref()
+    pub fn in_slot(&self, slot: Slot) -> Option<&Port> {
+        self.slots[slot].as_deref()
     }
 
     /// The port at a place in the order of `if_index`, from 0.
     #[inline]
     pub fn at(&self, place: usize) -> Option<&Port> {
-        self.in_slot(self.order[place % LAGG_MAX_PORTS])
+        self.in_slot(self.order[place % Slot::COUNT])
     }
 
     /// The next port after this one in the order of `if_index` if it is active, else the first that is.

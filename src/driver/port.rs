@@ -5,10 +5,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::Softc;
 use super::ioctl::text;
 use super::stats::RefusedCounters;
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
     CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique, log,
 };
+use crate::slots::Slot;
 
 /// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
 /// own, or in the lagg's state.
@@ -18,7 +18,7 @@ use crate::kpi::{
 pub struct Port {
     ifp: IfnetRef,
     softc: Ref<Softc>,
-    slot: u8,
+    slot: Slot,
     lladdr: LinkAddr,
     mtu: u32,
     enabled: u64,
@@ -44,7 +44,7 @@ impl Port {
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn try_new(ifp: IfnetRef, softc: &Ref<Softc>, slot: u8) -> Result<Unique<Self>> {
+    pub(super) fn try_new(ifp: IfnetRef, softc: &Ref<Softc>, slot: Slot) -> Result<Unique<Self>> {
         Unique::try_new(Port {
             slot,
             lladdr: LinkAddr::Ethernet([0; 6]),
@@ -79,10 +79,10 @@ impl Port {
         &self.softc
     }
 
-    /// The slot, 0 to 31, that is this port's for as long as it is one.
+    /// The slot that is this port's for as long as it is one.
     #[inline]
-    pub fn slot(&self) -> u8 {
-        self.slot % LAGG_MAX_PORTS as u8
+    pub fn slot(&self) -> Slot {
+        self.slot
     }
 
     /// Whether packets can be sent on it: administratively up, and its link is up. Live.

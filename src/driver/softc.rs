@@ -9,12 +9,12 @@ use super::counters::{Ledger, Told};
 use super::state::{Needs, PlanMemory, Setting, State};
 use super::stats::UnsentCounters;
 use super::{Plan, Port, config, counters, link};
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{
     CACHE_LINE, Callout, Cv, Deadline, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType,
     LinkAddr, Mbuf, Media, Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
 };
 use crate::policy::Protocol;
+use crate::slots::Slot;
 
 /// A lagg.
 ///
@@ -281,8 +281,8 @@ pub(super) struct Token<'a>(&'a Softc);
 impl Token<'_> {
     /// The ports that are in the plan, in ascending order of `if_index`. Only the holder of the
     /// token changes them, but for one that would send to the lagg itself: that is out at once.
-    pub fn ports(&self) -> ArrayVec<Ref<Port>, LAGG_MAX_PORTS> {
-        let mut ports: ArrayVec<_, LAGG_MAX_PORTS> = ArrayVec::new();
+    pub fn ports(&self) -> ArrayVec<Ref<Port>, { Slot::COUNT }> {
+        let mut ports: ArrayVec<_, { Slot::COUNT }> = ArrayVec::new();
         for port in self.0.plan_ref().ports() {
             let _ = ports.try_push(port.clone());
         }

@@ -9,8 +9,8 @@ use core::fmt::{self, Display, Formatter};
 use super::ioctl::text;
 use super::state::Phase;
 use super::{Port, Softc};
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
 use crate::kpi::{Epoch, IfType, Ifnet, MAX_STACKING, Ref, epoch, log};
+use crate::slots::Slot;
 
 /// Why a VLAN cannot be a port.
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ fn beneath(ifp: &Ifnet, softc: &Softc, depth: u32, epoch: &Epoch) -> Option<Obst
         return beneath(&parent, softc, depth, epoch);
     }
     let lagg = ifp.lagg_softc()?;
-    (0..LAGG_MAX_PORTS).find_map(|slot| {
+    Slot::all().find_map(|slot| {
         let port = lagg.state().claimed(slot)?;
         let parent = port.parent(epoch)?;
         beneath(&parent, softc, depth, epoch)
@@ -120,7 +120,7 @@ fn take_out(port: &Ref<Port>, why: Obstacle) {
                 state.set_phase(port, Phase::Looping);
                 if let Some(lacp) = &mut state.lacp {
                     // Its farewell would come here.
-                    let _ = lacp.machines.remove(port.slot());
+                    let _ = lacp.machines.remove(port.slot().number());
                 }
                 if let Some(memory) = memory {
                     softc.publish(&mut state, memory);

@@ -10,12 +10,12 @@ use super::lacp::{self, Pauses};
 use super::offloads::{Answer, Asked};
 use super::vlans::{Lost, Vlans};
 use super::{Plan, Port};
-use crate::kpi::ioctl::{LAGG_MAX_PORTS, hash};
+use crate::kpi::ioctl::hash;
 use crate::kpi::{Array, Boxed, Defaults, IfnetRef, LinkAddr, Ref, Result, Unique, defaults};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::Domains;
 use crate::policy::{Lacp, Protocol};
-use crate::slots;
+use crate::slots::{Slot, SlotSet};
 
 /// What plans are built from. Guarded by the lagg's mutex: held for one change and the publication
 /// that follows from it; under it no port driver, no event handler, no transmit, no allocation.
@@ -35,7 +35,7 @@ pub(super) struct State {
     /// The flows are spread over other ports than was last logged.
     pub spread_changed: bool,
     /// failover's primary port, by its slot.
-    pub primary: Option<u8>,
+    pub primary: Option<Slot>,
     /// IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
     pub modes_seen: u32,
     /// The lagg's address. Not of InfiniBand, where the fabric gives it.
@@ -191,7 +191,7 @@ impl State {
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             asked: Asked::NOTHING,
-            slots: Array::try_new(LAGG_MAX_PORTS, |_| None)?,
+            slots: Array::try_new(Slot::COUNT, |_| None)?,
         })
     }
 
@@ -213,14 +213,13 @@ impl State {
     }
 
     /// The slot that the next port gets.
-    pub fn free_slot(&self) -> Option<u8> {
-        let free = self.slots.iter().position(Option::is_none)?;
-        u8::try_from(free).ok()
+    pub fn free_slot(&self) -> Option<Slot> {
+        Slot::new(self.slots.iter().position(Option::is_none)?)
     }
 
     /// Puts a claimed port in its slot.
     pub fn insert(&mut self, port: Ref<Port>, parent: Option<(IfnetRef, u16)>) {
-        if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
+        if let Some(slot) = self.slots.get_mut(usize::from(port.slot().number())) {
             let wanted = port.original_enabled();
             let wants = Wants::default();
             *slot = Some(Place {
@@ -238,7 +237,7 @@ impl State {
     /// Takes a port out of its slot.
     pub fn remove(&mut self, port: &Port) {
         if self.phase(port).is_some()
-            && let Some(slot) = self.slots.get_mut(usize::from(port.slot()))
+            && let Some(slot) = self.slots.get_mut(usize::from(port.slot().number()))
         {
             *slot = None;
         }
@@ -250,12 +249,12 @@ impl State {
     }
 
     fn place(&self, port: &Port) -> Option<&Place> {
-        let place = self.slots.get(usize::from(port.slot()))?.as_ref()?;
+        let place = self.slots.get(usize::from(port.slot().number()))?.as_ref()?;
         place.port.is(port).then_some(place)
     }
 
     fn place_mut(&mut self, port: &Port) -> Option<&mut Place> {
-        let place = self.slots.get_mut(usize::from(port.slot()))?.as_mut()?;
+        let place = self.slots.get_mut(usize::from(port.slot().number()))?.as_mut()?;
         place.port.is(port).then_some(place)
     }
 
@@ -272,10 +271,10 @@ impl State {
     }
 
     /// The ports that have joined and not begun to leave, in no order.
-    pub fn joined(&self) -> ArrayVec<Ref<Port>, LAGG_MAX_PORTS> {
+    pub fn joined(&self) -> ArrayVec<Ref<Port>, { Slot::COUNT }> {
         let is_in = |place: &&Place| matches!(place.phase, Phase::Member | Phase::Looping);
         let places = self.slots.iter().flatten().filter(is_in);
-        places.take(LAGG_MAX_PORTS).map(|place| place.port.clone()).collect()
+        places.take(Slot::COUNT).map(|place| place.port.clone()).collect()
     }
 
     /// A port that is to leave, for it would send to the lagg itself.
@@ -348,12 +347,11 @@ impl State {
         }
     }
 
-    /// The slots of the ports in the plan, and of those of them that are active, as sets of bits.
-    fn slots_up(&self) -> (u32, u32) {
-        self.members().fold((0, 0), |(members, up), port| {
-            let bit = slots::bit(port.slot());
-            (members | bit, if port.is_active() { up | bit } else { up })
-        })
+    /// The slots of the ports in the plan, and of those of them that are active.
+    fn slots_up(&self) -> (SlotSet, SlotSet) {
+        let slots_of = |port: &Ref<Port>| port.slot();
+        let active = self.members().filter(|port| port.is_active());
+        (self.members().map(slots_of).collect(), active.map(slots_of).collect())
     }
 
     /// The ports of each NUMA domain, if packets are to keep to theirs.
@@ -406,7 +404,7 @@ impl State {
         let options = self.options;
         // The other protocols' plans have nothing of these.
         let (members, up) = match self.protocol {
-            Protocol::Failover | Protocol::Broadcast | Protocol::None => (0, 0),
+            Protocol::Failover | Protocol::Broadcast | Protocol::None => Default::default(),
             _ => self.slots_up(),
         };
         let domains = match self.protocol {
@@ -425,7 +423,7 @@ impl State {
         match (&mut self.protocol, &mut self.lacp) {
             (Protocol::RoundRobin(turns), _) => {
                 let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
-                turns.set(stride, members.count_ones());
+                turns.set(stride, members.len());
             }
             (Protocol::LoadBalance(flows), _) => {
                 if let (Some(table), Some(homes)) = (table, &mut self.homes) {
@@ -443,8 +441,8 @@ impl State {
     }
 
     /// The port in slot `slot`, whatever its phase.
-    pub fn claimed(&self, slot: usize) -> Option<Ref<Port>> {
-        self.slots.get(slot)?.as_ref().map(|place| place.port.clone())
+    pub fn claimed(&self, slot: Slot) -> Option<Ref<Port>> {
+        self.slots.get(usize::from(slot.number()))?.as_ref().map(|place| place.port.clone())
     }
 
     /// The ports that are in the plan, in no order.

@@ -30,14 +30,11 @@ mod level;
 
 use zerocopy::{FromZeros, Immutable};
 
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
-use crate::slots::{self, bit, has};
+use crate::slots::{Slot, SlotMap, SlotSet};
 use level::Level;
 
 /// Buckets of a table: a power of two.
 pub const BUCKETS: usize = 1024;
-
-const SLOTS: usize = LAGG_MAX_PORTS;
 
 /// What packets read: the slot of each bucket. As zeros, no bucket has one.
 #[derive(FromZeros, Immutable)]
@@ -48,12 +45,12 @@ pub struct Table([Bucket; BUCKETS]);
 #[derive(FromZeros)]
 pub struct Homes {
     /// To which slot each bucket belongs, once there have been members.
-    home: [u8; BUCKETS],
+    home: [Slot; BUCKETS],
     /// For a rebuild: a kernel stack has no room for it.
     sorted: Sorted,
     /// What the last rebuild was for.
-    members: u32,
-    up: u32,
+    members: SlotSet,
+    up: SlotSet,
 }
 
 /// The buckets, those of a slot together.
@@ -61,32 +58,32 @@ pub struct Homes {
 struct Sorted {
     buckets: [u16; BUCKETS],
     /// Where each slot's end.
-    ends: [u16; SLOTS],
+    ends: SlotMap<u16>,
 }
 
 impl Sorted {
     /// Sorts all, of which these are the slots. The order of those of a slot stays.
-    fn sort(&mut self, slots: impl Iterator<Item = u8> + Clone) {
-        self.ends.fill(0);
+    fn sort(&mut self, slots: impl Iterator<Item = Slot> + Clone) {
+        self.ends = SlotMap::default();
         for slot in slots.clone() {
-            self.ends[usize::from(slot) % SLOTS] += 1;
+            self.ends[slot] += 1;
         }
         let mut next = 0;
-        for end in &mut self.ends {
+        for end in self.ends.values_mut() {
             // Where they begin, until all are there.
             (*end, next) = (next, next + *end);
         }
         for (bucket, slot) in (0..).zip(slots) {
-            let end = &mut self.ends[usize::from(slot) % SLOTS];
+            let end = &mut self.ends[slot];
             self.buckets[usize::from(*end) % BUCKETS] = bucket;
             *end += 1;
         }
     }
 
     /// Those of a slot.
-    fn of(&self, slot: u8) -> impl ExactSizeIterator<Item = usize> {
-        let slot = usize::from(slot) % SLOTS;
-        let start = if slot == 0 { 0 } else { self.ends[slot - 1] };
+    fn of(&self, slot: Slot) -> impl ExactSizeIterator<Item = usize> {
+        let before = slot.number().checked_sub(1).map(Slot::from_low_bits);
+        let start = before.map_or(0, |before| self.ends[before]);
         let buckets = self.buckets.get(start.into()..self.ends[slot].into()).unwrap_or_default();
         buckets.iter().map(|&bucket| usize::from(bucket) % BUCKETS)
     }
@@ -101,10 +98,9 @@ struct Bucket(u16);
 impl Bucket {
     const EMPTY: Bucket = Bucket(0);
     const USED: u16 = 1 << 15;
-    const SLOT: u16 = SLOTS as u16 - 1;
 
-    fn new(first: u8, second: u8, was: u8) -> Self {
-        let [first, second, was] = [first, second, was].map(|slot| u16::from(slot) & Self::SLOT);
+    fn new(first: Slot, second: Slot, was: Slot) -> Self {
+        let [first, second, was] = [first, second, was].map(|slot| u16::from(slot.number()));
         Bucket(Self::USED | was << 10 | second << 5 | first)
     }
 
@@ -114,38 +110,38 @@ impl Bucket {
     }
 
     #[inline]
-    fn first(self) -> u8 {
-        (self.0 & Self::SLOT) as u8
+    fn first(self) -> Slot {
+        Slot::from_low_bits(self.0 as u8)
     }
 
     #[inline]
-    fn second(self) -> u8 {
-        (self.0 >> 5 & Self::SLOT) as u8
+    fn second(self) -> Slot {
+        Slot::from_low_bits((self.0 >> 5) as u8)
     }
 
-    fn was(self) -> u8 {
-        (self.0 >> 10 & Self::SLOT) as u8
+    fn was(self) -> Slot {
+        Slot::from_low_bits((self.0 >> 10) as u8)
     }
 }
 
 impl Homes {
     /// Gives each member its share. A bucket that has lost its home finds one where its flows are
     /// or, if that is the slot that left, where they go next.
-    fn settle(&mut self, table: &Table, members: u32) {
+    fn settle(&mut self, table: &Table, members: SlotSet) {
         let mut level = Level::new(members);
-        for &home in self.home.iter().filter(|&&home| has(members, home)) {
+        for &home in self.home.iter().filter(|home| members.contains(**home)) {
             level.count(home, true);
         }
         level.cut();
-        let mut last = u8::MAX;
+        let mut last = Slot::LAST;
         for (home, bucket) in self.home.iter_mut().zip(&table.0) {
-            if has(members, *home) {
+            if members.contains(*home) {
                 if !level.releases(*home) {
                     continue;
                 }
             } else if bucket.is_used() {
                 let first = bucket.first();
-                let there = if has(members, first) { first } else { bucket.second() };
+                let there = if members.contains(first) { first } else { bucket.second() };
                 if level.takes(there) {
                     *home = there;
                     continue;
@@ -157,7 +153,7 @@ impl Homes {
     }
 
     /// Whether the last rebuild was for these members, of whom these were up.
-    pub fn are_of(&self, members: u32, up: u32) -> bool {
+    pub fn are_of(&self, members: SlotSet, up: SlotSet) -> bool {
         (self.members, self.up) == (members, up)
     }
 }
@@ -170,26 +166,26 @@ impl Table {
 
     /// The slot for a hash. None: there are no members.
     #[inline]
-    pub fn first(&self, hash: u32) -> Option<u8> {
+    pub fn first(&self, hash: u32) -> Option<Slot> {
         let bucket = self.bucket(hash);
         bucket.is_used().then(|| bucket.first())
     }
 
     /// The same, and any slot if there are no members.
     #[inline]
-    pub fn slot(&self, hash: u32) -> u8 {
+    pub fn slot(&self, hash: u32) -> Slot {
         self.bucket(hash).first()
     }
 
     /// The slot for a hash if the first is found down. None: no other is up.
     #[inline]
-    pub fn second(&self, hash: u32) -> Option<u8> {
+    pub fn second(&self, hash: u32) -> Option<Slot> {
         let bucket = self.bucket(hash);
         (bucket.second() != bucket.first()).then(|| bucket.second())
     }
 
     /// How many buckets go to `slot`.
-    pub fn count(&self, slot: u8) -> usize {
+    pub fn count(&self, slot: Slot) -> usize {
         self.0.iter().filter(|bucket| bucket.is_used() && bucket.first() == slot).count()
     }
 
@@ -202,14 +198,14 @@ impl Table {
     /// Rebuilds the table in place for these members, of whom these are up (all, if none is). It
     /// has to be what the last rebuild with these homes made, or a copy, or zeros: then the flows of
     /// slots that are down are spread anew.
-    pub fn rebuild(&mut self, homes: &mut Homes, members: u32, up: u32) {
-        let is_first = homes.members == 0;
+    pub fn rebuild(&mut self, homes: &mut Homes, members: SlotSet, up: SlotSet) {
+        let is_first = homes.members.is_empty();
         (homes.members, homes.up) = (members, up);
-        if members == 0 {
+        if members.is_empty() {
             self.0.fill(Bucket::EMPTY);
             return;
         }
-        let up = if up & members == 0 { members } else { up & members };
+        let up = if (up & members).is_empty() { members } else { up & members };
         if is_first && up == members {
             self.deal(homes, members);
         } else {
@@ -220,52 +216,52 @@ impl Table {
     }
 
     /// Where nothing was before and all members are up the buckets are dealt round.
-    fn deal(&mut self, homes: &mut Homes, members: u32) {
-        let mut slot = u8::MAX;
+    fn deal(&mut self, homes: &mut Homes, members: SlotSet) {
+        let mut slot = Slot::LAST;
         for (bucket, home) in self.0.iter_mut().zip(&mut homes.home) {
-            slot = level::next(members, slot);
+            slot = members.next_after(slot);
             (*bucket, *home) = (Bucket::new(slot, slot, slot), slot);
         }
     }
 
-    fn choose_first(&mut self, homes: &mut Homes, members: u32, up: u32) {
+    fn choose_first(&mut self, homes: &mut Homes, members: SlotSet, up: SlotSet) {
         let mut level = Level::new(up);
-        let mut before = 0;
+        let mut before = SlotSet::EMPTY;
         for (bucket, &home) in self.0.iter_mut().zip(&homes.home) {
             if !bucket.is_used() {
                 *bucket = Bucket::new(home, home, home);
             }
-            before |= bit(bucket.first());
+            before.insert(bucket.first());
             // A bucket goes home if it can, else it stays if it can.
-            let Some(to) = [home, bucket.first()].into_iter().find(|&to| has(up, to)) else {
+            let Some(to) = [home, bucket.first()].into_iter().find(|to| up.contains(*to)) else {
                 continue;
             };
-            let was = if to != home && has(members, bucket.was()) { bucket.was() } else { to };
+            let was = if to != home && members.contains(bucket.was()) { bucket.was() } else { to };
             *bucket = Bucket::new(to, bucket.second(), was);
             level.count(to, to != home);
         }
         // Or it goes back to where it was before that went down, if that suits both.
         for bucket in &mut self.0 {
             let (first, was) = (bucket.first(), bucket.was());
-            if first != was && has(up, first) && has(up, was) {
+            if first != was && up.contains(first) && up.contains(was) {
                 let to = if level.moves(first, was) { was } else { first };
                 *bucket = Bucket::new(to, bucket.second(), to);
             }
         }
         level.cut();
-        if members & !up == 0 {
+        if (members - up).is_empty() {
             return;
         }
-        let alone = up & !before == 0 && (before & !up).count_ones() == 1;
+        let alone = (up - before).is_empty() && (before - up).len() == 1;
         // One home's buckets after another's: what is released is some of each, so that when one
         // returns all have about as many of its buckets to give up.
         homes.sorted.sort(homes.home.iter().copied());
-        for gone in slots::iter(members & !up) {
+        for gone in (members - up).iter() {
             let mut last = gone;
             for bucket in homes.sorted.of(gone) {
                 let bucket = &mut self.0[bucket];
                 let (first, mut was) = (bucket.first(), bucket.was());
-                if !has(up, first) {
+                if !up.contains(first) {
                     was = first;
                     if alone && level.takes(bucket.second()) {
                         *bucket = Bucket::new(bucket.second(), bucket.second(), was);
@@ -275,24 +271,25 @@ impl Table {
                     continue;
                 }
                 last = level.give(last);
-                *bucket = Bucket::new(last, last, if has(up, was) { last } else { was });
+                *bucket = Bucket::new(last, last, if up.contains(was) { last } else { was });
             }
         }
     }
 
     /// What each slot has is dealt round the others, each time to those first that have one less.
-    fn choose_second(&mut self, homes: &mut Homes, up: u32) {
+    fn choose_second(&mut self, homes: &mut Homes, up: SlotSet) {
         homes.sorted.sort(self.0.iter().map(|bucket| bucket.first()));
-        let least = BUCKETS / up.count_ones().max(1) as usize;
-        let one_less = slots::iter(up).filter(|&slot| homes.sorted.of(slot).len() <= least);
-        let one_less = one_less.fold(0, |set, slot| set | bit(slot));
-        for slot in slots::iter(up) {
-            let others = if up == bit(slot) { up } else { up & !bit(slot) };
-            let (mut last, mut rest) = (slot, 0);
+        let least = BUCKETS / up.len().max(1) as usize;
+        let has_one_less = |slot: &Slot| homes.sorted.of(*slot).len() <= least;
+        let one_less: SlotSet = up.iter().filter(has_one_less).collect();
+        for slot in up.iter() {
+            let others = if up.len() == 1 { up } else { up - slot.into() };
+            let (mut last, mut rest) = (slot, SlotSet::EMPTY);
             for bucket in homes.sorted.of(slot) {
-                rest = if rest == 0 { others } else { rest };
-                last = level::next(if rest & one_less == 0 { rest } else { rest & one_less }, last);
-                rest &= !bit(last);
+                rest = if rest.is_empty() { others } else { rest };
+                let first = rest & one_less;
+                last = if first.is_empty() { rest } else { first }.next_after(last);
+                rest.remove(last);
                 let bucket = &mut self.0[bucket];
                 *bucket = Bucket::new(slot, last, bucket.was());
             }

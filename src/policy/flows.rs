@@ -5,6 +5,7 @@ use super::hash::Key;
 use crate::driver::{Plan, Port};
 use crate::kpi::ioctl::hash;
 use crate::kpi::{Boxed, Mbuf, Ref, Unique};
+use crate::slots::{Slot, SlotSet};
 use crate::wire::flow::{Bytes, Flow, USUAL};
 
 /// How a packet's flow is found, and where it goes.
@@ -27,8 +28,8 @@ impl Flows {
         &mut self,
         mut memory: Unique<Boxed<Table>>,
         homes: &mut Homes,
-        members: u32,
-        up: u32,
+        members: SlotSet,
+        up: SlotSet,
     ) -> bool {
         if homes.are_of(members, up) {
             return false;
@@ -87,7 +88,7 @@ impl Flows {
     /// The slot for most packets, where neither the whole of [`Flows::hash`] is needed nor a second
     /// choice; any, if there are no ports.
     #[inline(always)]
-    pub fn slot(&self, m: &Mbuf) -> Option<u8> {
+    pub fn slot(&self, m: &Mbuf) -> Option<Slot> {
         let hash = match self.flow_id(m) {
             Some(flow) => flow,
             // Where words are loaded byte by byte, as rustc's target for arm64 has it, the other kinds would take

@@ -52,6 +52,7 @@ mod tests {
 
     use super::*;
     use crate::policy::buckets::{Homes, Table};
+    use crate::slots::SlotSet;
 
     const FLOWS: u32 = 65_536;
 
@@ -147,11 +148,12 @@ mod tests {
     fn distance(table: &Table, ports: u8, hashes: &[u32]) -> f64 {
         let mut expected = vec![0.0; ports.into()];
         for bucket in 0..1024 {
-            expected[usize::from(table.first(bucket).unwrap())] += hashes.len() as f64 / 1024.0;
+            expected[usize::from(table.first(bucket).unwrap().number())] +=
+                hashes.len() as f64 / 1024.0;
         }
         let mut counts = vec![0.0; ports.into()];
         for &hash in hashes {
-            counts[usize::from(table.first(hash).unwrap())] += 1.0;
+            counts[usize::from(table.first(hash).unwrap().number())] += 1.0;
         }
         let squares = |(count, expected): (&f64, &f64)| (count - expected).powi(2) / expected;
         counts.iter().zip(&expected).map(squares).sum()
@@ -167,6 +169,7 @@ mod tests {
                 let hashes: Vec<_> = (0..FLOWS).map(|number| key.hash(&flow(number))).collect();
                 for ports in 2..=32 {
                     let members = u32::MAX >> (32 - ports);
+                    let members = SlotSet::from_bits(members);
                     table.rebuild(&mut homes, members, members);
                     let distance = distance(&table, ports, &hashes);
                     tests += 1;

@@ -7,17 +7,17 @@ use super::Flows;
 use super::buckets::{BUCKETS, Table};
 use crate::driver::{Plan, Port};
 use crate::kpi::{Errno, Mbuf, Ref, Result};
-use crate::slots::{self, has};
+use crate::slots::{Slot, SlotSet};
 
 /// What LACP lets a packet do.
 #[derive(Clone)]
 pub struct Lacp {
     /// Flows and their ports.
     pub flows: Flows,
-    /// The ports that frames are taken in from, by their slots, as a set of bits.
-    pub collecting: u32,
+    /// The ports that frames are taken in from.
+    pub collecting: SlotSet,
     /// The ports that frames are sent on.
-    pub distributing: u32,
+    pub distributing: SlotSet,
     /// What keeps packets from their flow's port, if anything does.
     pub exceptions: Option<Ref<Exceptions>>,
 }
@@ -45,7 +45,7 @@ impl Lacp {
             return None;
         }
         let slot = self.flows.slot(m)?;
-        if has(self.distributing, slot) { plan.in_slot(slot) } else { None }
+        if self.distributing.contains(slot) { plan.in_slot(slot) } else { None }
     }
 
     /// The port to send `m` on: its flow's.
@@ -67,36 +67,36 @@ impl Lacp {
         {
             return Some(port);
         }
-        let distributes = |port: &Port| has(self.distributing, port.slot()) && port.is_active();
+        let distributes = |port: &Port| self.distributing.contains(port.slot()) && port.is_active();
         self.flows.port(plan, hash, distributes)
     }
 
     /// Whether frames are taken in from `port`.
     #[inline]
     pub fn accepts(&self, port: &Port) -> bool {
-        has(self.collecting, port.slot())
+        self.collecting.contains(port.slot())
     }
 }
 
 /// NUMA domains that are told apart (MAXMEMDOM).
 pub const DOMAINS: usize = 8;
 
-/// The ports of each NUMA domain, by their slots, as sets of bits.
+/// The ports of each NUMA domain, by their slots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Domains([u32; DOMAINS]);
+pub struct Domains([SlotSet; DOMAINS]);
 
 impl Domains {
     /// Adds a port to its domain, if it has one that is told apart.
-    pub fn add(&mut self, slot: u8, domain: Option<u8>) {
+    pub fn add(&mut self, slot: Slot, domain: Option<u8>) {
         if let Some(set) = domain.and_then(|domain| self.0.get_mut(usize::from(domain))) {
-            *set |= slots::bit(slot);
+            set.insert(slot);
         }
     }
 
     /// Those of `slots`; none if they are of less than two domains.
-    pub fn of(mut self, slots: u32) -> Option<Self> {
-        self.0.iter_mut().for_each(|set| *set &= slots);
-        let several = self.0.iter().filter(|set| **set != 0).count() > 1;
+    pub fn of(mut self, slots: SlotSet) -> Option<Self> {
+        self.0.iter_mut().for_each(|set| *set = *set & slots);
+        let several = self.0.iter().filter(|set| !set.is_empty()).count() > 1;
         several.then_some(self)
     }
 
@@ -115,15 +115,13 @@ impl Domains {
 
 /// The slot of a bucket's flows among those of a set: their first choice or their second if it is one of
 /// them, else any, always the same.
-fn choose(table: &Table, bucket: u32, set: u32) -> Option<u8> {
+fn choose(table: &Table, bucket: u32, set: SlotSet) -> Option<Slot> {
     let choices = [table.first(bucket), table.second(bucket)];
-    let chosen = choices.into_iter().flatten().find(|slot| has(set, *slot));
+    let chosen = choices.into_iter().flatten().find(|slot| set.contains(*slot));
     chosen.or_else(|| {
         // Neighbours among the buckets have the same choices.
         let mixed = (bucket % BUCKETS as u32).wrapping_mul(0x9e37_79b9) >> 16;
-        let n = mixed.checked_rem(set.count_ones())?;
-        let rest = (0..n).fold(set, |set, _| set & set.wrapping_sub(1));
-        u8::try_from(rest.trailing_zeros()).ok()
+        set.nth(mixed.checked_rem(set.len())?)
     })
 }
 
@@ -137,9 +135,9 @@ pub struct Choices<'a> {
 
 impl Choices<'_> {
     /// The slot of a bucket's flows of a domain, or of none.
-    fn slot(&self, bucket: u32, domain: Option<usize>) -> Option<u8> {
-        let set = domain.and_then(|domain| Some(*self.domains?.0.get(domain)?)).unwrap_or(0);
-        if set == 0 { self.table.first(bucket) } else { choose(self.table, bucket, set) }
+    fn slot(&self, bucket: u32, domain: Option<usize>) -> Option<Slot> {
+        let set = domain.and_then(|domain| Some(*self.domains?.0.get(domain)?)).unwrap_or_default();
+        if set.is_empty() { self.table.first(bucket) } else { choose(self.table, bucket, set) }
     }
 }
 
@@ -167,32 +165,32 @@ impl Paused {
 /// As zeros, none waits.
 #[derive(FromZeros)]
 #[repr(transparent)]
-pub struct Waits([u32; BUCKETS]);
+pub struct Waits([SlotSet; BUCKETS]);
 
 impl Waits {
     /// Packets choose from something else now, and these slots have distributed so far: the buckets whose
     /// flows have left some of them wait for those. One that waits already has not sent since, and waits
     /// for no others. Returned: the slots that flows have left.
-    pub fn moved(&mut self, before: &Choices, after: &Choices, distributed: u32) -> u32 {
+    pub fn moved(&mut self, before: &Choices, after: &Choices, distributed: SlotSet) -> SlotSet {
         let has_domains = before.domains.is_some() || after.domains.is_some();
         let domains = || (0..DOMAINS).filter(|_| has_domains).map(Some).chain([None]);
-        let mut left = 0;
-        for (bucket, wait) in (0_u32..).zip(&mut self.0).filter(|(_, wait)| **wait == 0) {
+        let mut left = SlotSet::EMPTY;
+        for (bucket, wait) in (0_u32..).zip(&mut self.0).filter(|(_, wait)| wait.is_empty()) {
             for domain in domains() {
                 let Some(from) = before.slot(bucket, domain) else { continue };
-                if after.slot(bucket, domain) != Some(from) && has(distributed, from) {
-                    *wait |= slots::bit(from);
+                if after.slot(bucket, domain) != Some(from) && distributed.contains(from) {
+                    wait.insert(from);
                 }
             }
-            left |= *wait;
+            left = left | *wait;
         }
         left
     }
 
     /// Packets are told apart in another way now: all buckets wait for all that have distributed so far,
     /// which is returned.
-    pub fn all(&mut self, distributed: u32) -> u32 {
-        for wait in self.0.iter_mut().filter(|wait| **wait == 0) {
+    pub fn all(&mut self, distributed: SlotSet) -> SlotSet {
+        for wait in self.0.iter_mut().filter(|wait| wait.is_empty()) {
             *wait = distributed;
         }
         distributed
@@ -200,11 +198,11 @@ impl Waits {
 
     /// Those that wait for one of these slots go on waiting, the others do not. Returned: whether any
     /// does; `paused`, which has none, has them then.
-    pub fn settle(&mut self, waiting: u32, paused: &mut Paused) -> bool {
+    pub fn settle(&mut self, waiting: SlotSet, paused: &mut Paused) -> bool {
         let mut any = false;
         for (bucket, wait) in self.0.iter_mut().enumerate() {
-            *wait &= waiting;
-            if *wait != 0 {
+            *wait = *wait & waiting;
+            if !wait.is_empty() {
                 paused.add(bucket);
                 any = true;
             }
@@ -217,23 +215,25 @@ impl Waits {
 mod tests {
     use super::*;
     use crate::policy::buckets::Homes;
+    use crate::slots::SlotMap;
 
     /// Packets say it by their hash, and who pauses them by its bucket.
     #[test]
     fn a_bucket_has_one_slot_of_a_set_and_the_slots_as_many_buckets() {
         let (mut table, mut homes) = (Table::new_zeroed(), Homes::new_zeroed());
-        table.rebuild(&mut homes, 0xff, 0xff);
-        for set in [0b11, 0b1001_0010, 0b101_1010, 0xff00] {
-            let mut counts = [0; 32];
+        let all = SlotSet::from_bits(0xff);
+        table.rebuild(&mut homes, all, all);
+        for set in [0b11, 0b1001_0010, 0b101_1010, 0xff00].map(SlotSet::from_bits) {
+            let mut counts = SlotMap::<u32>::default();
             for bucket in 0..BUCKETS as u32 {
                 let slot = choose(&table, bucket, set);
                 assert_eq!(choose(&table, 0xdead_bc00 | bucket, set), slot);
-                counts[usize::from(slot.unwrap())] += 1;
+                counts[slot.unwrap()] += 1;
             }
-            let share = BUCKETS as u32 / set.count_ones();
+            let share = BUCKETS as u32 / set.len();
             let even = share - share / 8..share + share / 8;
-            assert!(slots::iter(set).all(|slot| even.contains(&counts[usize::from(slot)])));
+            assert!(set.iter().all(|slot| even.contains(&counts[slot])));
         }
-        assert_eq!(choose(&table, 7, 0), None);
+        assert_eq!(choose(&table, 7, SlotSet::EMPTY), None);
     }
 }

@@ -293,7 +293,7 @@ pub fn remove_ioctl(ifp: &Ifnet) {
 /// All that the stack has of an interface, its counters apart, each under its name: a request that is
 /// refused leaves it as it is.
 pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
-    let slot = |port: &Ref<Port>| format!("{:?} slot {}", port.softc().ifp(), port.slot());
+    let slot = |port: &Ref<Port>| format!("{:?} slot {}", port.softc().ifp(), port.slot().number());
     let mut attributes = vec![
         ("type", format!("{:?}", ifp.if_type())),
         ("flags", format!("{:#x}", ifp.flags())),

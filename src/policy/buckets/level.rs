@@ -1,49 +1,47 @@
 //! Levels: who has too many buckets, and who too few.
 
-use super::{BUCKETS, SLOTS};
-use crate::slots::{bit, has};
+use super::BUCKETS;
+use crate::slots::{Slot, SlotMap, SlotSet};
 
 /// How many buckets each slot has, and how many it is to have.
 pub(super) struct Level {
-    slots: u32,
+    slots: SlotSet,
     /// Each of the slots is to have as many,
     least: u16,
     /// and of all so many still one more.
     extra: u16,
-    count: [u16; SLOTS],
-    movable: [u16; SLOTS],
-    excess: [u16; SLOTS],
+    count: SlotMap<u16>,
+    movable: SlotMap<u16>,
+    excess: SlotMap<u16>,
     /// Bresenham's: what is released is spread over what is there.
-    error: [u16; SLOTS],
+    error: SlotMap<u16>,
     /// Those of the slots that have too few, once all are counted.
-    too_few: u32,
+    too_few: SlotSet,
 }
 
 impl Level {
-    pub fn new(slots: u32) -> Self {
-        let number = slots.count_ones().max(1) as u16;
+    pub fn new(slots: SlotSet) -> Self {
+        let number = slots.len().max(1) as u16;
         Level {
             slots,
             least: BUCKETS as u16 / number,
             extra: BUCKETS as u16 % number,
-            count: [0; SLOTS],
-            movable: [0; SLOTS],
-            excess: [0; SLOTS],
-            error: [0; SLOTS],
-            too_few: 0,
+            count: SlotMap::default(),
+            movable: SlotMap::default(),
+            excess: SlotMap::default(),
+            error: SlotMap::default(),
+            too_few: SlotSet::EMPTY,
         }
     }
 
     /// Counts a bucket that a slot has.
-    pub fn count(&mut self, slot: u8, movable: bool) {
-        let slot = usize::from(slot) % SLOTS;
+    pub fn count(&mut self, slot: Slot, movable: bool) {
         self.count[slot] += 1;
         self.movable[slot] += u16::from(movable);
     }
 
     /// Moves a counted bucket, if the one slot can spare it and the other has room.
-    pub fn moves(&mut self, from: u8, to: u8) -> bool {
-        let [from, to] = [from, to].map(|slot| usize::from(slot) % SLOTS);
+    pub fn moves(&mut self, from: Slot, to: Slot) -> bool {
         let moves = self.count[from] > self.least && self.count[to] <= self.least;
         if moves {
             self.count[from] -= 1;
@@ -56,13 +54,10 @@ impl Level {
 
     /// All are counted: those that have too many are to release them.
     pub fn cut(&mut self) {
-        for slot in 0..SLOTS {
+        for slot in self.slots.iter() {
             let count = self.count[slot];
-            if !has(self.slots, slot as u8) {
-                continue;
-            }
             if count < self.least {
-                self.too_few |= bit(slot as u8);
+                self.too_few.insert(slot);
             } else if count > self.least {
                 let more = self.extra.min(1);
                 self.extra -= more;
@@ -73,8 +68,7 @@ impl Level {
     }
 
     /// Whether a movable bucket of a slot is one that it releases. To be asked of each.
-    pub fn releases(&mut self, slot: u8) -> bool {
-        let slot = usize::from(slot) % SLOTS;
+    pub fn releases(&mut self, slot: Slot) -> bool {
         let error = self.error[slot].saturating_add(self.excess[slot]);
         let releases = error >= self.movable[slot];
         self.error[slot] = if releases { error - self.movable[slot] } else { error };
@@ -82,10 +76,10 @@ impl Level {
     }
 
     /// Gives a slot a bucket, if it is to have more.
-    pub fn takes(&mut self, slot: u8) -> bool {
-        let count = self.count[usize::from(slot) % SLOTS];
+    pub fn takes(&mut self, slot: Slot) -> bool {
+        let count = self.count[slot];
         let more = u16::from(count == self.least);
-        if !has(self.slots, slot) || count > self.least || more > self.extra {
+        if !self.slots.contains(slot) || count > self.least || more > self.extra {
             return false;
         }
         self.extra -= more;
@@ -93,37 +87,31 @@ impl Level {
         true
     }
 
-    fn add(&mut self, slot: u8) {
-        let count = &mut self.count[usize::from(slot) % SLOTS];
+    fn add(&mut self, slot: Slot) {
+        let count = &mut self.count[slot];
         *count += 1;
         if *count >= self.least {
-            self.too_few &= !bit(slot);
+            self.too_few.remove(slot);
         }
     }
 
     /// Gives a bucket to the next slot after `last` that has too few, else to one that may have one
     /// more.
-    pub fn give(&mut self, last: u8) -> u8 {
-        if self.too_few != 0 {
-            let slot = next(self.too_few, last);
+    pub fn give(&mut self, last: Slot) -> Slot {
+        if !self.too_few.is_empty() {
+            let slot = self.too_few.next_after(last);
             self.add(slot);
             return slot;
         }
         let mut rest = self.slots;
-        while rest != 0 {
-            let slot = next(rest, last);
+        while !rest.is_empty() {
+            let slot = rest.next_after(last);
             if self.takes(slot) {
                 return slot;
             }
-            rest &= !bit(slot);
+            rest.remove(slot);
         }
         // Not reached: there are as many places as buckets.
-        next(self.slots, last)
+        self.slots.next_after(last)
     }
-}
-
-/// The first of the slots after `last`, around the end if need be.
-pub(super) fn next(slots: u32, last: u8) -> u8 {
-    let from = u32::from(last).wrapping_add(1);
-    ((slots.rotate_right(from).trailing_zeros() + from) % u32::BITS) as u8
 }

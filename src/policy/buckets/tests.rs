@@ -8,18 +8,18 @@ use super::*;
 struct Lab {
     table: Table,
     homes: Homes,
-    members: u32,
-    up: u32,
+    members: SlotSet,
+    up: SlotSet,
     /// Buckets that moved between slots that stayed up when one returned: the most, and all.
     strays: (u32, u32),
 }
 
 /// The most and the fewest that a slot of the set has.
-fn span(set: u32, of: impl Iterator<Item = u8>) -> u32 {
-    let mut counts = [0_u32; 32];
-    of.for_each(|slot| counts[usize::from(slot)] += 1);
-    assert!((0..32).all(|slot| has(set, slot) || counts[usize::from(slot)] == 0));
-    let counts = || slots::iter(set).map(|slot| counts[usize::from(slot)]);
+fn span(set: SlotSet, of: impl Iterator<Item = Slot>) -> u32 {
+    let mut counts = SlotMap::<u32>::default();
+    of.for_each(|slot| counts[slot] += 1);
+    assert!(counts.iter().all(|(slot, count)| set.contains(slot) || *count == 0));
+    let counts = || set.iter().map(|slot| counts[slot]);
     counts().max().unwrap() - counts().min().unwrap()
 }
 
@@ -28,41 +28,41 @@ impl Lab {
         Lab {
             table: Table::new_zeroed(),
             homes: Homes::new_zeroed(),
-            members: 0,
-            up: 0,
+            members: SlotSet::EMPTY,
+            up: SlotSet::EMPTY,
             strays: (0, 0),
         }
     }
 
     /// What a slot can do, each from here: go down, return, leave, join.
-    fn each_change(&self, slot: u8) {
+    fn each_change(&self, slot: Slot) {
         let (members, up) = (self.members, self.up);
         let step = |members, up| {
             let mut lab = self.copy();
             lab.set(members, up);
             lab
         };
-        if !has(members, slot) {
-            let joined = step(members | bit(slot), up | bit(slot));
+        if !members.contains(slot) {
+            let joined = step(members | slot.into(), up | slot.into());
             // 6
-            if up == members && members != 0 {
+            if up == members && !members.is_empty() {
                 let moved = zip(self.first(), joined.first()).filter(|(old, new)| old != new);
                 assert!(moved.into_iter().all(|(_, new)| new == slot));
             }
             return;
         }
-        let rest = members & !bit(slot);
-        let left = step(rest, up & !bit(slot));
-        if !has(up, slot) {
-            let returned = step(members, up | bit(slot));
+        let rest = members - slot.into();
+        let left = step(rest, up - slot.into());
+        if !up.contains(slot) {
+            let returned = step(members, up | slot.into());
             assert!(returned.first().contains(&slot));
             if rest == up {
-                assert!(up == 0 || left.first() == self.first(), "6");
+                assert!(up.is_empty() || left.first() == self.first(), "6");
             }
             return;
         }
-        let mut down = step(members, up & !bit(slot));
-        if up == members && members.count_ones() > 1 {
+        let mut down = step(members, up - slot.into());
+        if up == members && members.len() > 1 {
             assert_eq!(left.first(), down.first(), "6");
             down.set(members, up);
             assert_eq!(self.first(), down.first(), "5");
@@ -75,18 +75,18 @@ impl Lab {
         Lab { table, homes: Homes { sorted: Sorted::new_zeroed(), ..self.homes }, ..*self }
     }
 
-    fn first(&self) -> Vec<u8> {
+    fn first(&self) -> Vec<Slot> {
         (0..1024).map(|hash| self.table.first(hash).unwrap()).collect()
     }
 
     /// Rebuilds, and checks what always holds.
-    fn set(&mut self, members: u32, up: u32) {
+    fn set(&mut self, members: SlotSet, up: SlotSet) {
         let (mut old, old_members, old_up) = (Table::new_zeroed(), self.members, self.up);
         old.copy_from(&self.table);
         self.table.rebuild(&mut self.homes, members, up);
-        let up = if up == 0 { members } else { up };
+        let up = if up.is_empty() { members } else { up };
         (self.members, self.up) = (members, up);
-        if members == 0 {
+        if members.is_empty() {
             assert!((0..2048).all(|hash| self.table.first(hash).is_none()));
             assert!((0..2048).all(|hash| self.table.second(hash).is_none()));
             return;
@@ -94,52 +94,52 @@ impl Lab {
         let first = self.first();
         let second = |hash: usize| self.table.second(hash as u32);
         // 1
-        assert!(span(up, first.iter().copied()) <= 1, "{members:b} {up:b}");
+        assert!(span(up, first.iter().copied()) <= 1, "{members:?} {up:?}");
         assert!(span(members, self.homes.home.iter().copied()) <= 1);
         for (hash, (&first, &home)) in first.iter().zip(&self.homes.home).enumerate() {
             // 2
-            assert!(first == home || !has(up, home));
+            assert!(first == home || !up.contains(home));
             // 3
             match second(hash) {
-                None => assert_eq!(up.count_ones(), 1),
-                Some(second) => assert!(has(up, second) && second != first),
+                None => assert_eq!(up.len(), 1),
+                Some(second) => assert!(up.contains(second) && second != first),
             }
         }
         // 3, 4: each loss that may come next
-        if up.count_ones() > 1 {
-            for gone in slots::iter(up) {
+        if up.len() > 1 {
+            for gone in up.iter() {
                 let after = |hash: usize| match first[hash] {
                     slot if slot == gone => second(hash).unwrap(),
                     slot => slot,
                 };
-                assert!(span(up & !bit(gone), (0..1024).map(after)) <= 1);
+                assert!(span(up - gone.into(), (0..1024).map(after)) <= 1);
             }
         }
-        if old_members == 0 || members != old_members {
+        if old_members.is_empty() || members != old_members {
             return;
         }
         let old_first = |hash: usize| old.first(hash as u32).unwrap();
         let moved = || (0..1024).filter(|&hash| old_first(hash) != first[hash]);
         if up & old_up == up {
-            assert!(moved().all(|hash| !has(up, old_first(hash))), "4");
-            if (old_up & !up).count_ones() == 1 {
+            assert!(moved().all(|hash| !up.contains(old_first(hash))), "4");
+            if (old_up - up).len() == 1 {
                 assert!(moved().all(|hash| old.second(hash as u32) == Some(first[hash])));
             }
         }
-        if (up & !old_up).count_ones() == 1 && old_up & !up == 0 {
-            let stray = |hash: &usize| has(old_up, first[*hash]);
+        if (up - old_up).len() == 1 && (old_up - up).is_empty() {
+            let stray = |hash: &usize| old_up.contains(first[*hash]);
             let strays = moved().filter(stray).count() as u32;
             self.strays.0 = self.strays.0.max(strays);
             self.strays.1 += strays;
             if up == members {
-                assert!(moved().all(|hash| has(up & !old_up, self.homes.home[hash])), "5");
+                assert!(moved().all(|hash| (up - old_up).contains(self.homes.home[hash])), "5");
             }
         }
     }
 }
 
-fn all(number: u32) -> u32 {
-    u32::MAX.checked_shr(32 - number).unwrap_or(0)
+fn all(number: u32) -> SlotSet {
+    SlotSet::from_bits(u32::MAX.checked_shr(32 - number).unwrap_or(0))
 }
 
 fn random(seed: u64) -> impl FnMut(u32) -> u32 {
@@ -150,14 +150,25 @@ fn random(seed: u64) -> impl FnMut(u32) -> u32 {
     }
 }
 
+fn sets(random: &mut impl FnMut(u32) -> u32) -> SlotSet {
+    SlotSet::from_bits(random(u32::MAX))
+}
+
+/// The set with a slot put in that it did not have, or taken out.
+fn flipped(set: SlotSet, slot: Slot) -> SlotSet {
+    if set.contains(slot) { set - slot.into() } else { set | slot.into() }
+}
+
 #[test]
 fn empty() {
     let mut lab = Lab::new();
     assert_eq!((lab.table.first(7), lab.table.second(7)), (None, None));
-    lab.set(0, 0);
-    lab.set(0b100, 0);
-    assert_eq!((lab.table.first(7), lab.table.second(7)), (Some(2), None));
-    lab.set(0, 0);
+    let none = SlotSet::EMPTY;
+    lab.set(none, none);
+    let two = Slot::from_low_bits(2);
+    lab.set(two.into(), none);
+    assert_eq!((lab.table.first(7), lab.table.second(7)), (Some(two), None));
+    lab.set(none, none);
     assert_eq!(size_of::<Table>(), 2048);
     assert_eq!(size_of::<Homes>(), 3144);
     assert!(size_of::<Level>() < 300);
@@ -172,8 +183,8 @@ fn one_goes_and_returns() {
         let home = lab.first();
         let second = |lab: &Lab| (0..1024).map(|hash| lab.table.second(hash)).collect::<Vec<_>>();
         let next = second(&lab);
-        for gone in slots::iter(all(number)) {
-            lab.set(all(number), all(number) & !bit(gone));
+        for gone in all(number).iter() {
+            lab.set(all(number), all(number) - gone.into());
             if number > 1 {
                 let first = lab.first();
                 assert!((0..1024).all(|hash| (home[hash] == gone) != (home[hash] == first[hash])));
@@ -193,14 +204,14 @@ fn the_last_to_go_returns_as_it_was() {
     for number in 2..=32 {
         let mut lab = Lab::new();
         for _ in 0..16 {
-            let up = random(u32::MAX) & all(number);
+            let up = sets(&mut random) & all(number);
             lab.set(all(number), up);
-            if lab.up.count_ones() < 2 {
+            if lab.up.len() < 2 {
                 continue;
             }
             let (up, before) = (lab.up, lab.first());
-            let gone = slots::iter(up).nth(random(up.count_ones()) as usize).unwrap();
-            lab.set(all(number), up & !bit(gone));
+            let gone = up.iter().nth(random(up.len()) as usize).unwrap();
+            lab.set(all(number), up - gone.into());
             lab.set(all(number), up);
             assert_eq!(lab.first(), before);
         }
@@ -213,10 +224,10 @@ fn each_subset() {
     for number in 1..=8 {
         let mut steps = 0;
         let mut lab = Lab::new();
-        for up in 1..=all(number) {
-            for slot in slots::iter(all(number)) {
+        for up in (1..=all(number).bits()).map(SlotSet::from_bits) {
+            for slot in all(number).iter() {
                 lab.set(all(number), up);
-                lab.set(all(number), up ^ bit(slot));
+                lab.set(all(number), flipped(up, slot));
                 steps += 1;
             }
         }
@@ -231,7 +242,7 @@ fn each_change_of_each_number_of_ports() {
     for number in 0..=32 {
         let mut base = Lab::new();
         base.set(all(number), all(number));
-        (0..32).for_each(|slot| base.each_change(slot));
+        Slot::all().for_each(|slot| base.each_change(slot));
     }
 }
 
@@ -240,11 +251,11 @@ fn each_change_of_each_number_of_ports() {
 #[ignore = "takes minutes without optimisation"]
 fn each_two_changes_of_each_number_of_ports() {
     for number in 1..=32 {
-        for gone in slots::iter(all(number)) {
+        for gone in all(number).iter() {
             let mut base = Lab::new();
             base.set(all(number), all(number));
-            base.set(all(number), all(number) & !bit(gone));
-            (0..32).for_each(|slot| base.each_change(slot));
+            base.set(all(number), all(number) - gone.into());
+            Slot::all().for_each(|slot| base.each_change(slot));
         }
     }
 }
@@ -259,9 +270,9 @@ fn a_random_walk() {
         lab.set(all(number), all(number));
         let (mut up, mut returns) = (all(number), 0);
         for _ in 0..300 {
-            let slot = random(number);
-            up ^= 1 << slot;
-            returns += up >> slot & 1;
+            let slot = Slot::from_low_bits(random(number) as u8);
+            up = flipped(up, slot);
+            returns += u32::from(up.contains(slot));
             lab.set(all(number), up);
         }
         let (most, strays) = lab.strays;
@@ -282,13 +293,14 @@ fn a_random_walk_of_members() {
     let mut lab = Lab::new();
     for _ in 0..1500 {
         let some = [u32::MAX, u32::MAX, u32::MAX << 16, 0xff, 0b111][random(5) as usize];
+        let some = SlotSet::from_bits(some);
         let mut members = lab.members;
         match random(4) {
-            0 => members = random(u32::MAX) & some,
-            1 => members ^= 1 << random(32),
+            0 => members = sets(&mut random) & some,
+            1 => members = flipped(members, Slot::from_low_bits(random(32) as u8)),
             _ => {}
         }
-        lab.set(members, random(u32::MAX) & random(u32::MAX) & members);
+        lab.set(members, sets(&mut random) & sets(&mut random) & members);
     }
 }
 
@@ -301,13 +313,13 @@ fn members_join_and_leave() {
         lab.set(all(number), all(number));
         let after = lab.first();
         for (before, after) in before.into_iter().flatten().zip(after) {
-            assert!(before == after || u32::from(after) == number - 1);
+            assert!(before == after || u32::from(after.number()) == number - 1);
         }
     }
     let mut random = random(4);
-    while lab.members.count_ones() > 1 {
-        let gone = slots::iter(lab.members).nth(random(lab.members.count_ones()) as usize).unwrap();
-        let rest = lab.members & !bit(gone);
+    while lab.members.len() > 1 {
+        let gone = lab.members.iter().nth(random(lab.members.len()) as usize).unwrap();
+        let rest = lab.members - gone.into();
         let before = lab.first();
         // Down before it leaves, or not: the same flows move, and to the same ports.
         let expected = (0..1024).map(|hash: u32| match lab.table.first(hash) {
