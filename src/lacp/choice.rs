@@ -123,8 +123,7 @@ impl Port {
     /// When the partner can answer at once to a change that takes what is in service out of it: the limit
     /// does not hold up an answer, and the partner has had time to wait for others as well. None: now.
     fn settles(&self, now: Time) -> Option<Time> {
-        let ready = self.ready_since.map(|since| since.after(FOLLOW)).filter(|end| now < *end);
-        ready.max(self.window.settles(now))
+        self.wait_while.deadline().max(self.window.settles(now))
     }
 }
 

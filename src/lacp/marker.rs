@@ -2,8 +2,9 @@
 //! another port, the old one's partner says when it has all of it. And the responder, which says so
 //! to others.
 
+use super::port::Media;
 use super::time::{Time, Timer};
-use super::{Link, Port, Statistics};
+use super::{Port, Statistics};
 use crate::wire::lacpdu::State as Bits;
 use crate::wire::marker::Marker;
 
@@ -88,7 +89,7 @@ impl Generator {
 #[derive(Default)]
 pub(super) struct Answers {
     second: Timer,
-    given: u32,
+    given: u8,
 }
 
 impl Answers {
@@ -98,8 +99,8 @@ impl Answers {
             self.second.start(now, 1_000);
             self.given = 0;
         }
-        let gives = self.given < ANSWERS;
-        self.given = self.given.saturating_add(u32::from(gives));
+        let gives = u32::from(self.given) < ANSWERS;
+        self.given = self.given.saturating_add(u8::from(gives));
         gives
     }
 }
@@ -108,7 +109,7 @@ impl Port {
     /// Whether a marker that came in is answered. Whether LACP is used on the link does not matter
     /// (5.5.1); how many came within a second does (F-55).
     pub(super) fn answers_marker(&mut self, now: Time) -> bool {
-        if self.link == Link::Down {
+        if self.media == Media::Down {
             return false;
         }
         let answers = self.answers.give(now);

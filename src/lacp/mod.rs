@@ -21,6 +21,7 @@ pub mod selection;
 pub mod time;
 pub mod transmit;
 
+use port::Media;
 pub use port::{Port, Statistics};
 pub use report::Report;
 pub use selection::{Selected, System};
@@ -126,14 +127,14 @@ impl Lacp {
     /// sync, and not to be aggregated any more.
     pub fn remove(&mut self, slot: u8) -> Option<[u8; FRAME]> {
         let port = self.ports.get_mut(usize::from(slot))?.take()?;
-        let farewell = port.last_words().filter(|_| !self.options.txtest)?;
-        Some(farewell.emit(port.source))
+        let partner = port.hearer().filter(|_| !self.options.txtest)?;
+        Some(port.last_words(partner).emit(port.source))
     }
 
     /// A port goes down by its administrator's hand. Its link may stay, so its partner is told
     /// ([`Lacp::poll_farewell`]), and does not go on sending for up to 90 s (F-60).
     pub fn take_down(&mut self, slot: u8, now: Time) {
-        let farewell = self.port(slot).and_then(Port::last_words);
+        let farewell = self.port(slot).and_then(Port::hearer);
         self.set_link(slot, Link::Down, now);
         if let Some(port) = self.port_mut(slot) {
             port.farewell = port.farewell.or(farewell);
@@ -147,8 +148,8 @@ impl Lacp {
         let txtest = self.options.txtest;
         self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
             let port = port.as_mut()?;
-            let farewell = port.farewell.take().filter(|_| !txtest)?;
-            Some((slot as u8, farewell.emit(port.source)))
+            let partner = port.farewell.take().filter(|_| !txtest)?;
+            Some((slot as u8, port.last_words(partner).emit(port.source)))
         })
     }
 
@@ -185,7 +186,7 @@ impl Lacp {
 
     /// A port's link.
     pub fn link(&self, slot: u8) -> Option<Link> {
-        self.port(slot).map(|port| port.link)
+        self.port(slot).map(Port::link)
     }
 
     /// A port's link has changed. While it is down its key and what is known of its partner stay as
@@ -193,26 +194,26 @@ impl Lacp {
     pub fn set_link(&mut self, slot: u8, link: Link, now: Time) {
         let (lagg, strict) = (self.index, self.options.strict);
         let Some(port) = self.port_mut(slot) else { return };
-        let (was, farewell) = (port.link, port.last_words());
-        port.link = link;
-        match link {
-            Link::Up(_) => port.farewell = None,
-            Link::Unfit => port.farewell = port.farewell.or(farewell),
-            Link::Down => {}
-        }
+        let (was, farewell) = (port.link(), port.hearer());
         let event = match link {
-            Link::Down => receive::Event::Down,
-            Link::Unfit => receive::Event::Unfit,
-            Link::Up(_) => receive::Event::Up,
+            Link::Up(speed) => {
+                (port.media, port.speed, port.farewell) = (Media::Up, speed, None);
+                receive::Event::Up
+            }
+            Link::Unfit => {
+                (port.media, port.farewell) = (Media::Unfit, port.farewell.or(farewell));
+                receive::Event::Unfit
+            }
+            Link::Down => {
+                port.media = Media::Down;
+                receive::Event::Down
+            }
         };
         let (key, aggregatable) = match link {
             Link::Up(speed) => (key::aggregatable(lagg, speed), true),
-            Link::Unfit => (key::individual(port.index), false),
+            Link::Unfit => (key::individual(port.index.into()), false),
             Link::Down => (port.actor.key, port.actor.state.contains(Bits::AGGREGATION)),
         };
-        if let Link::Up(speed) = link {
-            port.speed = speed;
-        }
         if (port.actor.key, port.actor.state.contains(Bits::AGGREGATION)) != (key, aggregatable) {
             port.actor.key = key;
             port.actor.state.set(Bits::AGGREGATION, aggregatable);
@@ -285,7 +286,7 @@ impl Lacp {
         match kind {
             Kind::Information => port.answers_marker(now).then(|| frame.response(port.source)),
             Kind::Response => {
-                if port.link != Link::Down {
+                if port.media != Media::Down {
                     port.marker_response(&frame.marker());
                 }
                 None
@@ -349,7 +350,7 @@ impl Lacp {
                 self.ports().all(|(_, port)| port.aggregator != number || port.has_waited());
             if ready && let Some(port) = self.port_mut(slot) {
                 port.ready = true;
-                port.ready_since = Some(now);
+                port.wait_while.start(now, choice::FOLLOW);
             }
         }
     }

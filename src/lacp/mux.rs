@@ -86,12 +86,12 @@ impl Port {
         };
         let was = core::mem::replace(&mut self.mux, next);
         self.statistics.last_change = now;
-        self.wait_while.stop();
         let state = &mut self.actor.state;
         match next {
             State::Detached => {
                 state.remove(Bits::SYNC | Bits::COLLECTING | Bits::DISTRIBUTING);
                 self.aggregator = None;
+                self.wait_while.stop();
             }
             State::Waiting if was == State::Detached => {
                 self.ready = false;

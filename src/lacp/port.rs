@@ -50,21 +50,29 @@ impl Statistics {
     }
 }
 
+/// A link without its speed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    Down,
+    Unfit,
+    Up,
+}
+
 /// The machines of one port.
 pub struct Port {
     pub(super) actor: Info,
     pub(super) partner: Info,
     /// The address that its frames come from.
     pub(super) source: MacAddr,
-    /// Its number among the interfaces.
-    pub(super) index: u32,
-    pub(super) link: Link,
+    /// Its number among the interfaces, as far as its key has room for it.
+    pub(super) index: u16,
+    pub(super) media: Media,
     /// Of its link, in bits a second; kept while that is down.
     pub(super) speed: u64,
     pub(super) receive: receive::State,
     pub(super) current_while: Timer,
-    /// What `current_while` was last set to by a LACPDU, in milliseconds.
-    pub(super) timeout: u32,
+    /// The last LACPDU has set `current_while` to the short timeout.
+    pub(super) is_short: bool,
     pub(super) periodic: periodic::State,
     pub(super) periodic_timer: Timer,
     pub(super) selected: Selected,
@@ -76,13 +84,13 @@ pub struct Port {
     /// The partner's system chooses the aggregator, and does not follow.
     pub(super) is_led: bool,
     pub(super) mux: mux::State,
+    /// Runs while it waits for others; and when it is ready, for as long as its partner may wait for some.
     pub(super) wait_while: Timer,
     /// It does not wait for others any more (Ready).
     pub(super) ready: bool,
-    pub(super) ready_since: Option<Time>,
     pub(super) ntt: bool,
-    /// What is still to be said on a link that LACP no longer uses.
-    pub(super) farewell: Option<Lacpdu>,
+    /// Who is still to be told that LACP no longer uses the link.
+    pub(super) farewell: Option<Info>,
     pub(super) window: transmit::Window,
     pub(super) failures: transmit::Failures,
     pub(super) actor_churn: churn::Machine,
@@ -92,6 +100,9 @@ pub struct Port {
     pub(super) reporter: report::Reporter,
     pub(super) statistics: Statistics,
 }
+
+// Room for those of all slots is taken at once, and malloc(9) has 8,192 bytes: a byte more would take 16,384.
+static_assertions::const_assert!(size_of::<Option<Port>>() <= 256);
 
 impl Port {
     /// As it joins, with its link down so far.
@@ -116,12 +127,12 @@ impl Port {
             actor,
             partner: Info::default(),
             source,
-            index,
-            link: Link::Down,
+            index: index as u16,
+            media: Media::Down,
             speed: 0,
             receive: receive::State::default(),
             current_while: Timer::default(),
-            timeout: receive::LONG_TIMEOUT,
+            is_short: false,
             periodic: periodic::State::default(),
             periodic_timer: Timer::default(),
             selected: Selected::default(),
@@ -132,7 +143,6 @@ impl Port {
             mux: mux::State::default(),
             wait_while: Timer::default(),
             ready: false,
-            ready_since: None,
             ntt: false,
             farewell: None,
             window: transmit::Window::default(),
@@ -161,15 +171,28 @@ impl Port {
 
     /// The link is up, and one to be aggregated (port_enabled and LACP_Enabled).
     pub(super) fn is_enabled(&self) -> bool {
-        matches!(self.link, Link::Up(_))
+        self.media == Media::Up
     }
 
-    /// What tells the partner, if it is spoken to at all, that the port is no longer part of the aggregation:
-    /// it is not in sync, and not to be aggregated.
-    pub(super) fn last_words(&self) -> Option<Lacpdu> {
+    /// What tells its partner, which was this, that the port is no longer part of the aggregation: it is not in
+    /// sync, and not to be aggregated.
+    pub(super) fn last_words(&self, partner: Info) -> Lacpdu {
         let state = self.actor.state & (Bits::ACTIVITY | Bits::TIMEOUT);
-        let actor = Info { state, ..self.actor };
-        self.speaks().then_some(Lacpdu { actor, partner: self.partner })
+        Lacpdu { actor: Info { state, ..self.actor }, partner }
+    }
+
+    /// Who is to be told when LACP no longer uses the link: the partner, if it is spoken to at all.
+    pub(super) fn hearer(&self) -> Option<Info> {
+        self.speaks().then_some(self.partner)
+    }
+
+    /// Its link.
+    pub(super) fn link(&self) -> Link {
+        match self.media {
+            Media::Down => Link::Down,
+            Media::Unfit => Link::Unfit,
+            Media::Up => Link::Up(self.speed),
+        }
     }
 
     /// Our side.

@@ -119,8 +119,8 @@ impl Port {
         self.update_ntt(pdu);
         self.record_pdu(pdu);
         let short = self.actor.state.contains(Bits::TIMEOUT);
-        self.timeout = if short { SHORT_TIMEOUT } else { LONG_TIMEOUT };
-        self.current_while.start(now, self.timeout);
+        self.is_short = short;
+        self.current_while.start(now, if short { SHORT_TIMEOUT } else { LONG_TIMEOUT });
         self.actor.state.remove(Bits::EXPIRED);
     }
 
@@ -138,9 +138,8 @@ impl Port {
         // A partner that is told to speak every 30 seconds does not speak once more before it begins
         // with that: it must not be missed meanwhile. One that is to speak every second does so at
         // once.
-        if !short && self.receive == State::Current {
-            self.current_while.extend(LONG_TIMEOUT.saturating_sub(self.timeout));
-            self.timeout = LONG_TIMEOUT;
+        if !short && self.receive == State::Current && core::mem::take(&mut self.is_short) {
+            self.current_while.extend(LONG_TIMEOUT - SHORT_TIMEOUT);
         }
     }
 

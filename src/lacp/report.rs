@@ -25,6 +25,10 @@ impl Report {
     pub const ALL: [Report; 5] =
         [Report::Looped, Report::TwoPartners, Report::NoPartner, Report::NotInSync, Report::Slow];
 
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     /// What is said of the port, behind its name.
     pub fn text(self) -> &'static str {
         match self {
@@ -45,7 +49,7 @@ impl Report {
     }
 }
 
-/// Milliseconds for which nothing of the same kind is said again of a port.
+/// Milliseconds after the last that was said of a port until what has been said is said again.
 pub const PAUSE: u32 = 60_000;
 
 /// Milliseconds within which a partner that has come back is one of two, and one that is missed again is
@@ -55,8 +59,10 @@ const MEMORY: u32 = 70_000;
 /// What is to be said of a port, and what it follows from.
 #[derive(Default)]
 pub(super) struct Reporter {
-    due: [bool; Report::ALL.len()],
-    said: [Option<Time>; Report::ALL.len()],
+    /// Sets of bits, by the reports' numbers: what is to be said, and what was, the last of it then.
+    due: u8,
+    said: u8,
+    last: Option<Time>,
     /// The partner before this one: its system, its port, and until when it was there.
     before: Option<((MacAddr, u16), Time)>,
     /// When the partner was last missed that is to speak every second.
@@ -67,18 +73,20 @@ pub(super) struct Reporter {
 
 impl Reporter {
     pub fn add(&mut self, report: Report, now: Time) {
-        let number = report as usize;
-        if let (Some(due), Some(said)) = (self.due.get_mut(number), self.said.get_mut(number))
-            && said.is_none_or(|said| now >= said.after(PAUSE))
-        {
-            *due = true;
-            *said = Some(now);
+        if self.last.is_some_and(|last| now >= last.after(PAUSE)) {
+            self.said = 0;
+        }
+        if self.said & report.bit() == 0 {
+            self.due |= report.bit();
+            self.said |= report.bit();
+            self.last = Some(now);
         }
     }
 
     pub fn poll(&mut self) -> Option<Report> {
-        let mut reports = Report::ALL.iter().zip(&mut self.due);
-        reports.find_map(|(report, due)| core::mem::take(due).then_some(*report))
+        let report = Report::ALL.into_iter().find(|report| self.due & report.bit() != 0)?;
+        self.due &= !report.bit();
+        Some(report)
     }
 
     /// The link is another one now.

@@ -53,7 +53,7 @@ impl Window {
 #[derive(Default)]
 pub(super) struct Failures {
     /// In a row.
-    count: usize,
+    count: u8,
     pause: Timer,
 }
 
@@ -86,7 +86,7 @@ impl Port {
         self.ntt = true;
         self.window.forget();
         let [.., longest] = PAUSES;
-        let pause = PAUSES.get(self.failures.count).copied().unwrap_or(longest);
+        let pause = PAUSES.get(usize::from(self.failures.count)).copied().unwrap_or(longest);
         self.failures.pause.start(now, pause);
         self.failures.count = self.failures.count.saturating_add(1);
     }
