@@ -9,12 +9,28 @@ use crate::wire::slow;
 /// What the driver has asked of a port's interface, and has to take back.
 #[derive(Default)]
 pub(super) struct Wants {
+    pub modes: Modes,
+    /// In the order in which they were joined.
+    pub groups: Array<Option<Group>>,
+}
+
+/// What needs no memory of its own.
+#[derive(Default)]
+pub(super) struct Modes {
     promisc: bool,
     allmulti: bool,
     /// The slow protocols' group, for LACP: it may be one of the lagg's own too.
-    slow: Option<Group>,
-    /// In the order in which they were joined.
-    groups: Array<Option<Group>>,
+    slow: Option<Group<SlowProtocols>>,
+}
+
+/// The slow protocols' group: it is the same everywhere, so its address takes no room in each port.
+#[derive(Clone, Copy)]
+struct SlowProtocols;
+
+impl From<SlowProtocols> for LinkAddr {
+    fn from(_: SlowProtocols) -> Self {
+        slow::MULTICAST.into()
+    }
 }
 
 /// Brings all ports to what the lagg has.
@@ -44,7 +60,7 @@ pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
     }
     for port in &token.ports() {
         let mut wants = softc.state().take_wants(port);
-        if let Some(group) = wants.slow.take() {
+        if let Some(group) = wants.modes.slow.take() {
             port.ifp().leave_group(group);
         }
         softc.state().put_wants(port, wants);
@@ -60,10 +76,10 @@ pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let mut wants = softc.state().take_wants(port);
     let flags = lagg.flags();
-    switch(&mut wants.promisc, flags & iff::PROMISC != 0, |on| ifp.want_promisc(on));
-    switch(&mut wants.allmulti, flags & iff::ALLMULTI != 0, |on| ifp.want_allmulti(on));
+    switch(&mut wants.modes.promisc, flags & iff::PROMISC != 0, |on| ifp.want_promisc(on));
+    switch(&mut wants.modes.allmulti, flags & iff::ALLMULTI != 0, |on| ifp.want_allmulti(on));
     let is_slow = softc.state().slow;
-    let joined_slow = join_for_lacp(ifp, is_slow, &mut wants.slow);
+    let joined_slow = join_for_lacp(ifp, is_slow, &mut wants.modes.slow);
     let joined = join(lagg, ifp, &mut wants.groups).and(joined_slow);
     if let Err(errno) = joined {
         log(
@@ -84,13 +100,16 @@ pub(super) fn give_back(softc: &Softc, port: &Port) {
     let mut wants = softc.state().take_wants(port);
     let ifp = port.ifp();
     // The stack looks for each from the one that was joined last.
-    for group in wants.groups.iter_mut().rev().chain([&mut wants.slow]).filter_map(Option::take) {
+    for group in wants.groups.iter_mut().rev().filter_map(Option::take) {
+        ifp.leave_group(group);
+    }
+    if let Some(group) = wants.modes.slow.take() {
         ifp.leave_group(group);
     }
     // An interface that is being destroyed has no use for modes.
     if ifp.flags() & iff::DYING == 0 {
-        switch(&mut wants.promisc, false, |on| ifp.want_promisc(on));
-        switch(&mut wants.allmulti, false, |on| ifp.want_allmulti(on));
+        switch(&mut wants.modes.promisc, false, |on| ifp.want_promisc(on));
+        switch(&mut wants.modes.allmulti, false, |on| ifp.want_allmulti(on));
     }
 }
 
@@ -102,9 +121,9 @@ fn switch(asked: &mut bool, wanted: bool, ask: impl FnOnce(bool) -> Result) {
 }
 
 /// Joins the slow protocols' group, if the port is to be in it and is not.
-fn join_for_lacp(ifp: &Ifnet, is_slow: bool, joined: &mut Option<Group>) -> Result {
+fn join_for_lacp(ifp: &Ifnet, is_slow: bool, joined: &mut Option<Group<SlowProtocols>>) -> Result {
     if is_slow && joined.is_none() {
-        *joined = Some(ifp.join_group(&slow::MULTICAST.into())?);
+        *joined = Some(ifp.join_group(SlowProtocols)?);
     }
     Ok(())
 }
@@ -139,7 +158,7 @@ fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result 
     // Those that it is in come first: in the order in which they were joined.
     let mut old = joined.iter_mut().filter_map(Option::take);
     let now = Array::try_new(wanted.len(), |_| match old.next() {
-        None => ifp.join_group(new.next()?).inspect_err(|errno| refused = Err(*errno)).ok(),
+        None => ifp.join_group(*new.next()?).inspect_err(|errno| refused = Err(*errno)).ok(),
         group => group,
     })?;
     drop(old);

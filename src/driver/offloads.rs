@@ -5,10 +5,12 @@
 //! and on its link. So ports are asked only when what is wanted, the set of ports or an MTU has changed.
 //! What a driver switches by itself is taken as it is, and what a port is known to answer is not asked.
 
+use zerocopy::FromZeros;
+
 use super::softc::Token;
 use super::{Port, Softc};
 use crate::kpi::offloads::{Offloads, capability};
-use crate::kpi::{Ref, Result, epoch};
+use crate::kpi::{Boxed, Ref, Result, epoch};
 use crate::slots::{Slot, SlotMap};
 
 /// Each round takes something off that a port refused; drivers that never agree are left at that.
@@ -27,8 +29,8 @@ const ALONE: Offloads = Offloads {
 struct Question {
     /// The capabilities that all of them are wanted to have enabled.
     wanted: u64,
-    /// The MTU of the port in each slot; 0: there is none.
-    mtus: SlotMap<u32>,
+    /// The MTU of the port in each slot, in 16 bits, as large as there are; 0: there is none.
+    mtus: SlotMap<u16>,
 }
 
 impl Question {
@@ -61,7 +63,7 @@ impl Asked {
 }
 
 /// An answer of a port's that was not what it was asked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, FromZeros)]
 pub(super) struct Answer {
     asked: u64,
     answered: u64,
@@ -120,7 +122,7 @@ fn look<'a>(
             there &= has.enabled;
         }
         question.wanted &= state.wanted(port);
-        question.mtus[port.slot()] = port.ifp().mtu();
+        question.mtus[port.slot()] = u16::try_from(port.ifp().mtu()).unwrap_or(u16::MAX);
     }
     let before = &state.asked;
     let is_new = question != before.question;
@@ -162,7 +164,14 @@ fn ask<'a>(
             }
             let answered = port.ifp().enabled();
             if answered != enabled {
-                softc.state().set_answer(port, Answer { asked: enabled, answered, mtu });
+                match Boxed::try_zeroed() {
+                    Ok(mut answer) => {
+                        *answer = Answer { asked: enabled, answered, mtu };
+                        softc.state().set_answer(port, answer);
+                    }
+                    // As if it had not answered.
+                    Err(errno) => result = Err(errno),
+                }
             }
         }
         let have = ports.clone().fold(u64::MAX, |all, port| all & port.ifp().enabled());

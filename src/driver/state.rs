@@ -1,17 +1,19 @@
 //! The state that plans are built from, and the memory that they are built in.
 
-use core::mem::replace;
+use core::mem::{replace, take};
 use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
-use super::groups::Wants;
+use super::groups::{Modes, Wants};
 use super::lacp::{self, Pauses};
 use super::offloads::{Answer, Asked};
-use super::vlans::{Lost, Vlans};
+use super::vlans::{ANY, Lost, Vlans};
 use super::{Plan, Port};
 use crate::kpi::ioctl::hash;
-use crate::kpi::{Array, Boxed, Defaults, IfnetRef, LinkAddr, Ref, Result, Unique, defaults};
+use crate::kpi::{
+    Array, Boxed, Defaults, Group, IfnetRef, LinkAddr, Ref, Result, Unique, defaults,
+};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::Domains;
 use crate::policy::{Lacp, Protocol};
@@ -55,19 +57,28 @@ pub(super) struct State {
     slots: Array<Option<Place>>,
 }
 
+// With its mutex it fits in malloc(9)'s 512 bytes: a byte more would take 1,024.
+static_assertions::const_assert!(size_of::<State>() <= 480);
+
 /// A slot that is taken.
 struct Place {
     port: Ref<Port>,
     phase: Phase,
-    /// The interface whose VLAN it was made last, and the VLAN's id.
-    parent: Option<(IfnetRef, u16)>,
+    /// The interface whose VLAN it was made last.
+    parent: Option<IfnetRef>,
+    /// The id of that VLAN.
+    vlan: u16,
     /// The capabilities that it would have enabled if it were alone.
     wanted: u64,
-    /// What it last answered when it was asked for others than it then had.
-    answer: Option<Answer>,
-    wants: Wants,
+    /// What it last answered when it was asked for others than it then had: few do.
+    answer: Option<Boxed<Answer>>,
+    modes: Modes,
+    groups: Array<Option<Group>>,
     lost: Lost,
 }
+
+// Each lagg has 32, and malloc(9) has 2,048 bytes: a byte more would take 4,096.
+static_assertions::const_assert!(size_of::<Option<Place>>() <= 64);
 
 /// Memory for a plan, and for what it points at.
 pub(super) struct PlanMemory {
@@ -221,15 +232,17 @@ impl State {
     pub fn insert(&mut self, port: Ref<Port>, parent: Option<(IfnetRef, u16)>) {
         if let Some(slot) = self.slots.get_mut(usize::from(port.slot().number())) {
             let wanted = port.original_enabled();
-            let wants = Wants::default();
+            let (parent, vlan) = parent.map_or((None, 0), |(parent, vlan)| (Some(parent), vlan));
             *slot = Some(Place {
                 port,
                 phase: Phase::Joining,
                 parent,
+                vlan,
                 wanted,
                 answer: None,
-                wants,
-                lost: Lost::new(),
+                modes: Modes::default(),
+                groups: Array::default(),
+                lost: Lost::default(),
             });
         }
     }
@@ -260,13 +273,14 @@ impl State {
 
     /// The interface whose VLAN the port was made last, and the VLAN's id.
     pub fn parent(&self, port: &Port) -> Option<(IfnetRef, u16)> {
-        self.place(port)?.parent.clone()
+        let place = self.place(port)?;
+        Some((place.parent.clone()?, place.vlan))
     }
 
     /// Remembers that, for a port that is in its slot.
     pub fn set_parent(&mut self, port: &Port, parent: (IfnetRef, u16)) {
         if let Some(place) = self.place_mut(port) {
-            place.parent = Some(parent);
+            (place.parent, place.vlan) = (Some(parent.0), parent.1);
         }
     }
 
@@ -311,11 +325,11 @@ impl State {
 
     /// The last answer of `port` that was not what it was asked.
     pub fn answer(&self, port: &Port) -> Option<Answer> {
-        self.place(port)?.answer
+        self.place(port)?.answer.as_deref().copied()
     }
 
     /// Remembers that.
-    pub fn set_answer(&mut self, port: &Port, to: Answer) {
+    pub fn set_answer(&mut self, port: &Port, to: Boxed<Answer>) {
         if let Some(place) = self.place_mut(port) {
             place.answer = Some(to);
         }
@@ -323,27 +337,29 @@ impl State {
 
     /// Remembers that the filter of `port` has lost a VLAN's id.
     pub fn lose(&mut self, port: &Port, id: u16) {
-        if let Some(place) = self.place_mut(port)
-            && place.lost.try_push(id).is_err()
-        {
-            place.lost = Lost::from_iter([0]);
+        if let Some(place) = self.place_mut(port) {
+            match place.lost.iter_mut().find(|lost| [0, id].contains(lost)) {
+                Some(lost) => *lost = id,
+                None => place.lost = [ANY; 2],
+            }
         }
     }
 
     /// What its filter has lost, for the holder of the token to put back.
     pub fn take_lost(&mut self, port: &Port) -> Lost {
-        self.place_mut(port).map(|place| core::mem::take(&mut place.lost)).unwrap_or_default()
+        self.place_mut(port).map(|place| take(&mut place.lost)).unwrap_or_default()
     }
 
     /// What has been asked of `port`, for the holder of the token to change and to put back.
     pub fn take_wants(&mut self, port: &Port) -> Wants {
-        self.place_mut(port).map(|place| core::mem::take(&mut place.wants)).unwrap_or_default()
+        let Some(place) = self.place_mut(port) else { return Wants::default() };
+        Wants { modes: take(&mut place.modes), groups: take(&mut place.groups) }
     }
 
     /// Puts back what [`State::take_wants`] gave.
     pub fn put_wants(&mut self, port: &Port, wants: Wants) {
         if let Some(place) = self.place_mut(port) {
-            place.wants = wants;
+            (place.modes, place.groups) = (wants.modes, wants.groups);
         }
     }
 

@@ -3,8 +3,6 @@
 //! A card's filter is a set, and does not count who wants an id. So a port is not told of ids for which it
 //! has a VLAN of its own: the stack has told it, and will tell it when that goes.
 
-use arrayvec::ArrayVec;
-
 use super::softc::Token;
 use super::state::Phase;
 use super::{Port, Softc};
@@ -21,8 +19,11 @@ pub(super) struct Vlans {
 /// Words of a set: 4,096 ids.
 const WORDS: usize = 64;
 
-/// Ids of which a port was told, and that its filter has not any more; 0: any.
-pub(super) type Lost = ArrayVec<u16, 4>;
+/// Ids of which a port was told, and that its filter has not any more; 0: none.
+pub(super) type Lost = [u16; 2];
+
+/// No id: more of them than there is room for.
+pub(super) const ANY: u16 = u16::MAX;
 
 impl Vlans {
     pub fn try_new() -> Result<Self> {
@@ -107,7 +108,7 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     }
     for port in &ports {
         let lost = softc.state().take_lost(port);
-        if !lost.is_empty() {
+        if lost != [0; 2] {
             give_again(softc, port, &lost);
         }
     }
@@ -155,9 +156,10 @@ fn take(port: &Port, word: usize, ids: u64) {
 fn give_again(softc: &Softc, port: &Port, lost: &Lost) {
     // The event holds `vlan_sx` until all have heard of it, and so this waits for them.
     port.ifp().refresh_vlans();
-    let any = lost.contains(&0);
+    let any = lost.contains(&ANY);
     each(softc, |n, told| {
-        let lost = lost.iter().filter(|id| word(**id) == n).fold(0, |ids, id| ids | bit(*id));
+        let lost =
+            lost.iter().filter(|id| **id != 0 && word(**id) == n).fold(0, |ids, id| ids | bit(*id));
         give(port, n, if any { told } else { told & lost });
     });
 }

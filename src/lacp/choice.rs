@@ -62,6 +62,7 @@ enum Doubt {
 }
 
 /// What the chosen aggregator is doubted for, if it is, and until when.
+#[derive(Default)]
 pub(super) struct Doubts {
     of: Option<(u8, Doubt)>,
     timer: Timer,
@@ -70,15 +71,9 @@ pub(super) struct Doubts {
     soon: bool,
     /// When there will be a change to a better one of the same partner.
     settles: Option<Time>,
-    /// Milliseconds until another partner is tried. Twice as many each time, so that systems that
-    /// would try each other in turn come to rest.
-    pub patience: u32,
-}
-
-impl Default for Doubts {
-    fn default() -> Self {
-        Doubts { of: None, timer: Timer::default(), soon: false, settles: None, patience: FOLLOW }
-    }
+    /// How often another partner was tried: after twice as long each time, so that systems that would try each
+    /// other in turn come to rest.
+    pub tries: u8,
 }
 
 impl Doubts {
@@ -96,7 +91,7 @@ impl Doubts {
                 Doubt::Leads => FOLLOW,
                 Doubt::Lower => ANSWER,
                 Doubt::Higher => 2 * ANSWER,
-                Doubt::Nobody => self.patience,
+                Doubt::Nobody => FOLLOW.saturating_mul(2_u32.saturating_pow(self.tries.into())),
             };
             self.timer.start(now, ms);
         }
@@ -133,7 +128,7 @@ impl Lacp {
         // Where none could take over the ports find their aggregator as it was when they are back.
         match self.candidates(now).min() {
             Some(best) => self.active = Some(self.choose(best, now)),
-            None => self.doubts = Doubts { patience: self.doubts.patience, ..Doubts::default() },
+            None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
         }
         let active = self.active;
         for port in self.ports.iter_mut().flatten() {
@@ -188,7 +183,7 @@ impl Lacp {
                 self.ports.iter_mut().flatten().filter(its).for_each(|port| port.is_led = true);
             }
             Doubt::Lower | Doubt::Higher => {}
-            Doubt::Nobody => self.doubts.patience = self.doubts.patience.saturating_mul(2),
+            Doubt::Nobody => self.doubts.tries = self.doubts.tries.saturating_add(1),
         }
         self.settled(instead.number)
     }

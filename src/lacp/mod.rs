@@ -249,7 +249,7 @@ impl Lacp {
         port.notice_pdu(&pdu.actor, &pdu.partner, now);
         port.receive_pdu(pdu, now);
         if is_new {
-            self.doubts.patience = choice::FOLLOW;
+            self.doubts.tries = 0;
         }
         self.forget_moved(slot, &pdu.actor, now);
     }

@@ -1,8 +1,8 @@
 #!/bin/sh
-# What a lagg with 32 ports takes of the kernel's memory, in malloc's buckets, for each protocol: ours 36 KB at most, beside C lagg's.
+# What a lagg with 32 ports takes of the kernel's memory, in malloc's buckets, for each protocol: ours 25 KB at most, beside C lagg's.
 . ./lib.sh
 begin
-LIMIT=$((36 * 1024))
+LIMIT=$((25 * 1024))
 
 # Bytes of malloc's types lagg and devbuf, where C lagg keeps its LACP
 used() { vmstat -m | awk '$1 == "lagg" || $1 == "devbuf" { n += $3 } END { print n + 0 }'; }
@@ -33,7 +33,7 @@ for module in "$LAGG_KO" "$C_KO"; do
 			has lagg0 'laggport: lgt31' || fail "32 ports"
 			taken=$(taken)
 			echo "     $MODULE, $protocol: $taken bytes (vmstat -m:$(vmstat -m | grep -w lagg | tr -s ' '))"
-			[ "$MODULE" = if_lagg ] || check "$protocol: $taken bytes, 36 KB at most" [ "$taken" -le $LIMIT ]
+			[ "$MODULE" = if_lagg ] || check "$protocol: $taken bytes, 25 KB at most" [ "$taken" -le $LIMIT ]
 		fi
 		ifc lagg0 destroy
 	done

@@ -8,8 +8,8 @@ use super::bindings as c;
 use super::ifnet::Ifnet;
 use crate::kpi::{Array, Errno, InfinibandAddr, LinkAddr, MacAddr, Result};
 
-/// A group that the driver has joined on a port, to be left again.
-pub struct Group(LinkAddr);
+/// A group that the driver has joined on a port, to be left again; `A` is or becomes its address.
+pub struct Group<A = LinkAddr>(A);
 
 impl Group {
     /// Its address.
@@ -78,8 +78,8 @@ impl Ifnet {
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
-        let mut address = self.group_address(group);
+    pub fn join_group<A: Copy + Into<LinkAddr>>(&self, group: A) -> Result<Group<A>> {
+        let mut address = self.group_address(&group.into());
         let mut membership: *mut c::ifmultiaddr = ptr::null_mut();
         // SAFETY: in the interface's vnet. The address is a sockaddr of ours, of which the kernel copies what
         // it keeps, and the membership is written before this returns. The caller holds no lock of the
@@ -87,15 +87,15 @@ impl Ifnet {
         Errno::check(self.in_vnet(|| unsafe {
             c::if_addmulti(self.as_ptr(), (&raw mut address).cast(), &mut membership)
         }))?;
-        Ok(Group(*group))
+        Ok(Group(group))
     }
 
     /// Leaves a group; nothing if the stack has purged the interface's groups. May sleep.
     ///
     /// By its address, which the kernel looks up under its lock: a purge, before the departure event,
     /// frees a membership that nobody but us had.
-    pub fn leave_group(&self, group: Group) {
-        let mut address = self.group_address(&group.0);
+    pub fn leave_group<A: Into<LinkAddr>>(&self, group: Group<A>) {
+        let mut address = self.group_address(&group.0.into());
         // SAFETY: in the interface's vnet. The address is a sockaddr of ours, which is only read. The caller
         // holds no lock of the stack's.
         self.in_vnet(|| unsafe { c::if_delmulti(self.as_ptr(), (&raw mut address).cast()) });

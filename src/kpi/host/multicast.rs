@@ -72,8 +72,8 @@ fn multicast_ioctl(ifp: &Ifnet, command: usize) -> Result {
     })
 }
 
-/// A group that the driver has joined on a port, to be left again.
-pub struct Group(LinkAddr);
+/// A group that the driver has joined on a port, to be left again; `A` is or becomes its address.
+pub struct Group<A = LinkAddr>(A);
 
 impl Group {
     /// Its address.
@@ -96,17 +96,17 @@ impl Ifnet {
     ///
     /// # Errors
     /// ENOMEM.
-    pub fn join_group(&self, group: &LinkAddr) -> Result<Group> {
+    pub fn join_group<A: Copy + Into<LinkAddr>>(&self, group: A) -> Result<Group<A>> {
         witness::may_sleep("if_addmulti");
         self.assert_attached("if_addmulti");
-        join(self, group).map(|()| Group(*group))
+        join(self, &group.into()).map(|()| Group(group))
     }
 
     /// Leaves a group; nothing if the stack has purged the interface's groups. Sleeps.
-    pub fn leave_group(&self, group: Group) {
+    pub fn leave_group<A: Into<LinkAddr>>(&self, group: Group<A>) {
         witness::may_sleep("if_delmulti");
         self.assert_attached("if_delmulti");
-        leave(self, &group.0);
+        leave(self, &group.0.into());
     }
 
     /// Wants promiscuous mode, or no longer (ifpromisc). Sleeps.
