@@ -29,6 +29,9 @@ const MODES: u32 = iff::PROMISC | iff::ALLMULTI;
 /// and the address, are compared with what the ports were brought to: the stack takes a lagg down on
 /// its own where it goes to another vnet, and of an address that it then gets nobody tells.
 ///
+/// Who gives a lagg another address (if_setlladdr) takes it down, and up again next. It is not the lagg's end
+/// for its ports then: they get the address when it is up again.
+///
 /// Nothing is done for a lagg that is being destroyed.
 pub(super) fn flags_changed(softc: &Ref<Softc>) {
     let (new_modes, new_up) = {
@@ -41,6 +44,12 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) {
         let modes = flags & MODES;
         let up = flags & iff::UP != 0;
         softc.has_given_lladdr(&mut state);
+        // An InfiniBand lagg's address is nobody's to give.
+        let is_given = softc.kind() == LaggType::Ethernet
+            && lladdr != replace(&mut state.lladdr_seen, lladdr.ethernet());
+        if is_given && !up {
+            return;
+        }
         let new_lladdr = up && !state.members().all(|port| port.has_lladdr(&lladdr));
         let new_modes = replace(&mut state.modes_seen, modes) != modes;
         (new_modes, state.running != up || new_lladdr)
@@ -99,11 +108,15 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     let ifp = softc.ifp();
     let lladdr = ifp.lladdr();
     let ports = token.ports();
+    let mut is_new = false;
     for port in &ports {
         // What a port refused the next up tries again.
-        port.share_lladdr(&lladdr);
+        is_new |= port.share_lladdr(&lladdr);
     }
     if ifp.is_running() {
+        if is_new {
+            lacp::link_changed(softc);
+        }
         Softc::wake_protocol(softc);
         return;
     }
@@ -149,7 +162,7 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
     let old = ifp.mtu();
     let ports = token.ports();
     for port in &ports {
-        if let Err(errno) = port.methods().set_mtu(port.ifp(), mtu) {
+        if let Err(errno) = port.restarting(|| port.methods().set_mtu(port.ifp(), mtu)) {
             log(
                 ifp,
                 format_args!(
@@ -160,7 +173,7 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
             );
             // Among them may be the one that refused: it may have failed half way.
             for port in ports.iter().filter(|port| port.ifp().mtu() != old) {
-                let _ = port.methods().set_mtu(port.ifp(), old);
+                let _ = port.restarting(|| port.methods().set_mtu(port.ifp(), old));
             }
             return Err(errno);
         }
@@ -212,7 +225,7 @@ pub(super) fn set_port_capabilities(port: &Ref<Port>, request: &mut Ioctl<'_>) -
 /// # Errors
 /// What its driver returned.
 fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
-    port.methods().forward(port.ifp(), request)?;
+    port.restarting(|| port.methods().forward(port.ifp(), request))?;
     let enabled = port.ifp().enabled();
     port.softc().state().set_wanted(port, enabled);
     Ok(())

@@ -103,6 +103,10 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
         // It might be given the lagg for its parent.
         SIOCSETVLAN => Err(Errno::EBUSY),
         SIOCSIFCAP | SIOCSIFCAPNV => config::set_port_capabilities(port, request),
+        // Down and up again, for another address, of which the lagg knows.
+        SIOCSIFFLAGS if port.softc().state().readdressed == Some(port.slot()) => {
+            port.methods().forward(port.ifp(), request)
+        }
         command => {
             let was_up = port.ifp().flags() & iff::UP;
             if command == SIOCSIFFLAGS && was_up == 0 {
@@ -111,9 +115,7 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
             let result = port.methods().forward(port.ifp(), request);
             // Where flows go, and whether the lagg's link is up, goes by IFF_UP too, which SIOCSIFADDR
             // sets as well.
-            if (command == SIOCSIFFLAGS || port.ifp().flags() & iff::UP != was_up)
-                && !port.softc().state().readdressing
-            {
+            if command == SIOCSIFFLAGS || port.ifp().flags() & iff::UP != was_up {
                 lacp::link_changed(port.softc());
             }
             result

@@ -38,9 +38,8 @@ pub(super) struct Control {
     published: Published,
     /// A link may have come up since its media were last asked for.
     pub links_changed: bool,
-    /// The address that each port had then, by slots, and the lagg's.
+    /// The address that each port had then, by slots.
     addresses: Boxed<SlotMap<MacAddr>>,
-    address: MacAddr,
 }
 
 /// Memory for what a plan has of LACP's own.
@@ -93,7 +92,6 @@ impl Control {
             published: Published::default(),
             links_changed: true,
             addresses: Boxed::try_zeroed()?,
-            address: ifp.lladdr().ethernet(),
         })
     }
 
@@ -113,14 +111,12 @@ impl Control {
     }
 
     /// Whether a port without IFF_UP, or of a lagg without, has been taken down: its partner is told if the
-    /// link is still up. Who gives an interface another address takes it down and up again, and IFF_UP alone
+    /// link is still up. Who gives a port another address takes it down and up again, and IFF_UP alone
     /// does not tell the one from the other.
     fn is_taken_down(&self, port: &Port) -> bool {
-        let (lagg, ifp) = (port.softc().ifp(), port.ifp());
+        let ifp = port.ifp();
         let known = self.addresses[port.slot()];
-        ifp.link_state() == LinkState::Up
-            && lagg.lladdr().ethernet() == self.address
-            && known == ifp.lladdr().ethernet()
+        ifp.link_state() == LinkState::Up && known == ifp.lladdr().ethernet()
     }
 
     /// Whether the plan has something else than the machines.
@@ -200,7 +196,7 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
         let now = now();
         let deadline = state.lacp.as_ref().and_then(|lacp| lacp.machines.deadline(now));
         let ms = deadline.map(|deadline| u32::try_from(deadline.since(now)).unwrap_or(u32::MAX));
-        ms.into_iter().chain(link::until_told(&state)).min()
+        ms.into_iter().chain(link::until_due(&state)).min()
     };
     if let Some(ms) = deadline {
         Softc::wake_protocol_in(softc, ms.max(1));
@@ -233,7 +229,8 @@ fn run_machines(softc: &Softc) -> bool {
         let Some(lacp) = &state.lacp else { return false };
         let (running, now) = (state.running, now());
         let (mut down, mut taken_down) = (SlotSet::EMPTY, SlotSet::EMPTY);
-        for port in state.members().filter(|port| !running || !port.is_active()) {
+        let is_down = |port: &&Ref<Port>| !port.is_active() && !state.is_restarting(port);
+        for port in state.members().filter(|port| !running || is_down(port)) {
             let set = if lacp.is_taken_down(port) { &mut taken_down } else { &mut down };
             set.insert(port.slot());
         }
@@ -334,7 +331,6 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
             lacp.machines.set_link(port.slot().number(), *link, now());
             lacp.addresses[port.slot()] = port.ifp().lladdr().ethernet();
         }
-        lacp.address = softc.ifp().lladdr().ethernet();
     }
     Softc::wake_protocol(softc);
 }

@@ -147,7 +147,6 @@ fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
         if !softc.take_lladdr(&mut state, lladdr) {
             return;
         }
-        state.readdressing = true;
         lladdr
     };
     link::tell_lladdr(softc);
@@ -155,6 +154,5 @@ fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
         port.share_lladdr(&lladdr);
     }
     // Once for all of them, not for each.
-    softc.state().readdressing = false;
     lacp::link_changed(softc);
 }

@@ -34,8 +34,8 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     softc.ifp().in_vnet(|| {
         if !lacp::run(softc) {
             move_flows(softc);
-            let until_told = until_told(&softc.state());
-            if let Some(ms) = until_told {
+            let until_due = until_due(&softc.state());
+            if let Some(ms) = until_due {
                 Softc::wake_protocol_in(softc, ms);
             }
         }
@@ -64,16 +64,16 @@ fn publish_link(softc: &Ref<Softc>) {
         ifp.set_baudrate(baudrate);
     }
     let heard = softc.kind() == LaggType::Ethernet && can_be_heard(&plan);
-    let (up, readdressing) = {
+    let (up, restarting) = {
         let mut state = softc.state();
         if !heard && state.tell_again.take().is_some() {
             // Who heard it the first time may not have: when the link is up again it is told anew.
             state.told_lladdr = NO_LLADDR;
         }
-        (is_up(&plan), state.readdressing)
+        (is_up(&plan), state.members().any(|port| state.is_restarting(port)))
     };
-    // A card is down for a moment where it gets another address.
-    if !up && readdressing {
+    // A card is down for a moment where it gets another address or MTU, or is to do something else.
+    if !up && restarting {
         return;
     }
     // Of a lagg that has not had a port yet nothing is known.
@@ -120,9 +120,11 @@ fn announce(ifp: &Ifnet) {
     });
 }
 
-/// In how many milliseconds the address is to be told of once more.
-pub(super) fn until_told(state: &State) -> Option<u32> {
-    let ms = state.tell_again?.saturating_sub(uptime_ms());
+/// In how many milliseconds the address is to be told of once more, or it is known of a card that restarts
+/// whether it stays down.
+pub(super) fn until_due(state: &State) -> Option<u32> {
+    let at = state.tell_again.into_iter().chain(state.next_restarted()).min()?;
+    let ms = at.saturating_sub(uptime_ms());
     Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 

@@ -158,7 +158,7 @@ fn ask<'a>(
             if known.is_some_and(|known| known.asked == enabled && known.mtu == mtu) {
                 continue;
             }
-            if let Err(errno) = port.methods().enable(port.ifp(), enabled) {
+            if let Err(errno) = port.restarting(|| port.methods().enable(port.ifp(), enabled)) {
                 result = Err(errno);
                 continue;
             }

@@ -108,13 +108,28 @@ impl Port {
     }
 
     /// Gives the interface the lagg's address, and says so if it keeps its own: what is sent to the lagg it
-    /// may not hear. May sleep.
-    pub(super) fn share_lladdr(&self, lladdr: &LinkAddr) {
-        if !self.set_lladdr(lladdr) {
+    /// may not hear. True: it has another one now. May sleep.
+    pub(super) fn share_lladdr(&self, lladdr: &LinkAddr) -> bool {
+        if self.has_lladdr(lladdr) {
+            return false;
+        }
+        self.softc.state().readdressed = Some(self.slot());
+        let shares = self.restarting(|| self.set_lladdr(lladdr));
+        self.softc.state().readdressed = None;
+        if !shares {
             let name = self.ifp.name();
             let name = text(&name);
             log(self.softc.ifp(), format_args!("{name} keeps its own address"));
         }
+        shares
+    }
+
+    /// Asks something of the driver by which the card may restart. May sleep, as `ask` does.
+    pub(super) fn restarting<R>(&self, ask: impl FnOnce() -> R) -> R {
+        self.softc.state().begin_restart(self);
+        let answer = ask();
+        self.softc.state().end_restart();
+        answer
     }
 
     /// Brings the interface administratively up, and its driver with it. May sleep.

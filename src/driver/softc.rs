@@ -94,6 +94,7 @@ impl Softc {
             return false;
         }
         state.lladdr = Setting::Taken(lladdr);
+        state.lladdr_seen = lladdr.ethernet();
         self.ifp.store_lladdr(&lladdr);
         true
     }

@@ -12,7 +12,8 @@ use super::vlans::{ANY, Lost, Vlans};
 use super::{Plan, Port};
 use crate::kpi::ioctl::hash;
 use crate::kpi::{
-    Array, Boxed, Defaults, Group, IfnetRef, LinkAddr, Ref, Result, Unique, defaults,
+    Array, Boxed, Defaults, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, Unique, defaults, iff,
+    uptime_ms,
 };
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::Domains;
@@ -46,9 +47,15 @@ pub(super) struct State {
     pub told_lladdr: LinkAddr,
     /// When it is to be told of once more, by the time since the start, in milliseconds.
     pub tell_again: Option<u64>,
+    /// The address of an Ethernet lagg as it was last looked at.
+    pub lladdr_seen: MacAddr,
     pub mtu: Setting<u32>,
-    /// Ports are getting another address, which takes each down for a moment.
-    pub readdressing: bool,
+    /// The slot of the port that just gets another address, which takes it down and up again.
+    pub readdressed: Option<Slot>,
+    /// The ports whose links may have gone by what their drivers were asked.
+    restarting: SlotSet,
+    /// Until when those have time to come back, in milliseconds since the start.
+    restart_ends: u64,
     pub options: Options,
     pub vlans: Vlans,
     /// What the ports were last asked about their capabilities.
@@ -76,6 +83,10 @@ struct Place {
     groups: Array<Option<Group>>,
     lost: Lost,
 }
+
+/// How long a card has, after its driver was asked for something by which it may restart, to have its link
+/// up again, in milliseconds.
+const RESTART_MS: u64 = 1_000;
 
 // Each lagg has 32, and malloc(9) has 2,048 bytes: a byte more would take 4,096.
 static_assertions::const_assert!(size_of::<Option<Place>>() <= 64);
@@ -197,8 +208,11 @@ impl State {
             lladdr: Setting::Taken(NO_LLADDR),
             told_lladdr: NO_LLADDR,
             tell_again: None,
+            lladdr_seen: [0; 6],
             mtu: Setting::Taken(0),
-            readdressing: false,
+            readdressed: None,
+            restarting: SlotSet::EMPTY,
+            restart_ends: 0,
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             asked: Asked::NOTHING,
@@ -333,6 +347,44 @@ impl State {
         if let Some(place) = self.place_mut(port) {
             place.answer = Some(to);
         }
+    }
+
+    /// The driver of `port` is asked for something by which the card may restart: its link, if that is up,
+    /// may go down and come up again, of which drivers tell later.
+    pub fn begin_restart(&mut self, port: &Port) {
+        let now = uptime_ms();
+        if now >= self.restart_ends {
+            self.restarting = SlotSet::EMPTY;
+        }
+        self.restarting.remove(port.slot());
+        if self.phase(port) == Some(Phase::Member) && port.is_active() {
+            self.restarting.insert(port.slot());
+        }
+        self.restart_ends = now.saturating_add(RESTART_MS);
+    }
+
+    /// Its driver has done so.
+    pub fn end_restart(&mut self) {
+        self.restart_ends = uptime_ms().saturating_add(RESTART_MS);
+    }
+
+    /// Whether `port` is down only because the lagg has asked something of its driver, as far as is known
+    /// yet.
+    pub fn is_restarting(&self, port: &Port) -> bool {
+        self.readdressed == Some(port.slot()) || self.may_come_back(port)
+    }
+
+    /// Whether its link, if that is down, still has time to come back.
+    fn may_come_back(&self, port: &Port) -> bool {
+        self.restarting.contains(port.slot())
+            && port.ifp().flags() & iff::UP != 0
+            && !port.is_active()
+            && uptime_ms() < self.restart_ends
+    }
+
+    /// When it is known whether links stay down, in milliseconds since the start; none if none is down.
+    pub fn next_restarted(&self) -> Option<u64> {
+        self.members().any(|port| self.may_come_back(port)).then_some(self.restart_ends)
     }
 
     /// Remembers that the filter of `port` has lost a VLAN's id.

@@ -34,6 +34,7 @@ mod port_requests;
 mod ports;
 mod protocols;
 mod records;
+mod restarts;
 mod send_tags;
 mod slow_frames;
 mod stats;

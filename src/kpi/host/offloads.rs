@@ -26,6 +26,8 @@ pub struct Couplings {
     pub above_mtu: Option<(u32, u64)>,
     /// The card takes these off whenever its link comes up, as em(4) does with TSO at 100 Mb/s.
     pub at_link_up: u64,
+    /// Its link, lost by a restart, comes back later: when somebody says so. IFF_UP restarts it too.
+    pub is_late: bool,
 }
 
 /// What a coupled card has.
@@ -136,14 +138,15 @@ pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
 
 /// A card stops and starts again, for its capabilities or its MTU have changed.
 pub(super) fn restart(ifp: &Ifnet) {
-    if lock(&ifp.coupled).couplings.is_none() {
-        return;
-    }
+    let Some(couplings) = lock(&ifp.coupled).couplings else { return };
     if ifp.flags() & iff::UP != 0 && ifp.is_running() {
         lock(&ifp.coupled).restarts += 1;
         start(ifp);
         let link = ifp.link_state();
         ifp.change_link_state(LinkState::Down);
+        if couplings.is_late {
+            return;
+        }
         if link == LinkState::Up {
             link_up(ifp);
         }
@@ -155,11 +158,14 @@ pub(super) fn restart(ifp: &Ifnet) {
 
 /// A card starts.
 pub(super) fn start(ifp: &Ifnet) {
-    let above = lock(&ifp.coupled).couplings.and_then(|couplings| couplings.above_mtu);
-    if let Some((mtu, off)) = above
+    let Some(couplings) = lock(&ifp.coupled).couplings else { return };
+    if let Some((mtu, off)) = couplings.above_mtu
         && ifp.mtu() > mtu
     {
         lock(&ifp.offloads).enabled &= !off;
+    }
+    if couplings.is_late {
+        ifp.change_link_state(LinkState::Down);
     }
 }
 
