@@ -60,8 +60,12 @@ debian() {
 	want_command bmake bmake
 	case $purpose in
 	test)
-		# LACP's partner, and who reads its frames
+		# LACP's partners, and who reads its frames
 		want openvswitch-switch /usr/sbin/ovs-vswitchd
+		want_command qemu-system-x86 qemu-system-x86_64
+		want_command busybox-static busybox
+		want_command libteam-utils teamd
+		want_command ethtool ethtool
 		want_command tshark tshark
 		# Who checks the manual page
 		want_command mandoc mandoc
@@ -77,7 +81,9 @@ debian() {
 	if [ -n "$missing" ] && ! command -v apt-get >/dev/null; then
 		fail "missing (by Debian's names):$missing. This machine has no apt-get: install them by hand"
 	fi
-	if [ -n "$missing" ] && [ "$(id -u)" = 0 ]; then
+	kernel=
+	[ "$purpose" != test ] || [ "$(uname -m)" != x86_64 ] || [ -e build/linux ] || kernel=linux-image-cloud-amd64
+	if [ -n "$missing$kernel" ] && [ "$(id -u)" = 0 ]; then
 		apt-get -qq update >build/setup.log 2>&1 || echo "setup: apt-get update failed, going on" >&2
 	fi
 	DEBIAN_FRONTEND=noninteractive
@@ -85,6 +91,21 @@ debian() {
 	install_packages apt-get -qq -y --no-install-recommends install
 	new_enough "As root: echo 'deb http://deb.debian.org/debian-security bookworm-security main' >>/etc/apt/sources.list && apt-get update && apt-get install rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 	[ -e "$headers" ] || fetch_headers
+	[ -z "$kernel" ] || fetch_kernel
+}
+
+# Debian's kernel for virtual machines, which are partners of laggs. It is not installed.
+fetch_kernel() {
+	echo "setup: fetching $kernel (a download of 27 MB, once)"
+	rm -rf build/linux.new
+	mkdir build/linux.new
+	package=$(apt-cache depends $kernel | sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+	if (cd build/linux.new && apt-get -qq download "$package" && dpkg-deb -x ./*.deb . && rm ./*.deb) >build/setup.log 2>&1; then
+		mv build/linux.new build/linux
+	else
+		# The tests that need it say so.
+		echo "setup: could not download ${package:-$kernel} (apt-get's output: build/setup.log), going on" >&2
+	fi
 }
 
 # FreeBSD's kernel headers, out of the pinned wheel, and Concurrency Kit's beside them

@@ -1,60 +1,8 @@
-//! LACP between two laggs, each in a namespace of its own, and with Linux's own bonding driver.
+//! LACP between two laggs, each in a namespace of its own.
 
 use crate::flows;
-use crate::lab::{Lab, leave_out, must, ok, run, until, until_no_link, until_port};
-
-/// The flags of a port that is in service; of one that is not, in an aggregation that is; and of one
-/// that is in none.
-pub const ACTIVE: &str = "flags=1c<ACTIVE,COLLECTING,DISTRIBUTING>";
-pub const STANDBY: &str = "flags=4<ACTIVE>";
-pub const IDLE: &str = "flags=0<>";
-
-/// The bits of an actor's state, as `userlagg -v` has them.
-pub const IN_SERVICE: u8 = 0x3d;
-pub const FAST: u8 = 0x02;
-
-/// One side of a link, as LACP has it.
-#[derive(Debug, PartialEq)]
-pub struct Side {
-    pub system_priority: u16,
-    pub system: String,
-    pub key: u16,
-    pub port_priority: u16,
-    pub port: u16,
-}
-
-/// What `userlagg -v` shows of a port.
-#[derive(Debug, PartialEq)]
-pub struct Shown {
-    pub actor: Side,
-    pub state: u8,
-    pub partner: Side,
-}
-
-/// Looks at a port of the lagg of a namespace.
-pub fn shown(namespace: &str, port: &str) -> Shown {
-    let text = ok(namespace, "-v lagg0");
-    let (_, rest) = text.split_once(&format!("\tlaggport: {port} flags=")).expect(&text);
-    let mut lines = rest.lines();
-    let (_, state) = lines.next().unwrap().split_once(" state=").expect(&text);
-    let (state, _) = state.split_once('<').unwrap();
-    let mut side = || {
-        let line = lines.next().expect(&text);
-        let fields: Vec<&str> = line.trim_matches(|c| "\t [](),".contains(c)).split(',').collect();
-        let [system_priority, system, key, port_priority, port] = fields[..] else {
-            panic!("{text}");
-        };
-        let number = |text| u16::from_str_radix(text, 16).unwrap();
-        Side {
-            system_priority: number(system_priority),
-            system: system.replace('-', ":").to_lowercase(),
-            key: number(key),
-            port_priority: number(port_priority),
-            port: number(port),
-        }
-    };
-    Shown { state: u8::from_str_radix(state, 16).unwrap(), actor: side(), partner: side() }
-}
+use crate::lab::{Lab, must, ok, until, until_no_link, until_port};
+use crate::view::{ACTIVE, FAST, IDLE, IN_SERVICE, STANDBY, shown};
 
 /// Waits until a port's state is that.
 fn until_state(namespace: &str, port: &str, state: u8) {
@@ -182,38 +130,6 @@ fn lacp_to_failover_and_back() {
     lab.ok("lagg0 laggproto lacp");
     until_all(&lab, ACTIVE);
     lab.ping(100);
-}
-
-#[test]
-fn lacp_with_linux_bonding() {
-    let lab = some!(Lab::cables(2));
-    let far = &lab.far;
-    let bond = "type bond mode 802.3ad lacp_rate fast miimon 50";
-    let added = run(&format!("ip -n {far} link add bond0 {bond}"));
-    if !added.status.success() {
-        // Debian's kernel has it; whose kernel CI runs on is not ours to say.
-        leave_out("this kernel has no bonding driver");
-        return;
-    }
-    for card in 0..2 {
-        must(&format!("ip -n {far} link set port{card} master bond0"));
-    }
-    must(&format!("ip -n {far} addr add 192.0.2.2/24 dev bond0"));
-    must(&format!("ip -n {far} link set bond0 up"));
-    lab.ok("lagg0 create laggproto lacp laggport em0 laggport em1 192.0.2.1/24 up");
-    for card in 0..2 {
-        lab.until_port(&format!("em{card}"), ACTIVE);
-    }
-    lab.ping(100);
-    for card in 0..2 {
-        lab.cut(card);
-        lab.until_port(&format!("em{card}"), STANDBY);
-        until("pings come through", || {
-            run(&format!("ip netns exec {} ping -c 1 -W 1 192.0.2.2", lab.near)).status.success()
-        });
-        lab.heal(card);
-        lab.until_port(&format!("em{card}"), ACTIVE);
-    }
 }
 
 /// It keeps its speed, which says whom it is aggregated with, and goes by its new name, whoever has the old

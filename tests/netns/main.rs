@@ -24,6 +24,7 @@ mod ovs;
 #[allow(dead_code, reason = "the program's own")]
 mod packet;
 mod tshark;
+mod view;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

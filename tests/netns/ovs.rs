@@ -8,8 +8,8 @@ use lagg_rs::lacp::receive::SHORT_TIMEOUT;
 use crate::converters::Converters;
 use crate::flow::{Flow, Flows};
 use crate::lab::{Directory, Lab, has, inside, must, set, until};
-use crate::lacp::{ACTIVE, FAST, IN_SERVICE, STANDBY, Shown, Side, shown};
 use crate::packet::{Buffer, PacketSocket};
+use crate::view::{ACTIVE, FAST, IN_SERVICE, STANDBY, Shown, Side, shown};
 use crate::{back, flows, out};
 
 /// The bits of a state, by their names in `lacp/show`.

@@ -173,7 +173,7 @@ fn tshark_reads_a_negotiation() {
     };
     // Flows move to the second link when it comes back, and the first one's partner is asked.
     lab.cut(1);
-    lab.until_port("em1", crate::lacp::STANDBY);
+    lab.until_port("em1", crate::view::STANDBY);
     lab.heal(1);
     for (what, kind) in [("a marker", Kind::Information), ("an answer", Kind::Response)] {
         until(&format!("{what} has come"), || {
