@@ -20,7 +20,8 @@ use crate::wire::lacpdu::State as Bits;
 pub const GATHERING: u32 = 100;
 
 /// Milliseconds after which the lower system follows a partner that is in sync on another aggregator only:
-/// more than one needs that is to follow, if its ports have to wait for others.
+/// more than one needs that is to follow, if its ports have to wait for others. And after which one that is
+/// in sync and does not collect is given up for another aggregator.
 pub const FOLLOW: u32 = 5_000;
 
 /// Milliseconds after which a partner is given up for another that is in sync: the limit can hold up its
@@ -28,13 +29,14 @@ pub const FOLLOW: u32 = 5_000;
 /// themselves in a ring the lower one stays.
 pub const ANSWER: u32 = 1_500;
 
-/// An aggregator that could be in service. The least is the best: that of the partner with the
-/// best priority (F-19), then the fastest, where one of unknown speed will do if there is no other
+/// An aggregator that could be in service. The least is the best: one that is not deaf, that of the partner with the best priority (F-19), then the fastest, where one of unknown speed will do if there is no other
 /// (F-21). Then it stays with the partner that it is with; between aggregators of one partner nothing
 /// past counts, because that is not the same for both ends. There the ports decide, as the system
 /// of the lower identifier numbers them (5.6.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
+    /// Frames would be lost, as it seems, on each of its ports.
+    is_deaf: bool,
     partner_priority: u16,
     bandwidth: Reverse<u64>,
     is_another_partner: bool,
@@ -42,8 +44,10 @@ struct Candidate {
     port: (u16, u16),
     partner: System,
     number: u8,
-    /// The partner is in sync on it.
+    /// The partner is in sync on it, and is not deaf.
     is_offered: bool,
+    /// And collects.
+    is_collected: bool,
     /// Until when the limit would hold up a change to it.
     settles: Option<Time>,
 }
@@ -59,6 +63,8 @@ enum Doubt {
     Higher,
     /// Nor is anybody else, who may have chosen somebody else likewise.
     Nobody,
+    /// It is in sync, and does not collect.
+    Idle,
 }
 
 /// What the chosen aggregator is doubted for, if it is, and until when.
@@ -91,7 +97,9 @@ impl Doubts {
                 Doubt::Leads => FOLLOW,
                 Doubt::Lower => ANSWER,
                 Doubt::Higher => 2 * ANSWER,
-                Doubt::Nobody => FOLLOW.saturating_mul(2_u32.saturating_pow(self.tries.into())),
+                Doubt::Nobody | Doubt::Idle => {
+                    FOLLOW.saturating_mul(2_u32.saturating_pow(self.tries.into()))
+                }
             };
             self.timer.start(now, ms);
         }
@@ -113,6 +121,12 @@ impl Port {
             && self.partner_knows_us
             && self.partner.state.intersects(Bits::AGGREGATION | Bits::SYNC)
             && !self.actor.state.intersects(Bits::DEFAULTED | Bits::EXPIRED)
+    }
+
+    /// Whether frames would be lost on it, as it seems: its partner does not hear us, or did not come to
+    /// collect.
+    fn is_deaf(&self) -> bool {
+        self.is_idle || self.partner.state.contains(Bits::EXPIRED)
     }
 
     /// When the partner can answer at once to a change that takes what is in service out of it: the limit
@@ -160,7 +174,8 @@ impl Lacp {
         self.doubts.soon |= self.is_led_by(chosen.partner)
             || before.is_some_and(|it| it.is_offered && it.number != chosen.number);
         let (doubt, instead) = match offer {
-            _ if chosen.is_offered => (None, None),
+            _ if chosen.is_collected => (None, None),
+            _ if chosen.is_offered => (Some(Doubt::Idle), self.next_to(chosen.number, now)),
             Some(offer) if offer.partner == chosen.partner => {
                 if offer.partner < self.system {
                     return self.settled(offer.number);
@@ -184,6 +199,14 @@ impl Lacp {
             }
             Doubt::Lower | Doubt::Higher => {}
             Doubt::Nobody => self.doubts.tries = self.doubts.tries.saturating_add(1),
+            Doubt::Idle => {
+                self.doubts.tries = self.doubts.tries.saturating_add(1);
+                // If all are, they are tried in turn.
+                for port in self.ports.iter_mut().flatten() {
+                    port.is_idle =
+                        port.aggregator == Some(chosen.number) || port.is_idle && !instead.is_deaf;
+                }
+            }
         }
         self.settled(instead.number)
     }
@@ -203,17 +226,22 @@ impl Lacp {
         let lower = self.system < partner;
         let ports = self.ports().map(|(_, port)| port);
         let ports = ports.filter(|it| it.aggregator == Some(number) && it.is_eligible());
+        let is_deaf = ports.clone().all(Port::is_deaf);
+        let ports = ports.filter(move |port| is_deaf || !port.is_deaf());
         let named = ports.clone().map(|port| if lower { &port.actor } else { &port.partner });
         let bandwidth = ports.clone().fold(0_u64, |sum, port| sum.saturating_add(port.speed));
         let present = self.active.and_then(|number| self.lag_id(number)).map(|id| id.partner);
+        let says = |state| ports.clone().any(|port| port.partner.state.contains(state));
         Some(Candidate {
+            is_deaf,
             partner_priority: partner.priority,
             bandwidth: Reverse(bandwidth),
             is_another_partner: present.is_some_and(|present| present != partner),
             port: named.map(|info| (info.port_priority, info.port)).min()?,
             partner,
             number,
-            is_offered: ports.clone().any(|port| port.partner.state.contains(Bits::SYNC)),
+            is_offered: !is_deaf && says(Bits::SYNC),
+            is_collected: !is_deaf && says(Bits::SYNC | Bits::COLLECTING),
             settles: ports.clone().filter_map(|port| port.settles(now)).max(),
         })
     }
@@ -222,6 +250,12 @@ impl Lacp {
     fn next_partner(&self, partner: System, now: Time) -> Option<Candidate> {
         let others = self.candidates(now).filter(|it| it.partner != partner);
         others.min_by_key(|it| (it.partner < partner, it.partner, *it))
+    }
+
+    /// The best candidate but for this one, if there is another: one that is offered, if there is.
+    fn next_to(&self, number: u8, now: Time) -> Option<Candidate> {
+        let others = self.candidates(now).filter(|it| it.number != number);
+        others.min_by_key(|it| (!it.is_offered, *it))
     }
 
     /// Whether the partner has not followed us. That is known as long as a port has it.

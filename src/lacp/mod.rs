@@ -224,6 +224,7 @@ impl Lacp {
             // What was on its way is gone, or has arrived.
             port.marker.stop();
             port.reporter.forget();
+            port.is_idle = false;
             port.receive_event(event, strict, now);
         }
     }

@@ -83,6 +83,8 @@ pub struct Port {
     pub(super) partner_has_our_sync: bool,
     /// The partner's system chooses the aggregator, and does not follow.
     pub(super) is_led: bool,
+    /// The partner was in sync for long, and did not collect.
+    pub(super) is_idle: bool,
     pub(super) mux: mux::State,
     /// Runs while it waits for others; and when it is ready, for as long as its partner may wait for some.
     pub(super) wait_while: Timer,
@@ -140,6 +142,7 @@ impl Port {
             partner_knows_us: false,
             partner_has_our_sync: false,
             is_led: false,
+            is_idle: false,
             mux: mux::State::default(),
             wait_while: Timer::default(),
             ready: false,

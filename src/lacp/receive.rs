@@ -154,7 +154,7 @@ impl Port {
     fn record_default(&mut self, strict: bool) {
         self.partner = default_partner(strict, self.actor.state.contains(Bits::TIMEOUT));
         self.partner_knows_us = false;
-        self.is_led = false;
+        (self.is_led, self.is_idle) = (false, false);
         self.actor.state.insert(Bits::DEFAULTED);
     }
 
@@ -176,6 +176,8 @@ impl Port {
     /// recordPDU (5.4.9).
     fn record_pdu(&mut self, pdu: &Lacpdu) {
         self.is_led &= System::of(&self.partner) == System::of(&pdu.actor);
+        self.is_idle &=
+            self.partner.is_same_port(&pdu.actor) && !pdu.actor.state.contains(Bits::COLLECTING);
         self.partner = pdu.actor;
         self.actor.state.remove(Bits::DEFAULTED);
         let active = pdu.actor.state.contains(Bits::ACTIVITY)

@@ -5,6 +5,7 @@ mod bytes;
 mod checks;
 mod choice;
 mod defects;
+mod idle;
 mod lab;
 mod limits;
 mod links;

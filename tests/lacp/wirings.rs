@@ -5,7 +5,7 @@ use lagg_rs::lacp::{Link, choice, periodic};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::lab::{DEFAULTS, Lab, mac};
+use crate::lab::{DEFAULTS, Lab, STRAIGHT, Way, mac};
 
 /// After so many milliseconds all is at rest: each system speaks once, and gives up each of the others in
 /// turn.
@@ -31,6 +31,8 @@ enum Event {
     Half(usize, usize),
     /// Nobody notices.
     Cut(usize),
+    /// Nor of this, in one direction.
+    Mute(usize, usize),
     Heal(usize),
     Leave(usize, usize),
     Join(usize, usize),
@@ -40,7 +42,7 @@ enum Event {
 impl Event {
     /// What the two ends do not hear of at the same time.
     fn is_silent(&self) -> bool {
-        matches!(self, Event::Half(..) | Event::Cut(_))
+        matches!(self, Event::Half(..) | Event::Cut(_) | Event::Mute(..))
     }
 }
 
@@ -81,6 +83,7 @@ fn world(known: bool) -> impl Strategy<Value = World> {
             2 => (0..wires).prop_map(Event::Plug),
             1 => (0..wires, 0..2_usize).prop_map(|(wire, end)| Event::Half(wire, end)),
             1 => (0..wires).prop_map(Event::Cut),
+            1 => (0..wires, 0..2_usize).prop_map(|(wire, from)| Event::Mute(wire, from)),
             1 => (0..wires).prop_map(Event::Heal),
             1 => (0..wires, 0..2_usize).prop_map(|(wire, end)| Event::Leave(wire, end)),
             1 => (0..wires, 0..2_usize).prop_map(|(wire, end)| Event::Join(wire, end)),
@@ -131,6 +134,7 @@ impl World {
             Event::Plug(wire) => (0..2).for_each(|end| self.plug(lab, wire, end)),
             Event::Half(wire, end) => lab.link(wire, end, Link::Down),
             Event::Cut(wire) => lab.cut(wire),
+            Event::Mute(wire, from) => lab.way(wire, from, Way { cut: true, ..STRAIGHT }),
             Event::Heal(wire) => lab.heal(wire),
             Event::Leave(wire, end) if present(wire, end, lab) => lab.leave(wire, end),
             Event::Join(wire, end) if !present(wire, end, lab) => lab.join(wire, end),

@@ -21,7 +21,9 @@ impl Partners {
     fn new(systems: [u8; 2], collects: [bool; 2]) -> Self {
         let mut solo = Solo::new(2, DEFAULTS);
         let now = solo.now();
-        (0..2).for_each(|slot| solo.lacp.set_link(slot, Link::Up([10, 1][usize::from(slot)] * G), now));
+        (0..2).for_each(|slot| {
+            solo.lacp.set_link(slot, Link::Up([10, 1][usize::from(slot)] * G), now)
+        });
         Partners { solo, systems, collects }
     }
 
@@ -50,7 +52,7 @@ fn f53_a_partner_that_is_in_sync_and_does_not_collect_is_given_up_for_one_that_d
         let mut it = Partners::new(systems, [false, true]);
         let waited = it.until_sent(60_000).expect("nothing is sent");
         assert!((FOLLOW..FOLLOW + 3_000).contains(&waited), "{systems:?} {waited}");
-        for _ in 0..3_600 {
+        for _ in 0..600 {
             (0..2).for_each(|slot| it.say(slot));
             it.solo.pass(1_000);
             assert_eq!(it.solo.lacp.distributing(), 0b10, "{systems:?}");
@@ -72,19 +74,21 @@ fn f53_partners_of_which_none_collects_are_tried_in_turn() {
         for collects in [[false, true], [true, false]] {
             let mut it = Partners::new(systems, [false, false]);
             let mut tried = Vec::new();
-            for _ in 0..36_000 {
-                assert_eq!(it.until_sent(100), None);
-                let chosen = [0, 1].map(|slot| it.solo.port(slot).actor().state.contains(State::SYNC));
+            for _ in 0..300 {
+                (0..2).for_each(|slot| it.say(slot));
+                it.solo.pass(1_000);
+                assert_eq!(it.solo.lacp.distributing(), 0);
+                let chosen =
+                    [0, 1].map(|slot| it.solo.port(slot).actor().state.contains(State::SYNC));
                 if tried.last() != Some(&chosen) {
                     tried.push(chosen);
                 }
             }
-            assert!((8..=14).contains(&tried.len()), "{systems:?} {tried:?}");
+            assert!((5..=8).contains(&tried.len()), "{systems:?} {tried:?}");
             // As long again as it has lasted.
             it.collects = collects;
-            assert!(it.until_sent(7_200_000).is_some(), "{systems:?}");
+            assert!(it.until_sent(700_000).is_some(), "{systems:?}");
             let flapping = it.solo.lacp.flapping();
-            assert_eq!(it.until_sent(0), None);
             for _ in 0..600 {
                 (0..2).for_each(|slot| it.say(slot));
                 it.solo.pass(1_000);
@@ -99,10 +103,11 @@ fn f53_partners_of_which_none_collects_are_tried_in_turn() {
 #[test]
 fn f53_who_is_alone_is_waited_for() {
     let mut solo = Solo::new(1, DEFAULTS);
-    for _ in 0..600 {
+    for n in 0..60 {
         solo.hear(0, NEW | State::SYNC);
         solo.pass(1_000);
-        assert_eq!((solo.lacp.collecting(), solo.lacp.distributing()), (1, u32::from(false)));
+        let collecting = u32::from(n > 0);
+        assert_eq!((solo.lacp.collecting(), solo.lacp.distributing()), (collecting, 0));
     }
     solo.hear(0, IN_SERVICE);
     assert_eq!(solo.lacp.distributing(), 1);
@@ -129,7 +134,7 @@ fn f53_a_link_on_which_the_partner_does_not_hear_us_is_left_at_once() {
             assert!(carries(&lab, 0));
             lab.way(0, 1 - deaf, Way { cut: true, ..STRAIGHT });
             let missed = |lab: &Lab| lab.port(0, deaf).actor().state.contains(State::EXPIRED);
-            lab.until(u64::from(receive::SHORT_TIMEOUT), missed);
+            lab.until(u64::from(receive::SHORT_TIMEOUT) + 1_000, missed);
             let took = lab.until(10_000, |lab| carries(lab, 1));
             assert!(took <= 10, "{addresses:?} {deaf}: {took} ms");
             lab.heal(0);
