@@ -358,10 +358,12 @@ impl Lacp {
 
     /// What an administrator has to know of a port, and the port's slot; it counts as said.
     pub fn poll_report(&mut self) -> Option<(u8, Report)> {
-        self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
+        let (slot, report) = self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
             let report = port.as_mut()?.reporter.poll()?;
             Some((slot as u8, report))
-        })
+        })?;
+        let is_standby = report == Report::NotInSync && self.is_active(slot);
+        Some((slot, if is_standby { Report::Standby } else { report }))
     }
 
     /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None:

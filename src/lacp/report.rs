@@ -18,12 +18,20 @@ pub enum Report {
     NotInSync,
     /// It is to speak every second, says that it knows, and does not.
     Slow,
+    /// It has others of the aggregation's links in service, and not this one.
+    Standby,
 }
 
 impl Report {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Report; 5] =
-        [Report::Looped, Report::TwoPartners, Report::NoPartner, Report::NotInSync, Report::Slow];
+    pub const ALL: [Report; 6] = [
+        Report::Looped,
+        Report::TwoPartners,
+        Report::NoPartner,
+        Report::NotInSync,
+        Report::Slow,
+        Report::Standby,
+    ];
 
     fn bit(self) -> u8 {
         1 << self as u8
@@ -41,6 +49,9 @@ impl Report {
             Report::NoPartner => "has heard no LACP partner for a minute: is LACP active there?",
             Report::NotInSync => {
                 "has a partner out of sync for a minute: are its ports in one aggregation, and one speed?"
+            }
+            Report::Standby => {
+                "is kept as a standby by its partner, which uses other links of the aggregation"
             }
             Report::Slow => {
                 "has a partner that does not keep the short timeout it was asked for, or loses LACPDUs"

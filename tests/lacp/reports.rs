@@ -94,6 +94,22 @@ fn f63_no_partner_and_one_out_of_sync_are_told_after_a_minute() {
     assert_eq!(said(&mut solo), [], "all is well");
 }
 
+/// A partner that uses some of the links at a time, as one that may have eight in service.
+#[test]
+fn f63_a_link_that_the_partner_keeps_as_a_standby_is_told_as_such() {
+    let mut solo = Solo::new(3, DEFAULTS);
+    solo.agree();
+    let mut reports = Vec::new();
+    for _ in 0..9 {
+        for (slot, state) in [(0, IN_SERVICE), (1, IN_SERVICE), (2, NEW)] {
+            solo.hear(slot, state);
+        }
+        solo.pass(10_000);
+        reports.extend(said(&mut solo));
+    }
+    assert_eq!((reports, solo.lacp.distributing()), (vec![(2, Report::Standby)], 0b011));
+}
+
 #[test]
 fn f63_a_partner_that_does_not_keep_the_short_timeout_is_told() {
     // Its LACPDUs come every 30 seconds, though it knows that they are to come each second.
@@ -132,5 +148,5 @@ fn f63_one_kind_does_not_hide_another() {
     let no_partner = Report::NoPartner;
     let expected = [(0, Report::Looped), (0, no_partner), (1, Report::Looped), (1, no_partner)];
     assert_eq!(said(&mut solo), expected);
-    assert_eq!(Report::ALL.map(|report| report as usize), [0, 1, 2, 3, 4]);
+    assert_eq!(Report::ALL.map(|report| report as usize), [0, 1, 2, 3, 4, 5]);
 }
