@@ -20,14 +20,6 @@ const TOO_LONG: &[&str] = &[
     "src/kpi/host/vlan.rs",
     "src/lacp/mod.rs",
     "tests/check-ko",
-    "tests/driver/defects.rs",
-    "tests/driver/lacp.rs",
-    "tests/driver/lagg_requests.rs",
-    "tests/driver/ports.rs",
-    "tests/driver/vnets.rs",
-    "tests/lacp/lab.rs",
-    "tests/lacp/negotiation.rs",
-    "tests/netns/main.rs",
     "tests/vm/traffic/tags.c",
 ];
 

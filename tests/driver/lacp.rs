@@ -6,16 +6,15 @@ use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event, Vnet};
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
 use lagg_rs::kpi::{Counter, Errno, LinkState, Mbuf};
-use lagg_rs::lacp::marker;
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 use lagg_rs::lacp::receive::{LONG_TIMEOUT, SHORT_TIMEOUT};
 use lagg_rs::wire::lacpdu::{Lacpdu, State};
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
-use crate::lab::{card, lab, mac};
+use crate::lab::{card, lab};
 use crate::pair::{Pair, flow, pair, strangers};
 
-fn option(opts: i32) -> OptionsRequest {
+pub fn option(opts: i32) -> OptionsRequest {
     OptionsRequest { opts, ..OptionsRequest::default() }
 }
 
@@ -127,149 +126,6 @@ fn a_cut_moves_flows_at_once_and_a_healed_link_gets_its_own_back() {
         pair.exchange();
         assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (3, 3));
         assert_eq!(pair.send(300), before);
-    });
-}
-
-/// While the markers are under way the flows that move wait, and no others; then none.
-#[test]
-fn a_port_that_comes_pauses_the_flows_that_move_to_it_alone() {
-    lab(|| {
-        let mut pair = pair(2);
-        pair.link(1, LinkState::Down);
-        pair.pass(LONG_TIMEOUT);
-        let before = pair.send(300);
-        pair.lost = is_marker;
-        pair.link(1, LinkState::Up);
-        assert_eq!(pair.distributing(&pair.left), 2);
-        let meanwhile = pair.send(300);
-        let pausing = meanwhile.iter().filter(|wire| wire.is_none()).count();
-        assert!((100..200).contains(&pausing), "{pausing} of 300 wait");
-        assert!((0..300).all(|n| meanwhile[n].is_none() || meanwhile[n] == before[n]));
-        assert_eq!(pair.left.ifp.counter(Counter::Oerrors), pausing as u64);
-        // Nobody has answered.
-        pair.pass(marker::TIMEOUT);
-        let after = pair.send(300);
-        assert!(after.iter().all(Option::is_some));
-        assert!((0..300).all(|n| (after[n] == Some(1)) == meanwhile[n].is_none()));
-        // Such a partner is not waited for again.
-        pair.link(1, LinkState::Down);
-        pair.link(1, LinkState::Up);
-        pair.pass(AGGREGATE_WAIT);
-        assert_eq!(pair.distributing(&pair.left), 2);
-        assert_eq!(pair.send(300), after);
-    });
-}
-
-#[test]
-fn a_partner_that_answers_ends_the_pause() {
-    lab(|| {
-        let pair = pair(2);
-        let before = pair.send(300);
-        pair.link(1, LinkState::Down);
-        pair.link(1, LinkState::Up);
-        pair.exchange();
-        assert_eq!(pair.distributing(&pair.left), 2);
-        assert_eq!(pair.send(300), before, "no time has passed");
-    });
-}
-
-/// Packets of one flow may be two flows' then, and of two flows one's.
-#[test]
-fn another_hash_has_all_flows_wait_for_all_ports() {
-    lab(|| {
-        let mut pair = pair(2);
-        pair.left.set_hash(1).unwrap();
-        pair.exchange();
-        assert_eq!(pair.send(300).iter().flatten().count(), 300, "both have answered");
-        pair.lost = is_marker;
-        pair.left.set_hash(7).unwrap();
-        pair.exchange();
-        assert!(pair.send(300).iter().all(Option::is_none));
-        pair.left.set_hash(7).unwrap();
-        pair.pass(marker::TIMEOUT);
-        assert!(pair.send(300).iter().all(Option::is_some));
-    });
-}
-
-/// It is asked when its ports come, and nothing waits for that: so it is known when flows move.
-#[test]
-fn a_partner_that_answers_no_marker_is_not_waited_for() {
-    lab(|| {
-        let mut pair = strangers(3);
-        pair.lost = is_marker;
-        pair.pass(AGGREGATE_WAIT);
-        assert_eq!(pair.distributing(&pair.left), 3);
-        let first = pair.send(300);
-        assert!(first.iter().all(Option::is_some));
-        pair.pass(marker::TIMEOUT);
-        for n in [1, 2] {
-            pair.link(n, LinkState::Down);
-            assert!(pair.send(300).iter().all(Option::is_some));
-            pair.pass(1_000);
-            pair.link(n, LinkState::Up);
-            pair.exchange();
-            assert_eq!(pair.send(300), first);
-            pair.pass(1_000);
-        }
-    });
-}
-
-#[test]
-fn a_marker_that_cannot_be_sent_is_not_waited_for() {
-    lab(|| {
-        let mut pair = pair(2);
-        let before = pair.send(300);
-        pair.link(1, LinkState::Down);
-        pair.lost = is_marker;
-        pair.wires[0].0.nic.refuse_transmit(Some(Errno::EIO));
-        pair.link(1, LinkState::Up);
-        pair.wires[0].0.nic.refuse_transmit(None);
-        assert_eq!(pair.distributing(&pair.left), 2);
-        assert_eq!(pair.send(300), before);
-    });
-}
-
-#[test]
-fn f17_after_a_down_no_pause_stays() {
-    lab(|| {
-        let mut pair = pair(2);
-        pair.link(1, LinkState::Down);
-        pair.lost = is_marker;
-        pair.link(1, LinkState::Up);
-        pair.exchange();
-        assert!(pair.send(300).contains(&None));
-        pair.left.down();
-        pair.exchange();
-        assert_eq!(pair.left.send(&flow(0)), Err(Errno::ENETDOWN));
-        pair.pass(1_000);
-        // The ports may come back one after the other, and markers go between them.
-        pair.lost = |_| false;
-        pair.left.up();
-        pair.pass(AGGREGATE_WAIT);
-        assert_eq!(pair.distributing(&pair.left), 2);
-        assert!(pair.send(300).iter().all(Option::is_some));
-    });
-}
-
-/// It is only one link whose partner is missed, or says farewell: its flows go on over the other at once.
-#[test]
-fn flows_of_a_port_that_is_missed_do_not_wait() {
-    lab(|| {
-        let mut pair = pair(2);
-        pair.left.set_options(option(opt::LACP_FAST_TIMO)).unwrap();
-        pair.pass(1_000);
-        // LACPDUs come from the port's own address.
-        pair.lost = |frame| frame[6..12] == mac(102);
-        pair.pass(SHORT_TIMEOUT);
-        assert_eq!(pair.distributing(&pair.left), 1);
-        assert!(pair.send(300).iter().all(|wire| *wire == Some(0)));
-    });
-    lab(|| {
-        let pair = pair(2);
-        pair.right.remove("em102").unwrap();
-        pair.exchange();
-        assert_eq!(pair.distributing(&pair.left), 1);
-        assert!(pair.send(300).iter().all(|wire| *wire == Some(0)));
     });
 }
 

@@ -1,12 +1,9 @@
 //! Creating and destroying, joining and leaving, MTU, address, up and down, link state.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use lagg_rs::kpi::host::testing::{Events, SET_LLADDR, TestNic};
-use lagg_rs::kpi::host::{self, Event, Nic, Vnet};
-use lagg_rs::kpi::ioctl::{SIOCSIFFLAGS, SIOCSIFMTU};
-use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, LinkState, Mbuf, Result, iff};
+use lagg_rs::kpi::host::{self, Event, Vnet};
+use lagg_rs::kpi::ioctl::SIOCSIFFLAGS;
+use lagg_rs::kpi::{Errno, IfType, LinkState, iff};
 
 use crate::lab::{card, ether, flags, lab, lagg, lagg_of, mac, mtu};
 
@@ -105,23 +102,6 @@ fn there_is_room_for_32_ports() {
         lagg.remove("em7").unwrap();
         lagg.add("em32").unwrap();
         assert_eq!(lagg.ports().len(), 32);
-    });
-}
-
-#[test]
-fn a_port_that_refuses_the_mtu_does_not_join() {
-    lab(|| {
-        let (_a, b) = (card(1), card(2));
-        mtu("em1", 9000).unwrap();
-        let lagg = lagg();
-        lagg.add("em1").unwrap();
-        b.nic.refuse(SIOCSIFMTU, 1, Errno::EIO);
-        assert_eq!(lagg.add("em2"), Err(Errno::EIO));
-        assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (1500, mac(2).into()));
-        assert_eq!(b.ifp.if_type(), IfType::Ethernet);
-        assert!(b.ifp.lagg_port().is_none());
-        lagg.add("em2").unwrap();
-        assert_eq!(b.ifp.mtu(), 9000);
     });
 }
 
@@ -320,56 +300,6 @@ fn ether_reaches_the_ports() {
         }
         lagg.remove("em1").unwrap();
         assert_eq!(a.ifp.lladdr(), mac(1));
-    });
-}
-
-#[test]
-fn mtu_is_that_of_all_or_of_none() {
-    lab(|| {
-        let (a, b, c) = (card(1), card(2), card(3));
-        let lagg = lagg_of(&[&a, &b, &c]);
-        lagg.set_mtu(9000).unwrap();
-        assert_eq!([a.ifp.mtu(), b.ifp.mtu(), c.ifp.mtu(), lagg.ifp.mtu()], [9000; 4]);
-        c.nic.refuse(SIOCSIFMTU, 1, Errno::EIO);
-        assert_eq!(lagg.set_mtu(1400), Err(Errno::EIO));
-        assert_eq!([a.ifp.mtu(), b.ifp.mtu(), c.ifp.mtu(), lagg.ifp.mtu()], [9000; 4]);
-        assert_eq!(mtu("em1", 1400), Err(Errno::EINVAL), "a port's MTU is the lagg's");
-        assert_eq!(lagg.set_mtu(71), Err(Errno::EINVAL));
-    });
-}
-
-/// A card that changes its MTU first, and then finds that it cannot.
-#[derive(Default)]
-struct Hasty(AtomicBool);
-
-impl Nic for Hasty {
-    fn transmit(&self, _: &Ifnet, _: Mbuf, _: &Epoch) -> Result {
-        Ok(())
-    }
-
-    fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
-        let command = r.command();
-        host::default_ioctl(ifp, r)?;
-        let fails = command == SIOCSIFMTU && self.0.swap(false, Ordering::Relaxed);
-        if fails { Err(Errno::EIO) } else { Ok(()) }
-    }
-}
-
-#[test]
-fn a_port_that_fails_half_way_gets_its_mtu_back() {
-    lab(|| {
-        let (a, nic) = (card(1), Arc::new(Hasty::default()));
-        let hasty = host::attach("hasty0", IfType::Ethernet, mac(2), 1500, 0, nic.clone());
-        let lagg = lagg_of(&[&a]);
-        lagg.add("hasty0").unwrap();
-        nic.0.store(true, Ordering::Relaxed);
-        assert_eq!(lagg.set_mtu(4000), Err(Errno::EIO));
-        assert_eq!([a.ifp.mtu(), hasty.mtu(), lagg.ifp.mtu()], [1500; 3]);
-        lagg.remove("hasty0").unwrap();
-        lagg.set_mtu(4000).unwrap();
-        nic.0.store(true, Ordering::Relaxed);
-        assert_eq!(lagg.add("hasty0"), Err(Errno::EIO));
-        assert_eq!(hasty.mtu(), 1500);
     });
 }
 

@@ -10,6 +10,9 @@ use lagg_rs::wire::lacpdu::Lacpdu;
 use lagg_rs::wire::marker::{Frame as MarkerFrame, Kind};
 use lagg_rs::wire::slow::{FRAME, Subtype};
 
+use crate::parts::Flight;
+pub use crate::parts::{Cable, End, Last, Record, STRAIGHT, System, Way};
+
 /// One gigabit.
 pub const GIGABIT: Link = Link::Up(1_000_000_000);
 
@@ -21,83 +24,6 @@ pub const DEFAULTS: Options =
 
 /// Milliseconds that a frame takes if nothing else is said.
 pub const DELAY: u64 = 1;
-
-/// What one port said, or heard, last.
-#[derive(Clone, Copy, Debug)]
-pub struct Last {
-    pub at: u64,
-    pub pdu: Lacpdu,
-    /// The partner in it was its hearer.
-    pub knew: bool,
-}
-
-/// A port's history.
-#[derive(Clone, Default)]
-pub struct Record {
-    /// When LACPDUs were sent, the last 3.
-    pub sent: Vec<u64>,
-    pub said: Option<Last>,
-    pub heard: Option<Last>,
-    /// Something that it would have said was lost to txtest, and counts in the limit until then.
-    pub hushed: Option<u64>,
-}
-
-pub struct System {
-    pub lacp: Lacp,
-    pub id: Id,
-    /// The lagg's `if_index`: part of the ports' keys.
-    pub lagg: u32,
-    pub answers_markers: bool,
-    pub records: Vec<Record>,
-    /// Something has happened to it since it ran.
-    pub touched: bool,
-}
-
-impl System {
-    fn touch(&mut self) -> &mut Lacp {
-        self.touched = true;
-        &mut self.lacp
-    }
-}
-
-/// One direction of a cable: from the end of the same number to the other.
-#[derive(Clone, Copy, Debug)]
-pub struct Way {
-    /// Nothing comes through, and nobody notices.
-    pub cut: bool,
-    /// Milliseconds.
-    pub delay: u64,
-    /// Up to so many milliseconds more, so that frames overtake each other.
-    pub jitter: u64,
-    /// Of a hundred frames.
-    pub lost: u64,
-    /// Likewise.
-    pub doubled: u64,
-}
-
-pub const STRAIGHT: Way = Way { cut: false, delay: DELAY, jitter: 0, lost: 0, doubled: 0 };
-
-pub struct End {
-    pub system: usize,
-    pub slot: u8,
-    pub link: Link,
-    pub present: bool,
-    /// Since when it does not collect, if it does not.
-    pub deaf: Option<u64>,
-}
-
-pub struct Cable {
-    pub ends: [End; 2],
-    pub ways: [Way; 2],
-    /// Until when a frame of this direction may have been harmed.
-    pub disturbed: [u64; 2],
-}
-
-struct Flight {
-    cable: usize,
-    to: usize,
-    frame: [u8; FRAME],
-}
 
 pub struct Lab {
     pub now: u64,

@@ -1,0 +1,82 @@
+//! A partner that restarts, or becomes another one.
+
+use lagg_rs::lacp::{Options, mux};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+
+use crate::lab::{DEFAULTS, Lab, mac};
+use crate::negotiation::{agreed, all_carry, carries, plug};
+use crate::solo::{IN_SERVICE, Solo};
+
+/// The partner is another lagg of the same system now: all of the old agreement goes at once, and
+/// the new one takes what a cold start takes.
+#[test]
+fn a_partner_that_restarts_with_another_key_is_agreed_with_anew() {
+    let mut lab = agreed(2);
+    lab.restart(1, mac(2), 33, DEFAULTS);
+    lab.advance(1);
+    assert_eq!(lab[0].distributing(), 0);
+    assert_eq!(lab.until(3_000, all_carry), 2_003);
+    assert_eq!(lab.port(0, 0).partner().key, 33 << 5 | 4);
+}
+
+#[test]
+fn a_partner_that_restarts_as_it_was_is_agreed_with_anew() {
+    let mut lab = agreed(2);
+    lab.restart(1, mac(2), 22, DEFAULTS);
+    lab.advance(1);
+    assert_eq!(lab[0].distributing(), 0);
+    lab.until(4_000, all_carry);
+}
+
+/// The priority that the partner's system has says which of two aggregators is the active one, also
+/// when it changes.
+#[test]
+fn a_partner_with_another_priority_is_another_partner() {
+    let mut lab = Lab::new();
+    let a = lab.system(mac(1), 11, DEFAULTS);
+    let (b, c) = (lab.system(mac(2), 22, DEFAULTS), lab.system(mac(3), 33, DEFAULTS));
+    let cables = [lab.cable(a, b), lab.cable(a, c)];
+    plug(&mut lab, cables);
+    lab.until(3_000, |lab| carries(lab, cables[0]));
+    lab.set_priority(c, 100);
+    lab.advance(35_000);
+    assert!(carries(&lab, cables[1]), "{}", lab.describe());
+    assert_eq!(lab[a].distributing(), 0b10);
+    assert_eq!(lab[a].active_aggregator().unwrap().1.system_priority, 100);
+    lab.set_priority(b, 99);
+    lab.advance(35_000);
+    assert_eq!(lab[a].distributing(), 0b01);
+}
+
+/// The same partner's other port, or this one with another priority: what was agreed was agreed with
+/// another (update_Selected).
+#[test]
+fn another_port_of_the_same_partner_is_agreed_with_anew() {
+    let partner = Solo::partner(0, IN_SERVICE);
+    for other in [
+        Info { port: partner.port + 1, ..partner },
+        Info { port_priority: partner.port_priority - 1, ..partner },
+    ] {
+        let mut solo = Solo::new(1, DEFAULTS);
+        solo.agree();
+        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+        solo.receive(0, &Lacpdu { actor: other, partner: *solo.port(0).actor() });
+        assert_eq!(solo.port(0).mux(), mux::State::Waiting);
+        solo.pass(2_000);
+        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+    }
+}
+
+/// Who is assumed where nobody is heard: of the lowest priority, and agreeing to nothing, or, not strict,
+/// to everything.
+#[test]
+fn nobody_is_a_partner_of_the_lowest_priority() {
+    for strict in [true, false] {
+        let solo = Solo::new(1, Options { strict, ..DEFAULTS });
+        let agrees = (IN_SERVICE - State::ACTIVITY - State::SYNC) | State::TIMEOUT;
+        let state = if strict { State::TIMEOUT } else { agrees };
+        let expected =
+            Info { system_priority: 0xffff, port_priority: 0xffff, state, ..Info::default() };
+        assert_eq!(*solo.port(0).partner(), expected);
+    }
+}

@@ -1,0 +1,62 @@
+//! What each protocol carries over two cables.
+
+use crate::flow::Report;
+use crate::lab::{Lab, until};
+use crate::out;
+
+/// A flow of a thousand over a lagg of that protocol; nothing of it is lost. What became of it, and how
+/// many frames each cable has carried meanwhile.
+fn carry(lab: &Lab, protocol: &str) -> (Report, [u64; 2]) {
+    lab.failover();
+    lab.ok(&format!("lagg0 laggproto {protocol}"));
+    let before = lab.carried();
+    let flow = out(lab);
+    until("a thousand are sent", || flow.sent() > 1000);
+    let report = flow.finish();
+    assert!(report.lost.is_empty(), "{report:?}");
+    let after = lab.carried();
+    (report, [0, 1].map(|card| after[card] - before[card]))
+}
+
+/// roundrobin: what the lagg sends is on both cables alike, to one frame.
+#[test]
+fn roundrobin_is_even() {
+    let lab = lab!(2);
+    let (report, [a, b]) = carry(&lab, "roundrobin");
+    assert!(a + b >= report.sent && a.abs_diff(b) <= 1, "{a} and {b} of {}", report.sent);
+}
+
+/// loadbalance: a flow is on one cable, and on the other when that is cut.
+#[test]
+fn loadbalance_keeps_a_flow_on_a_cable() {
+    let lab = lab!(2);
+    lab.failover();
+    lab.ok("lagg0 laggproto loadbalance lagghash l4");
+    let before = lab.carried();
+    let flow = out(&lab);
+    until("a thousand are sent", || flow.sent() > 1000);
+    let after = lab.carried();
+    let by_card = [0, 1].map(|card| after[card] - before[card]);
+    let its = usize::from(by_card[1] > by_card[0]);
+    // ARP and Linux's own chatter may be on the other.
+    assert!(by_card[its] >= 900 && by_card[1 - its] < 50, "{by_card:?}");
+
+    let (arrived, sent) = (flow.arrived(), flow.sent());
+    lab.cut(its);
+    until("some are sent after the cut", || flow.sent() > sent + 100);
+    flow.goes_on();
+    let detected = flow.sent();
+    let report = flow.finish();
+    let in_flight = arrived..=detected;
+    assert!(report.lost.iter().all(|number| in_flight.contains(number)), "{report:?}");
+}
+
+/// broadcast: each cable carries one copy.
+#[test]
+fn broadcast_is_on_both_cables() {
+    let lab = lab!(2);
+    let (report, [a, b]) = carry(&lab, "broadcast");
+    // Chatter goes on between the two readings.
+    assert!(a >= report.sent && a.abs_diff(b) <= 10, "{a} and {b} of {}", report.sent);
+    assert!(report.duplicates > 900, "the far side has both copies: {report:?}");
+}
