@@ -19,8 +19,6 @@ const TOO_LONG: &[&str] = &[
     "src/kpi/host/tests.rs",
     "src/kpi/host/vlan.rs",
     "src/lacp/mod.rs",
-    "tests/check-ko",
-    "tests/vm/traffic/tags.c",
 ];
 
 /// A text file, by its path from the root.

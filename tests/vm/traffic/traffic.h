@@ -8,7 +8,8 @@
  * threads   how many threads send, and as many receive (2)
  * run       1: counters to zero, and go; 0: stop
  * counters  what became of the packets, a line each: traffic.c has the list
- * tags, tags_*, tag  send tags: tags.c
+ * tags, tags_*  send tags: tags.c
+ * tag       commands for send tags: tags_commands.c
  * transmit, input  write a number of packets: as many go, from the writer's thread; read: the CPU's ticks that they took
  */
 #ifndef LAGG_TRAFFIC_H
@@ -110,12 +111,18 @@ struct packet *packet_of(struct mbuf *);	/* NULL: not one of ours */
 void	traffic_stop(void);
 
 /* tags.c */
+extern if_t tags_arrived_at;
+int	tags_ask(if_t, u_int type, u_int flow, u_int domain, struct m_snd_tag **);
+void	tags_mark(struct mbuf *, u_int flow, struct m_snd_tag *);
 void	tags_attach(if_t);
 void	tags_arrived(if_t, struct mbuf *);
 void	tags_stamp(struct worker *, if_t, struct mbuf *, u_int flow);
 void	tags_drop(struct worker *, u_int flow);
 void	tags_drop_all(void);
 int	tags_unload(void);
+
+/* tags_commands.c */
+void	tags_commands_end(void);
 
 SYSCTL_DECL(_kern_lagg_traffic);
 
