@@ -25,7 +25,7 @@ mod kernel {
         mtx sx cv task callout epoch_context epoch_tracker ifnet bpf_if_ext pcpu mbuf sockaddr ifreq ifmedia ifmediareq
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";
     const VARIABLES: &str = "
-        net_epoch_preempt taskqueue_swi lagg_.*_p
+        net_epoch_preempt taskqueue_swi taskqueue_thread lagg_.*_p
         CSUM_SND_TAG RT_IS_INDIRECT M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*";
     /// Kernel objects that are only pointed at: their insides stay out of the bindings.
     const OPAQUE: &str =

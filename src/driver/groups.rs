@@ -76,8 +76,8 @@ pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let mut wants = softc.state().take_wants(port);
     let flags = lagg.flags();
-    switch(&mut wants.modes.promisc, flags & iff::PROMISC != 0, |on| ifp.want_promisc(on));
-    switch(&mut wants.modes.allmulti, flags & iff::ALLMULTI != 0, |on| ifp.want_allmulti(on));
+    switch(&mut wants.modes.promisc, flags & iff::PROMISC != 0, port, Ifnet::want_promisc);
+    switch(&mut wants.modes.allmulti, flags & iff::ALLMULTI != 0, port, Ifnet::want_allmulti);
     let is_slow = softc.state().slow;
     let joined_slow = join_for_lacp(ifp, is_slow, &mut wants.modes.slow);
     let joined = join(lagg, ifp, &mut wants.groups).and(joined_slow);
@@ -108,14 +108,24 @@ pub(super) fn give_back(softc: &Softc, port: &Port) {
     }
     // An interface that is being destroyed has no use for modes.
     if ifp.flags() & iff::DYING == 0 {
-        switch(&mut wants.modes.promisc, false, |on| ifp.want_promisc(on));
-        switch(&mut wants.modes.allmulti, false, |on| ifp.want_allmulti(on));
+        switch(&mut wants.modes.promisc, false, port, Ifnet::want_promisc);
+        switch(&mut wants.modes.allmulti, false, port, Ifnet::want_allmulti);
     }
 }
 
 /// Asks for a mode that is wanted and has not been asked for, or the other way round.
-fn switch(asked: &mut bool, wanted: bool, ask: impl FnOnce(bool) -> Result) {
-    if *asked != wanted && ask(wanted).is_ok() {
+///
+/// vlan(4) passes modes on to the parent with a shared lock, and two who change them at once ask for the same
+/// twice. The other one is its own task, which gives a VLAN its parent's address: so a VLAN is asked on the
+/// thread where that runs (D-27).
+fn switch(asked: &mut bool, wanted: bool, port: &Port, ask: fn(&Ifnet, bool) -> Result) {
+    if *asked == wanted {
+        return;
+    }
+    let ifp = port.ifp();
+    let answer =
+        if port.methods().is_vlan() { ifp.on_stack_thread(ask, wanted) } else { ask(ifp, wanted) };
+    if answer.is_ok() {
         *asked = wanted;
     }
 }

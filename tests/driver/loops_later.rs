@@ -235,6 +235,30 @@ fn d27_packets_before_the_event_do_not_go_round() {
     }
 }
 
+/// vlan(4) has a task that gives a VLAN its new parent's address, and passes modes on once more with it. The
+/// host backend panics where a VLAN is asked for a mode beside that.
+#[test]
+fn d27_a_vlan_is_asked_for_modes_where_its_own_task_runs() {
+    let modes = iff::PROMISC | iff::ALLMULTI;
+    lab(|| {
+        let (a, b) = (card(1), card(2));
+        let port = vlan(&b.ifp, 7, "vlan7");
+        let lagg = over("vlan7", &a, proto::FAILOVER);
+        for on in [true, false, true] {
+            host::set_promisc(&lagg.ifp, on).unwrap();
+            host::set_allmulti(&lagg.ifp, on).unwrap();
+            host::settle();
+            assert_eq!(b.ifp.flags() & modes, if on { modes } else { 0 });
+        }
+        set_parent("vlan7", None, 0).unwrap_err();
+        host::vlan_unconfig(&port);
+        host::vlan_config(&port, &lagg.ifp, 7).unwrap();
+        host::settle();
+        assert_eq!(lagg.ports(), ["em1"]);
+        assert_eq!((b.ifp.flags() & modes, port.flags() & modes), (0, 0));
+    });
+}
+
 /// A card that gives what it is sent to something else, as a tunnel does.
 struct Tunnel(IfnetRef);
 

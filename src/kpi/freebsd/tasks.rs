@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::bindings as c;
+use super::ifnet::Ifnet;
 use super::memory::Pinned;
 use crate::kpi::mem::Counted;
 use crate::kpi::{Errno, Ref, Result};
@@ -135,6 +136,45 @@ impl<T: Send + Sync> Task<T> {
         // caller may sleep, and holds nothing that the task wants.
         unsafe { c::taskqueue_drain(self.queue.get(), &raw mut (*self.inner.get()).task) };
     }
+}
+
+impl Ifnet {
+    /// Runs `ask` on the stack's own thread (`taskqueue_thread`), after what is queued there, and waits for
+    /// it. Sleeps. The caller may hold `ifnet_detach_sxlock`: vlan(4) waits for that thread with it too.
+    ///
+    /// # Errors
+    /// What `ask` returns.
+    pub fn on_stack_thread(&self, ask: fn(&Ifnet, bool) -> Result, on: bool) -> Result {
+        // SAFETY: plain data.
+        let task = unsafe { core::mem::zeroed() };
+        let mut errand = Errand { task, ifp: self, ask, on, result: Ok(()) };
+        let place = &raw mut errand;
+        // SAFETY: the errand stays in its place until the kernel has run it, for which the last call waits.
+        // The queue is there as long as the kernel.
+        unsafe {
+            c::lagg_rs_task_init(&raw mut (*place).task, Some(run_errand), place.cast());
+            c::taskqueue_enqueue(c::taskqueue_thread, &raw mut (*place).task);
+            c::taskqueue_drain(c::taskqueue_thread, &raw mut (*place).task);
+            (*place).result
+        }
+    }
+}
+
+/// What a thread waits for, on its stack.
+struct Errand {
+    task: c::task,
+    ifp: *const Ifnet,
+    ask: fn(&Ifnet, bool) -> Result,
+    on: bool,
+    result: Result,
+}
+
+/// # Safety
+/// The kernel calls it with an [`Errand`], whose owner waits, with the interface, until it has returned.
+unsafe extern "C" fn run_errand(errand: *mut c_void, _: c_int) {
+    let errand: *mut Errand = errand.cast();
+    // SAFETY: by contract, for all of it.
+    unsafe { (*errand).result = ((*errand).ask)(&*(*errand).ifp, (*errand).on) };
 }
 
 /// # Safety

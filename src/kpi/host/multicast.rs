@@ -6,8 +6,10 @@ use std::sync::mpsc;
 
 use super::super::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS};
 use super::super::{Array, Ifnet, LinkAddr, Result, iff};
+use super::driver::Kind;
 use super::faults::{self, Fault};
 use super::locks::{IN_MULTI, IN6_MULTI, Sx};
+use super::tasks::is_stack_thread;
 use super::witness::{self, lock};
 use super::{methods, stack};
 
@@ -115,6 +117,7 @@ impl Ifnet {
     /// What the driver returned.
     pub fn want_promisc(&self, on: bool) -> Result {
         self.assert_attached("ifpromisc");
+        assert_alone(self);
         count_flag(self, iff::PROMISC, on)
     }
 
@@ -124,8 +127,16 @@ impl Ifnet {
     /// What the driver returned.
     pub fn want_allmulti(&self, on: bool) -> Result {
         self.assert_attached("if_allmulti");
+        assert_alone(self);
         count_flag(self, iff::ALLMULTI, on)
     }
+}
+
+/// vlan(4) passes modes on with a shared lock: who changes them beside its task, which gives a VLAN its
+/// parent's address, has it ask the parent for the same twice (if_setflag: decrement non-positive refcount).
+fn assert_alone(ifp: &Ifnet) {
+    let alone = !matches!(ifp.kind, Kind::Vlan(_)) || is_stack_thread();
+    assert!(alone, "{ifp:?} is asked for a mode beside its task on taskqueue_thread");
 }
 
 /// A socket joins a group of IPv4's (`in_multi_sx` held) or IPv6's (`in6_multi_sx`) that goes by

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 
-use super::super::{Ref, Result};
+use super::super::{Ifnet, Ref, Result};
 use super::sync::{Condvar, Mutex, MutexGuard, lazy};
 use super::witness::{self, Kind, lock};
 use super::{epoch, memory, vnet};
@@ -139,6 +139,11 @@ lazy! {
     static THREAD: Worker = Worker::new("taskqueue_thread");
 }
 
+/// Whether the caller runs on the stack's own thread.
+pub(super) fn is_stack_thread() -> bool {
+    witness::holds(THREAD.class)
+}
+
 /// Waits until the module's tasks, the stack's, and the epoch's callbacks that are under way
 /// are done, and what they caused. Tests do this instead of sleeping.
 pub fn settle() {
@@ -149,6 +154,21 @@ pub fn settle() {
         if epoch::drain_round() && idle {
             break;
         }
+    }
+}
+
+impl Ifnet {
+    /// Runs `ask` on the stack's own thread (`taskqueue_thread`), after what is queued there, and waits for
+    /// it. Sleeps.
+    ///
+    /// # Errors
+    /// What `ask` returns.
+    pub fn on_stack_thread(&self, ask: fn(&Ifnet, bool) -> Result, on: bool) -> Result {
+        let (ifp, work, result) = (self.to_ref(), Arc::default(), Arc::new(Mutex::new(Ok(()))));
+        let place = result.clone();
+        THREAD.enqueue(&work, move || *lock(&place) = ask(&ifp, on));
+        THREAD.drain(&work);
+        *lock(&result)
     }
 }
 

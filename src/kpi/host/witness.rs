@@ -160,6 +160,11 @@ pub(super) fn hold(class: usize, kind: Kind) {
     HELD.with(|held| held.borrow_mut().push((class, kind)));
 }
 
+/// Whether the calling thread holds `class`.
+pub(super) fn holds(class: usize) -> bool {
+    HELD.with(|held| held.borrow().iter().any(|entry| entry.0 == class))
+}
+
 /// The calling thread has given it back.
 pub(super) fn unhold(class: usize) {
     HELD.with(|held| {
