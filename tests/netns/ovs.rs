@@ -76,6 +76,13 @@ impl Ovs {
         self.lab.ok(&format!("lagg0 create {words}"));
     }
 
+    /// A lagg without LACP.
+    fn failover(&self, primary: usize) {
+        let ports = format!("laggport em{primary} laggport em{}", 1 - primary);
+        self.lab.ok(&format!("lagg0 create laggproto failover {ports} 192.0.2.1/24 up"));
+        self.lab.until_port(&format!("em{primary}"), "flags=5<MASTER,ACTIVE>");
+    }
+
     /// Runs one of its programs.
     fn must(&self, command: &str) -> String {
         let d = self.directory.path().display();
@@ -117,6 +124,12 @@ impl Ovs {
         let state = if enabled { "enabled" } else { "disabled" };
         let line = format!("member port{card}: {state}\n");
         until(&line, || self.must("ovs-appctl --timeout=20 bond/show").contains(&line));
+    }
+
+    /// Waits until it sends on this port, of a bond that uses one.
+    fn until_active(&self, card: usize) {
+        let section = format!("member port{card}: enabled\n  active member\n");
+        until(&section, || self.must("ovs-appctl --timeout=20 bond/show").contains(&section));
     }
 
     /// Waits until both sides of a link are in service, and agree on each other: on who is there, by
@@ -258,4 +271,114 @@ fn ovs_misses_links_that_are_silent() {
         });
     }
     within_a_timeout(flows);
+}
+
+/// Whose system is the lower one, and which ports it prefers, changes while frames are exchanged.
+#[test]
+fn ovs_may_be_the_lower_system() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    let mut flows = flows(&ovs.lab);
+    for (system, ports) in [(1, [9, 8]), (65_535, [8, 9]), (32_768, [1, 1])] {
+        flows.during(|| {
+            ovs.vsctl(&format!("set port bond0 other_config:lacp-system-priority={system}"));
+            for (card, port) in ports.iter().enumerate() {
+                let priority = format!("other_config:lacp-port-priority={port}");
+                ovs.vsctl(&format!("set interface port{card} {priority}"));
+            }
+            until("its priorities are known", || {
+                (0..2).all(|card| {
+                    let its = shown(&ovs.lab.near, &format!("em{card}")).partner;
+                    (its.system_priority, its.port_priority) == (system, ports[card])
+                })
+            });
+            ovs.until_agreed(true, true);
+        });
+    }
+    within_a_timeout(flows);
+}
+
+/// Without LACP it uses one port, as long as it can. With LACP again it uses both.
+#[test]
+fn ovs_falls_back_to_active_backup() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    ovs.vsctl("set port bond0 other_config:lacp-fallback-ab=true");
+    for primary in [0, 1] {
+        let other = 1 - primary;
+        ovs.lab.ok("lagg0 destroy");
+        ovs.lab.cut(other);
+        ovs.until_active(primary);
+        ovs.lab.heal(other);
+        ovs.failover(primary);
+        let mut flows = flows(&ovs.lab);
+        flows.during(|| {
+            ovs.lab.cut(primary);
+            ovs.lab.until_port(&format!("em{other}"), "flags=4<ACTIVE>");
+            ovs.until_active(other);
+        });
+        within_a_timeout(flows);
+        ovs.lab.heal(primary);
+        ovs.lab.ok("lagg0 destroy");
+        ovs.create(true);
+        ovs.until_agreed(true, true);
+    }
+    ovs.lab.ping(20);
+}
+
+/// A bond that sends on one port, the primary one while it can: with LACP, which has both in service.
+#[test]
+fn ovs_sends_on_one_port() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    ovs.vsctl("set port bond0 bond_mode=active-backup");
+    for primary in [0, 1] {
+        ovs.vsctl(&format!("set port bond0 other_config:bond-primary=port{primary}"));
+        let mut flows = flows(&ovs.lab);
+        for card in 0..2 {
+            flows.during(|| {
+                ovs.lab.cut(card);
+                ovs.until_active(1 - card);
+            });
+            flows.during(|| {
+                ovs.lab.heal(card);
+                ovs.until_active(primary);
+                ovs.until_agreed(true, true);
+            });
+        }
+        within_a_timeout(flows);
+    }
+}
+
+/// The same without LACP, and both ends prefer the same link.
+#[test]
+fn ovs_fails_over() {
+    let ovs = Ovs::in_service(some!(lab(2)));
+    for primary in [0, 1] {
+        let other = 1 - primary;
+        ovs.lab.ok("lagg0 destroy");
+        let bond = "bond_mode=active-backup";
+        ovs.vsctl(&format!(
+            "del-port bond0 -- add-bond br0 bond0 port0 port1 {bond} \
+             other_config:bond-primary=port{primary}"
+        ));
+        for card in 0..2 {
+            // It uses a port that was out of service with LACP when the link has changed.
+            ovs.lab.cut(card);
+            ovs.lab.heal(card);
+        }
+        ovs.until_active(primary);
+        ovs.failover(primary);
+        let mut flows = flows(&ovs.lab);
+        for _ in 0..2 {
+            flows.during(|| {
+                ovs.lab.cut(primary);
+                ovs.lab.until_port(&format!("em{other}"), "flags=4<ACTIVE>");
+                ovs.until_active(other);
+            });
+            flows.during(|| {
+                ovs.lab.heal(primary);
+                ovs.lab.until_port(&format!("em{primary}"), "flags=5<MASTER,ACTIVE>");
+                ovs.until_active(primary);
+            });
+        }
+        within_a_timeout(flows);
+    }
 }
