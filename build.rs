@@ -1,6 +1,6 @@
-//! For the kernel alone: bindings to FreeBSD's headers, and the C shim's objects. `kmod/build.sh`
-//! runs it and says with what flags C is compiled (`KERNEL_CFLAGS`), where the kernel's options are
-//! (`KERNEL_OPTIONS`), and where the objects go (`KERNEL_OBJECTS`). Every other build does nothing here.
+//! Builds bindings to FreeBSD's headers and the C shim's objects, for the kernel module alone; for any
+//! other build it does nothing. `kmod/build.sh` runs it, and passes the flags for C (`KERNEL_CFLAGS`), the
+//! directory of the kernel's options (`KERNEL_OPTIONS`), and that for the objects (`KERNEL_OBJECTS`).
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -13,8 +13,8 @@ mod kernel {
     use std::env;
     use std::path::{Path, PathBuf};
 
-    // What the Rust side sees of the headers, as regular expressions; add what `src/kpi/freebsd`
-    // needs. All that `kmod/shim.h` declares is let through besides.
+    // The names that Rust sees of the headers, as regular expressions. Add what `src/kpi/freebsd` needs.
+    // Everything that `kmod/shim.h` declares is included too.
     const FUNCTIONS: &str = "
         malloc free copyout panic cv_init cv_destroy counter_u64_fetch sbuf_bcat
         epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copypacket m_copydata
@@ -27,11 +27,11 @@ mod kernel {
     const VARIABLES: &str = "
         net_epoch_preempt taskqueue_swi taskqueue_thread lagg_.*_p
         CSUM_SND_TAG RT_IS_INDIRECT M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*";
-    /// Kernel objects that are only pointed at: their insides stay out of the bindings.
+    /// Kernel objects that Rust only points at: the bindings leave out their fields.
     const OPAQUE: &str =
         "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list sbuf";
 
-    /// For the shim's own text, besides -Wall and -Wextra, with what the kernel's macros expand to.
+    /// Flags for the shim in addition to -Wall and -Wextra; the kernel's macros need those that turn warnings off.
     const WARNINGS: &[&str] = &[
         "-Wno-unused-parameter",
         "-Wno-pointer-sign",
@@ -70,7 +70,7 @@ mod kernel {
             .generate_inline_functions(false)
             .layout_tests(true)
             .prepend_enum_name(false)
-            // Constants that are more than a literal, as IFCAP_* are: clang works them out.
+            // clang evaluates constants that are more than a literal, such as IFCAP_*.
             .clang_macro_fallback()
             .clang_macro_fallback_build_dir(to.parent().expect("bindings.rs is in a directory"))
             .generate_comments(false)
@@ -92,7 +92,7 @@ mod kernel {
         bindings.write_to_file(to).expect("OUT_DIR can be written");
     }
 
-    /// One object a file, into a directory that holds nothing else: the linker is given all of it.
+    /// Compiles one object for each file, into a directory of their own: the linker gets all of it.
     fn compile_shim(cflags: &[&str], to: &Path) {
         let mut sources: Vec<PathBuf> = std::fs::read_dir("kmod")
             .expect("kmod/ is there")

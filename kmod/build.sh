@@ -32,7 +32,7 @@ esac
 flags="$flags -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Csymbol-mangling-version=v0"
 flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
-# What the kernel's own build (sys/conf/kern.mk, kmod.mk) says to clang, as far as it changes code or layout.
+# The flags of the kernel's own build (sys/conf/kern.mk, kmod.mk) that change code or layout.
 cflags="$cflags -std=gnu17 -O2 -pipe -nostdinc -D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS -include opt_global.h"
 cflags="$cflags -ffreestanding -fwrapv -fno-strict-aliasing -fno-common -fstack-protector -fno-omit-frame-pointer"
 cflags="$cflags -mno-omit-leaf-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables"
@@ -42,7 +42,7 @@ work=target/$target/kmod
 out=build/$arch
 mkdir -p "$work" "$out"
 
-# The kernel's options are copied: where a kernel was built there are headers too. By the copies cargo sees what has changed.
+# The kernel's options are copied, because the directory of a kernel's build has headers too. cargo watches the copies.
 options=${KERNCONFDIR:-sys-headers/opt}
 if [ ! -f "$options/opt_global.h" ]; then
 	echo "KERNCONFDIR=$options: no opt_global.h there; say where \`make buildkernel' has built the kernel," \
@@ -68,8 +68,7 @@ if [ "$(uname -s)" = FreeBSD ]; then
 	headers="$work/include $SYSDIR $SYSDIR/contrib/ck/include"
 else
 	headers="sys-headers/ck build/headers/ck build/headers/$include build/headers/generic-freebsd"
-	# Headers taken out of their source tree have lost their version. 15.0-RELEASE: a module of that version loads into
-	# every 15.x.
+	# The version of the headers is lost with their source tree. A module of 15.0-RELEASE loads into every 15.x.
 	cflags="$cflags -D__FreeBSD_version=1500068"
 fi
 for directory in $headers; do
@@ -96,14 +95,14 @@ RUSTC_BOOTSTRAP=1
 CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY=never
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY
 export KERNEL_CFLAGS KERNEL_OPTIONS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
-# Flags that must reach core too.
+# These flags must reach core too.
 eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
 
 cargo="--locked --lib --release --no-default-features --features kernel --target $target -Zbuild-std=core"
 if [ "${2:-}" = clippy ]; then
 	exec cargo clippy $cargo -- -D warnings
 fi
-# An archive would bring compiler_builtins along: only the object of this crate, with all it uses, is linked.
+# An archive would add compiler_builtins, so only this crate's object, with everything it uses, is linked.
 [ -e "$work/lagg_rs.o" ] || touch build.rs
 cargo rustc $cargo --crate-type staticlib -- --emit=obj="$work/lagg_rs.o"
 

@@ -1,6 +1,6 @@
-# Sourced by the build's scripts and recipes: which tools they use. The same on Debian and on FreeBSD.
+# Names the tools for the build's scripts and recipes, which source it. It works on Debian and on FreeBSD.
 
-# One Rust for everything. A distribution's own has the source of core; a rustup proxy before it in PATH may not.
+# Use one Rust for everything. The distribution's has the source of core; a rustup proxy earlier in PATH may not.
 if [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ]; then
 	PATH=/usr/bin:$PATH
 	RUSTC=/usr/bin/rustc

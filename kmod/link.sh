@@ -7,7 +7,7 @@ script=$(dirname "$0")/kmod.ld
 arch=$1
 module=$2
 shift 2
-# Nothing is exported. Symbols stay, for the debugger's backtraces.
+# Nothing is exported. Symbols are kept for backtraces.
 localize="--keep-global-symbol=none --strip-debug"
 case $arch in
 amd64)

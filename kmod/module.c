@@ -1,13 +1,13 @@
 /*
- * The module's declarations. It is called if_lagg, as the C driver's is, so the kernel loads only one of them.
+ * The module's declarations. Its name is if_lagg, like the C driver's, so the kernel loads only one of them.
  *
- * Unloading: the kernel asks MOD_QUIESCE, then MOD_UNLOAD, and runs the SYSUNINITs after both, from higher subsystems
- * to lower. So the module says no while there is a lagg, then the vnets lose their cloners, and what laggs need is
- * taken down last, before the malloc type goes.
+ * To unload, the kernel calls MOD_QUIESCE and MOD_UNLOAD, then runs the SYSUNINITs from higher subsystems to lower. So
+ * the module first refuses while there is a lagg. Then the vnets lose their cloners. What laggs need is taken down last,
+ * before the malloc type goes.
  */
 #include "wrapper.h"
 
-/* In Rust: src/kpi/freebsd/module.rs, sysctl.rs and clone.rs. */
+/* Defined in Rust: src/kpi/freebsd/module.rs, sysctl.rs and clone.rs. */
 int	lagg_rs_load(void);
 int	lagg_rs_quiesce(void);
 int	lagg_rs_unload(void);
@@ -73,7 +73,7 @@ SYSCTL_NODE(_net_link, OID_AUTO, lagg, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Link agg
 
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
 
-/* A sysctl of each vnet, and the function by which the Rust side reads that of the current one. */
+/* Declares a sysctl of each vnet, and the function with which Rust reads that of the current vnet. */
 #define	LAGG_SYSCTL(parent, name, value, access, text)						\
 	VNET_DEFINE_STATIC(int, name) = (value);						\
 	SYSCTL_INT(parent, OID_AUTO, name, (access) | CTLFLAG_VNET, &VNET_NAME(name), 0, text);	\
@@ -89,14 +89,15 @@ LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2
 LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
 
 /*
- * net.link.lagg.stats.<if_index>: what a lagg has dropped, and why. Each is an OID of its own: sysctl(8) asks for the number of each name, and the kernel's answer (name2oid) ends at a node with a handler, so
- * a node that is one procedure for all could be read by number alone. Names are the whole host's, as indices are; a
- * reader in another vnet than the lagg's gets ENOENT, which sysctl(8) skips when it lists all.
+ * net.link.lagg.stats.<if_index>: what a lagg has dropped, and why.
  *
- * An OID is made with the first lagg of its index and stays until the module goes: who removes one waits for its
- * readers, and they may wait for ever for a page of their buffer, while a lagg is destroyed with ifnet_detach_sxlock
- * held (D-31). Without a lagg it answers ENOENT. Readers keep the module from being unloaded, so at the end none is
- * waited for.
+ * Each lagg has an OID of its own. sysctl(8) looks names up with name2oid, which ends at a node with a handler, so a
+ * single node for all could be read by number alone. Names belong to the whole host, as indices do. A reader in another
+ * vnet than the lagg's gets ENOENT, which sysctl(8) skips when it lists all.
+ *
+ * An OID is created with the first lagg of its index, and stays until the module goes. Removing one would wait for its
+ * readers, which may wait for ever for a page of their buffer, while ifnet_detach_sxlock is held (D-31). Without a lagg
+ * it answers ENOENT. Readers keep the module from being unloaded, so at the end there are none.
  */
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, stats, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "What laggs dropped, by interface index");
 
@@ -128,7 +129,7 @@ lagg_rs_stats_add(const char *name, u_int index)
 {
 	struct sysctl_ctx_entry *oid;
 
-	/* Nobody else makes one of an index that is this lagg's. */
+	/* The index is this lagg's, so no other thread adds the same OID. */
 	sysctl_wlock();
 	TAILQ_FOREACH(oid, &lagg_stats_oids, link)
 		if (oid->entry->oid_arg2 == index)
@@ -147,7 +148,7 @@ lagg_rs_stats_remove(void)
 	sysctl_ctx_free(&lagg_stats_oids);
 }
 
-/* For whoever links against the C driver's names (net/if_lagg.h). */
+/* For modules that link against the C driver's names (net/if_lagg.h). */
 extern const uint8_t ethermulticastaddr_slowprotocols[ETHER_ADDR_LEN];
 const uint8_t ethermulticastaddr_slowprotocols[ETHER_ADDR_LEN] = { 0x01, 0x80, 0xc2, 0x00, 0x00, 0x02 };
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sets a machine up for this project: installs what is missing, and nothing else. Silent when all is there.
-# With the word `test` it installs what the tests alone need too, with the word `fuzz` what the fuzzers do.
+# Sets a machine up for this project: installs what is missing, and nothing else. Silent when nothing is.
+# With `test` it also installs what only the tests need, with `fuzz` what the fuzzers need.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,7 @@ install_packages() {
 	"$@" $missing >"build/setup.log" 2>&1 || fail "could not install:$missing. Try: $*$missing (its output: build/setup.log)"
 }
 
-# new_enough WHENCE: Rust, or it is said where one is that is
+# new_enough ADVICE: fails with ADVICE unless Rust is new enough
 new_enough() {
 	. kmod/env.sh
 	needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -60,14 +60,14 @@ debian() {
 	want_command bmake bmake
 	case $purpose in
 	test)
-		# LACP's partners, and who reads its frames
+		# LACP's partners, and a reader of its frames
 		want openvswitch-switch /usr/sbin/ovs-vswitchd
 		want_command qemu-system-x86 qemu-system-x86_64
 		want_command busybox-static busybox
 		want_command libteam-utils teamd
 		want_command ethtool ethtool
 		want_command tshark tshark
-		# Who checks the manual page
+		# For the manual page
 		want_command mandoc mandoc
 		# ThreadSanitizer's runtime
 		want libclang-rt-19-dev "/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.tsan-$(uname -m).a"
@@ -108,7 +108,7 @@ fetch_kernel() {
 	fi
 }
 
-# FreeBSD's kernel headers, out of the pinned wheel, and Concurrency Kit's beside them
+# Fetches FreeBSD's kernel headers from the pinned wheel, and adds Concurrency Kit's.
 fetch_headers() {
 	echo "setup: fetching FreeBSD's headers (a download of 100 MB, once)"
 	rm -rf build/headers build/headers.new

@@ -204,7 +204,7 @@ lagg_rs_vlan_unconfig_deregister(eventhandler_tag tag)
 	EVENTHANDLER_DEREGISTER(vlan_unconfig, tag);
 }
 
-/* The list is looked up by its name once, not for each id. */
+/* Looks the list up by name once, not for each id. */
 #define	VLAN_EVENTS(event, ifp, first, ids) do {						\
 	struct eventhandler_list *list = ids == 0 ? NULL : eventhandler_find_list(#event);	\
 	for (; list != NULL && ids != 0; ids &= ids - 1) {					\
@@ -274,7 +274,7 @@ bool
 lagg_rs_has_ipv6_lladdr(struct ifnet *ifp)
 {
 #ifdef INET6
-	/* An interface to which IPv6 never came has no state that could be asked. */
+	/* An interface that IPv6 was never attached to has no state to look at. */
 	return (ifp->if_afdata[AF_INET6] != NULL && in6ifa_llaonifp(ifp) != NULL);
 #else
 	return (false);

@@ -1,6 +1,6 @@
 /*
- * What only the preprocessor can do, as functions: one for each macro or static inline of the kernel that the Rust
- * side uses. Their contracts are those of the manual pages named.
+ * The macros and inline functions of the kernel that Rust uses, as functions. Their contracts are those of the manual
+ * pages named.
  */
 #ifndef LAGG_RS_SHIM_H
 #define LAGG_RS_SHIM_H

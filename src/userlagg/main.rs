@@ -1,7 +1,7 @@
-//! userlagg: lagg(4) in a Linux process, spoken to in ifconfig(8)'s words.
+//! userlagg: lagg(4) in a Linux process, configured with the words of ifconfig(8).
 //!
-//! The lagg is the driver that goes into FreeBSD's kernel. Linux sees it as a TAP interface; its
-//! ports are Linux interfaces, by packet sockets.
+//! The driver is the one that goes into FreeBSD's kernel. Linux sees the lagg as a TAP interface. Its
+//! ports are Linux interfaces, through packet sockets.
 
 #![deny(unsafe_code)]
 

@@ -15,12 +15,11 @@ use std::time::Duration;
 /// Where the sockets are.
 pub const DIRECTORY: &str = "/run/userlagg";
 
-/// A caller that is slower than this is not waited for.
+/// How long a slow caller is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_REQUEST: u64 = 64 * 1024;
 
-/// The prefix of the sockets of this network namespace: names of interfaces mean something in
-/// theirs alone.
+/// The prefix of the sockets of this network namespace, because names of interfaces are its own.
 ///
 /// # Errors
 /// If /proc is not there.
@@ -36,7 +35,7 @@ pub fn path(lagg: &str) -> io::Result<PathBuf> {
     Ok(PathBuf::from(DIRECTORY).join(format!("{}{lagg}.sock", prefix()?)))
 }
 
-/// The laggs of this network namespace whose process answers, by unit.
+/// The units of the laggs in this network namespace whose processes answer.
 ///
 /// # Errors
 /// If the sockets cannot be looked for.
@@ -66,7 +65,7 @@ pub struct Request {
     pub words: Vec<String>,
 }
 
-/// What came of it.
+/// The answer to a command line.
 #[derive(Default)]
 pub struct Reply {
     /// The exit status.
@@ -77,7 +76,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A reply that says what went wrong.
+    /// A reply with an error message.
     pub fn failure(message: String) -> Reply {
         Reply { status: 1, messages: vec![message], ..Reply::default() }
     }

@@ -1,10 +1,10 @@
-//! Linux's error numbers and FreeBSD's, which the driver speaks.
+//! Linux's error numbers, and FreeBSD's, which the driver uses.
 
 use std::io;
 
 use lagg_rs::kpi::Errno;
 
-/// What Linux refused a request with, as FreeBSD would.
+/// The error with which Linux refused a request, as FreeBSD numbers it.
 pub fn from_linux(error: &io::Error) -> Errno {
     let number = match error.raw_os_error() {
         Some(libc::ENETDOWN) => return Errno::ENETDOWN,
@@ -14,7 +14,7 @@ pub fn from_linux(error: &io::Error) -> Errno {
         Some(number @ 1..=34) => number,
         _ => return Errno::EIO,
     };
-    // These have had the same numbers since before there was either system.
+    // These have the same numbers in both systems.
     Errno::check(number).err().unwrap_or(Errno::EIO)
 }
 

@@ -23,7 +23,7 @@ pub struct Lagg {
     pub ifp: IfnetRef,
     pub tap: Arc<Tap>,
     ports: Arc<Mutex<Vec<Port>>>,
-    /// It is time to stop.
+    /// Signals the threads to stop.
     pub stop: Arc<EventFd>,
     /// Something happened to Linux's interface.
     pub changed: Arc<EventFd>,
@@ -31,10 +31,10 @@ pub struct Lagg {
 }
 
 impl Lagg {
-    /// Makes the lagg, and its interface of Linux.
+    /// Creates the lagg and its Linux interface.
     ///
     /// # Errors
-    /// The reason; an empty one: there is such an interface.
+    /// A message; empty if the interface exists already.
     pub fn create(name: &str, kind: LaggType) -> Result<Lagg, String> {
         if kind == LaggType::Infiniband {
             return Err(text(Errno::EOPNOTSUPP));
@@ -77,7 +77,7 @@ impl Lagg {
         });
         let tap = Arc::downgrade(&self.tap);
         host::set_input(&self.ifp, move |m: Mbuf| {
-            // While the interface is down it takes nothing.
+            // A TAP interface that is down accepts nothing.
             let _ = tap.upgrade().map(|tap| tap.send(&m.into_vec()));
         });
 
@@ -100,7 +100,7 @@ impl Lagg {
         Ok(())
     }
 
-    /// Attaches an interface, if it is not yet; whether it was not.
+    /// Attaches an interface unless it is attached already. Returns whether it was not.
     ///
     /// # Errors
     /// What Linux refused it with.
@@ -110,7 +110,7 @@ impl Lagg {
         }
         let port = Port::attach(name)?;
         lock(&self.ports).push(port);
-        // What happened to it before it was in the list.
+        // Changes of the interface before it was in the list.
         look_again(&self.ports);
         Ok(true)
     }
@@ -128,7 +128,7 @@ impl Lagg {
         lock(&self.ports).iter().any(|port| port.index() == index)
     }
 
-    /// The number of the interface that has this name now, and its port too.
+    /// The number of the interface that has this name now. Its port is updated as well.
     ///
     /// # Errors
     /// What Linux refused it with: ENODEV if there is none.
@@ -137,14 +137,14 @@ impl Lagg {
         Ok(netlink::link(name)?.index)
     }
 
-    /// Gives the interface, which is no port any more, back to Linux.
+    /// Returns an interface that is no longer a port to Linux.
     pub fn detach(&self, index: u32) {
         let at = lock(&self.ports).iter().position(|port| port.index() == index);
         let port = at.map(|at| lock(&self.ports).remove(at));
         drop(port);
     }
 
-    /// Ends the lagg: its ports are as they were, and its interface of Linux is gone.
+    /// Ends the lagg: restores its ports, and removes its Linux interface.
     pub fn destroy(mut self) {
         if let Err(errno) = host::clone_destroy(&self.name) {
             eprintln!("userlagg: SIOCIFDESTROY: {}", text(errno));
@@ -163,7 +163,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the ports follow what Linux says of their interfaces now.
+/// Brings a port up to date with its Linux interface.
 fn look_again(ports: &Mutex<Vec<Port>>) {
     for port in &*lock(ports) {
         if let Ok(link) = netlink::link_at(port.index()) {
@@ -172,14 +172,14 @@ fn look_again(ports: &Mutex<Vec<Port>>) {
     }
 }
 
-/// Has Linux's interface follow the lagg.
+/// Brings the Linux interface up to date with the lagg.
 fn follow(tap: &Tap, event: &Event) {
     let change = match event {
         Event::Up => Change::Up(true),
         Event::Down => Change::Up(false),
         Event::Link(state) => Change::Carrier(*state == LinkState::Up),
         Event::Mtu(mtu) => Change::Mtu(*mtu),
-        // Without ports a lagg has no address; Linux knows no such thing.
+        // A lagg without ports has no address, which Linux does not support.
         Event::Lladdr(lladdr) if *lladdr != [0; 6] => Change::Lladdr(lladdr.ethernet()),
         _ => return,
     };
@@ -188,7 +188,7 @@ fn follow(tap: &Tap, event: &Event) {
     }
 }
 
-/// Hands the lagg what Linux sends, until it is time to stop or the interface is gone.
+/// Passes what Linux sends to the lagg, until it is told to stop or the interface is gone.
 fn from_linux(tap: &Tap, ifp: &IfnetRef, stop: &EventFd) {
     let mut buffer = vec![0; BUFFER];
     while wait(tap, stop) {
@@ -209,7 +209,7 @@ fn from_linux(tap: &Tap, ifp: &IfnetRef, stop: &EventFd) {
     }
 }
 
-/// Has the ports and the lagg follow Linux's interfaces.
+/// Keeps the ports and the lagg up to date with Linux's interfaces.
 struct Watcher {
     monitor: Monitor,
     ports: Arc<Mutex<Vec<Port>>>,
@@ -223,7 +223,7 @@ impl Watcher {
         while wait(&self.monitor, stop) {
             match self.monitor.next() {
                 Ok(events) => events.iter().for_each(|event| self.happened(event)),
-                // Some were lost.
+                // Some events were lost.
                 Err(_) => {
                     self.tell_lagg();
                     look_again(&self.ports);
@@ -232,7 +232,7 @@ impl Watcher {
         }
     }
 
-    /// What is done about it needs the one thread that serves callers.
+    /// Wakes the one thread that serves callers, which handles it.
     fn tell_lagg(&self) {
         // The counter of an eventfd does not overflow by 1.
         let _ = self.changed.write(1);
@@ -250,7 +250,7 @@ impl Watcher {
             netlink::Event::Gone(index) => {
                 let at = ports.iter().position(|port| port.index() == *index);
                 let port = at.map(|at| ports.remove(at));
-                // It leaves the lagg, which takes its time.
+                // Leaving the lagg takes time.
                 drop(ports);
                 drop(port);
             }

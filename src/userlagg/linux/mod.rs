@@ -1,4 +1,4 @@
-//! The command line: what it says, and who does it.
+//! The command line: parsed, and passed to the process of the lagg.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -38,10 +38,10 @@ Without words it shows the lagg, or all; -v shows more. create starts a process
 for the lagg, or with -f becomes it. The words are those of ifconfig(8). stats
 shows what the lagg has dropped, and why.";
 
-/// The word that shows what was dropped.
+/// The word that shows the statistics.
 const STATS: &str = "stats";
 
-/// What the options say.
+/// The options.
 #[derive(Default)]
 struct Options {
     verbose: bool,
@@ -50,7 +50,7 @@ struct Options {
     detach: bool,
 }
 
-/// Does what the command line says.
+/// Carries out the command line.
 pub fn main() -> ExitCode {
     let mut options = Options::default();
     let mut arguments = std::env::args().skip(1).peekable();
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Prints what came of a command.
+/// Prints the reply to a command.
 fn print(reply: &Reply) -> ExitCode {
     let mut output = io::stdout();
     let written = output.write_all(reply.output.as_bytes()).and_then(|()| output.flush());
@@ -110,7 +110,7 @@ fn show_all(options: &Options) -> Reply {
     all
 }
 
-/// Has the words carried out by the process of the lagg.
+/// Passes the words to the process of the lagg.
 fn ask(lagg: &str, options: &Options, words: Vec<String>) -> Reply {
     let request = Request { verbose: options.verbose, words };
     control::ask(lagg, &request).unwrap_or_else(|error| {
@@ -145,7 +145,7 @@ fn create(lagg: &str, options: &Options, line: Line, words: Vec<String>) -> Repl
     start(lagg, &words).unwrap_or_else(|error| refused(&errno::describe(&error)))
 }
 
-/// `lagg create`: takes the first unit that is free, and says which it is.
+/// `lagg create`: takes the first free unit, and prints its name.
 fn create_any(options: &Options, line: Line, words: Vec<String>) -> Reply {
     let mut units = (0..=32767).map(|unit| format!("lagg{unit}"));
     let Some(name) = units.find(|name| netlink::link(name).is_err()) else {
@@ -171,7 +171,7 @@ fn start(lagg: &str, words: &[String]) -> io::Result<Reply> {
         .args(words)
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
         .spawn()?;
-    // It has said itself what went wrong.
+    // The process has printed the error itself.
     let mut status = [1];
     if ours.read_exact(&mut status).is_err() {
         child.wait()?;

@@ -22,11 +22,11 @@ const RTMGRP_LINK: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Link {
     pub index: u32,
-    /// Its name now: anybody can give it another one.
+    /// Its current name, which may change.
     pub name: String,
     pub ethernet: bool,
     pub up: bool,
-    /// It is up and has a carrier.
+    /// Whether it is up and has a carrier.
     pub lower_up: bool,
     pub mtu: u32,
     pub lladdr: MacAddr,
@@ -166,14 +166,14 @@ fn parse(bytes: &[u8]) -> io::Result<(NetlinkMessage<RouteNetlinkMessage>, &[u8]
     Ok((message, bytes.get(length..).unwrap_or_default()))
 }
 
-/// A change of an interface that Linux told of.
+/// A change of an interface that Linux has reported.
 pub enum Event {
     Changed(Link),
     /// It is gone, or in another network namespace.
     Gone(u32),
 }
 
-/// The socket on which Linux tells of changes to interfaces.
+/// The socket on which Linux reports changes of interfaces.
 pub struct Monitor(Socket);
 
 impl Monitor {
@@ -185,10 +185,10 @@ impl Monitor {
         Ok(Monitor(socket))
     }
 
-    /// The next changes; waits for them.
+    /// Waits for the next changes.
     ///
     /// # Errors
-    /// ENOBUFS if some were lost: all interfaces have to be looked at again.
+    /// ENOBUFS if some were lost: look at all interfaces again.
     pub fn next(&self) -> io::Result<Vec<Event>> {
         let (bytes, _) = self.0.recv_from_full()?;
         let mut rest = &bytes[..];
@@ -212,7 +212,7 @@ impl AsFd for Monitor {
 
 fn event(message: RouteNetlinkMessage) -> Option<Event> {
     match message {
-        // A bridge tells of its ports in messages of its own family.
+        // A bridge reports its ports in messages of its own family.
         RouteNetlinkMessage::NewLink(link)
             if link.header.interface_family == AddressFamily::Unspec =>
         {

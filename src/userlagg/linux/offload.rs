@@ -1,5 +1,5 @@
-//! What a sender on this same host, or a card that joins segments, left to the hardware: checksums, and
-//! cutting up what is too long for the link.
+//! Work that a sender on this host, or a card that joins segments, has left to the hardware: checksums, and
+//! segmenting what is too long for the link.
 
 use tun_rs::{VirtioNetHdr, gso_split};
 
@@ -12,8 +12,8 @@ const GSO_UDP_L4: u8 = 5;
 const ETHERNET: usize = 14;
 const TAG: usize = 4;
 
-/// Hands `each` what is to be on the wire for `frame`, into which `inserted` bytes have been put since
-/// the header was made.
+/// Passes the frames that go on the wire for `frame` to `each`. `inserted` bytes were inserted after the
+/// header was made.
 pub fn complete(
     header: &[u8; VNET_HEADER],
     frame: &mut [u8],
@@ -33,7 +33,7 @@ pub fn complete(
     each(frame);
 }
 
-/// Cuts a frame up; none: it is none that can be.
+/// The segments of a frame; none if it cannot be segmented.
 fn segment(
     gso_type: u8,
     gso_size: u16,
@@ -45,7 +45,7 @@ fn segment(
     while matches!(frame.get(network - 2..network)?, [0x81, 0x00] | [0x88, 0xa8]) {
         network += TAG;
     }
-    // The header's own idea of its length is a hint.
+    // The length in the header is only a hint.
     let (transport, csum_offset) = match gso_type {
         GSO_UDP_L4 => (8, 6),
         _ => (usize::from(*frame.get(csum_start + 12)? >> 4) * 4, 16),
@@ -79,7 +79,7 @@ fn complete_checksum(start: usize, offset: usize, frame: &mut [u8]) {
     // The field holds the sum over the pseudo-header.
     let sum = !internet_sum(summed);
     if let Some(field) = summed.get_mut(offset..offset + 2) {
-        // 0 would say that there is none.
+        // 0 would mean that there is no checksum.
         field.copy_from_slice(&if sum == 0 { 0xffff } else { sum }.to_be_bytes());
     }
 }
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(internet_sum(&frames[0][2..]), 0xffff);
     }
 
-    /// No header makes it panic, or forget the frame.
+    /// No header makes it panic or lose the frame.
     #[test]
     fn nonsense() {
         for gso_type in 0..=0xff {

@@ -14,13 +14,13 @@ use nix::{setsockopt_impl, sockopt_impl};
 use super::offload::{self, VNET_HEADER};
 
 sockopt_impl!(
-    /// Frames that others send on the interface are none of ours.
+    /// Ignore frames that others send on the interface.
     IgnoreOutgoing, SetOnly, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, bool);
 sockopt_impl!(
-    /// Each frame comes with what is still to be done to it.
+    /// Each frame comes with the work that is left to the hardware.
     VnetHeader, SetOnly, libc::SOL_PACKET, libc::PACKET_VNET_HDR, bool);
 sockopt_impl!(
-    /// Each frame comes with the VLAN tag that Linux took off.
+    /// Each frame comes with the VLAN tag that Linux removed.
     AuxiliaryData, SetOnly, libc::SOL_PACKET, libc::PACKET_AUXDATA, bool);
 sockopt_impl!(
     AddMembership,
@@ -39,8 +39,8 @@ sockopt_impl!(
 
 const TAG: usize = 4;
 const ADDRESSES: usize = 12;
-/// Room for a tag that is put back, and for the largest frame that another process on this host may
-/// have sent unsegmented.
+/// Room for a tag that is inserted again, and for the largest unsegmented frame that another process on
+/// this host may send.
 const BUFFER: usize = TAG + 18 + 65536;
 
 /// Room for one message of auxiliary data: its header, and `struct tpacket_auxdata`.
@@ -76,14 +76,14 @@ impl PacketSocket {
         bind(fd.as_raw_fd(), &link)?;
 
         let socket = PacketSocket { fd, index };
-        // Which groups Linux joins on the lagg is not told to the process.
+        // Linux does not report which groups it joins on the lagg.
         socket.membership(AddMembership, libc::PACKET_MR_ALLMULTI)?;
         socket.drain()?;
         Ok(socket)
     }
 
-    /// Takes all frames, or those for the interface's address alone. Counted by Linux, and undone
-    /// when the socket is closed.
+    /// Receives all frames, or only those for the interface's address. Linux counts such requests, and
+    /// undoes them when the socket is closed.
     ///
     /// # Errors
     /// What Linux refused it with.
@@ -95,8 +95,8 @@ impl PacketSocket {
         }
     }
 
-    /// Until it was bound the socket took frames of all interfaces. If this one is down it says that
-    /// now.
+    /// Discards what the socket received before it was bound, from all interfaces, and the report that this
+    /// one is down.
     fn drain(&self) -> io::Result<()> {
         let mut buffer = Buffer::new();
         loop {
@@ -132,11 +132,11 @@ impl PacketSocket {
         Ok(())
     }
 
-    /// Hands `each` the next frame, complete as it would be on a wire, or the segments of one that the
-    /// sender left to the hardware to cut up; false: nothing is there.
+    /// Passes the next frame to `each`, complete as on a wire, or the segments of one that the sender left
+    /// to the hardware. Returns false if there is none.
     ///
     /// # Errors
-    /// ENETDOWN once when the interface went down; what else Linux says.
+    /// ENETDOWN, once, when the interface has gone down; or what else Linux returned.
     pub fn receive(&self, buffer: &mut Buffer, each: impl FnMut(&[u8])) -> io::Result<bool> {
         let mut header = [0; VNET_HEADER];
         let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(&mut buffer.frame[TAG..])];

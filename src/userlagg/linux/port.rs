@@ -1,4 +1,4 @@
-//! A Linux interface as a network card of the driver's.
+//! A Linux interface as a network card for the driver.
 
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
@@ -23,11 +23,11 @@ use super::quiet::Quiet;
 
 /// The driver of the card.
 struct Card {
-    /// What it is known by: its name may change.
+    /// Identifies the interface, whose name may change.
     index: u32,
     socket: PacketSocket,
     promisc: Mutex<bool>,
-    /// The next change to down is part of a change of the address, which Linux makes while up.
+    /// The next change to down belongs to a change of the address, which Linux does while the interface is up.
     stays_up: AtomicBool,
     /// While it is a port.
     quiet: Mutex<Option<Quiet>>,
@@ -58,8 +58,8 @@ impl Nic for Card {
     }
 
     fn set_lladdr(&self, ifp: &Ifnet, lladdr: &MacAddr) -> Result {
-        // Before what Linux still sends on the card goes out with the lagg's address: a switch would
-        // look for the lagg here.
+        // First, or frames that Linux still sends would have the lagg's address, and a switch would learn it
+        // on this card.
         self.quiet().map_err(|error| from_linux(&error))?;
         self.change(&Change::Lladdr(*lladdr))?;
         self.stays_up.store(ifp.flags() & iff::UP != 0, Ordering::Relaxed);
@@ -90,7 +90,7 @@ impl Card {
         megabits.unwrap_or(0).saturating_mul(1_000_000)
     }
 
-    /// What sysfs says of the interface; nothing while it is down.
+    /// A value from sysfs; none while the interface is down.
     fn attribute(&self, name: &str) -> Option<String> {
         let interface = if_indextoname(self.index).ok()?.into_string().ok()?;
         let text = fs::read_to_string(format!("/sys/class/net/{interface}/{name}")).ok()?;
@@ -110,8 +110,8 @@ impl Card {
     }
 }
 
-/// A Linux interface that is attached to the driver's stack. When it is dropped it is Linux's alone
-/// again; by then it is no port any more, or is no interface any more.
+/// A Linux interface that is attached to the driver's stack. Dropping it returns it to Linux alone; by then
+/// it is no longer a port, or no longer exists.
 pub struct Port {
     card: Arc<Card>,
     // In the order in which they end.
@@ -125,8 +125,8 @@ impl Port {
     /// Attaches the interface.
     ///
     /// # Errors
-    /// ENODEV if there is none of that name, EADDRINUSE if another userlagg has it; what else
-    /// Linux says.
+    /// ENODEV if there is none of that name, EADDRINUSE if another userlagg has it; or what else
+    /// Linux returned.
     pub fn attach(name: &str) -> io::Result<Port> {
         let link = netlink::link(name)?;
         let claim = SocketAddr::from_abstract_name(format!("userlagg/port/{}", link.index))?;
@@ -138,7 +138,7 @@ impl Port {
             stays_up: AtomicBool::new(false),
             quiet: Mutex::new(None),
         });
-        // The number is that of no type that a lagg takes.
+        // This is not the number of a type that a lagg takes.
         let if_type = if link.ethernet { IfType::Ethernet } else { IfType::Other(1) };
         let attached = host::attach(name, if_type, link.lladdr, link.mtu, 0, card.clone());
         let receiver = Receiver::start(card.clone(), attached.ifp())?;
@@ -160,10 +160,10 @@ impl Port {
         self.card.quiet()
     }
 
-    /// Follows what Linux says of the interface.
+    /// Updates the card with what Linux reports.
     pub fn changed(&self, link: &Link) {
         let ifp = &*self.attached;
-        // Of one that has its name already nothing is told; where another has it, Linux will say so.
+        // Linux reports nothing for a name that it has already, and an error for one that is taken.
         let _ = host::rename(ifp, &link.name);
         if link.up != (ifp.flags() & iff::UP != 0) {
             if link.up { ifp.up() } else { ifp.down() }
@@ -176,7 +176,7 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        // The card itself may live for a grace period more.
+        // The card itself may live a grace period longer.
         lock(&self.card.quiet).take();
     }
 }
@@ -185,7 +185,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread that takes in frames.
+/// The thread that receives frames.
 struct Receiver {
     stop: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
@@ -199,7 +199,7 @@ impl Receiver {
             let mut buffer = Buffer::new();
             while wait(&card.socket, &stopped) {
                 let mut each = |frame: &[u8]| host::receive(&ifp, Mbuf::from_bytes(frame));
-                // An error is told once: that the interface is down, which netlink tells too.
+                // The error comes once: the interface is down, which netlink reports as well.
                 while let Ok(true) = card.socket.receive(&mut buffer, &mut each) {}
             }
         })?;
@@ -217,7 +217,7 @@ impl Drop for Receiver {
     }
 }
 
-/// Waits until there is something to read, or until it is time to stop: then false.
+/// Waits until there is something to read. Returns false when told to stop.
 pub fn wait(readable: &impl AsFd, stop: &EventFd) -> bool {
     let mut fds = [
         PollFd::new(readable.as_fd(), PollFlags::POLLIN),
@@ -232,7 +232,7 @@ pub fn wait(readable: &impl AsFd, stop: &EventFd) -> bool {
     }
 }
 
-/// Whether it is time to stop.
+/// Whether it was told to stop.
 pub fn stopped(stop: &EventFd) -> bool {
     let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)

@@ -1,22 +1,22 @@
 //! Keeping Linux's own network stack away from a port.
 //!
-//! It sees each frame that the packet socket sees, and would answer for the lagg's addresses a second
-//! time.
+//! The stack sees each frame that the packet socket sees, and would answer for the lagg's addresses as
+//! well.
 
 use std::path::PathBuf;
 use std::{fs, io};
 
 use nix::net::if_::if_indextoname;
 
-/// What is set on a port: no IPv6 at all, as lagg(4) has it; no ARP; and no IPv4 packet whose way back is not
-/// this interface, which leaves none, since no route goes over a port.
+/// The settings of a port: no IPv6, as in lagg(4); no ARP; and no IPv4 packet whose return path is another
+/// interface. That leaves none, because no route uses a port.
 const SETTINGS: [(&str, &str, &str); 3] =
     [("ipv6", "disable_ipv6", "1"), ("ipv4", "arp_ignore", "8"), ("ipv4", "rp_filter", "1")];
 
-/// The settings of a port as they were; they are restored when this is dropped.
+/// The settings that a port had before. Dropping this restores them.
 pub struct Quiet {
     index: u32,
-    /// The family and the name of each, and what it was.
+    /// The family, name and old value of each.
     old: Vec<(&'static str, &'static str, String)>,
 }
 
@@ -29,7 +29,7 @@ impl Quiet {
         let mut quiet = Quiet { index, old: Vec::new() };
         for (family, name, value) in SETTINGS {
             let path = quiet.settings(family)?;
-            // A kernel without IPv6 has nothing to be kept away.
+            // A kernel without IPv6 lacks the setting.
             if path.exists() {
                 let path = path.join(name);
                 let old = fs::read_to_string(&path)?;
@@ -40,7 +40,7 @@ impl Quiet {
         Ok(quiet)
     }
 
-    /// Where the interface's settings are now: by its name, which may have changed.
+    /// The directory of the interface's settings, by its current name.
     fn settings(&self, family: &str) -> io::Result<PathBuf> {
         let interface = if_indextoname(self.index)?.into_string().map_err(io::Error::other)?;
         Ok(PathBuf::from("/proc/sys/net").join(family).join("conf").join(interface))

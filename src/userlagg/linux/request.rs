@@ -1,4 +1,4 @@
-//! Words as requests to the driver, the same as ifconfig(8) makes.
+//! Turns words into the requests that ifconfig(8) makes.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -29,12 +29,12 @@ const AF_LINK: u8 = 18;
 /// Carries out a word.
 ///
 /// # Errors
-/// The message that ifconfig has for it.
+/// The message that ifconfig prints for it.
 pub fn carry_out(lagg: &mut Lagg, word: &Word) -> Result<(), String> {
     let name = lagg.name.clone();
     let failed = |what: &'static str| move |errno| format!("{what}: {}", text(errno));
     match word {
-        // The caller's affair.
+        // The caller handles it.
         Word::Destroy => Ok(()),
         Word::Up => set_flags(&name, iff::UP, 0).map_err(failed("up")),
         Word::Down => set_flags(&name, 0, iff::UP).map_err(failed("down")),
@@ -47,7 +47,7 @@ pub fn carry_out(lagg: &mut Lagg, word: &Word) -> Result<(), String> {
             add_port(lagg, port).map_err(|reason| format!("{name} {port}: SIOCSLAGGPORT: {reason}"))
         }
         Word::RemovePort(port) => {
-            // Without such an interface the driver says so.
+            // If there is no such interface, the driver reports it.
             let index = lagg.index(port).ok();
             let mut request = port_request(&name, port);
             host::ifioctl(&name, SIOCSLAGGDELPORT, &mut request)
@@ -86,11 +86,11 @@ pub fn carry_out(lagg: &mut Lagg, word: &Word) -> Result<(), String> {
     }
 }
 
-/// SIOCSLAGGPORT. Who is a port already may be added again.
+/// SIOCSLAGGPORT. Adding an interface that is already a port is no error.
 fn add_port(lagg: &Lagg, port: &str) -> Result<(), String> {
     let attached = match lagg.attach(port) {
         Ok(attached) => attached,
-        // What the driver says of an interface that is not there.
+        // The driver's error for an interface that does not exist.
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
             return Err(text(Errno::EINVAL));
         }
@@ -137,7 +137,7 @@ fn set_lladdr(name: &str, lladdr: &MacAddr) -> Result<(), Errno> {
     host::ifioctl(name, SIOCSIFLLADDR, &mut request)
 }
 
-/// Gives Linux's interface the address in place of the first that it has; which brings the lagg up.
+/// Replaces the first address of the Linux interface, which also brings the lagg up.
 fn set_inet(lagg: &Lagg, address: Ipv4Addr, prefix: u8) -> Result<(), String> {
     let index = lagg.tap.index();
     if let Some(old) = inet(&lagg.name).map_err(|error| describe(&error))?.first() {
@@ -161,7 +161,7 @@ fn inet(name: &str) -> io::Result<Vec<Inet>> {
     Ok(inet.collect())
 }
 
-/// What ifconfig asks for to show the lagg.
+/// Everything that ifconfig asks for to show the lagg.
 ///
 /// # Errors
 /// What the driver refused it with.

@@ -23,9 +23,9 @@ use super::netlink::{self, Change};
 use super::request;
 use super::words::{Line, Word};
 
-/// Is the lagg from its creation to its end. A line that fails leaves nothing.
+/// Runs the lagg from its creation to its end. A command line that fails leaves nothing behind.
 pub fn run(name: &str, line: &Line, detached: bool) -> Reply {
-    // Before there are other threads, which inherit it.
+    // Before other threads start, which inherit it.
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         signals.add(signal);
@@ -63,7 +63,7 @@ pub fn run(name: &str, line: &Line, detached: bool) -> Reply {
     }
 }
 
-/// Tells the one who waits that the words are carried out, and lets go of its terminal.
+/// Tells the waiting caller that its words are carried out, and detaches from its terminal.
 fn detach() -> io::Result<()> {
     setsid()?;
     chdir("/")?;
@@ -93,7 +93,7 @@ fn serve(mut lagg: Lagg, listener: &Listener, signals: &SignalFd) -> Reply {
             let _ = lagg.changed.read();
             follow_linux(&mut lagg);
         }
-        // A caller that does not speak as agreed is not answered.
+        // A malformed request gets no answer.
         if call
             && let Ok((stream, _)) = listener.0.accept()
             && let Ok(request) = control::receive(&stream)
@@ -111,7 +111,7 @@ fn serve(mut lagg: Lagg, listener: &Listener, signals: &SignalFd) -> Reply {
     }
 }
 
-/// Has the lagg follow what others have told Linux's interface to do.
+/// Applies to the lagg what others have changed on its Linux interface.
 fn follow_linux(lagg: &mut Lagg) {
     let Ok(link) = netlink::link_at(lagg.tap.index()) else { return };
     if link.up != (lagg.ifp.flags() & iff::UP != 0) {
@@ -122,7 +122,7 @@ fn follow_linux(lagg: &mut Lagg) {
     }
 }
 
-/// Carries out a caller's words; whether the lagg is to be destroyed now.
+/// Carries out a caller's words. Returns whether the lagg is to be destroyed.
 fn answer(lagg: &mut Lagg, request: &control::Request, privileged: bool) -> (Reply, bool) {
     if request.words.is_empty() {
         let reply = match request::show(lagg, request.verbose) {
@@ -153,7 +153,7 @@ fn answer(lagg: &mut Lagg, request: &control::Request, privileged: bool) -> (Rep
         if let Err(message) = request::carry_out(lagg, word) {
             reply.status = 1;
             reply.messages.push(message);
-            // A network card that failed does not take the others with it.
+            // A card that fails does not affect the others.
             if !matches!(word, Word::Port(_)) {
                 break;
             }
@@ -169,13 +169,13 @@ impl Listener {
     fn bind(lagg: &str) -> io::Result<Listener> {
         fs::DirBuilder::new().recursive(true).mode(0o755).create(control::DIRECTORY)?;
         let path = control::path(lagg)?;
-        // One that a killed process has left: the interface that it stood for is ours now.
+        // A killed process has left it; its interface is ours now.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(&path)?;
-        // All may look; who may do more is asked of each.
+        // Any user may look; changes check the caller.
         fs::set_permissions(&path, PermissionsExt::from_mode(0o666))?;
         Ok(Listener(listener, path))
     }

@@ -101,7 +101,7 @@ pub struct Inet {
     pub broadcast: Option<Ipv4Addr>,
 }
 
-/// What there is to show.
+/// Everything that is shown.
 pub struct Status {
     pub name: String,
     pub flags: u32,
@@ -130,7 +130,7 @@ impl std::fmt::Display for Status {
         write!(f, "{}: flags={:x}", self.name, self.flags)?;
         bits(f, self.flags, &IFF, true)?;
         writeln!(f, " metric 0 mtu {}", self.mtu)?;
-        // The lower half as a number, all by name: that is how ifconfig has it.
+        // Like ifconfig: the lower half as a number, all of them by name.
         write!(f, "\toptions={:x}", self.capabilities & 0xffff_ffff)?;
         bits(f, self.capabilities, &IFCAP, true)?;
         writeln!(f)?;
@@ -158,7 +158,7 @@ impl std::fmt::Display for Status {
 }
 
 impl Status {
-    /// What ifconfig knows of laggs alone.
+    /// The part that ifconfig prints for laggs only.
     fn lagg(&self, f: &mut Formatter<'_>) -> Result {
         let name = PROTOCOLS.iter().find(|(_, proto)| *proto == self.proto);
         write!(f, "\tlaggproto {}", name.map_or("<unknown>", |(name, _)| name))?;
@@ -200,7 +200,7 @@ impl Status {
     }
 }
 
-/// The names of the bits that are set. ifconfig has two ways to write that there are none.
+/// The names of the bits that are set. ifconfig has two ways to write an empty list.
 fn bits(
     f: &mut Formatter<'_>,
     value: impl Into<u64>,

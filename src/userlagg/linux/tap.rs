@@ -9,25 +9,25 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 use super::errno::describe;
 use super::netlink;
 
-/// Frames that Linux keeps while this process has no processor.
+/// Frames that Linux queues while this process is not running.
 const QUEUE: u32 = 4096;
 
-/// A TAP interface, which goes when it is dropped. Nothing on it blocks.
+/// A TAP interface, removed when this is dropped. Nothing on it blocks.
 pub struct Tap {
     device: SyncDevice,
     index: u32,
 }
 
 impl Tap {
-    /// Makes the interface, down and without a carrier.
+    /// Creates the interface, down and without a carrier.
     ///
     /// # Errors
-    /// AlreadyExists if there is an interface of that name; what else Linux says.
+    /// AlreadyExists if there is an interface of that name; or what else Linux returned.
     pub fn create(name: &str) -> io::Result<Tap> {
         if netlink::link(name).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        // The crate would make a missing one itself.
+        // The crate would create a missing device itself.
         let node = Path::new("/dev/net/tun");
         node.metadata().map_err(|error| {
             io::Error::other(format!("{}: {}", node.display(), describe(&error)))
@@ -45,7 +45,7 @@ impl Tap {
         self.index
     }
 
-    /// Hands a frame to Linux.
+    /// Passes a frame to Linux.
     ///
     /// # Errors
     /// EIO while the interface is down.
@@ -53,7 +53,7 @@ impl Tap {
         self.device.send(frame).map(drop)
     }
 
-    /// The next frame that Linux sends; none if none is there.
+    /// The next frame that Linux sends, if there is one.
     ///
     /// # Errors
     /// EBADFD once the interface is gone.

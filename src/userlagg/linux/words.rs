@@ -1,4 +1,4 @@
-//! ifconfig(8)'s words for a lagg.
+//! Parses the words of ifconfig(8) that apply to a lagg.
 
 use std::net::Ipv4Addr;
 
@@ -25,7 +25,7 @@ const OPTIONS: [(&str, i32); 6] = [
     ("lacp_fast_timeout", opt::LACP_FAST_TIMO),
 ];
 
-/// What a word, with its argument, asks for.
+/// A word with its argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
     Destroy,
