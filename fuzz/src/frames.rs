@@ -3,22 +3,22 @@
 use std::sync::LazyLock;
 
 use arbitrary::{Result, Unstructured};
+use lagg_rs::kpi::Mbuf;
 use lagg_rs::kpi::ioctl::hash;
-use lagg_rs::kpi::{Boxed, Mbuf, Ref};
 use lagg_rs::policy::buckets::{Homes, Table};
 use lagg_rs::policy::flows::Flows;
 use lagg_rs::policy::hash::Key;
 use lagg_rs::slots::SlotSet;
 use lagg_rs::wire::flow::{Addresses, Flow};
 use lagg_rs::wire::slow::{self, Subtype};
+use zerocopy::FromZeros;
 
 /// Flows over three ports.
-static FLOWS: LazyLock<Flows> = LazyLock::new(|| {
+static FLOWS: LazyLock<Flows<&'static Table>> = LazyLock::new(|| {
     const PORTS: SlotSet = SlotSet::from_bits(1 << 2 | 1 << 5 | 1 << 31);
-    let mut table: Boxed<Table> = Boxed::try_zeroed().expect("there is memory");
-    let mut homes: Boxed<Homes> = Boxed::try_zeroed().expect("there is memory");
+    let (mut table, mut homes) = (Box::new(Table::new_zeroed()), Homes::new_zeroed());
     table.rebuild(&mut homes, PORTS, PORTS);
-    let table = Ref::try_new(table).expect("there is memory");
+    let table = Box::leak(table);
     Flows { key: Key::new([7; 24]), table, layers: 0, flowid_shift: None }
 });
 

@@ -2,16 +2,12 @@
 
 use core::mem::replace;
 
+use super::mode::{Mode, PlanMemory};
 use super::softc::Token;
-use super::state::{Needs, Phase, PlanMemory, Setting, State};
+use super::state::{Phase, Setting, State};
 use super::{Port, Softc, groups, infiniband, ioctl, lacp, leave, offloads, vlans};
-use crate::kpi::ioctl::proto;
-use crate::kpi::{Boxed, Errno, Ioctl, LaggType, Ref, Result, iff, log, random};
-use crate::policy;
-use crate::policy::buckets::{Homes, Table};
-use crate::policy::hash::Key;
-use crate::policy::{Flows, Lacp, Protocol, RoundRobin};
-use crate::slots::SlotSet;
+use crate::kpi::{Errno, Ioctl, LaggType, Ref, Result, iff, log};
+use crate::policy::Kind;
 
 /// How long a request for up or down waits for others to finish before it leaves the work to the
 /// configuration task, in milliseconds.
@@ -140,14 +136,11 @@ fn stop(softc: &Ref<Softc>, token: &Token<'_>) {
     Softc::wake_protocol(softc);
 }
 
-fn set_running(softc: &Ref<Softc>, token: &Token<'_>, running: bool) {
-    let plan = token.plan_memory();
-    {
-        let mut state = softc.state();
+fn set_running(softc: &Ref<Softc>, _: &Token<'_>, running: bool) {
+    softc.change(|state| {
         state.running = running;
         softc.ifp().set_running(running);
-        softc.publish(&mut state, plan);
-    }
+    });
     lacp::link_changed(softc);
 }
 
@@ -237,42 +230,21 @@ fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
 /// ENOMEM; ENXIO while the lagg is being destroyed; EPROTONOSUPPORT for a protocol that is not
 /// served, and for InfiniBand for all but failover.
 pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
-    if softc.kind() == LaggType::Infiniband && number != proto::FAILOVER {
+    let kind = Kind::numbered(number).ok_or(Errno::EPROTONOSUPPORT)?;
+    if softc.kind() == LaggType::Infiniband && kind != Kind::Failover {
         return Err(Errno::EPROTONOSUPPORT);
     }
     let token = softc.token()?;
-    let (mut homes, mut lacp) = (None, None);
-    let protocol = match number {
-        proto::NONE => Protocol::None,
-        proto::FAILOVER => Protocol::Failover,
-        proto::BROADCAST => Protocol::Broadcast,
-        proto::ROUNDROBIN => Protocol::RoundRobin(RoundRobin::try_new()?),
-        proto::LOADBALANCE => Protocol::LoadBalance(new_flows(&mut homes)?),
-        proto::LACP => {
-            lacp = Some(lacp::Control::try_new(softc.ifp())?);
-            let flows = new_flows(&mut homes)?;
-            let none = SlotSet::EMPTY;
-            Protocol::Lacp(Lacp { flows, collecting: none, distributing: none, exceptions: None })
-        }
-        _ => return Err(Errno::EPROTONOSUPPORT),
-    };
-    let memory = PlanMemory::try_new(Needs::of(&protocol))?;
-    if lacp.is_some() {
+    let mode = Mode::try_new(kind, softc.ifp())?;
+    let memory = PlanMemory::try_new(kind)?;
+    if mode.lacp().is_some() {
         groups::join_slow(softc, &token)?;
     }
-    let mut state = softc.state();
-    if let Some(lacp) = &mut lacp {
-        state.members().for_each(|port| lacp.add(port));
-    }
-    let (replaced, left) = state.set_protocol(protocol, homes, lacp);
-    softc.publish(&mut state, memory);
-    drop(state);
-    drop(replaced);
-    softc.debug(format_args!("the protocol is {}", policy::name(number)));
-    if let Some(lacp) = left {
-        lacp::say_farewells(lacp, &token.ports());
-    }
-    if number != proto::LACP {
+    let mut old = softc.switch(mode, memory, State::begin_mode);
+    softc.debug(format_args!("the protocol is {}", kind.about().name));
+    lacp::say_farewells(&mut old, &token.ports());
+    drop(old);
+    if softc.state().mode.lacp().is_none() {
         groups::leave_slow(softc, &token);
     }
     lacp::follow_links(softc, &token);
@@ -280,24 +252,12 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
     Ok(())
 }
 
-/// Flows that nobody has placed yet, and where they will belong.
-fn new_flows(homes: &mut Option<Boxed<Homes>>) -> Result<Flows> {
-    *homes = Some(Boxed::try_zeroed()?);
-    let table = Ref::try_new(Boxed::<Table>::try_zeroed()?)?;
-    Ok(Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table })
-}
-
 /// Changes an option, and publishes the plan that has it. `change` refuses what is no option.
 ///
 /// # Errors
 /// ENOMEM; what `change` returns.
 pub(super) fn set_options(softc: &Ref<Softc>, change: impl FnOnce(&mut State) -> Result) -> Result {
-    let memory = softc.plan_memory()?;
-    {
-        let mut state = softc.state();
-        change(&mut state)?;
-        softc.publish(&mut state, memory);
-    }
+    softc.try_change(change)?;
     // lacp may have something to say.
     Softc::wake_protocol(softc);
     Ok(())

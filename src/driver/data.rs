@@ -1,10 +1,11 @@
 //! The data path: nothing here takes a lock, sleeps, allocates, or reaches a port but through the
 //! plan.
 
-use super::stats::{Refused, Unsent};
+use super::stats::Refused;
 use super::{Plan, Port, Softc, pdus, tags};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
-use crate::policy::{Protocol, broadcast, failover, loadbalance};
+use crate::policy::{self, Look, Packet, Unsent};
+use crate::wire::flow::Bytes;
 
 /// Sends a packet on the port that the plan's protocol chooses.
 ///
@@ -17,14 +18,10 @@ use crate::policy::{Protocol, broadcast, failover, loadbalance};
 #[inline]
 pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     let plan = softc.plan(epoch);
-    let first = match plan.protocol() {
-        Protocol::None => None,
-        Protocol::Failover => failover::first(plan),
-        Protocol::RoundRobin(turns) => turns.first(plan),
-        Protocol::LoadBalance(flows) => loadbalance::first(flows, plan, &m),
-        Protocol::Lacp(lacp) => lacp.first(plan, &m),
-        Protocol::Broadcast => return send_to_all(softc, m, plan, epoch),
-    };
+    if plan.protocol().sends_on_all() {
+        return send_on_all(softc, m, plan, epoch);
+    }
+    let first = policy::first!(plan.protocol(), plan, &m);
     match first {
         Some(port) if port.is_active() && !softc.ifp().has_listeners() && !m.has_tag() => {
             port.ifp().transmit(m, epoch)
@@ -44,51 +41,65 @@ fn choose_and_send(
     epoch: &Epoch,
 ) -> Result {
     if plan.count().is_none() {
-        return unsent(softc, m, plan, Errno::ENXIO);
+        return unsent(softc, m, plan, Unsent::NoPorts);
     }
     softc.bpf_tap(&m);
-    let chosen = match plan.protocol() {
-        Protocol::None | Protocol::Broadcast => Err(Errno::ENETDOWN),
-        Protocol::Failover | Protocol::RoundRobin(_) => {
-            let usable = first.filter(|port| port.is_active());
-            usable.or_else(|| plan.active_after(first)).ok_or(Errno::ENETDOWN)
-        }
-        Protocol::LoadBalance(flows) => loadbalance::select(flows, plan, &m).ok_or(Errno::ENETDOWN),
-        Protocol::Lacp(lacp) => lacp.select(plan, &m),
-    };
-    match chosen {
+    match plan.protocol().select(first, plan, &m) {
         Ok(port) if m.has_tag() => tags::transmit(port, m, epoch),
         Ok(port) => port.ifp().transmit(m, epoch),
-        Err(errno) => unsent(softc, m, plan, errno),
+        Err(why) => unsent(softc, m, plan, why),
     }
 }
 
+/// Sends a packet on every active port, a copy on all but the last. What one cannot send the others have
+/// sent: the first error is returned.
 #[inline(never)]
-fn send_to_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
+fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     if m.has_tag() {
         // It is one port's, from before the protocol was broadcast. Its owner lets go of it now.
         return Err(Errno::EAGAIN);
     }
     if plan.count().is_none() {
-        return unsent(softc, m, plan, Errno::ENXIO);
+        return unsent(softc, m, plan, Unsent::NoPorts);
     }
     softc.bpf_tap(&m);
-    broadcast::transmit(plan, m, epoch, |why| count_unsent(softc, plan, why))
+    let mut active = plan.ports().map(|port| &**port).filter(|port| port.is_active());
+    let Some(mut last): Option<&Port> = active.next() else {
+        return unsent(softc, m, plan, Unsent::NoActivePort).or(Err(Errno::ENOENT));
+    };
+    let mut first_error = Ok(());
+    active.for_each(|port| {
+        let sent = match m.copy() {
+            Some(copy) => last.ifp().transmit(copy, epoch).inspect_err(|_| {
+                count_unsent(softc, plan, None);
+            }),
+            None => {
+                count_unsent(softc, plan, Some(Unsent::NoCopy));
+                Err(errno(Unsent::NoCopy))
+            }
+        };
+        first_error = first_error.and(sent);
+        last = port;
+    });
+    first_error.and(last.ifp().transmit(m, epoch))
 }
 
 /// Drops what no port is chosen for.
 #[cold]
 #[inline(never)]
-fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, errno: Errno) -> Result {
+fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, why: Unsent) -> Result {
     drop(m);
-    let why = match (errno, plan.protocol()) {
-        (Errno::ENXIO, _) => Unsent::NoPorts,
-        (Errno::ENOBUFS, _) => Unsent::Paused,
-        (_, Protocol::None) => Unsent::Disabled,
-        _ => Unsent::NoActivePort,
-    };
     count_unsent(softc, plan, Some(why));
-    Err(errno)
+    Err(errno(why))
+}
+
+/// What the sender is told.
+fn errno(why: Unsent) -> Errno {
+    match why {
+        Unsent::NoPorts => Errno::ENXIO,
+        Unsent::NoActivePort | Unsent::Disabled => Errno::ENETDOWN,
+        Unsent::NoCopy | Unsent::Paused => Errno::ENOBUFS,
+    }
 }
 
 /// Counts an output error, and why if it is not a port's driver that refused.
@@ -97,7 +108,7 @@ fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, errno: Errno) -> Result {
 fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
     softc.ifp().count(Counter::Oerrors, 1);
     if let Some(why) = why {
-        softc.unsent().count(plan.protocol().number(), why);
+        softc.unsent().count(plan.protocol().about(), why);
     }
 }
 
@@ -106,15 +117,9 @@ fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
 pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let softc: &Softc = port.softc();
     let (plan, ifp) = (softc.plan(epoch), softc.ifp());
-    let accepts = || match plan.protocol() {
-        Protocol::None => false,
-        Protocol::Failover => plan.primary().is_some_and(|primary| core::ptr::eq(primary, port)),
-        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
-        Protocol::Lacp(lacp) => lacp.accepts(port) && !m.is_multicast(),
-    };
     let is_usual = plan.is_running()
         && plan.has(port)
-        && accepts()
+        && plan.protocol().accepts(plan, port, &m, Look::Usual)
         && ifp.shares_vnet(port.ifp())
         && !ifp.has_netmap()
         && !ifp.has_listeners()
@@ -136,18 +141,11 @@ fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf
     if !plan.has(port) {
         return refuse(port, m, Refused::NotMember);
     }
-    let accepted = match plan.protocol() {
-        Protocol::None => false,
-        Protocol::Failover => failover::accepts(plan, port, failover_rx_all),
-        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
-        Protocol::Lacp(lacp) => {
-            if pdus::is_slow(&m) {
-                m = pdus::receive(port, m, plan)?;
-            }
-            lacp.accepts(port)
-        }
-    };
-    if !accepted {
+    if let Some(frames) = plan.frames().filter(|_| pdus::is_slow(&m)) {
+        m = pdus::receive(port, m, frames)?;
+    }
+    let look = Look::Closer { rx_all: failover_rx_all };
+    if !plan.protocol().accepts(plan, port, &m, look) {
         return refuse(port, m, Refused::NotAccepted);
     }
     let softc = port.softc();
@@ -205,4 +203,43 @@ pub(super) fn port_output(port: &Port, family: u8) -> Result {
     }
     port.refused().count(Refused::OwnOutput);
     Err(Errno::ENETDOWN)
+}
+
+impl Bytes for Mbuf {
+    #[inline]
+    fn head(&self) -> &[u8] {
+        self.first()
+    }
+
+    fn gather<'a>(&'a self, room: &'a mut [u8]) -> &'a [u8] {
+        let length = self.len().min(room.len());
+        let (room, _) = room.split_at_mut(length);
+        if self.copy_to(0, room) { room } else { self.first() }
+    }
+}
+
+impl Packet for Mbuf {
+    fn length(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn vlan_tag(&self) -> Option<u16> {
+        self.vlan_tag()
+    }
+
+    #[inline]
+    fn flow_id(&self) -> Option<u32> {
+        self.flow()
+    }
+
+    #[inline]
+    fn numa_domain(&self) -> Option<u8> {
+        self.numa_domain()
+    }
+
+    #[inline]
+    fn is_multicast(&self) -> bool {
+        self.is_multicast()
+    }
 }

@@ -37,7 +37,7 @@ impl From<SlowProtocols> for LinkAddr {
 pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     for port in &token.ports() {
         // What cannot be had is in the log.
-        let _ = follow(softc, port);
+        let _ = follow(softc, port, has_lacp(softc));
     }
 }
 
@@ -46,18 +46,15 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
 /// # Errors
 /// ENOMEM; those that were not in it are not in it then.
 pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
-    if core::mem::replace(&mut softc.state().slow, true) {
+    if has_lacp(softc) {
         return Ok(());
     }
-    let joined = token.ports().iter().try_for_each(|port| follow(softc, port));
+    let joined = token.ports().iter().try_for_each(|port| follow(softc, port, true));
     joined.inspect_err(|_| leave_slow(softc, token))
 }
 
 /// Has no port be in it any more. Nothing of it can fail.
 pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
-    if !core::mem::replace(&mut softc.state().slow, false) {
-        return;
-    }
     for port in &token.ports() {
         let mut wants = softc.state().take_wants(port);
         if let Some(group) = wants.modes.slow.take() {
@@ -67,18 +64,22 @@ pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
     }
 }
 
+/// Whether ports are to be in the slow protocols' group.
+pub(super) fn has_lacp(softc: &Softc) -> bool {
+    softc.state().mode.lacp().is_some()
+}
+
 /// Brings one port to what the lagg has: only what differs is asked for. What cannot be had is tried
 /// again with the next change. The caller has the token.
 ///
 /// # Errors
 /// ENOMEM: the port has not joined all groups. A driver that refuses a mode is left at that.
-pub(super) fn follow(softc: &Softc, port: &Port) -> Result {
+pub(super) fn follow(softc: &Softc, port: &Port, is_slow: bool) -> Result {
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let mut wants = softc.state().take_wants(port);
     let flags = lagg.flags();
     switch(&mut wants.modes.promisc, flags & iff::PROMISC != 0, port, Ifnet::want_promisc);
     switch(&mut wants.modes.allmulti, flags & iff::ALLMULTI != 0, port, Ifnet::want_allmulti);
-    let is_slow = softc.state().slow;
     let joined_slow = join_for_lacp(ifp, is_slow, &mut wants.modes.slow);
     let joined = join(lagg, ifp, &mut wants.groups).and(joined_slow);
     if let Err(errno) = joined {

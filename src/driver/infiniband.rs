@@ -33,7 +33,7 @@ pub(super) fn follow_address(softc: &Softc) {
         let _state = softc.state();
         let (plan, now) = (softc.plan_ref(), ifp.lladdr());
         let stays = || plan.ports().any(|port| port.ifp().lladdr() == now);
-        let followed = match failover::select(&plan) {
+        let followed = match failover::select(&*plan) {
             None if stays() => return,
             None => plan.primary(),
             active => active,

@@ -1,26 +1,17 @@
 //! The ioctls of the lagg and of its ports.
 
-use core::num::NonZeroU32;
-
 use zerocopy::IntoBytes;
 
-use super::state::{Options, Phase};
-use super::{Plan, Port, Softc, config, join, lacp, leave};
+use super::state::Phase;
+use super::{Plan, Port, Softc, config, join, lacp, leave, options};
 use crate::kpi::ioctl::{
-    FlagsRequest, InterfaceRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCADDMULTI,
-    SIOCDELMULTI, SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS,
-    SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSETVLAN, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS,
-    SIOCSIFMEDIA, SIOCSIFMTU, SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS,
-    SIOCSLAGGPORT, hash, opt, port as port_flag,
+    FlagsRequest, InterfaceRequest, LaggRequest, Name, PortRequest, SIOCADDMULTI, SIOCDELMULTI,
+    SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS,
+    SIOCGLAGGPORT, SIOCSETVLAN, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
+    SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, port as port_flag,
 };
 use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg};
-use crate::policy::{Protocol, failover};
-use crate::wire::flow::layers;
-
-// The bits of `lagghash` are the layers that flows are told by.
-static_assertions::const_assert!(
-    hash::L2 == layers::L2 && hash::L3 == layers::L3 && hash::L4 == layers::L4
-);
+use crate::policy::Role;
 
 /// A request to the lagg.
 pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
@@ -37,10 +28,10 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
             priv_check_lagg()?;
             config::set_protocol(softc, request.argument::<LaggRequest>()?.proto)
         }
-        SIOCGLAGGOPTS => get_options(softc, request.argument()?),
+        SIOCGLAGGOPTS => options::get(softc, request.argument()?),
         SIOCSLAGGOPTS => {
             priv_check_lagg()?;
-            set_option(softc, request.argument()?)
+            options::set(softc, request.argument()?)
         }
         SIOCGLAGGFLAGS => {
             request.argument::<FlagsRequest>()?.flags = softc.state().options.hash;
@@ -48,7 +39,7 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
         }
         SIOCSLAGGHASH => {
             priv_check_lagg()?;
-            set_hash(softc, request.argument::<FlagsRequest>()?.flags)
+            options::set_hash(softc, request.argument::<FlagsRequest>()?.flags)
         }
         SIOCGLAGGPORT => get_port(softc, request.argument()?),
         SIOCSLAGGPORT => {
@@ -138,8 +129,8 @@ fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
         to = to.wrapping_add(RECORD as u64);
         written = written.wrapping_add(1);
     }
-    request.proto = plan.protocol().number();
-    if let Some(lacp) = &softc.state().lacp {
+    request.proto = plan.protocol().about().number;
+    if let Some(lacp) = softc.state().mode.lacp() {
         request.psc = lacp::aggregator_record(lacp);
     }
     request.ports = written;
@@ -160,112 +151,12 @@ fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
     record.ifname = port.softc().ifp().name();
     record.portname = port.ifp().name();
     record.prio = 0;
-    let is = |other: Option<&Port>| other.is_some_and(|other| core::ptr::eq(other, port));
-    record.flags = match plan.protocol() {
-        Protocol::None => 0,
-        Protocol::Failover => {
-            bits(is(plan.primary()), port_flag::MASTER)
-                | bits(is(failover::select(plan)), port_flag::ACTIVE)
+    record.flags = match plan.protocol().role(plan, port) {
+        Some(Role { master, active }) => {
+            bits(master, port_flag::MASTER) | bits(active, port_flag::ACTIVE)
         }
-        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
-            bits(port.is_active(), port_flag::ACTIVE)
-        }
-        Protocol::Lacp(_) => {
-            let state = port.softc().state();
-            lacp::record(&state, port, &mut record.psc)
-        }
+        None => lacp::record(&port.softc().state(), port, &mut record.psc),
     };
-}
-
-/// SIOCGLAGGOPTS.
-fn get_options(softc: &Softc, request: &mut OptionsRequest) -> Result {
-    let plan = softc.plan_ref();
-    let (options, lacp, flapping) = {
-        let state = softc.state();
-        let machines = state.lacp.as_ref().map(|lacp| &lacp.machines);
-        (
-            state.options,
-            machines.map(|lacp| (lacp.options(), lacp.distributing())),
-            state.flapping(),
-        )
-    };
-    request.opts =
-        bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
-    request.count = saturated(plan.ports().count());
-    request.active = saturated(plan.ports().filter(|port| port.is_active()).count());
-    if let Some((options, distributing)) = lacp {
-        request.opts |= bits(options.strict, opt::LACP_STRICT)
-            | bits(options.txtest, opt::LACP_TXTEST)
-            | bits(options.rxtest, opt::LACP_RXTEST)
-            | bits(options.fast_timeout, opt::LACP_FAST_TIMO);
-        request.active = distributing.count_ones();
-    }
-    request.flapping = flapping;
-    request.flowid_shift = options.flowid_shift;
-    request.bkt = options.rr_stride.map_or(0, NonZeroU32::get);
-    Ok(())
-}
-
-/// SIOCSLAGGOPTS: one option a call.
-///
-/// # Errors
-/// EINVAL: no such option, more than one, a bad value, or one that the protocol does not have.
-fn set_option(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
-    config::set_options(softc, |state| {
-        let is_roundrobin = matches!(state.protocol, Protocol::RoundRobin(_));
-        if let Some(lacp) = &mut state.lacp
-            && let Some(options) = lacp_option(lacp.machines.options(), request.opts)
-        {
-            lacp.machines.set_options(options);
-            return Ok(());
-        }
-        let Options { use_flowid, use_numa, flowid_shift, rr_stride, .. } = &mut state.options;
-        match (request.opts, NonZeroU32::new(request.bkt)) {
-            (0, None) => {}
-            (0 | opt::RR_LIMIT, Some(stride)) if is_roundrobin => *rr_stride = Some(stride),
-            (opt::USE_FLOWID, _) => *use_flowid = true,
-            (NO_USE_FLOWID, _) => *use_flowid = false,
-            (opt::USE_NUMA, _) => *use_numa = true,
-            (NO_USE_NUMA, _) => *use_numa = false,
-            (opt::FLOWIDSHIFT, _)
-                if (0..=Options::MAX_FLOWID_SHIFT).contains(&request.flowid_shift) =>
-            {
-                *flowid_shift = request.flowid_shift;
-            }
-            _ => return Err(Errno::EINVAL),
-        }
-        Ok(())
-    })
-}
-
-/// LACP's options after one of them was set or cleared; none if it is not one of them.
-fn lacp_option(mut options: crate::lacp::Options, request: i32) -> Option<crate::lacp::Options> {
-    let option = match request.checked_abs()? {
-        opt::LACP_STRICT => &mut options.strict,
-        opt::LACP_TXTEST => &mut options.txtest,
-        opt::LACP_RXTEST => &mut options.rxtest,
-        opt::LACP_FAST_TIMO => &mut options.fast_timeout,
-        _ => return None,
-    };
-    *option = request > 0;
-    Some(options)
-}
-
-const NO_USE_FLOWID: i32 = -opt::USE_FLOWID;
-const NO_USE_NUMA: i32 = -opt::USE_NUMA;
-
-/// SIOCSLAGGHASH.
-///
-/// # Errors
-/// EINVAL: none of the known flags. ENOMEM.
-fn set_hash(softc: &Ref<Softc>, flags: u32) -> Result {
-    if flags & hash::MASK == 0 {
-        return Err(Errno::EINVAL);
-    }
-    config::set_options(softc, |state| {
-        state.options.hash = flags & hash::MASK;
-        Ok(())
-    })
 }
 
 /// SIOCSIFMTU: on failure the request says what the MTU still is.
@@ -276,10 +167,6 @@ fn set_mtu(softc: &Softc, request: &mut InterfaceRequest) -> Result {
 /// Bits of the ABI that say whether something is so.
 pub(super) fn bits<T: Default>(is: bool, bits: T) -> T {
     if is { bits } else { T::default() }
-}
-
-fn saturated(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Whether two names of the ABI are the same up to their NUL.

@@ -3,7 +3,7 @@
 use super::counters::Ledger;
 use super::ioctl::text;
 use super::softc::Token;
-use super::state::{Phase, PlanMemory, Setting};
+use super::state::{Phase, Setting};
 use super::{
     Port, Softc, counters, groups, infiniband, lacp, leave, link, offloads, stacking, vlans,
 };
@@ -138,7 +138,6 @@ pub(super) fn abandon(softc: &Softc, port: &Port) {
 
 /// Fits the port to the lagg and publishes it.
 fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
-    let plan = softc.plan_memory()?;
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let (first, has_mtu, has_lladdr) = {
         let mut state = softc.state();
@@ -165,11 +164,11 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
         port.share_lladdr(&lagg.lladdr());
     }
     let ledger = counters::begin(ifp).inspect_err(|_| restore(port))?;
-    let new_lladdr = groups::follow(softc, port)
+    let new_lladdr = groups::follow(softc, port, groups::has_lacp(softc))
         .and_then(|()| {
             // No packet may ask the port for what it cannot do.
             offloads::update(softc, token, Some(port));
-            publish(softc, port, first, plan, ledger)
+            publish(softc, port, first, ledger)
         })
         .inspect_err(|_| {
             groups::give_back(softc, port);
@@ -190,36 +189,30 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
 
 /// Commits: from here on the interface is a port, and packets see it. Returned: whether the lagg has
 /// another address now. Who gives it one meanwhile has given it; the port gets that with the next up.
-fn publish(
-    softc: &Softc,
-    port: &Ref<Port>,
-    first: bool,
-    plan: PlanMemory,
-    ledger: Unique<Ledger>,
-) -> Result<bool> {
-    let mut state = softc.state();
-    if state.phase(port) != Some(Phase::Joining) {
-        return Err(Errno::ENXIO);
-    }
-    let mut new_lladdr = false;
-    if first {
-        if state.mtu != Setting::Given {
-            state.mtu = Setting::Taken(port.ifp().mtu());
-            softc.ifp().store_mtu(port.ifp().mtu());
+fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>) -> Result<bool> {
+    softc.try_change(|state| {
+        if state.phase(port) != Some(Phase::Joining) {
+            return Err(Errno::ENXIO);
         }
-        if softc.kind() == LaggType::Ethernet {
-            new_lladdr = softc.take_lladdr(&mut state, port.ifp().lladdr());
+        let mut new_lladdr = false;
+        if first {
+            if state.mtu != Setting::Given {
+                state.mtu = Setting::Taken(port.ifp().mtu());
+                softc.ifp().store_mtu(port.ifp().mtu());
+            }
+            if softc.kind() == LaggType::Ethernet {
+                new_lladdr = softc.take_lladdr(state, port.ifp().lladdr());
+            }
+            state.primary = Some(port.slot());
         }
-        state.primary = Some(port.slot());
-    }
-    state.set_phase(port, Phase::Member);
-    if let Some(lacp) = &mut state.lacp {
-        lacp.add(port);
-    }
-    counters::enter(softc, port, ledger);
-    port.ifp().enslave(port.methods());
-    softc.publish(&mut state, plan);
-    Ok(new_lladdr)
+        state.set_phase(port, Phase::Member);
+        if let Some(lacp) = state.mode.lacp_mut() {
+            lacp.add(port);
+        }
+        counters::enter(softc, port, ledger);
+        port.ifp().enslave(port.methods());
+        Ok(new_lladdr)
+    })
 }
 
 /// Gives an interface that is, or was nearly, no port any more its own address, MTU and capabilities

@@ -8,6 +8,7 @@
 use core::fmt::{self, Write};
 
 use super::ioctl::{bits, text};
+use super::mode::{Balancer, Circumstances, Mode, SharedTable, TableMemory};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, State};
 use super::{Port, Softc, link, pdus};
@@ -19,7 +20,6 @@ use crate::kpi::{
 use crate::lacp::mux::State as Mux;
 use crate::lacp::{Lacp, Link, Options, System, Time};
 use crate::policy;
-use crate::policy::buckets::{Homes, Table};
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
 use crate::slots::{Slot, SlotMap, SlotSet};
 use crate::wire::lacpdu::{Info, State as Bits};
@@ -28,6 +28,7 @@ use crate::wire::slow::FRAME;
 /// LACP's part of a lagg's state.
 pub(super) struct Control {
     pub machines: Lacp,
+    pub balancer: Balancer,
     /// Those that have come in.
     pub frames: Ref<pdus::Frames>,
     /// Its identifier has been taken, from the lagg or from the first port.
@@ -36,6 +37,8 @@ pub(super) struct Control {
     waits: Option<Boxed<Waits>>,
     /// What the plan has.
     published: Published,
+    /// The ports of each NUMA domain, where packets keep to theirs.
+    domains: Option<Domains>,
     /// A link may have come up since its media were last asked for.
     pub links_changed: bool,
     /// The address that each port had then, by slots.
@@ -86,10 +89,12 @@ impl Control {
         let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
         Ok(Control {
             machines: Lacp::try_new(System::new(ifp.lladdr().ethernet()), ifp.index(), options)?,
+            balancer: Balancer::try_new()?,
             frames: pdus::Frames::try_new()?,
             has_system: false,
             waits: None,
             published: Published::default(),
+            domains: None,
             links_changed: true,
             addresses: Boxed::try_zeroed()?,
         })
@@ -124,52 +129,62 @@ impl Control {
         self.published != Published::of(&self.machines)
     }
 
-    /// Brings the plan's part to what the machines have. Flows that move wait for the frames that their
-    /// old port has under way, unless its partner is known not to tell: markers are due then. All do if
-    /// packets are told apart in another way now (`rehashed`). Where there was no port none is under
-    /// way, and where there is none nothing waits. A port that is new is asked too, and nothing waits
-    /// for it: so it is known who answers.
-    pub fn update(
+    /// What the next plan has of LACP, in this memory: what the machines have now. Where there was no port
+    /// no frame is under way, and where there is none nothing waits.
+    pub fn rules(
         &mut self,
-        protocol: &mut policy::Lacp,
-        homes: &mut Homes,
-        (members, domains): (SlotSet, Domains),
-        table: Unique<Boxed<Table>>,
-        pauses: Pauses,
-        rehashed: bool,
-    ) {
-        let distributed = self.published.distributing;
+        around: &Circumstances<'_>,
+        table: TableMemory,
+        Pauses { waits, mut exceptions }: Pauses,
+    ) -> policy::Lacp<SharedTable, Ref<Exceptions>> {
+        let rehashed = self.balancer.set_options(around.options);
         let distributing = SlotSet::from_bits(self.machines.distributing());
-        let domains = domains.of(distributing);
+        let domains = around.domains.of(distributing);
         if distributing.is_empty() {
             self.waits = None;
         } else {
-            let old = protocol.flows.table.clone();
-            let before = protocol.exceptions.as_deref().and_then(|exceptions| exceptions.domains);
-            let spread_anew = protocol.flows.spread(table, homes, members, distributing);
-            let mut left = SlotSet::EMPTY;
-            if rehashed || spread_anew || before != domains {
-                let waits = self.waits.get_or_insert(pauses.waits);
-                let before = Choices { table: &old, domains: before };
-                let after = Choices { table: &protocol.flows.table, domains };
-                left = if rehashed {
-                    waits.all(distributed)
-                } else {
-                    waits.moved(&before, &after, distributed)
-                };
-            }
-            let asked = left | (distributing - distributed);
+            let spread = (around.members, distributing);
+            let left = self.move_flows(table, spread, domains, rehashed, waits);
+            // A port that is new is asked too, and nothing waits for it: so it is known who answers.
+            let asked = left | (distributing - self.published.distributing);
             self.machines.ask_markers(asked.bits(), now());
         }
         let published = Published::of(&self.machines);
-        let mut exceptions = pauses.exceptions;
-        exceptions.domains = domains;
+        (self.published, self.domains, exceptions.domains) = (published, domains, domains);
         self.waits.take_if(|waits| !waits.settle(published.waiting, &mut exceptions.paused));
         let any = self.waits.is_some() || domains.is_some();
-        protocol.exceptions = any.then(|| exceptions.share());
-        protocol.collecting = published.collecting;
-        protocol.distributing = published.distributing;
-        self.published = published;
+        policy::Lacp {
+            flows: self.balancer.flows.clone(),
+            collecting: published.collecting,
+            distributing: published.distributing,
+            exceptions: any.then(|| exceptions.share()),
+        }
+    }
+
+    /// Has flows go to the ports that distribute now. Those that move wait for the frames that their old
+    /// port has under way, unless its partner is known not to tell: markers are due then. All do if
+    /// packets are told apart in another way now (`rehashed`). Returned: the ports that flows have left.
+    fn move_flows(
+        &mut self,
+        table: TableMemory,
+        (members, distributing): (SlotSet, SlotSet),
+        domains: Option<Domains>,
+        rehashed: bool,
+        waits: Boxed<Waits>,
+    ) -> SlotSet {
+        let distributed = self.published.distributing;
+        let old = self.balancer.flows.table.clone();
+        let spread_anew = self.balancer.spread(table, members, distributing);
+        if !(rehashed || spread_anew || self.domains != domains) {
+            return SlotSet::EMPTY;
+        }
+        let waits = self.waits.get_or_insert(waits);
+        if rehashed {
+            return waits.all(distributed);
+        }
+        let before = Choices { table: &old, domains: self.domains };
+        let after = Choices { table: &self.balancer.flows.table, domains };
+        waits.moved(&before, &after, distributed)
     }
 }
 
@@ -184,17 +199,17 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
     if !run_machines(softc) {
         return false;
     }
-    publish(softc);
+    softc.publish_if_stale();
     pdus::send_farewells(softc);
     log_reports(softc);
     pdus::send_markers(softc);
     // Nobody waits for one that could not be sent.
-    publish(softc);
+    softc.publish_if_stale();
     pdus::send_pdus(softc);
     let deadline = {
         let state = softc.state();
         let now = now();
-        let deadline = state.lacp.as_ref().and_then(|lacp| lacp.machines.deadline(now));
+        let deadline = state.mode.lacp().and_then(|lacp| lacp.machines.deadline(now));
         let ms = deadline.map(|deadline| u32::try_from(deadline.since(now)).unwrap_or(u32::MAX));
         ms.into_iter().chain(link::until_due(&state)).min()
     };
@@ -209,7 +224,7 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
 pub(super) fn say_that_ports_are_down(softc: &Softc) {
     softc.ifp().in_vnet(|| {
         if run_machines(softc) {
-            publish(softc);
+            softc.publish_if_stale();
             pdus::send_farewells(softc);
         }
     });
@@ -226,7 +241,7 @@ fn run_machines(softc: &Softc) -> bool {
     let (before, after) = {
         let mut guard = softc.state();
         let state = &mut *guard;
-        let Some(lacp) = &state.lacp else { return false };
+        let Some(lacp) = state.mode.lacp() else { return false };
         let (running, now) = (state.running, now());
         let (mut down, mut taken_down) = (SlotSet::EMPTY, SlotSet::EMPTY);
         let is_down = |port: &&Ref<Port>| !port.is_active() && !state.is_restarting(port);
@@ -234,7 +249,7 @@ fn run_machines(softc: &Softc) -> bool {
             let set = if lacp.is_taken_down(port) { &mut taken_down } else { &mut down };
             set.insert(port.slot());
         }
-        let Some(Control { machines, .. }) = &mut state.lacp else { return false };
+        let Some(Control { machines, .. }) = state.mode.lacp_mut() else { return false };
         let before = muxes(machines);
         for slot in down.iter() {
             machines.set_link(slot.number(), Link::Down, now);
@@ -267,7 +282,7 @@ fn log_reports(softc: &Softc) {
     loop {
         let (port, report) = {
             let mut state = softc.state();
-            let next = state.lacp.as_mut().and_then(|lacp| lacp.machines.poll_report());
+            let next = state.mode.lacp_mut().and_then(|lacp| lacp.machines.poll_report());
             let Some((slot, report)) = next else { return };
             (Slot::new(slot.into()).and_then(|slot| state.claimed(slot)), report)
         };
@@ -275,15 +290,6 @@ fn log_reports(softc: &Softc) {
             let name = port.ifp().name();
             log(softc.ifp(), format_args!("{} {}", text(&name), report.text()));
         }
-    }
-}
-
-/// Publishes a plan of what the machines have, if it is another one. A plan that says otherwise would
-/// send where nobody collects, so memory is waited for.
-fn publish(softc: &Softc) {
-    if softc.state().has_stale_plan() {
-        let memory = insist(|| softc.plan_memory());
-        softc.publish(&mut softc.state(), memory);
     }
 }
 
@@ -296,8 +302,9 @@ pub(super) fn say_farewell(port: &Port, frame: &[u8; FRAME]) {
     }
 }
 
-/// The same for all ports of a lagg that no longer has LACP. Sleeps.
-pub(super) fn say_farewells(mut lacp: Control, ports: &[Ref<Port>]) {
+/// The same for all ports of a lagg that no longer has this mode, if that was LACP. Sleeps then.
+pub(super) fn say_farewells(old: &mut Mode, ports: &[Ref<Port>]) {
+    let Some(lacp) = old.lacp_mut() else { return };
     epoch::wait();
     for port in ports {
         if let Some(frame) = lacp.machines.remove(port.slot().number()) {
@@ -311,7 +318,7 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     let running = {
         let mut state = softc.state();
         let running = state.running;
-        let Some(lacp) = &mut state.lacp else { return };
+        let Some(lacp) = state.mode.lacp_mut() else { return };
         if !core::mem::take(&mut lacp.links_changed) {
             return;
         }
@@ -325,7 +332,7 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     // On the heap: a kernel stack is small.
     let links = insist(|| Array::try_new(plan.ports().count(), link_of));
     // All at once: ports that come up together are to be found together.
-    if let Some(lacp) = &mut softc.state().lacp {
+    if let Some(lacp) = softc.state().mode.lacp_mut() {
         for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
         {
             lacp.machines.set_link(port.slot().number(), *link, now());
@@ -352,7 +359,7 @@ pub(super) fn link_changed(softc: &Ref<Softc>) {
     Softc::wake_protocol(softc);
     {
         let mut state = softc.state();
-        let Some(lacp) = &mut state.lacp else { return };
+        let Some(lacp) = state.mode.lacp_mut() else { return };
         lacp.links_changed = true;
     }
     Softc::wake_configuration(softc);
@@ -360,12 +367,12 @@ pub(super) fn link_changed(softc: &Ref<Softc>) {
 
 /// Bits a second of the active aggregator.
 pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
-    softc.state().lacp.as_ref().map(|lacp| lacp.machines.bandwidth())
+    softc.state().mode.lacp().map(|lacp| lacp.machines.bandwidth())
 }
 
 /// A port's record: its flags; its sides go to `sides`.
 pub(super) fn record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
-    let Some(lacp) = &state.lacp else { return 0 };
+    let Some(lacp) = state.mode.lacp() else { return 0 };
     let Some(machines) = lacp.machines.port(port.slot().number()) else { return 0 };
     *sides = info(machines.actor(), machines.partner());
     let state = machines.actor().state;
@@ -405,7 +412,7 @@ fn info(actor: &Info, partner: &Info) -> LacpInfo {
 /// # Errors
 /// Those of `to`.
 pub(super) fn write(port: &Port, to: &mut dyn Write) -> fmt::Result {
-    let machines = port.softc().state().lacp.as_ref().and_then(|lacp| {
+    let machines = port.softc().state().mode.lacp().and_then(|lacp| {
         let port = lacp.machines.port(port.slot().number())?;
         Some((*port.statistics(), port.mux(), port.churns()))
     });

@@ -1,10 +1,12 @@
 //! Leaving: how a port becomes an interface of its own again, and how a lagg ends.
 
-use super::softc::Token;
+use super::mode::{Mode, PlanMemory};
+use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, Phase};
 use super::{Port, Softc, counters, groups, infiniband, join, lacp, link, offloads, vlans};
 use crate::kpi::ioctl::Name;
 use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch};
+use crate::policy::Kind;
 
 /// SIOCSLAGGDELPORT: takes the interface `name` out of the lagg.
 ///
@@ -63,23 +65,18 @@ pub(super) fn take_out(softc: &Ref<Softc>, port: &Ref<Port>) {
 /// Takes every port out and ends all work. The caller holds `ifnet_detach_sxlock`.
 pub(super) fn destroy(softc: &Ref<Softc>) {
     let token = softc.last_token();
-    let plan = token.plan_memory();
-    let (lacp, ports) = {
-        let mut state = softc.state();
-        let ports = state.joined();
+    let memory = insist(|| PlanMemory::try_new(Kind::None));
+    // Only the holder of the token changes them.
+    let ports = softc.state().joined();
+    let mut mode = softc.switch(Mode::None, memory, |state| {
         state.running = false;
         state.primary = None;
-        let lacp = state.lacp.take();
         for port in &ports {
             state.set_phase(port, Phase::Leaving);
         }
-        softc.publish(&mut state, plan);
-        (lacp, ports)
-    };
+    });
     softc.ifp().set_running(false);
-    if let Some(lacp) = lacp {
-        lacp::say_farewells(lacp, &ports);
-    }
+    lacp::say_farewells(&mut mode, &ports);
     give_back(softc, &ports, &token);
     drop(token);
     softc.drain_tasks();
@@ -87,20 +84,17 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
 
 /// Takes one port out: first no packet finds it, then it is restored.
 fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
-    let plan = token.plan_memory();
-    let (primary_left, farewell) = {
-        let mut state = softc.state();
+    let (primary_left, farewell) = softc.change(|state| {
         state.set_phase(port, Phase::Leaving);
-        let farewell =
-            state.lacp.as_mut().and_then(|lacp| lacp.machines.remove(port.slot().number()));
+        let lacp = state.mode.lacp_mut();
+        let farewell = lacp.and_then(|lacp| lacp.machines.remove(port.slot().number()));
         let was_primary = state.primary == Some(port.slot());
         if was_primary {
             let lowest = state.members().min_by_key(|port| port.ifp().index());
             state.primary = lowest.map(|port| port.slot());
         }
-        softc.publish(&mut state, plan);
         (was_primary, farewell)
-    };
+    });
     if let Some(frame) = farewell {
         epoch::wait();
         lacp::say_farewell(port, &frame);
@@ -116,8 +110,8 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
 /// Makes interfaces that no plan has any more what they were. `if_lagg` goes a grace period after
 /// `if_type`, for the stack reads them in this order; and last of all, for as long as it is there a
 /// departure waits for the token, and so for what their drivers are asked here.
-fn give_back(softc: &Softc, ports: &[Ref<Port>], token: &Token<'_>) {
-    let ledger = token.ledger_memory();
+fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
+    let ledger = insist(counters::memory);
     for port in ports {
         port.ifp().release(port.methods());
     }

@@ -4,11 +4,12 @@
 use core::mem::replace;
 
 use super::ioctl::text;
+use super::mode::Mode;
 use super::state::{NO_LLADDR, State};
 use super::{Plan, Softc, infiniband, lacp, stacking};
 use crate::kpi::{Ifnet, LaggType, LinkState, Ref, epoch, uptime_ms};
 use crate::policy::buckets::BUCKETS;
-use crate::policy::{Protocol, failover};
+use crate::policy::{Protocol, Speed};
 
 /// After how many milliseconds an address is told of once more.
 const AGAIN_MS: u64 = 1000;
@@ -19,11 +20,13 @@ const AGAIN_MS: u64 = 1000;
 /// A lagg that is down has taken its ports down with it, so of them the links alone count then: who gives
 /// a lagg another address takes it down and up, and its link is not to go down with that.
 pub(super) fn is_up(plan: &Plan) -> bool {
-    match plan.protocol() {
-        Protocol::Lacp(lacp) => !lacp.distributing.is_empty(),
-        _ if plan.is_running() => plan.first_active().is_some(),
-        _ => plan.ports().any(|port| port.ifp().link_state() == LinkState::Up),
-    }
+    plan.protocol().link().unwrap_or_else(|| {
+        if plan.is_running() {
+            plan.first_active().is_some()
+        } else {
+            plan.ports().any(|port| port.ifp().link_state() == LinkState::Up)
+        }
+    })
 }
 
 /// Publishes what the ports' link states make of the lagg's. The protocol task's function.
@@ -33,7 +36,8 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     }
     softc.ifp().in_vnet(|| {
         if !lacp::run(softc) {
-            move_flows(softc);
+            // Until then packets take their flow's second choice.
+            softc.publish_if_stale();
             let until_due = until_due(&softc.state());
             if let Some(ms) = until_due {
                 Softc::wake_protocol_in(softc, ms);
@@ -48,16 +52,12 @@ pub(super) fn publish(softc: &Ref<Softc>) {
 fn publish_link(softc: &Ref<Softc>) {
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
-    let speeds = plan.ports().map(|port| port.ifp().baudrate());
-    let baudrate = match plan.protocol() {
-        Protocol::None => None,
-        Protocol::Lacp(_) => lacp::bandwidth(softc),
-        Protocol::Failover => {
-            let sends = failover::select(&plan).or(plan.primary());
-            Some(sends.map_or(0, |port| port.ifp().baudrate()))
-        }
-        Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
-            Some(speeds.fold(0, u64::saturating_add))
+    let baudrate = match plan.protocol().speed(&*plan) {
+        Speed::Unchanged => None,
+        Speed::Aggregator => lacp::bandwidth(softc),
+        Speed::Of(slots) => {
+            let ports = slots.iter().filter_map(|slot| plan.in_slot(slot));
+            Some(ports.map(|port| port.ifp().baudrate()).fold(0, u64::saturating_add))
         }
     };
     if let Some(baudrate) = baudrate {
@@ -145,7 +145,10 @@ pub(super) fn tell_lladdr(softc: &Softc) {
 
 /// With IFF_DEBUG: how many buckets each port has now, if that changed.
 fn log_flows(softc: &Softc) {
-    let changed = core::mem::take(&mut softc.state().spread_changed);
+    let changed = match &mut softc.state().mode {
+        Mode::LoadBalance(balancer) => balancer.take_changed(),
+        _ => false,
+    };
     if !changed || !softc.is_debugged() {
         return;
     }
@@ -155,15 +158,4 @@ fn log_flows(softc: &Softc) {
         let (name, count) = (port.ifp().name(), flows.table.count(port.slot()));
         softc.debug(format_args!("{count} of {BUCKETS} buckets of flows go to {}", text(&name)));
     }
-}
-
-/// Has flows go to other ports when theirs went down, and back when it came up. Until then packets
-/// take their flow's second choice.
-fn move_flows(softc: &Softc) {
-    if !softc.state().has_stale_plan() {
-        return;
-    }
-    // Without memory they do so until the next event.
-    let Ok(memory) = softc.plan_memory() else { return };
-    softc.publish(&mut softc.state(), memory);
 }

@@ -35,7 +35,9 @@ mod join;
 mod lacp;
 mod leave;
 mod link;
+mod mode;
 mod offloads;
+mod options;
 mod pdus;
 mod plan;
 mod port;
@@ -49,7 +51,6 @@ mod vlans;
 pub use plan::Plan;
 pub use port::Port;
 pub use softc::Softc;
-pub use stats::Unsent;
 
 use core::fmt;
 

@@ -3,7 +3,7 @@
 use super::ioctl::text;
 use super::lacp::now;
 use super::stats::Refused;
-use super::{Plan, Port, Softc};
+use super::{Port, Softc};
 use crate::kpi::{Array, Epoch, Errno, Inbox, Mbuf, Ref, Result, epoch, lacp_debug, log};
 use crate::lacp::Lacp;
 use crate::slots::Slot;
@@ -41,7 +41,7 @@ impl Frames {
 /// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
 /// Returned: a frame of others, to go its way.
 #[cold]
-pub(super) fn receive(port: &Port, m: Mbuf, plan: &Plan) -> Option<Mbuf> {
+pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
     // The rest of it may be in other pieces (F-49).
     let mut number = [0];
     m.copy_to(Subtype::OFFSET, &mut number);
@@ -50,7 +50,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, plan: &Plan) -> Option<Mbuf> {
         port.count_unknown();
         return Some(m);
     };
-    let Inboxes { pdus, markers } = plan.frames()?.0.get(usize::from(port.slot().number()))?;
+    let Inboxes { pdus, markers } = frames.0.get(usize::from(port.slot().number()))?;
     let inbox = match subtype {
         Subtype::Lacp => pdus,
         Subtype::Marker => markers,
@@ -65,7 +65,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, plan: &Plan) -> Option<Mbuf> {
 
 /// Gives the machines the frames that have come in, and sends what answers them.
 pub(super) fn take_frames(softc: &Softc) {
-    let Some(frames) = softc.state().lacp.as_ref().map(|lacp| lacp.frames.clone()) else { return };
+    let Some(frames) = softc.state().mode.lacp().map(|lacp| lacp.frames.clone()) else { return };
     for (slot, Inboxes { pdus, markers }) in Slot::all().zip(frames.0.iter()) {
         for inbox in [pdus, markers] {
             inbox.take(|m, index| take_pieces(softc, slot, index, &m));
@@ -92,7 +92,7 @@ fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
         let mut state = softc.state();
         let port = state.claimed(slot);
         let port = port.filter(|port| u64::from(port.ifp().index()) == index);
-        let (Some(_), Some(lacp)) = (port, &mut state.lacp) else { return };
+        let (Some(_), Some(lacp)) = (port, state.mode.lacp_mut()) else { return };
         let machines = &mut lacp.machines;
         let taken = match Subtype::of(frame) {
             None => return,
@@ -130,7 +130,7 @@ fn trace(softc: &Softc, slot: Slot, way: &str, frame: &[u8]) {
 /// Tells the partners of ports that are used no longer: behind all packets, and all LACPDUs, of plans that
 /// had them. Sleeps if there are such.
 pub(super) fn send_farewells(softc: &Softc) {
-    if !softc.state().lacp.as_ref().is_some_and(|lacp| lacp.machines.has_farewell()) {
+    if !softc.state().mode.lacp().is_some_and(|lacp| lacp.machines.has_farewell()) {
         return;
     }
     epoch::wait();
@@ -141,7 +141,7 @@ pub(super) fn send_farewells(softc: &Softc) {
 
 /// Sends the markers that are due: behind all packets of the plans before this one.
 pub(super) fn send_markers(softc: &Softc) {
-    if !softc.state().lacp.as_ref().is_some_and(|lacp| lacp.machines.has_marker()) {
+    if !softc.state().mode.lacp().is_some_and(|lacp| lacp.machines.has_marker()) {
         return;
     }
     epoch::wait();
@@ -162,12 +162,12 @@ fn send_next(
     failed: impl Fn(&mut Lacp, u8) + Sync,
 ) -> bool {
     epoch::section(|epoch| {
-        let next = softc.state().lacp.as_mut().and_then(|lacp| poll(&mut lacp.machines));
+        let next = softc.state().mode.lacp_mut().and_then(|lacp| poll(&mut lacp.machines));
         let Some((number, frame)) = next else { return false };
         let Some(slot) = Slot::new(number.into()) else { return false };
         trace(softc, slot, "out", &frame);
         if send_on(softc, slot, &frame, epoch).is_err()
-            && let Some(lacp) = &mut softc.state().lacp
+            && let Some(lacp) = softc.state().mode.lacp_mut()
         {
             failed(&mut lacp.machines, number);
         }

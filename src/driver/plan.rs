@@ -6,9 +6,10 @@ use core::num::NonZeroUsize;
 use arrayvec::ArrayVec;
 
 use super::Port;
+use super::mode::Rules;
 use super::pdus::Frames;
 use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
-use crate::policy::Protocol;
+use crate::policy::Ports;
 use crate::slots::{Slot, SlotMap};
 
 /// What a packet reads of a lagg: loaded once, through one pointer, and never edited after it was
@@ -21,7 +22,7 @@ use crate::slots::{Slot, SlotMap};
 /// other slots are empty.
 #[repr(C)]
 pub struct Plan {
-    protocol: Protocol,
+    protocol: Rules,
     primary: Option<Ref<Port>>,
     running: bool,
     count: u8,
@@ -30,7 +31,7 @@ pub struct Plan {
     frames: Option<Ref<Frames>>,
 }
 
-static_assertions::const_assert!(offset_of!(Plan, protocol) + size_of::<Protocol>() <= CACHE_LINE);
+static_assertions::const_assert!(offset_of!(Plan, protocol) + size_of::<Rules>() <= CACHE_LINE);
 
 impl Plan {
     /// A plan without ports. May sleep.
@@ -39,11 +40,11 @@ impl Plan {
     /// ENOMEM.
     // Of its own, lest it be on its callers' stacks.
     #[inline(never)]
-    pub fn try_new(protocol: Protocol) -> Result<Unique<Self>> {
+    pub fn try_new(protocol: Rules) -> Result<Unique<Self>> {
         Unique::try_new(Plan::new(protocol))
     }
 
-    fn new(protocol: Protocol) -> Self {
+    fn new(protocol: Rules) -> Self {
         Plan {
             protocol,
             primary: None,
@@ -59,7 +60,7 @@ impl Plan {
     /// wait.
     pub(super) fn fill<'a>(
         &mut self,
-        protocol: Protocol,
+        protocol: Rules,
         running: bool,
         ports: impl Iterator<Item = &'a Ref<Port>>,
         primary: Option<Slot>,
@@ -81,7 +82,7 @@ impl Plan {
 
     /// The protocol.
     #[inline]
-    pub fn protocol(&self) -> &Protocol {
+    pub fn protocol(&self) -> &Rules {
         &self.protocol
     }
 
@@ -132,15 +133,31 @@ impl Plan {
         self.in_slot(self.order[place % Slot::COUNT])
     }
 
-    /// The next port after this one in the order of `if_index` if it is active, else the first that is.
-    pub fn active_after(&self, port: Option<&Port>) -> Option<&Port> {
-        let is_port = |there: &&Ref<Port>| port.is_some_and(|port| there.is(port));
-        let next = self.ports().skip_while(|there| !is_port(there)).nth(1);
-        next.map(|port| &**port).filter(|port| port.is_active()).or_else(|| self.first_active())
-    }
-
     /// The first active port in the order of `if_index`.
     pub fn first_active(&self) -> Option<&Port> {
         self.ports().map(|port| &**port).find(|port| port.is_active())
+    }
+}
+
+impl Ports for Plan {
+    type Port = Port;
+
+    fn iter(&self) -> impl Iterator<Item = &Port> + Clone {
+        self.ports().map(|port| &**port)
+    }
+
+    #[inline(always)]
+    fn at(&self, place: usize) -> Option<&Port> {
+        self.at(place)
+    }
+
+    #[inline(always)]
+    fn in_slot(&self, slot: Slot) -> Option<&Port> {
+        self.in_slot(slot)
+    }
+
+    #[inline(always)]
+    fn primary(&self) -> Option<&Port> {
+        self.primary()
     }
 }

@@ -8,6 +8,7 @@ use super::stats::RefusedCounters;
 use crate::kpi::{
     CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique, log,
 };
+use crate::policy;
 use crate::slots::Slot;
 
 /// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
@@ -172,5 +173,17 @@ impl Port {
         let (parent, id) = self.softc.state().parent(self)?;
         let vlan = parent.vlan(id, epoch)?;
         vlan.same(&self.ifp).then_some(parent)
+    }
+}
+
+impl policy::Port for Port {
+    #[inline(always)]
+    fn slot(&self) -> Slot {
+        self.slot()
+    }
+
+    #[inline(always)]
+    fn is_active(&self) -> bool {
+        self.is_active()
     }
 }

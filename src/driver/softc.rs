@@ -1,19 +1,22 @@
 //! The softc: a lagg, its configuration token, and the publication of plans.
 
+use core::convert::Infallible;
 use core::fmt;
-use core::mem::offset_of;
+use core::mem::{offset_of, replace};
+use core::result;
 
 use arrayvec::ArrayVec;
 
 use super::counters::{Ledger, Told};
-use super::state::{Needs, PlanMemory, Setting, State};
+use super::mode::{Mode, PlanMemory, Rules};
+use super::state::{Setting, State};
 use super::stats::UnsentCounters;
-use super::{Plan, Port, config, counters, link};
+use super::{Plan, Port, config, link};
 use crate::kpi::{
     CACHE_LINE, Callout, Cv, Deadline, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType,
-    LinkAddr, Mbuf, Media, Mtx, MtxGuard, Queue, Ref, Result, Task, Unique, epoch, iff, log,
+    LinkAddr, Mbuf, Media, Mtx, MtxGuard, Queue, Ref, Result, Task, epoch, iff, log,
 };
-use crate::policy::Protocol;
+use crate::policy::Kind;
 use crate::slots::Slot;
 
 /// A lagg.
@@ -56,7 +59,7 @@ impl Softc {
         };
         Ref::try_new(Softc {
             ifp: ifp.clone(),
-            plan: EpochCell::new(Plan::try_new(Protocol::Failover)?.share()),
+            plan: EpochCell::new(Plan::try_new(Rules::Failover)?.share()),
             kind,
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
             state: Mtx::try_new(c"lagg", state)?,
@@ -150,26 +153,76 @@ impl Softc {
         self.state.lock()
     }
 
-    /// Publishes a plan of the state as it is now. `memory` was at hand before the mutex was taken.
-    pub(super) fn publish(&self, state: &mut State, memory: PlanMemory) {
+    /// Changes the state, and publishes the plan that follows from it: a packet sees all of the change, or
+    /// nothing. May sleep, not under the mutex, for the plan's memory.
+    ///
+    /// # Errors
+    /// ENOMEM, and nothing is changed; what `change` returns, and nothing is published.
+    pub(super) fn try_change<R>(&self, change: impl FnOnce(&mut State) -> Result<R>) -> Result<R> {
+        self.change_in(PlanMemory::try_new, change)
+    }
+
+    /// The same where a refusal cannot be passed on: memory is waited for. Sleeps.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let memory = |kind| Ok(insist(|| PlanMemory::try_new(kind)));
+        let Ok(result) = self.change_in::<_, Infallible>(memory, |state| Ok(change(state)));
+        result
+    }
+
+    fn change_in<R, E>(
+        &self,
+        memory: impl Fn(Kind) -> result::Result<PlanMemory, E>,
+        change: impl FnOnce(&mut State) -> result::Result<R, E>,
+    ) -> result::Result<R, E> {
+        loop {
+            let kind = self.state().mode.kind();
+            let memory = memory(kind)?;
+            let mut state = self.state();
+            // It may have been switched meanwhile.
+            if memory.fits(&state.mode) {
+                let result = change(&mut state)?;
+                self.publish(&mut state, memory);
+                return Ok(result);
+            }
+        }
+    }
+
+    /// Switches the mode, and publishes the first plan of the new one, which `memory` is for; `change` is
+    /// made as well. The caller has the token. Returned: the old mode, to be dropped without the mutex.
+    pub(super) fn switch(
+        &self,
+        mode: Mode,
+        memory: PlanMemory,
+        change: impl FnOnce(&mut State),
+    ) -> Mode {
+        let mut state = self.state();
+        let old = replace(&mut state.mode, mode);
+        change(&mut state);
+        self.publish(&mut state, memory);
+        old
+    }
+
+    /// Publishes a plan that has flows where they are to be now, if the one that packets see has not. Memory
+    /// is waited for: a plan that says otherwise may send where nobody collects.
+    pub(super) fn publish_if_stale(&self) {
+        if self.state().has_stale_plan() {
+            self.change(|_| ());
+        }
+    }
+
+    /// Publishes a plan of the state as it is now. `memory` fits.
+    fn publish(&self, state: &mut State, memory: PlanMemory) {
         // Packets of a lagg without VLANs have no part in this.
         let is_on_vlans = state.is_on_vlans();
         if is_on_vlans {
             self.ifp.guard(true);
         }
-        self.plan.replace(state.plan(memory));
+        if let Some(plan) = state.plan(memory) {
+            self.plan.replace(plan);
+        }
         if !is_on_vlans {
             self.ifp.guard(false);
         }
-    }
-
-    /// Memory for the next plan. May sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub(super) fn plan_memory(&self) -> Result<PlanMemory> {
-        let needs = Needs::of(&self.state().protocol);
-        PlanMemory::try_new(needs)
     }
 
     /// Has the protocol task publish what follows from the ports: link state, baud rate.
@@ -288,16 +341,6 @@ impl Token<'_> {
             let _ = ports.try_push(port.clone());
         }
         ports
-    }
-
-    /// Memory for a plan; waits for it where a refusal cannot be passed on. Sleeps.
-    pub fn plan_memory(&self) -> PlanMemory {
-        insist(|| self.0.plan_memory())
-    }
-
-    /// Memory for a ledger, likewise.
-    pub fn ledger_memory(&self) -> Unique<Ledger> {
-        insist(counters::memory)
     }
 }
 

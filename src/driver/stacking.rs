@@ -110,24 +110,22 @@ pub(super) fn each_vlan_id(ifp: &Ifnet, f: impl Fn(u16)) {
 /// Takes a port out of the plan. All else is the configuration task's; who is joining gives up.
 fn take_out(port: &Ref<Port>, why: Obstacle) {
     let softc = port.softc();
-    // Without memory the guard keeps packets from going round until the configuration task has some.
-    let memory = softc.plan_memory().ok();
-    {
-        let mut state = softc.state();
+    let was_port = softc.change(|state| {
         match state.phase(port) {
             Some(Phase::Joining) => state.set_phase(port, Phase::Gone),
             Some(Phase::Member) => {
                 state.set_phase(port, Phase::Looping);
-                if let Some(lacp) = &mut state.lacp {
+                if let Some(lacp) = state.mode.lacp_mut() {
                     // Its farewell would come here.
                     let _ = lacp.machines.remove(port.slot().number());
                 }
-                if let Some(memory) = memory {
-                    softc.publish(&mut state, memory);
-                }
             }
-            _ => return,
+            _ => return false,
         }
+        true
+    });
+    if !was_port {
+        return;
     }
     log(softc.ifp(), format_args!("{} is a port no longer: {why}", text(&port.ifp().name())));
     Softc::wake_configuration(softc);

@@ -1,23 +1,18 @@
-//! The state that plans are built from, and the memory that they are built in.
+//! The state that plans are built from.
 
-use core::mem::{replace, take};
+use core::mem::take;
 use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
 use super::groups::{Modes, Wants};
-use super::lacp::{self, Pauses};
+use super::mode::{Circumstances, Mode, PlanMemory};
 use super::offloads::{Answer, Asked};
+use super::options::Options;
 use super::vlans::{ANY, Lost, Vlans};
 use super::{Plan, Port};
-use crate::kpi::ioctl::hash;
-use crate::kpi::{
-    Array, Boxed, Defaults, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, Unique, defaults, iff,
-    uptime_ms,
-};
-use crate::policy::buckets::{Homes, Table};
+use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff, uptime_ms};
 use crate::policy::lacp::Domains;
-use crate::policy::{Lacp, Protocol};
 use crate::slots::{Slot, SlotSet};
 
 /// What plans are built from. Guarded by the lagg's mutex: held for one change and the publication
@@ -29,14 +24,7 @@ pub(super) struct State {
     /// Its interface is attached: who makes it is done with it.
     pub attached: bool,
     pub running: bool,
-    pub protocol: Protocol,
-    /// loadbalance's and lacp's: where each bucket of flows belongs.
-    pub homes: Option<Boxed<Homes>>,
-    pub lacp: Option<lacp::Control>,
-    /// Ports are to be in the slow protocols' group.
-    pub slow: bool,
-    /// The flows are spread over other ports than was last logged.
-    pub spread_changed: bool,
+    pub mode: Mode,
     /// failover's primary port, by its slot.
     pub primary: Option<Slot>,
     /// IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
@@ -91,74 +79,6 @@ const RESTART_MS: u64 = 1_000;
 // Each lagg has 32, and malloc(9) has 2,048 bytes: a byte more would take 4,096.
 static_assertions::const_assert!(size_of::<Option<Place>>() <= 64);
 
-/// Memory for a plan, and for what it points at.
-pub(super) struct PlanMemory {
-    plan: Unique<Plan>,
-    table: Option<Unique<Boxed<Table>>>,
-    pauses: Option<Pauses>,
-}
-
-/// What a protocol's plans point at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needs {
-    /// Nothing.
-    Nothing,
-    /// A table of flows.
-    Table,
-    /// A table of flows, and those of them that wait.
-    TableAndPauses,
-}
-
-impl Needs {
-    pub fn of(protocol: &Protocol) -> Self {
-        match protocol {
-            Protocol::LoadBalance(_) => Needs::Table,
-            Protocol::Lacp(_) => Needs::TableAndPauses,
-            _ => Needs::Nothing,
-        }
-    }
-}
-
-impl PlanMemory {
-    /// May sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub fn try_new(needs: Needs) -> Result<Self> {
-        let (mut table, mut pauses) = (None, None);
-        if needs != Needs::Nothing {
-            table = Some(Unique::try_new(Boxed::try_zeroed()?)?);
-        }
-        if needs == Needs::TableAndPauses {
-            pauses = Some(Pauses::try_new()?);
-        }
-        Ok(PlanMemory { plan: Plan::try_new(Protocol::None)?, table, pauses })
-    }
-}
-
-/// Options of SIOCSLAGGOPTS and SIOCSLAGGHASH.
-#[derive(Clone, Copy)]
-pub(super) struct Options {
-    pub use_flowid: bool,
-    pub use_numa: bool,
-    pub flowid_shift: i32,
-    pub hash: u32,
-    pub rr_stride: Option<NonZeroU32>,
-}
-
-impl Options {
-    /// The largest shift of a flow id.
-    pub const MAX_FLOWID_SHIFT: i32 = 31;
-
-    /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
-    fn of_vnet() -> Self {
-        let Defaults { use_flowid, use_numa, flowid_shift, .. } = defaults();
-        let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
-        let flowid_shift = if is_shift { flowid_shift } else { 16 };
-        Options { use_flowid, use_numa, flowid_shift, hash: hash::MASK, rr_stride: None }
-    }
-}
-
 /// What a lagg and its ports share, by who it is from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting<T> {
@@ -198,11 +118,7 @@ impl State {
             destroying: false,
             attached: false,
             running: false,
-            protocol: Protocol::Failover,
-            homes: None,
-            lacp: None,
-            slow: false,
-            spread_changed: false,
+            mode: Mode::Failover,
             primary: None,
             modes_seen: 0,
             lladdr: Setting::Taken(NO_LLADDR),
@@ -431,81 +347,20 @@ impl State {
         domains
     }
 
-    /// Whether the plan has flows on other ports than they are to be on now.
-    pub fn has_stale_plan(&self) -> bool {
-        match (&self.protocol, &self.lacp) {
-            (Protocol::LoadBalance(_), _) => {
-                let (members, up) = self.slots_up();
-                self.homes.as_ref().is_some_and(|homes| !homes.are_of(members, up))
-            }
-            (Protocol::Lacp(_), Some(lacp)) => lacp.is_stale(),
-            _ => false,
-        }
-    }
-
-    /// How often a port of an LACP lagg has stopped distributing.
-    pub fn flapping(&self) -> u32 {
-        self.lacp.as_ref().map_or(0, |lacp| lacp.machines.flapping())
-    }
-
-    /// Switches the protocol; `homes` are those of its flows, if it has flows. Returns what it
-    /// replaces, to be dropped without the mutex.
-    pub fn set_protocol(
-        &mut self,
-        protocol: Protocol,
-        homes: Option<Boxed<Homes>>,
-        lacp: Option<lacp::Control>,
-    ) -> ((Protocol, Option<Boxed<Homes>>), Option<lacp::Control>) {
-        if matches!(protocol, Protocol::RoundRobin(_)) {
-            self.options.rr_stride = Some(NonZeroU32::MIN);
-        }
-        let replaced = (replace(&mut self.protocol, protocol), replace(&mut self.homes, homes));
-        (replaced, replace(&mut self.lacp, lacp))
-    }
-
-    /// The protocol as the next plan has it: with the options, in this memory.
-    fn protocol_now(
-        &mut self,
-        table: Option<Unique<Boxed<Table>>>,
-        pauses: Option<Pauses>,
-    ) -> Protocol {
-        let options = self.options;
-        // The other protocols' plans have nothing of these.
-        let (members, up) = match self.protocol {
-            Protocol::Failover | Protocol::Broadcast | Protocol::None => Default::default(),
-            _ => self.slots_up(),
-        };
-        let domains = match self.protocol {
-            Protocol::Lacp(_) => self.domains(),
-            _ => Domains::default(),
-        };
-        let mut rehashed = false;
-        if let Protocol::LoadBalance(flows) | Protocol::Lacp(Lacp { flows, .. }) =
-            &mut self.protocol
-        {
-            let before = (flows.layers, flows.flowid_shift);
-            flows.layers = options.hash as u8;
-            flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift as u8);
-            rehashed = (flows.layers, flows.flowid_shift) != before;
-        }
-        match (&mut self.protocol, &mut self.lacp) {
-            (Protocol::RoundRobin(turns), _) => {
-                let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
-                turns.set(stride, members.len());
-            }
-            (Protocol::LoadBalance(flows), _) => {
-                if let (Some(table), Some(homes)) = (table, &mut self.homes) {
-                    self.spread_changed |= flows.spread(table, homes, members, up);
-                }
-            }
-            (Protocol::Lacp(protocol), Some(lacp)) => {
-                if let (Some(table), Some(pauses), Some(homes)) = (table, pauses, &mut self.homes) {
-                    lacp.update(protocol, homes, (members, domains), table, pauses, rehashed);
-                }
-            }
+    /// The mode has just been switched.
+    pub fn begin_mode(&mut self) {
+        let State { mode, options, slots, .. } = self;
+        match mode {
+            Mode::RoundRobin(_) => options.rr_stride = Some(NonZeroU32::MIN),
+            Mode::Lacp(lacp) => members(slots).for_each(|place| lacp.add(&place.port)),
             _ => {}
         }
-        self.protocol.clone()
+    }
+
+    /// Whether the plan has flows on other ports than they are to be on now.
+    pub fn has_stale_plan(&self) -> bool {
+        let (members, up) = self.slots_up();
+        self.mode.has_stale_plan(members, up)
     }
 
     /// The port in slot `slot`, whatever its phase.
@@ -515,19 +370,21 @@ impl State {
 
     /// The ports that are in the plan, in no order.
     pub fn members(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
-        self.places().map(|place| &place.port)
+        members(&self.slots).map(|place| &place.port)
     }
 
-    fn places(&self) -> impl Iterator<Item = &Place> + Clone {
-        self.slots.iter().flatten().filter(|place| place.phase == Phase::Member)
+    /// The plan of the state as it is now. None: the memory is for another protocol's.
+    pub fn plan(&mut self, memory: PlanMemory) -> Option<Ref<Plan>> {
+        let (members, up) = self.slots_up();
+        let (options, domains) = (self.options, self.domains());
+        let around = Circumstances { options: &options, members, up, domains };
+        let (rules, mut plan) = memory.rules(&mut self.mode, &around)?;
+        let frames = self.mode.lacp().map(|lacp| lacp.frames.clone());
+        plan.fill(rules, self.running, self.members(), self.primary, frames);
+        Some(plan.share())
     }
+}
 
-    /// The plan of the state as it is now.
-    pub fn plan(&mut self, memory: PlanMemory) -> Ref<Plan> {
-        let PlanMemory { mut plan, table, pauses } = memory;
-        let protocol = self.protocol_now(table, pauses);
-        let frames = self.lacp.as_ref().map(|lacp| lacp.frames.clone());
-        plan.fill(protocol, self.running, self.members(), self.primary, frames);
-        plan.share()
-    }
+fn members(slots: &[Option<Place>]) -> impl Iterator<Item = &Place> + Clone {
+    slots.iter().flatten().filter(|place| place.phase == Phase::Member)
 }

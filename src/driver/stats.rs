@@ -7,54 +7,8 @@ use core::fmt::{self, Write};
 
 use super::ioctl::text;
 use super::{Port, Softc, lacp};
-use crate::kpi::ioctl::proto;
 use crate::kpi::{Counters, Result};
-use crate::policy;
-
-/// Why a lagg sends a packet on no port, or on one less.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Unsent {
-    /// It has no ports.
-    NoPorts,
-    /// None of its ports is active.
-    NoActivePort,
-    /// broadcast: there was no memory for a port's copy.
-    NoCopy,
-    /// none: nothing is sent.
-    Disabled,
-    /// lacp: its flow waits for the frames that its old port has under way.
-    Paused,
-}
-
-impl Unsent {
-    fn name(self) -> &'static str {
-        match self {
-            Unsent::NoPorts => "no_ports",
-            Unsent::NoActivePort => "no_active_port",
-            Unsent::NoCopy => "no_copy",
-            Unsent::Disabled => "disabled",
-            Unsent::Paused => "paused",
-        }
-    }
-}
-
-/// What each protocol (`LAGG_PROTO_*`) counts, in the order of the text.
-const UNSENT: [(u32, Unsent); 14] = [
-    (proto::FAILOVER, Unsent::NoPorts),
-    (proto::FAILOVER, Unsent::NoActivePort),
-    (proto::ROUNDROBIN, Unsent::NoPorts),
-    (proto::ROUNDROBIN, Unsent::NoActivePort),
-    (proto::LOADBALANCE, Unsent::NoPorts),
-    (proto::LOADBALANCE, Unsent::NoActivePort),
-    (proto::LACP, Unsent::NoPorts),
-    (proto::LACP, Unsent::NoActivePort),
-    (proto::LACP, Unsent::Paused),
-    (proto::BROADCAST, Unsent::NoPorts),
-    (proto::BROADCAST, Unsent::NoActivePort),
-    (proto::BROADCAST, Unsent::NoCopy),
-    (proto::NONE, Unsent::NoPorts),
-    (proto::NONE, Unsent::Disabled),
-];
+use crate::policy::{About, Kind, Unsent};
 
 /// Why a lagg drops what comes to one of its ports.
 #[derive(Clone, Copy)]
@@ -83,7 +37,20 @@ const REFUSED_NAMES: [&str; REFUSED] =
 /// What a lagg did not send.
 pub(super) struct UnsentCounters([Counters; 2]);
 
-static_assertions::const_assert!(UNSENT.len() <= 2 * Counters::COUNT);
+/// What is counted: all reasons of each protocol, in the order of the text.
+fn unsent() -> impl Iterator<Item = (&'static About, Unsent)> {
+    let abouts = Kind::ALL.into_iter().map(|kind| kind.about());
+    abouts.flat_map(|about| about.unsent.iter().map(move |why| (about, *why)))
+}
+
+const _: () = {
+    let (mut all, mut kinds) = (0, Kind::ALL.as_slice());
+    while let [kind, rest @ ..] = kinds {
+        all += kind.about().unsent.len();
+        kinds = rest;
+    }
+    assert!(all <= 2 * Counters::COUNT);
+};
 
 impl UnsentCounters {
     /// May sleep.
@@ -94,9 +61,10 @@ impl UnsentCounters {
         Ok(UnsentCounters([Counters::try_new()?, Counters::try_new()?]))
     }
 
-    /// Counts a packet that this protocol (`LAGG_PROTO_*`) did not send.
-    pub fn count(&self, protocol: u32, why: Unsent) {
-        let place = UNSENT.iter().position(|&record| record == (protocol, why));
+    /// Counts a packet that this protocol did not send.
+    pub fn count(&self, protocol: &About, why: Unsent) {
+        let is = |(about, reason): (&About, _)| about.number == protocol.number && reason == why;
+        let place = unsent().position(is);
         if let Some((counters, which)) = place.and_then(|place| self.at(place)) {
             counters.increment(which);
         }
@@ -107,7 +75,7 @@ impl UnsentCounters {
         Some((counters, place % Counters::COUNT))
     }
 
-    /// How many there were, in the order of [`UNSENT`].
+    /// How many there were, in the order of [`unsent`].
     fn fetch(&self, place: usize) -> u64 {
         self.at(place).map_or(0, |(counters, which)| counters.fetch(which))
     }
@@ -145,10 +113,10 @@ impl RefusedCounters {
 /// Those of `to`.
 pub(super) fn write(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
     writeln!(to, "lagg {}", text(&softc.ifp().name()))?;
-    writeln!(to, "protocol {}", softc.plan_ref().protocol().name())?;
-    for (place, (protocol, why)) in UNSENT.iter().enumerate() {
-        let (protocol, count) = (policy::name(*protocol), softc.unsent().fetch(place));
-        writeln!(to, "dropped {protocol} {} {count}", why.name())?;
+    writeln!(to, "protocol {}", softc.plan_ref().protocol().about().name)?;
+    for (place, (protocol, why)) in unsent().enumerate() {
+        let count = softc.unsent().fetch(place);
+        writeln!(to, "dropped {} {} {count}", protocol.name, why.name())?;
     }
     let ledger = softc.ledger().get();
     for port in ledger.ports() {

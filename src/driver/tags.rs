@@ -1,10 +1,9 @@
 //! Send tags: a lagg's stand for those that its ports' drivers make.
 
-use super::{Plan, Port, Softc};
+use super::{Port, Softc};
 use crate::kpi::{
     Epoch, Errno, Mbuf, Ref, Result, SendTag, TagRequest, TagType, TagWrapper, epoch,
 };
-use crate::policy::{Protocol, failover};
 
 /// Makes a send tag for a flow, of the port that its packets are sent on now. What receives is the port
 /// itself, so a tag for that is the port's own. Sleeps only if the port's driver does.
@@ -13,7 +12,10 @@ use crate::policy::{Protocol, failover};
 /// EOPNOTSUPP: there is no such port, or none at all; ENOMEM; what the port's driver returned.
 pub(super) fn allocate(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Result<SendTag> {
     let (flow, domain) = (request.flow(), request.numa_domain());
-    let found = epoch::section(|epoch| Some(port(softc.plan(epoch), flow, domain)?.ifp().to_ref()));
+    let found = epoch::section(|epoch| {
+        let plan = softc.plan(epoch);
+        Some(plan.protocol().port_of_flow(plan, flow, domain)?.ifp().to_ref())
+    });
     let port = found.ok_or(Errno::EOPNOTSUPP)?;
     if request.kind() == TagType::TlsRx {
         return port.allocate_tag(request);
@@ -21,20 +23,6 @@ pub(super) fn allocate(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Resu
     let wrapper = TagWrapper::try_new()?;
     let inner = port.allocate_tag(request)?;
     Ok(wrapper.wrap(inner, request.kind(), softc.ifp()))
-}
-
-/// The port that the flow's packets are sent on, if that is for the flow to say. A flow that waits for
-/// LACP has one: that on which it will go on.
-fn port(plan: &Plan, flow: Option<u32>, domain: Option<u8>) -> Option<&Port> {
-    match plan.protocol() {
-        Protocol::Failover => failover::select(plan),
-        Protocol::LoadBalance(flows) => flows.port(plan, flows.hash_of_id(flow?)?, Port::is_active),
-        Protocol::Lacp(lacp) => {
-            let hash = lacp.flows.hash_of_id(flow?)?;
-            lacp.port(plan, hash, domain)
-        }
-        Protocol::None | Protocol::RoundRobin(_) | Protocol::Broadcast => None,
-    }
 }
 
 /// Sends a packet that carries a send tag on `port`, with the port's own tag.

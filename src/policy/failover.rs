@@ -1,28 +1,32 @@
 //! failover: one port carries everything, the others wait.
 
-use crate::driver::{Plan, Port};
+use super::{About, Look, Ports, Role, Unsent, active_from};
 
-/// The port to send on if it is active: the primary.
-#[inline]
-pub fn first(plan: &Plan) -> Option<&Port> {
-    plan.primary()
-}
+/// What is known of it without a lagg.
+pub const ABOUT: About =
+    About { number: 2, name: "failover", unsent: &[Unsent::NoPorts, Unsent::NoActivePort] };
 
 /// The port to send on: the primary if it is active, else the next active one after it, else the
 /// first active one. None: no port is active.
-pub fn select(plan: &Plan) -> Option<&Port> {
-    let primary = plan.primary();
-    primary.filter(|port| port.is_active()).or_else(|| plan.active_after(primary))
+pub fn select<P: Ports>(ports: &P) -> Option<&P::Port> {
+    active_from(ports, ports.primary())
 }
 
-/// Whether a frame that came in on `port` is accepted: from the primary always, from the others
-/// if `rx_all` (net.link.lagg.failover_rx_all), or while they stand in for it.
-#[inline]
-pub fn accepts(plan: &Plan, port: &Port, rx_all: impl FnOnce() -> bool) -> bool {
-    match plan.primary() {
-        None => false,
-        Some(primary) if core::ptr::eq(primary, port) => true,
-        Some(_) if rx_all() => true,
-        Some(_) => select(plan).is_none_or(|active| core::ptr::eq(active, port)),
-    }
+/// Whether a frame is accepted from a port: from the primary always; from the others if
+/// net.link.lagg.failover_rx_all says so, or while they stand in for it.
+#[inline(always)]
+pub fn accepts<P: Ports>(ports: &P, port: &P::Port, look: Look) -> bool {
+    let may_stand_in = || match look {
+        Look::Usual => false,
+        Look::Closer { rx_all } => {
+            rx_all() || select(ports).is_none_or(|active| core::ptr::eq(active, port))
+        }
+    };
+    ports.is_primary(port) || may_stand_in()
+}
+
+/// What a port is to the lagg.
+pub fn role<P: Ports>(ports: &P, port: &P::Port) -> Role {
+    let sends = select(ports).is_some_and(|active| core::ptr::eq(active, port));
+    Role { master: ports.is_primary(port), active: sends }
 }

@@ -1,62 +1,44 @@
 //! Flows: how the protocols that keep a flow on its port find the two.
 
-use super::buckets::{Homes, Table};
+use core::ops::Deref;
+
+use super::buckets::Table;
 use super::hash::Key;
-use crate::driver::{Plan, Port};
-use crate::kpi::ioctl::hash;
-use crate::kpi::{Boxed, Mbuf, Ref, Unique};
-use crate::slots::{Slot, SlotSet};
-use crate::wire::flow::{Bytes, Flow, USUAL};
+use super::{Packet, Port, Ports};
+use crate::slots::Slot;
+use crate::wire::flow::{Flow, USUAL, layers};
 
 /// How a packet's flow is found, and where it goes.
 #[derive(Clone)]
-pub struct Flows {
+pub struct Flows<T> {
     /// Keeps others from choosing a port by their choice of addresses.
     pub key: Key,
     /// The port of each bucket of flows.
-    pub table: Ref<Boxed<Table>>,
+    pub table: T,
     /// The layers that count (`lagghash`).
     pub layers: u8,
     /// By how much the NIC's flow id is shifted, if it is used at all (`use_flowid`).
     pub flowid_shift: Option<u8>,
 }
 
-impl Flows {
-    /// Spreads the flows over these members, of whom these are up: the table is a new one then, in this
-    /// memory. False: over these they are.
-    pub fn spread(
-        &mut self,
-        mut memory: Unique<Boxed<Table>>,
-        homes: &mut Homes,
-        members: SlotSet,
-        up: SlotSet,
-    ) -> bool {
-        if homes.are_of(members, up) {
-            return false;
-        }
-        memory.copy_from(&self.table);
-        memory.rebuild(homes, members, up);
-        self.table = memory.share();
-        true
-    }
-
+impl<T: Deref<Target = Table>> Flows<T> {
     /// The hash of a packet's flow.
-    pub fn hash(&self, m: &Mbuf) -> u32 {
-        if let Some(flow) = self.flow_id(m) {
+    pub fn hash(&self, packet: &impl Packet) -> u32 {
+        if let Some(flow) = self.flow_id(packet) {
             return flow;
         }
-        let (mut head, tag, mut room) = (m.first(), m.vlan_tag(), [0; USUAL]);
-        if head.len() < m.len().min(USUAL) {
-            head = m.gather(&mut room);
+        let (mut head, tag, mut room) = (packet.head(), packet.vlan_tag(), [0; USUAL]);
+        if head.len() < packet.length().min(USUAL) {
+            head = packet.gather(&mut room);
         }
         let usual = self.usual_hash(head, tag);
-        usual.unwrap_or_else(|| self.key.hash(&Flow::of(m, tag, self.layers.into())))
+        usual.unwrap_or_else(|| self.key.hash(&Flow::of(packet, tag, self.layers.into())))
     }
 
     /// The same for most packets, of which this is the beginning. None: it is another one.
     #[inline(always)]
     fn usual_hash(&self, head: &[u8], tag: Option<u16>) -> Option<u32> {
-        if self.layers != hash::MASK as u8 {
+        if self.layers != layers::ALL as u8 {
             return None;
         }
         // Each is hashed by itself: together they would have to agree on where they leave the flow.
@@ -79,63 +61,69 @@ impl Flows {
     }
 
     #[inline(always)]
-    fn flow_id(&self, m: &Mbuf) -> Option<u32> {
+    fn flow_id(&self, packet: &impl Packet) -> Option<u32> {
         // Most often it is not used, and not looked for.
         self.flowid_shift?;
-        self.hash_of_id(m.flow()?)
+        self.hash_of_id(packet.flow_id()?)
     }
 
     /// The slot for most packets, where neither the whole of [`Flows::hash`] is needed nor a second
-    /// choice; any, if there are no ports.
+    /// choice; any, if there are no ports. None: a closer look is needed.
     #[inline(always)]
-    pub fn slot(&self, m: &Mbuf) -> Option<Slot> {
-        let hash = match self.flow_id(m) {
+    pub fn slot(&self, packet: &impl Packet) -> Option<Slot> {
+        let hash = match self.flow_id(packet) {
             Some(flow) => flow,
             // Where words are loaded byte by byte, as rustc's target for arm64 has it, the other kinds would take
             // so many registers that all packets would have to save some.
-            None if cfg!(target_arch = "x86_64") => self.usual_hash(m.first(), m.vlan_tag())?,
-            None if self.layers == hash::MASK as u8 => {
-                self.key.hash(&Flow::usual_ipv4::<0>(m.first(), m.vlan_tag())?)
+            None if cfg!(target_arch = "x86_64") => match packet.vlan_tag() {
+                // Most have none: those need not look whether they have.
+                None => self.usual_hash(packet.head(), None)?,
+                tag => self.usual_hash(packet.head(), tag)?,
+            },
+            None if self.layers == layers::ALL as u8 => {
+                let flow = Flow::usual_ipv4::<0>(packet.head(), packet.vlan_tag())?;
+                self.key.hash(&flow)
             }
             None => return None,
         };
         Some(self.table.slot(hash))
     }
 
-    /// The port for a hash: its bucket's, or its bucket's second choice if that is not usable, or any
-    /// that is. None: no port is usable.
-    pub fn port<'p>(
+    /// The port to send on if it is active: the packet's flow's. None: a closer look is needed, or there
+    /// are no ports.
+    #[inline(always)]
+    pub fn first<'p, P: Ports>(&self, ports: &'p P, packet: &impl Packet) -> Option<&'p P::Port> {
+        ports.in_slot(self.slot(packet)?)
+    }
+
+    /// The port for a hash: its bucket's, or its bucket's second choice if that is not active, or any
+    /// that is. None: no port is active.
+    pub fn select<'p, P: Ports>(&self, ports: &'p P, hash: u32) -> Option<&'p P::Port> {
+        self.select_where(ports, hash, P::Port::is_active)
+    }
+
+    /// The same where more than that has to be so.
+    pub(super) fn select_where<'p, P: Ports>(
         &self,
-        plan: &'p Plan,
+        ports: &'p P,
         hash: u32,
-        usable: impl Fn(&Port) -> bool,
-    ) -> Option<&'p Port> {
+        is_usable: impl Fn(&P::Port) -> bool,
+    ) -> Option<&'p P::Port> {
         let choices = [self.table.first(hash), self.table.second(hash)];
-        let mut chosen = choices.into_iter().flatten().filter_map(|slot| plan.in_slot(slot));
-        let any = || plan.ports().map(|port| &**port).find(|port| usable(port));
-        chosen.find(|port| usable(port)).or_else(any)
-    }
-}
-
-impl Bytes for Mbuf {
-    #[inline]
-    fn head(&self) -> &[u8] {
-        self.first()
-    }
-
-    fn gather<'a>(&'a self, room: &'a mut [u8]) -> &'a [u8] {
-        let length = self.len().min(room.len());
-        let (room, _) = room.split_at_mut(length);
-        if self.copy_to(0, room) { room } else { self.first() }
+        let mut chosen = choices.into_iter().flatten().filter_map(|slot| ports.in_slot(slot));
+        let any = || ports.iter().find(|port| is_usable(port));
+        chosen.find(|port| is_usable(port)).or_else(any)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::tests::Frame;
+    use crate::wire::flow::Bytes;
 
-    fn flows(layers: u32) -> Flows {
-        let table = Ref::try_new(Boxed::try_zeroed().unwrap()).unwrap();
+    fn flows(layers: u32) -> Flows<Box<Table>> {
+        let table = Box::new(zerocopy::FromZeros::new_zeroed());
         Flows { key: Key::new([7; 24]), table, layers: layers as u8, flowid_shift: None }
     }
 
@@ -163,20 +151,20 @@ mod tests {
     /// Whatever of it is usual, and however it is cut.
     #[test]
     fn a_frame_has_one_hash() {
-        for layers in [hash::MASK, hash::L2 | hash::L3, hash::L4] {
-            let flows = flows(layers);
+        for counted in [layers::ALL, layers::L2 | layers::L3, layers::L4] {
+            let flows = flows(counted);
             for (ipv6, tags, words) in (0..24).map(|n| (n % 2 == 0, n / 2 % 3, n / 6)) {
                 let frame = frame(ipv6, tags.into(), words);
-                let expected = flows.key.hash(&Flow::of(&frame[..], None, layers));
-                let whole = Mbuf::from_bytes(&frame);
+                let expected = flows.key.hash(&Flow::of(&frame[..], None, counted));
+                let whole = Frame::from_segments([&frame]);
                 assert_eq!(flows.hash(&whole), expected, "{ipv6}, {tags}, {words}");
-                let usual = flows.usual_hash(whole.first(), None);
+                let usual = flows.usual_hash(whole.head(), None);
                 assert!(usual.is_none_or(|usual| usual == expected));
-                assert_eq!(usual.is_some(), layers == hash::MASK && tags < 2 && words == 0);
+                assert_eq!(usual.is_some(), counted == layers::ALL && tags < 2 && words == 0);
                 for first in 14..frame.len() {
                     let (head, rest) = frame.split_at(first);
                     let (middle, tail) = rest.split_at(rest.len() / 2);
-                    let cut = Mbuf::from_segments([head, middle, tail]);
+                    let cut = Frame::from_segments([head, middle, tail]);
                     assert_eq!(flows.hash(&cut), expected, "{ipv6}, {tags}, {words}, {first}");
                 }
             }
@@ -185,10 +173,10 @@ mod tests {
 
     #[test]
     fn another_flow_has_another_hash() {
-        let flows = flows(hash::MASK);
+        let flows = flows(layers::ALL);
         for (ipv6, tags) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
             let frame = frame(ipv6, tags, 0);
-            let hash = |frame: &[u8]| flows.hash(&Mbuf::from_bytes(frame));
+            let hash = |frame: &[u8]| flows.hash(&Frame::from_segments([frame]));
             let ports = frame.len() - 44;
             for at in (0..12).chain(ports - 8..ports + 4) {
                 let mut other = frame.clone();

@@ -1,25 +1,32 @@
 //! lacp: as loadbalance, over the ports that 802.1AX lets distribute, and a flow that moves waits until
 //! its old port's frames have arrived.
 
+use core::ops::Deref;
+
 use zerocopy::FromZeros;
 
-use super::Flows;
 use super::buckets::{BUCKETS, Table};
-use crate::driver::{Plan, Port};
-use crate::kpi::{Errno, Mbuf, Ref, Result};
+use super::{About, Flows, Look, Packet, Port, Ports, Unsent};
 use crate::slots::{Slot, SlotSet};
+
+/// What is known of it without a lagg.
+pub const ABOUT: About = About {
+    number: 4,
+    name: "lacp",
+    unsent: &[Unsent::NoPorts, Unsent::NoActivePort, Unsent::Paused],
+};
 
 /// What LACP lets a packet do.
 #[derive(Clone)]
-pub struct Lacp {
+pub struct Lacp<T, E> {
     /// Flows and their ports.
-    pub flows: Flows,
+    pub flows: Flows<T>,
     /// The ports that frames are taken in from.
     pub collecting: SlotSet,
     /// The ports that frames are sent on.
     pub distributing: SlotSet,
     /// What keeps packets from their flow's port, if anything does.
-    pub exceptions: Option<Ref<Exceptions>>,
+    pub exceptions: Option<E>,
 }
 
 /// What keeps packets from their flow's port.
@@ -36,45 +43,56 @@ impl Exceptions {
     pub const NONE: Exceptions = Exceptions { domains: None, paused: Paused::NONE };
 }
 
-impl Lacp {
-    /// The port to send `m` on if it is active: its flow's. None: a closer look is needed, or there is
-    /// none.
+impl<T: Deref<Target = Table>, E: Deref<Target = Exceptions>> Lacp<T, E> {
+    /// The port to send on if it is active: the packet's flow's. None: a closer look is needed, or there
+    /// is none.
     #[inline(always)]
-    pub fn first<'p>(&self, plan: &'p Plan, m: &Mbuf) -> Option<&'p Port> {
+    pub fn first<'p, P: Ports>(&self, ports: &'p P, packet: &impl Packet) -> Option<&'p P::Port> {
         if self.exceptions.is_some() {
             return None;
         }
-        let slot = self.flows.slot(m)?;
-        if self.distributing.contains(slot) { plan.in_slot(slot) } else { None }
+        let slot = self.flows.slot(packet)?;
+        if self.distributing.contains(slot) { ports.in_slot(slot) } else { None }
     }
 
-    /// The port to send `m` on: its flow's.
+    /// The port to send on: the packet's flow's.
     ///
     /// # Errors
-    /// ENOBUFS: the flow waits. ENETDOWN: no port distributes.
-    pub fn select<'p>(&self, plan: &'p Plan, m: &Mbuf) -> Result<&'p Port> {
-        let hash = self.flows.hash(m);
+    /// The flow waits, or no port distributes.
+    pub fn select<'p, P: Ports>(
+        &self,
+        ports: &'p P,
+        packet: &impl Packet,
+    ) -> Result<&'p P::Port, Unsent> {
+        let hash = self.flows.hash(packet);
         if self.exceptions.as_ref().is_some_and(|exceptions| exceptions.paused.has(hash)) {
-            return Err(Errno::ENOBUFS);
+            return Err(Unsent::Paused);
         }
-        self.port(plan, hash, m.numa_domain()).ok_or(Errno::ENETDOWN)
+        self.port(ports, hash, packet.numa_domain()).ok_or(Unsent::NoActivePort)
     }
 
     /// The port for a hash and a NUMA domain, whether the flow waits or not. None: no port distributes.
-    pub fn port<'p>(&self, plan: &'p Plan, hash: u32, domain: Option<u8>) -> Option<&'p Port> {
+    pub fn port<'p, P: Ports>(
+        &self,
+        ports: &'p P,
+        hash: u32,
+        domain: Option<u8>,
+    ) -> Option<&'p P::Port> {
         if let Some(domains) = self.exceptions.as_ref().and_then(|there| there.domains.as_ref())
-            && let Some(port) = domains.port(&self.flows.table, plan, hash, domain)
+            && let Some(port) = domains.port(&self.flows.table, ports, hash, domain)
         {
             return Some(port);
         }
-        let distributes = |port: &Port| self.distributing.contains(port.slot()) && port.is_active();
-        self.flows.port(plan, hash, distributes)
+        let distributes =
+            |port: &P::Port| self.distributing.contains(port.slot()) && port.is_active();
+        self.flows.select_where(ports, hash, distributes)
     }
 
-    /// Whether frames are taken in from `port`.
-    #[inline]
-    pub fn accepts(&self, port: &Port) -> bool {
-        self.collecting.contains(port.slot())
+    /// Whether a frame is taken in from a port. One for a group may be LACP's own.
+    #[inline(always)]
+    pub fn accepts(&self, port: &impl Port, frame: &impl Packet, look: Look) -> bool {
+        let is_usual = || !frame.is_multicast();
+        self.collecting.contains(port.slot()) && (!matches!(look, Look::Usual) || is_usual())
     }
 }
 
@@ -101,15 +119,15 @@ impl Domains {
     }
 
     /// An active port of the packet's own domain.
-    fn port<'p>(
+    fn port<'p, P: Ports>(
         &self,
         table: &Table,
-        plan: &'p Plan,
+        ports: &'p P,
         hash: u32,
         domain: Option<u8>,
-    ) -> Option<&'p Port> {
+    ) -> Option<&'p P::Port> {
         let set = *self.0.get(usize::from(domain?))?;
-        plan.in_slot(choose(table, hash, set)?).filter(|port| port.is_active())
+        ports.in_slot(choose(table, hash, set)?).filter(|port| port.is_active())
     }
 }
 

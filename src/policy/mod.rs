@@ -1,8 +1,9 @@
-//! The protocols: how a plan chooses the port to send on, and from which ports it accepts.
+//! The protocols: which port a packet is sent on, and from which ports frames are accepted.
 //!
-//! A file a protocol, of functions of an immutable [`Plan`](crate::driver::Plan) alone. What is live
-//! outside it is the ports' own state ([`Port::is_active`](crate::driver::Port::is_active)), and
-//! roundrobin's sequence.
+//! A protocol is one file. What tells it from the others is there, and [`Protocol`] asks for it: a new
+//! one is a file, a variant and its arms. Nothing here knows the driver or the kernel. Protocols see
+//! of ports their slots and whether they are active ([`Ports`]), of packets the bytes ([`Packet`]), and
+//! return one of the ports; the memory that they need is given to them.
 
 pub mod broadcast;
 pub mod buckets;
@@ -11,60 +12,343 @@ pub mod flows;
 pub mod hash;
 pub mod lacp;
 pub mod loadbalance;
+pub mod none;
 pub mod roundrobin;
+mod view;
 
-use crate::kpi::ioctl::proto;
+#[cfg(test)]
+mod tests;
+
+use core::ops::Deref;
+
+use crate::slots::SlotSet;
+use buckets::Table;
 pub use flows::Flows;
+use lacp::Exceptions;
 pub use lacp::Lacp;
-pub use roundrobin::RoundRobin;
+pub use roundrobin::{RoundRobin, Rounds};
+pub use view::{Packet, Port, Ports};
 
-/// A protocol with all that its rules need.
-#[derive(Clone)]
+/// What is known of a protocol without a lagg.
+#[derive(Debug)]
+pub struct About {
+    /// Its number in the ABI (`LAGG_PROTO_*`).
+    pub number: u32,
+    /// Its name, as ifconfig(8) has it.
+    pub name: &'static str,
+    /// Why it does not send: what is counted, in the order of `net.link.lagg.stats`.
+    pub unsent: &'static [Unsent],
+}
+
+/// Why a lagg sends a packet on no port, or on one less.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsent {
+    /// It has no ports.
+    NoPorts,
+    /// None of its ports is active.
+    NoActivePort,
+    /// broadcast: there was no memory for a port's copy.
+    NoCopy,
+    /// none: nothing is sent.
+    Disabled,
+    /// lacp: its flow waits for the frames that its old port has under way.
+    Paused,
+}
+
+impl Unsent {
+    /// Its word in `net.link.lagg.stats`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unsent::NoPorts => "no_ports",
+            Unsent::NoActivePort => "no_active_port",
+            Unsent::NoCopy => "no_copy",
+            Unsent::Disabled => "disabled",
+            Unsent::Paused => "paused",
+        }
+    }
+}
+
+/// How closely a frame is looked at.
+#[derive(Clone, Copy)]
+pub enum Look {
+    /// As closely as most frames need. What is not accepted so may be accepted after a closer look.
+    Usual,
+    /// As closely as can be; `rx_all` reads `net.link.lagg.failover_rx_all`.
+    Closer {
+        /// Whether failover takes frames in from all ports.
+        rx_all: fn() -> bool,
+    },
+}
+
+/// Which ports' speeds add up to the lagg's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Speed {
+    /// Those of these ports.
+    Of(SlotSet),
+    /// Those of the aggregator in service: LACP knows.
+    Aggregator,
+    /// None: it stays as it is.
+    Unchanged,
+}
+
+/// What a port is to its lagg.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Role {
+    /// It is failover's primary port.
+    pub master: bool,
+    /// Packets are sent on it.
+    pub active: bool,
+}
+
+/// A protocol, with what roundrobin, the flows of loadbalance, and lacp need: to packets, in a plan, and
+/// to the control side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 // Or packets would have to find out from a field of flows which it is.
 #[repr(u8)]
-pub enum Protocol {
+pub enum Protocol<R, F, L> {
     /// Sends nothing and accepts nothing.
     None,
     /// Sends on the primary port, or on the next active one (lagg(4)).
     Failover,
     /// Sends on each port in turn.
-    RoundRobin(RoundRobin),
+    RoundRobin(R),
     /// Sends each flow on a port of its own.
-    LoadBalance(Flows),
+    LoadBalance(F),
     /// Sends each flow on one of the ports that LACP lets distribute.
-    Lacp(Lacp),
+    Lacp(L),
     /// Sends on all ports.
     Broadcast,
 }
 
-impl Protocol {
-    /// Its number in the ABI (`LAGG_PROTO_*`).
-    pub fn number(&self) -> u32 {
-        match self {
-            Protocol::None => proto::NONE,
-            Protocol::Failover => proto::FAILOVER,
-            Protocol::RoundRobin(_) => proto::ROUNDROBIN,
-            Protocol::LoadBalance(_) => proto::LOADBALANCE,
-            Protocol::Lacp(_) => proto::LACP,
-            Protocol::Broadcast => proto::BROADCAST,
-        }
+/// A protocol alone.
+pub type Kind = Protocol<(), (), ()>;
+
+impl Kind {
+    /// All protocols, in the order of `net.link.lagg.stats`.
+    pub const ALL: [Kind; 6] = [
+        Kind::Failover,
+        Kind::RoundRobin(()),
+        Kind::LoadBalance(()),
+        Kind::Lacp(()),
+        Kind::Broadcast,
+        Kind::None,
+    ];
+
+    /// The protocol of a number in the ABI (`LAGG_PROTO_*`).
+    pub fn numbered(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.about().number == number)
     }
 
-    /// Its name, as ifconfig(8) has it.
-    pub fn name(&self) -> &'static str {
-        name(self.number())
+    /// The protocol with what it needs.
+    ///
+    /// # Errors
+    /// That of the function that is called.
+    pub fn try_with<R, F, L, X>(
+        self,
+        turns: impl FnOnce() -> Result<R, X>,
+        flows: impl FnOnce() -> Result<F, X>,
+        lacp: impl FnOnce() -> Result<L, X>,
+    ) -> Result<Protocol<R, F, L>, X> {
+        Ok(match self {
+            Protocol::None => Protocol::None,
+            Protocol::Failover => Protocol::Failover,
+            Protocol::RoundRobin(()) => Protocol::RoundRobin(turns()?),
+            Protocol::LoadBalance(()) => Protocol::LoadBalance(flows()?),
+            Protocol::Lacp(()) => Protocol::Lacp(lacp()?),
+            Protocol::Broadcast => Protocol::Broadcast,
+        })
     }
 }
 
-/// The name of a protocol (`LAGG_PROTO_*`), as ifconfig(8) has it.
-pub fn name(number: u32) -> &'static str {
-    match number {
-        proto::NONE => "none",
-        proto::FAILOVER => "failover",
-        proto::ROUNDROBIN => "roundrobin",
-        proto::LOADBALANCE => "loadbalance",
-        proto::LACP => "lacp",
-        proto::BROADCAST => "broadcast",
-        _ => "unknown",
+impl<R, F, L> Protocol<R, F, L> {
+    /// What is known of it without a lagg.
+    pub const fn about(&self) -> &'static About {
+        match self {
+            Protocol::None => &none::ABOUT,
+            Protocol::Failover => &failover::ABOUT,
+            Protocol::RoundRobin(_) => &roundrobin::ABOUT,
+            Protocol::LoadBalance(_) => &loadbalance::ABOUT,
+            Protocol::Lacp(_) => &lacp::ABOUT,
+            Protocol::Broadcast => &broadcast::ABOUT,
+        }
     }
+
+    /// The protocol alone.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Protocol::None => Kind::None,
+            Protocol::Failover => Kind::Failover,
+            Protocol::RoundRobin(_) => Kind::RoundRobin(()),
+            Protocol::LoadBalance(_) => Kind::LoadBalance(()),
+            Protocol::Lacp(_) => Kind::Lacp(()),
+            Protocol::Broadcast => Kind::Broadcast,
+        }
+    }
+
+    /// The same protocol made from this one and another. None: the other is of another protocol.
+    pub fn with<R1, F1, L1, R2, F2, L2>(
+        &mut self,
+        other: Protocol<R1, F1, L1>,
+        turns: impl FnOnce(&mut R, R1) -> R2,
+        flows: impl FnOnce(&mut F, F1) -> F2,
+        lacp: impl FnOnce(&mut L, L1) -> L2,
+    ) -> Option<Protocol<R2, F2, L2>> {
+        Some(match (self, other) {
+            (Protocol::None, Protocol::None) => Protocol::None,
+            (Protocol::Failover, Protocol::Failover) => Protocol::Failover,
+            (Protocol::RoundRobin(this), Protocol::RoundRobin(other)) => {
+                Protocol::RoundRobin(turns(this, other))
+            }
+            (Protocol::LoadBalance(this), Protocol::LoadBalance(other)) => {
+                Protocol::LoadBalance(flows(this, other))
+            }
+            (Protocol::Lacp(this), Protocol::Lacp(other)) => Protocol::Lacp(lacp(this, other)),
+            (Protocol::Broadcast, Protocol::Broadcast) => Protocol::Broadcast,
+            _ => return None,
+        })
+    }
+
+    /// What lacp has, if this is lacp.
+    pub fn lacp(&self) -> Option<&L> {
+        if let Protocol::Lacp(lacp) = self { Some(lacp) } else { None }
+    }
+
+    /// The same, to be changed.
+    pub fn lacp_mut(&mut self) -> Option<&mut L> {
+        if let Protocol::Lacp(lacp) = self { Some(lacp) } else { None }
+    }
+}
+
+/// `first!(protocol, ports, packet)`: the port that most packets are sent on, if it is active. None: a
+/// closer look is needed, or nothing is sent. Takes a turn, if the ports take turns.
+///
+/// A macro, for the compiler makes a worse one of a function: it joins the ways of the protocols before it
+/// knows where they lead.
+macro_rules! first {
+    ($protocol:expr, $ports:expr, $packet:expr) => {
+        match $protocol {
+            $crate::policy::Protocol::None | $crate::policy::Protocol::Broadcast => None,
+            $crate::policy::Protocol::Failover => $ports.primary(),
+            $crate::policy::Protocol::RoundRobin(turns) => $ports.at(turns.next()),
+            $crate::policy::Protocol::LoadBalance(flows) => flows.first($ports, $packet),
+            $crate::policy::Protocol::Lacp(lacp) => lacp.first($ports, $packet),
+        }
+    };
+}
+pub(crate) use first;
+
+/// What packets ask.
+impl<R, T, E> Protocol<RoundRobin<R>, Flows<T>, Lacp<T, E>>
+where
+    R: Rounds,
+    T: Deref<Target = Table>,
+    E: Deref<Target = Exceptions>,
+{
+    /// Whether each active port sends each packet. Else it is one, as follows.
+    #[inline(always)]
+    pub fn sends_on_all(&self) -> bool {
+        matches!(self, Protocol::Broadcast)
+    }
+
+    /// The port for a packet after a closer look, where `first!` has found `first`.
+    ///
+    /// # Errors
+    /// Why it is not sent.
+    #[inline(always)]
+    pub fn select<'p, P: Ports>(
+        &self,
+        first: Option<&'p P::Port>,
+        ports: &'p P,
+        packet: &impl Packet,
+    ) -> Result<&'p P::Port, Unsent> {
+        match self {
+            Protocol::None => return Err(Unsent::Disabled),
+            Protocol::Failover | Protocol::RoundRobin(_) => active_from(ports, first),
+            Protocol::LoadBalance(flows) => flows.select(ports, flows.hash(packet)),
+            Protocol::Lacp(lacp) => return lacp.select(ports, packet),
+            Protocol::Broadcast => None,
+        }
+        .ok_or(Unsent::NoActivePort)
+    }
+
+    /// Whether a frame is taken in that came in on one of the ports.
+    #[inline(always)]
+    pub fn accepts<P: Ports>(
+        &self,
+        ports: &P,
+        port: &P::Port,
+        frame: &impl Packet,
+        look: Look,
+    ) -> bool {
+        match self {
+            Protocol::None => false,
+            Protocol::Failover => failover::accepts(ports, port, look),
+            Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
+            Protocol::Lacp(lacp) => lacp.accepts(port, frame, look),
+        }
+    }
+
+    /// The port that packets of a flow are sent on, if that is for the flow to say: of this flow id and
+    /// NUMA domain. A flow that waits for LACP has one: that on which it will go on.
+    pub fn port_of_flow<'p, P: Ports>(
+        &self,
+        ports: &'p P,
+        id: Option<u32>,
+        domain: Option<u8>,
+    ) -> Option<&'p P::Port> {
+        match self {
+            Protocol::Failover => failover::select(ports),
+            Protocol::LoadBalance(flows) => flows.select(ports, flows.hash_of_id(id?)?),
+            Protocol::Lacp(lacp) => lacp.port(ports, lacp.flows.hash_of_id(id?)?, domain),
+            Protocol::None | Protocol::RoundRobin(_) | Protocol::Broadcast => None,
+        }
+    }
+}
+
+/// What the lagg's link, and those who ask, are told.
+impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
+    /// Whether the protocol has the lagg's link up; none: that is for the ports' links to say.
+    pub fn link(&self) -> Option<bool> {
+        match self {
+            Protocol::Lacp(lacp) => Some(!lacp.distributing.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// Which ports' speeds are the lagg's.
+    pub fn speed(&self, ports: &impl Ports) -> Speed {
+        match self {
+            Protocol::None => Speed::Unchanged,
+            Protocol::Failover => {
+                let sends = failover::select(ports).or(ports.primary());
+                Speed::Of(sends.into_iter().map(Port::slot).collect())
+            }
+            Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
+                Speed::Of(ports.iter().map(Port::slot).collect())
+            }
+            Protocol::Lacp(_) => Speed::Aggregator,
+        }
+    }
+
+    /// What a port is to the lagg; none: LACP's machines say.
+    pub fn role<P: Ports>(&self, ports: &P, port: &P::Port) -> Option<Role> {
+        Some(match self {
+            Protocol::None => Role::default(),
+            Protocol::Failover => failover::role(ports, port),
+            Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
+                Role { master: false, active: port.is_active() }
+            }
+            Protocol::Lacp(_) => return None,
+        })
+    }
+}
+
+/// This port if it is active, else the next one in order if that is, else the first that is.
+fn active_from<'p, P: Ports>(ports: &'p P, port: Option<&'p P::Port>) -> Option<&'p P::Port> {
+    let is_port = |there: &&P::Port| port.is_some_and(|port| core::ptr::eq(*there, port));
+    let next = || ports.iter().skip_while(|there| !is_port(there)).nth(1);
+    let is_active = |port: &&P::Port| port.is_active();
+    port.filter(is_active)
+        .or_else(|| next().filter(is_active))
+        .or_else(|| ports.iter().find(is_active))
 }

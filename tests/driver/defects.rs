@@ -10,7 +10,7 @@ use lagg_rs::kpi::host::testing::SET_LLADDR;
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, port, proto};
 use lagg_rs::kpi::{Driver, Errno, IfType, LinkState, Mbuf, Ref, epoch, iff};
-use lagg_rs::policy::failover;
+use lagg_rs::policy::{Look, failover};
 
 use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg_of, port_request, spawn, until};
 
@@ -94,7 +94,7 @@ fn d06_a_frame_under_way_keeps_its_primary() {
                 until("the port to be out of the plan", || {
                     epoch::section(|epoch| softc.plan(epoch).primary().is_none())
                 });
-                assert!(failover::accepts(plan, port, || false));
+                assert!(failover::accepts(plan, port, Look::Closer { rx_all: || false }));
                 assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
             });
         });

@@ -7,7 +7,7 @@ use std::thread;
 use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::{OptionsRequest, hash, opt, port, proto};
 use lagg_rs::kpi::{Counter, Defaults, Errno, LinkState, Mbuf};
-use lagg_rs::policy::{Protocol, loadbalance};
+use lagg_rs::policy::Protocol;
 
 use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg, lagg_of, spawn};
 
@@ -131,7 +131,7 @@ fn a_flow_whose_port_is_down_takes_its_second_choice_at_once() {
         let Protocol::LoadBalance(flows) = plan.protocol() else { panic!("loadbalance") };
         for (n, &before) in before.iter().enumerate() {
             let m = Mbuf::from_bytes(&flow(n as u16));
-            let port = loadbalance::select(flows, &plan, &m).unwrap();
+            let port = flows.select(&*plan, flows.hash(&m)).unwrap();
             let place = cards.iter().position(|card| card.ifp.same(port.ifp())).unwrap();
             assert!(place != 0 && (before == 0 || place == before));
         }

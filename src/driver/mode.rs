@@ -1,0 +1,178 @@
+//! The mode of a lagg: its protocol, with what its plans are made from and point at.
+
+use core::mem::take;
+use core::num::NonZeroU32;
+use core::ops::Deref;
+
+use super::lacp::{Control, Pauses};
+use super::options::Options;
+use super::plan::Plan;
+use crate::kpi::{Boxed, Ifnet, PerCpu, Ref, Result, Unique, random};
+use crate::policy::buckets::{Homes, Table};
+use crate::policy::hash::Key;
+use crate::policy::lacp::{Domains, Exceptions};
+use crate::policy::{Flows, Kind, Lacp, Protocol, RoundRobin, Rounds};
+use crate::slots::SlotSet;
+
+/// The protocol, as the state has it.
+pub(super) type Mode = Protocol<PerCpu, Balancer, Control>;
+
+/// The protocol, as packets have it.
+pub type Rules =
+    Protocol<RoundRobin<PerCpu>, Flows<SharedTable>, Lacp<SharedTable, Ref<Exceptions>>>;
+
+/// The table of flows that plans share.
+#[derive(Clone)]
+pub struct SharedTable(Ref<Boxed<Table>>);
+
+impl Deref for SharedTable {
+    type Target = Table;
+
+    #[inline]
+    fn deref(&self) -> &Table {
+        &self.0
+    }
+}
+
+impl Rounds for PerCpu {
+    #[inline(always)]
+    fn advance(&self, step: u64) -> u64 {
+        self.advance(step)
+    }
+}
+
+impl Mode {
+    /// The mode of a lagg that is to have this protocol. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(kind: Kind, ifp: &Ifnet) -> Result<Self> {
+        kind.try_with(PerCpu::try_new, Balancer::try_new, || Control::try_new(ifp))
+    }
+
+    /// The protocol as the next plan has it, in this memory. None: it is another protocol's.
+    fn rules(&mut self, parts: Parts, around: &Circumstances<'_>) -> Option<Rules> {
+        let Circumstances { options, members, up, .. } = *around;
+        let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
+        self.with(
+            parts,
+            |rounds, ()| RoundRobin::new(rounds.clone(), stride, members.len()),
+            |balancer, table| {
+                balancer.set_options(options);
+                balancer.spread(table, members, up);
+                balancer.flows.clone()
+            },
+            |control, (table, pauses)| control.rules(around, table, pauses),
+        )
+    }
+
+    /// Whether the plan has flows on other ports than they are to be on now.
+    pub fn has_stale_plan(&self, members: SlotSet, up: SlotSet) -> bool {
+        match self {
+            Mode::LoadBalance(balancer) => !balancer.are_spread_over(members, up),
+            Mode::Lacp(control) => control.is_stale(),
+            _ => false,
+        }
+    }
+}
+
+/// What the control side has of flows.
+pub(super) struct Balancer {
+    pub flows: Flows<SharedTable>,
+    /// Where each bucket of flows belongs.
+    homes: Boxed<Homes>,
+    /// The flows are spread over other ports than was last logged.
+    changed: bool,
+}
+
+impl Balancer {
+    /// Flows that nobody has placed yet. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new() -> Result<Self> {
+        let homes = Boxed::try_zeroed()?;
+        let table = SharedTable(Ref::try_new(Boxed::<Table>::try_zeroed()?)?);
+        let flows = Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table };
+        Ok(Balancer { flows, homes, changed: false })
+    }
+
+    /// Tells flows apart as the options say. True: in another way than before.
+    pub fn set_options(&mut self, options: &Options) -> bool {
+        let flows = &mut self.flows;
+        let before = (flows.layers, flows.flowid_shift);
+        flows.layers = options.hash as u8;
+        flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift as u8);
+        (flows.layers, flows.flowid_shift) != before
+    }
+
+    /// Spreads the flows over these members, of which these are up: the table is a new one then, in this
+    /// memory. False: over these they are.
+    pub fn spread(&mut self, mut memory: TableMemory, members: SlotSet, up: SlotSet) -> bool {
+        if self.are_spread_over(members, up) {
+            return false;
+        }
+        memory.copy_from(&self.flows.table);
+        memory.rebuild(&mut self.homes, members, up);
+        self.flows.table = SharedTable(memory.share());
+        self.changed = true;
+        true
+    }
+
+    /// Whether the flows are spread over these members, of which these are up.
+    pub fn are_spread_over(&self, members: SlotSet, up: SlotSet) -> bool {
+        self.homes.are_of(members, up)
+    }
+
+    /// Whether they are spread over other ports than when this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        take(&mut self.changed)
+    }
+}
+
+pub(super) type TableMemory = Unique<Boxed<Table>>;
+
+/// Memory for a plan, and for what it points at: for one of a certain protocol.
+pub(super) struct PlanMemory {
+    plan: Unique<Plan>,
+    parts: Parts,
+}
+
+type Parts = Protocol<(), TableMemory, (TableMemory, Pauses)>;
+
+impl PlanMemory {
+    /// May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(kind: Kind) -> Result<Self> {
+        let table = || Unique::try_new(Boxed::try_zeroed()?);
+        let parts = kind.try_with(|| Ok(()), table, || Ok((table()?, Pauses::try_new()?)))?;
+        Ok(PlanMemory { plan: Plan::try_new(Rules::None)?, parts })
+    }
+
+    /// Whether it is for a plan of this mode.
+    pub fn fits(&self, mode: &Mode) -> bool {
+        self.parts.kind() == mode.kind()
+    }
+
+    /// The rules of a mode, and a plan that does not have them yet. None: it is not for this mode.
+    pub fn rules(
+        self,
+        mode: &mut Mode,
+        around: &Circumstances<'_>,
+    ) -> Option<(Rules, Unique<Plan>)> {
+        Some((mode.rules(self.parts, around)?, self.plan))
+    }
+}
+
+/// What plans are made from besides the mode.
+pub(super) struct Circumstances<'a> {
+    pub options: &'a Options,
+    /// The ports in the plan.
+    pub members: SlotSet,
+    /// Those of them that are active.
+    pub up: SlotSet,
+    /// The ports of each NUMA domain, if packets are to keep to theirs.
+    pub domains: Domains,
+}

@@ -1,0 +1,134 @@
+//! The options of a lagg: SIOCGLAGGOPTS, SIOCSLAGGOPTS, SIOCSLAGGHASH.
+
+use core::num::NonZeroU32;
+
+use super::ioctl::bits;
+use super::mode::Mode;
+use super::{Softc, config};
+use crate::kpi::ioctl::{OptionsRequest, hash, opt};
+use crate::kpi::{Defaults, Errno, Ref, Result, defaults};
+use crate::lacp::Lacp;
+use crate::wire::flow::layers;
+
+// The bits of `lagghash` are the layers that flows are told by.
+static_assertions::const_assert!(
+    hash::L2 == layers::L2 && hash::L3 == layers::L3 && hash::L4 == layers::L4
+);
+
+/// What they are, but for LACP's, which its machines have.
+#[derive(Clone, Copy)]
+pub(super) struct Options {
+    pub use_flowid: bool,
+    pub use_numa: bool,
+    pub flowid_shift: i32,
+    pub hash: u32,
+    pub rr_stride: Option<NonZeroU32>,
+}
+
+impl Options {
+    /// The largest shift of a flow id.
+    pub const MAX_FLOWID_SHIFT: i32 = 31;
+
+    /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
+    pub fn of_vnet() -> Self {
+        let Defaults { use_flowid, use_numa, flowid_shift, .. } = defaults();
+        let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
+        let flowid_shift = if is_shift { flowid_shift } else { 16 };
+        Options { use_flowid, use_numa, flowid_shift, hash: hash::MASK, rr_stride: None }
+    }
+}
+
+/// SIOCGLAGGOPTS.
+pub(super) fn get(softc: &Softc, request: &mut OptionsRequest) -> Result {
+    let plan = softc.plan_ref();
+    let (options, lacp, flapping) = {
+        let state = softc.state();
+        let lacp = state.mode.lacp().map(|lacp| &lacp.machines);
+        (
+            state.options,
+            lacp.map(|lacp| (lacp.options(), lacp.distributing())),
+            lacp.map_or(0, Lacp::flapping),
+        )
+    };
+    request.opts =
+        bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
+    request.count = saturated(plan.ports().count());
+    request.active = saturated(plan.ports().filter(|port| port.is_active()).count());
+    if let Some((options, distributing)) = lacp {
+        request.opts |= bits(options.strict, opt::LACP_STRICT)
+            | bits(options.txtest, opt::LACP_TXTEST)
+            | bits(options.rxtest, opt::LACP_RXTEST)
+            | bits(options.fast_timeout, opt::LACP_FAST_TIMO);
+        request.active = distributing.count_ones();
+    }
+    request.flapping = flapping;
+    request.flowid_shift = options.flowid_shift;
+    request.bkt = options.rr_stride.map_or(0, NonZeroU32::get);
+    Ok(())
+}
+
+/// SIOCSLAGGOPTS: one option a call.
+///
+/// # Errors
+/// EINVAL: no such option, more than one, a bad value, or one that the protocol does not have.
+pub(super) fn set(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
+    config::set_options(softc, |state| {
+        let is_roundrobin = matches!(state.mode, Mode::RoundRobin(_));
+        if let Some(lacp) = state.mode.lacp_mut()
+            && let Some(options) = lacp_option(lacp.machines.options(), request.opts)
+        {
+            lacp.machines.set_options(options);
+            return Ok(());
+        }
+        let Options { use_flowid, use_numa, flowid_shift, rr_stride, .. } = &mut state.options;
+        match (request.opts, NonZeroU32::new(request.bkt)) {
+            (0, None) => {}
+            (0 | opt::RR_LIMIT, Some(stride)) if is_roundrobin => *rr_stride = Some(stride),
+            (opt::USE_FLOWID, _) => *use_flowid = true,
+            (NO_USE_FLOWID, _) => *use_flowid = false,
+            (opt::USE_NUMA, _) => *use_numa = true,
+            (NO_USE_NUMA, _) => *use_numa = false,
+            (opt::FLOWIDSHIFT, _)
+                if (0..=Options::MAX_FLOWID_SHIFT).contains(&request.flowid_shift) =>
+            {
+                *flowid_shift = request.flowid_shift;
+            }
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(())
+    })
+}
+
+/// LACP's options after one of them was set or cleared; none if it is not one of them.
+fn lacp_option(mut options: crate::lacp::Options, request: i32) -> Option<crate::lacp::Options> {
+    let option = match request.checked_abs()? {
+        opt::LACP_STRICT => &mut options.strict,
+        opt::LACP_TXTEST => &mut options.txtest,
+        opt::LACP_RXTEST => &mut options.rxtest,
+        opt::LACP_FAST_TIMO => &mut options.fast_timeout,
+        _ => return None,
+    };
+    *option = request > 0;
+    Some(options)
+}
+
+const NO_USE_FLOWID: i32 = -opt::USE_FLOWID;
+const NO_USE_NUMA: i32 = -opt::USE_NUMA;
+
+/// SIOCSLAGGHASH.
+///
+/// # Errors
+/// EINVAL: none of the known flags. ENOMEM.
+pub(super) fn set_hash(softc: &Ref<Softc>, flags: u32) -> Result {
+    if flags & hash::MASK == 0 {
+        return Err(Errno::EINVAL);
+    }
+    config::set_options(softc, |state| {
+        state.options.hash = flags & hash::MASK;
+        Ok(())
+    })
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,55 @@
+//! What protocols see: ports, and the packets that they carry.
+
+use crate::slots::Slot;
+use crate::wire::flow::Bytes;
+
+/// A port, as protocols see it.
+pub trait Port {
+    /// Its slot.
+    fn slot(&self) -> Slot;
+
+    /// Whether packets can be sent on it now: it is up, and its link is.
+    fn is_active(&self) -> bool;
+}
+
+/// The ports of a lagg.
+pub trait Ports {
+    /// One of them.
+    type Port: Port;
+
+    /// All of them, in ascending order of `if_index`.
+    fn iter(&self) -> impl Iterator<Item = &Self::Port> + Clone;
+
+    /// The port at a place in that order, from 0.
+    fn at(&self, place: usize) -> Option<&Self::Port>;
+
+    /// The port in a slot.
+    fn in_slot(&self, slot: Slot) -> Option<&Self::Port>;
+
+    /// The primary port.
+    fn primary(&self) -> Option<&Self::Port>;
+
+    /// Whether this port is the primary.
+    #[inline(always)]
+    fn is_primary(&self, port: &Self::Port) -> bool {
+        self.primary().is_some_and(|primary| core::ptr::eq(primary, port))
+    }
+}
+
+/// A packet, or a frame that came in.
+pub trait Packet: Bytes {
+    /// Its length, in bytes.
+    fn length(&self) -> usize;
+
+    /// The VLAN tag that it carries beside its bytes.
+    fn vlan_tag(&self) -> Option<u16>;
+
+    /// What the card, or the socket, tells its flow by.
+    fn flow_id(&self) -> Option<u32>;
+
+    /// The NUMA domain that it belongs to.
+    fn numa_domain(&self) -> Option<u8>;
+
+    /// Whether it is for a group.
+    fn is_multicast(&self) -> bool;
+}
