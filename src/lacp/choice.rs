@@ -153,7 +153,9 @@ impl Lacp {
         }
     }
 
-    /// The aggregator to be in service, if the best by the order is this.
+    /// The aggregator to be in service, if the best by the order is this. Not inline: its candidates would be
+    /// on the stack, of which a kernel has little, while all else runs.
+    #[inline(never)]
     fn choose(&mut self, best: Candidate, now: Time) -> u8 {
         let offer = self.candidates(now).filter(|it| it.is_offered).min();
         let before = self.active.and_then(|number| self.candidate(number, now));
