@@ -16,7 +16,7 @@ use crate::lab::{Directory, Lab, has, leave_out_but_in_ci, must, until};
 /// Where `kmod/setup.sh test` has unpacked Debian's package.
 const KERNEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/build/linux");
 /// For whatever the machine is asked. It has no processor of its own.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Megabits per second of its cards, in the order of their numbers.
 pub const SPEEDS: [u32; 4] = [1_000, 1_000, 10_000, 1_000];
@@ -93,7 +93,7 @@ impl Guest {
 
         // It ends with this thread, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "nice", "ip", "netns", "exec", &lab.near]);
+        command.args(["--pdeathsig", "KILL", "ip", "netns", "exec", &lab.near]);
         command.args(["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]);
         // Not every machine can do it faster, and some only say that they can.
         command.args(["-accel", "tcg", "-cpu", "max", "-m", "192"]);

@@ -101,10 +101,12 @@ impl Partner {
     }
 
     pub fn destroy(&mut self, name: &str) {
-        match self.kind {
-            Kind::Bonding => self.guest.run(&format!("ip link del {name}")),
-            Kind::Team => self.guest.run(&format!("teamd -k -t {name}")),
-        };
+        self.guest.run(&match self.kind {
+            Kind::Bonding => format!("ip link del {name}"),
+            // It says so if that takes long.
+            Kind::Team => format!("teamd -k -t {name} || true"),
+        });
+        until("it is gone", || !self.guest.run("ls /sys/class/net").contains(name));
     }
 
     /// Takes a card out of an aggregate.
