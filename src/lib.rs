@@ -20,6 +20,3 @@ pub mod policy;
 pub mod slots;
 #[forbid(unsafe_code)]
 pub mod wire;
-
-/// The driver that the kernel's calls go to.
-pub type Module = driver::Lagg;

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 
 use arbitrary::{Result as Read, Unstructured};
-use lagg_rs::kpi::host::testing::attributes;
 use lagg_rs::kpi::host::{self, Attached, Vnet};
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt};
 use lagg_rs::kpi::{Counter, Errno, IfType, Ifnet, LinkAddr, LinkState};
 
 use super::agreed;
-use super::lab::{Card, Lagg, PROTOCOLS, ether, frame, ib_lagg, lagg, spawn, text};
+use super::lab::{Card, Lagg, PROTOCOLS, attributes, ether, frame, ib_lagg, lagg, spawn, text};
 use super::world::{self, JAIL, World};
 
 mod cards;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lagg_rs::kpi::host::testing::attributes;
 use lagg_rs::kpi::host::{self, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
     FlagsRequest, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG, SIOCGLAGGFLAGS,
@@ -11,7 +10,7 @@ use lagg_rs::kpi::ioctl::{
 use lagg_rs::kpi::{Errno, IfType, IfnetRef, Result};
 use zerocopy::FromBytes;
 
-use super::lab::text;
+use super::lab::{attributes, text};
 
 /// A lagg.
 pub struct Lagg {

@@ -55,14 +55,11 @@ pub use softc::Softc;
 use core::fmt;
 
 use crate::kpi::{
-    Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result,
-    SendTag, TagRequest,
+    Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, Module, PortMethods, Ref,
+    Result, SendTag, TagRequest,
 };
 
-/// The driver.
-pub struct Lagg;
-
-impl Driver for Lagg {
+impl Driver for Module {
     type Softc = Softc;
     type Port = Port;
 
@@ -142,7 +139,7 @@ impl Driver for Lagg {
         vlans::lost(port, id);
     }
 
-    fn departure(port: &Ref<Port>, _ifp: &Ifnet) {
+    fn departure(port: &Ref<Port>) {
         leave::departure(port);
     }
 

@@ -7,8 +7,11 @@ use super::{
     TagRequest,
 };
 
-/// The driver that this module is. kpi's backends call [`crate::Module`], and nothing else above
-/// them.
+/// The place of the driver above kpi, which implements [`Driver`] for it. So kpi calls the driver by a name of its
+/// own, and a call is a plain one, which the compiler can inline.
+pub struct Module;
+
+/// What the driver above kpi does when the kernel calls.
 ///
 /// No method may panic. Those that say so may sleep; the others are called in the network epoch or
 /// with locks of the stack held.
@@ -113,7 +116,7 @@ pub trait Driver {
 
     /// The port's interface goes away or to another vnet (`ifnet_departure_event`, renames apart).
     /// When this returns it is no port. May sleep; the caller holds `ifnet_detach_sxlock`.
-    fn departure(port: &Ref<Self::Port>, ifp: &Ifnet);
+    fn departure(port: &Ref<Self::Port>);
 
     /// The lagg's interface is new in its vnet (`ifnet_arrival_event`, renames apart). When this
     /// returns, nothing of the lagg's runs in a vnet that it was in before. May sleep; the caller may hold

@@ -46,7 +46,7 @@ pub use backend::{
     MtxGuard, PerCpu, PortMethods, Queue, SendTag, TagWrapper, Task, copyout, defaults,
     detach_lock, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
-pub use driver::Driver;
+pub use driver::{Driver, Module};
 pub use epoch::{Epoch, EpochCell};
 pub use errno::{Errno, Result};
 pub use ioctl::Ioctl;

@@ -191,12 +191,12 @@ impl Lagg {
 
     /// The driver's own transmit.
     pub fn transmit(&self, m: Mbuf, epoch: &Epoch) {
-        lagg_rs::Module::transmit(&self.softc, m, epoch).unwrap();
+        lagg_rs::kpi::Module::transmit(&self.softc, m, epoch).unwrap();
     }
 
     /// The driver's own input, by its first port.
     pub fn input(&self, m: Mbuf, epoch: &Epoch) {
-        give_back(lagg_rs::Module::input(&self.ports[0], m, epoch).unwrap());
+        give_back(lagg_rs::kpi::Module::input(&self.ports[0], m, epoch).unwrap());
     }
 }
 

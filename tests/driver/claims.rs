@@ -3,12 +3,12 @@
 use std::sync::mpsc;
 use std::thread;
 
-use lagg_rs::kpi::host::testing::{self, SET_LLADDR, attributes, detach_lock};
+use lagg_rs::kpi::host::testing::{self, SET_LLADDR, detach_lock};
 use lagg_rs::kpi::host::{self, Event, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSIFMTU, proto};
 use lagg_rs::kpi::{Errno, IfType, Ifnet, IfnetRef, iff};
 
-use crate::lab::{Card, card, lab, lagg, lagg_of, mtu, spawn, until};
+use crate::lab::{Card, attributes, card, lab, lagg, lagg_of, mtu, spawn, until};
 
 /// Who waits for another's request claims nothing meanwhile, and calls no driver that has gone then.
 #[test]

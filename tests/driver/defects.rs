@@ -5,11 +5,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use lagg_rs::driver::{Lagg as Module, Softc};
+use lagg_rs::driver::Softc;
 use lagg_rs::kpi::host::testing::SET_LLADDR;
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, port, proto};
-use lagg_rs::kpi::{Driver, Errno, IfType, LinkState, Mbuf, Ref, epoch, iff};
+use lagg_rs::kpi::{Driver, Errno, IfType, LinkState, Mbuf, Module, Ref, epoch, iff};
 use lagg_rs::policy::{Look, failover};
 
 use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg_of, port_request, spawn, until};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use lagg_rs::driver::{Lagg as Module, Softc};
-use lagg_rs::kpi::host::testing::{TestNic, attributes};
+use lagg_rs::driver::Softc;
+use lagg_rs::kpi::host::testing::{self, TestNic};
 use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
     FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, Name, OptionsRequest, PortRequest,
@@ -13,8 +13,8 @@ use lagg_rs::kpi::ioctl::{
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{
-    Driver, Errno, IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Ref, Result, epoch,
-    iff,
+    Driver, Errno, IfType, Ifnet, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Module, Ref,
+    Result, epoch, iff,
 };
 use zerocopy::FromBytes;
 
@@ -316,6 +316,15 @@ pub fn without_memory(request: impl Fn() -> Result) {
         assert_eq!(result, Err(Errno::ENOMEM));
         assert_eq!(everything(), before, "changed without memory");
     }
+}
+
+/// All that the stack has of an interface, its counters apart.
+pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
+    let mut attributes = testing::attributes(ifp);
+    let port = ifp.lagg_port();
+    let slot = port.map(|port| format!("{:?} slot {}", port.softc().ifp(), port.slot().number()));
+    attributes.push(("port of", format!("{slot:?}")));
+    attributes
 }
 
 /// What requests change: all of every interface in the vnet, and what every lagg answers.

@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use lagg_rs::driver::Lagg as Module;
-use lagg_rs::kpi::Driver;
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::SIOCADDMULTI;
+use lagg_rs::kpi::{Driver, Module};
 
 use crate::lab::{card, lab, lagg_of, spawn};
 

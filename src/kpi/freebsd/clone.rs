@@ -7,10 +7,9 @@ use super::hooks;
 use super::ifnet::Ifnet;
 use super::memory::Pinned;
 use super::sysctl;
-use crate::Module;
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::{self, Inside};
-use crate::kpi::{Driver, Errno, InfinibandAddr, LaggType, Result};
+use crate::kpi::{Driver, Errno, InfinibandAddr, LaggType, Module, Result};
 
 /// Makes a lagg. Sleeps.
 ///

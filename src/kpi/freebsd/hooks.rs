@@ -9,11 +9,12 @@ use core::ptr;
 use super::bindings as c;
 use super::ifnet::Ifnet;
 use super::mbuf::Mbuf;
-use crate::Module;
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::Inside;
 use crate::kpi::mem::{Counted, Ref};
-use crate::kpi::{Counter, Driver, Epoch, Errno, Ioctl, MAX_STACKING, TagRequest, epoch, iff};
+use crate::kpi::{
+    Counter, Driver, Epoch, Errno, Ioctl, MAX_STACKING, Module, TagRequest, epoch, iff,
+};
 
 /// `if_transmit` of a lagg.
 ///
@@ -293,7 +294,7 @@ pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
     }
     if let Some(port) = ifp.lagg_port() {
         let _inside = Inside::enter();
-        Module::departure(&port, ifp);
+        Module::departure(&port);
     }
 }
 

@@ -13,9 +13,8 @@ use super::bindings as c;
 use super::hooks;
 use super::mbuf::Mbuf;
 use super::slot::Slot;
-use crate::Module;
 use crate::kpi::{
-    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, Ref, Result, epoch, iff, ioctl,
+    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, Module, Ref, Result, epoch, iff, ioctl,
 };
 
 /// An interface.

@@ -5,8 +5,7 @@ use core::ffi::c_int;
 use super::bindings as c;
 use super::ifnet::Ifnet;
 use super::memory::Pinned;
-use crate::Module;
-use crate::kpi::{Driver, Errno, Ioctl, Result, epoch};
+use crate::kpi::{Driver, Errno, Ioctl, Module, Result, epoch};
 
 /// The one medium of a lagg.
 const AUTO: c_int = (c::IFM_ETHER | c::IFM_AUTO) as c_int;

@@ -8,9 +8,8 @@ use super::bindings as c;
 use super::hooks;
 use super::ifnet::{Ifnet, field};
 use super::slot::Slot;
-use crate::Module;
 use crate::kpi::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFFLAGS, SIOCSIFMTU};
-use crate::kpi::{Driver, Epoch, Errno, Ioctl, PortMedia, Ref, Result};
+use crate::kpi::{Driver, Epoch, Errno, Ioctl, Module, PortMedia, Ref, Result};
 
 type Port = <Module as Driver>::Port;
 

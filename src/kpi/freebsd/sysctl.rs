@@ -7,10 +7,9 @@ use core::ptr::NonNull;
 use super::bindings as c;
 use super::ifnet::{Ifnet, IfnetRef};
 use super::misc::Line;
-use crate::Module;
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::{self, Inside};
-use crate::kpi::{Driver, Errno};
+use crate::kpi::{Driver, Errno, Module};
 
 /// Adds the sysctl of a lagg, unless one of its index is still there. Sleeps.
 pub(super) fn add_stats(lagg: &Ifnet) {

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::driver::Driver;
+use super::super::driver::{Driver, Module};
 use super::super::gate::Inside;
 use super::super::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Result, epoch, iff};
 use super::driver::{Kind, Nic};
@@ -14,7 +14,6 @@ use super::methods::{IoctlMethod, OutputMethod};
 use super::vnet::{self, Vnet};
 use super::witness::{self, lock};
 use super::{clone, multicast, vlan};
-use crate::Module;
 
 /// An interface that is detached, as by its driver, when this is dropped.
 pub struct Attached(IfnetRef);
@@ -142,7 +141,7 @@ fn depart(ifp: &Ifnet) {
     }
     let _inside = Inside::enter();
     if let Some(port) = ifp.lagg_port() {
-        Module::departure(&port, ifp);
+        Module::departure(&port);
         let gone = ifp.lagg_port().is_none_or(|now| !now.is(&port));
         assert!(gone, "{ifp:?} has departed, and is still a port");
     }

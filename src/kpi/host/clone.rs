@@ -1,6 +1,6 @@
 //! The cloner (`net/if_clone.c`): how laggs are made and unmade.
 
-use super::super::driver::Driver;
+use super::super::driver::{Driver, Module};
 use super::super::gate::{self, Inside};
 use super::super::offloads::capability;
 use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Offloads, Result};
@@ -9,7 +9,6 @@ use super::locks::DETACH;
 use super::vnet::{self, Vnet};
 use super::witness::{self, lock};
 use super::{attach, module, privilege};
-use crate::Module;
 
 const MAX_UNIT: u32 = 32767;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::driver::Driver;
+use super::super::driver::{Driver, Module};
 use super::super::epoch::section;
 use super::super::gate::Inside;
 use super::super::ioctl::{
@@ -19,7 +19,6 @@ use super::offloads;
 use super::tags::CardTag;
 use super::vlan::Vlan;
 use super::witness;
-use crate::Module;
 
 /// The driver of a network card.
 pub trait Nic: Send + Sync {

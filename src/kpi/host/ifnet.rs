@@ -11,7 +11,7 @@ use std::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Atomi
 use std::sync::{Arc, RwLock};
 
 use super::super::atomic::AtomicU8;
-use super::super::driver::Driver;
+use super::super::driver::{Driver, Module};
 use super::super::ioctl::{self, Name};
 use super::super::{Counter, Epoch, IfType, LinkAddr, LinkState, Mbuf, Offloads, Ref, Result, iff};
 use super::capture::Tap;
@@ -25,7 +25,6 @@ use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::{self, lock};
 use super::{event, input, lladdr, memory, multicast, offloads, stack};
-use crate::Module;
 
 pub(super) type Softc = <Module as Driver>::Softc;
 pub(super) type Port = <Module as Driver>::Port;

@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::super::ioctl::{InterfaceRequest, Name, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFMEDIA};
-use super::super::{Driver, Errno, Ifnet, Ioctl, PortMedia, PortMethods, Result, epoch};
+use super::super::{Driver, Errno, Ifnet, Ioctl, Module, PortMedia, PortMethods, Result, epoch};
 use super::memory;
 
 /// IFM_ETHER with the subtype IFM_AUTO.
@@ -143,7 +143,7 @@ impl Media {
         request.active = IFM_ETHER_AUTO;
         request.mask = 0;
         let active = epoch::section(|epoch| {
-            ifp.softc.load(epoch).is_some_and(|softc| crate::Module::media_active(softc, epoch))
+            ifp.softc.load(epoch).is_some_and(|softc| Module::media_active(softc, epoch))
         });
         request.status = IFM_AVALID | if active { IFM_ACTIVE } else { 0 };
         if request.count > 0 {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::driver::Driver;
+use super::super::driver::{Driver, Module};
 use super::super::gate::Inside;
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFFLAGS, SIOCSIFMTU};
 use super::super::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
@@ -11,7 +11,6 @@ use super::faults::{self, Fault};
 use super::ifnet::Port;
 use super::locks::DETACH;
 use super::witness;
-use crate::Module;
 
 /// Whose `if_ioctl` it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

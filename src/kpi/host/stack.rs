@@ -1,6 +1,6 @@
 //! What the stack does to all interfaces alike (`net/if.c`).
 
-use super::super::driver::Driver;
+use super::super::driver::{Driver, Module};
 use super::super::gate::Inside;
 use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU};
 use super::super::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
@@ -8,7 +8,6 @@ use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
 use super::faults::{self, Fault};
 use super::{methods, module, offloads, privilege, vlan, witness};
-use crate::Module;
 
 /// The link of `ifp` is now that way, as its driver says (if_link_state_change).
 pub fn set_link(ifp: &Ifnet, state: LinkState) {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::super::{
-    Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Ref, Result, TagRequest, TagType,
+    Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, TagType,
 };
 use super::attach::{Attached, attach};
 use super::driver::{Kind, Nic, default_ioctl};
 use super::event::{self, Event};
-use super::ifnet::Port;
 use super::locks::{self, DetachGuard};
 use super::media::media_of;
 use super::methods::IoctlMethod;
@@ -290,10 +289,9 @@ pub fn remove_ioctl(ifp: &Ifnet) {
     ifp.ioctl_method.store(IoctlMethod::None as u8, Ordering::Release);
 }
 
-/// All that the stack has of an interface, its counters apart, each under its name: a request that is
+/// All that the stack has of an interface, its counters and its port apart, each under its name: a request that is
 /// refused leaves it as it is.
 pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
-    let slot = |port: &Ref<Port>| format!("{:?} slot {}", port.softc().ifp(), port.slot().number());
     let mut attributes = vec![
         ("type", format!("{:?}", ifp.if_type())),
         ("flags", format!("{:#x}", ifp.flags())),
@@ -305,7 +303,6 @@ pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
         ("offloads", format!("{:x?}", ifp.offloads())),
         ("membership", format!("{:x?}", lock(&ifp.membership))),
         ("methods", format!("{:?}", ifp.methods())),
-        ("port of", format!("{:?}", ifp.lagg_port().as_ref().map(slot))),
         ("IPv6", ifp.has_ipv6_lladdr().to_string()),
     ];
     if let Kind::Vlan(vlan) = &ifp.kind {

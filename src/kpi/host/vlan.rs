@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use super::super::driver::Driver;
+use super::super::driver::{Driver, Module};
 use super::super::gate::Inside;
 use super::super::ioctl::{
     InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCSETVLAN, SIOCSIFADDR,
@@ -23,7 +23,6 @@ use super::sync::Mutex;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
 use super::{input as stack_input, methods, multicast, stack, vnet};
-use crate::Module;
 
 /// IFCAP_VLAN_HWFILTER.
 const HWFILTER: u64 = 1 << 16;
