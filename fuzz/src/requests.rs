@@ -3,12 +3,12 @@
 use arbitrary::{Result as Read, Unstructured};
 use lagg_rs::kpi::host::{self, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
-    FlagsRequest, LaggRequest, Name, OptionsRequest, PortRequest, SIOCADDMULTI, SIOCDELMULTI,
+    FlagsRequest, LaggRequest, OptionsRequest, PortRequest, SIOCADDMULTI, SIOCDELMULTI,
     SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS,
     SIOCGLAGGPORT, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU, SIOCSLAGG,
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, opt,
 };
-use lagg_rs::kpi::{Errno, Mbuf, Result, iff};
+use lagg_rs::kpi::{Errno, Mbuf, Name, Result, iff};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::lab::{frame, text};
@@ -71,7 +71,7 @@ fn dirty(u: &mut Unstructured<'_>, text: &str) -> Read<Name> {
     let mut name = [u.arbitrary()?; 16];
     name[..text.len()].copy_from_slice(text.as_bytes());
     name[text.len()] = 0;
-    Ok(name)
+    Ok(name.into())
 }
 
 /// Makes a request; what it is answered with is one of the answers.

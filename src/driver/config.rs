@@ -5,7 +5,7 @@ use core::mem::replace;
 use super::mode::{Mode, PlanMemory};
 use super::softc::Token;
 use super::state::{Phase, Setting, State};
-use super::{Port, Softc, groups, infiniband, ioctl, lacp, leave, offloads, vlans};
+use super::{Port, Softc, groups, infiniband, lacp, leave, offloads, vlans};
 use crate::kpi::{Errno, Ioctl, LaggType, Ref, Result, iff, log};
 use crate::policy::Kind;
 
@@ -160,7 +160,7 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
                 ifp,
                 format_args!(
                     "cannot set the MTU of {} to {mtu} (error {})",
-                    ioctl::text(&port.ifp().name()),
+                    port.ifp().name(),
                     errno.number()
                 ),
             );

@@ -1,6 +1,5 @@
 //! Multicast groups and promiscuous mode: the ports have what the lagg has.
 
-use super::ioctl::text;
 use super::softc::Token;
 use super::{Port, Softc};
 use crate::kpi::{Array, Group, Ifnet, LinkAddr, Result, iff, log};
@@ -85,11 +84,7 @@ pub(super) fn follow(softc: &Softc, port: &Port, is_slow: bool) -> Result {
     if let Err(errno) = joined {
         log(
             lagg,
-            format_args!(
-                "{} has not joined all groups (error {})",
-                text(&ifp.name()),
-                errno.number()
-            ),
+            format_args!("{} has not joined all groups (error {})", ifp.name(), errno.number()),
         );
     }
     softc.state().put_wants(port, wants);

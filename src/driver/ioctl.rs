@@ -5,7 +5,7 @@ use zerocopy::IntoBytes;
 use super::state::Phase;
 use super::{Plan, Port, Softc, config, join, lacp, leave, options};
 use crate::kpi::ioctl::{
-    FlagsRequest, InterfaceRequest, LaggRequest, Name, PortRequest, SIOCADDMULTI, SIOCDELMULTI,
+    FlagsRequest, InterfaceRequest, LaggRequest, PortRequest, SIOCADDMULTI, SIOCDELMULTI,
     SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS,
     SIOCGLAGGPORT, SIOCSETVLAN, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
     SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, port as port_flag,
@@ -81,7 +81,7 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
     match request.command() {
         SIOCGLAGGPORT => {
             let record: &mut PortRequest = request.argument()?;
-            if !same_name(&record.portname, &port.ifp().name()) {
+            if record.portname != port.ifp().name() {
                 return Err(Errno::EINVAL);
             }
             if port.softc().state().phase(port) != Some(Phase::Member) {
@@ -161,37 +161,10 @@ fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
 
 /// SIOCSIFMTU: on failure the request says what the MTU still is.
 fn set_mtu(softc: &Softc, request: &mut InterfaceRequest) -> Result {
-    config::set_mtu(softc, request.mtu).inspect_err(|_| request.mtu = softc.ifp().mtu())
+    config::set_mtu(softc, request.mtu()).inspect_err(|_| request.set_mtu(softc.ifp().mtu()))
 }
 
 /// Bits of the ABI that say whether something is so.
 pub(super) fn bits<T: Default>(is: bool, bits: T) -> T {
     if is { bits } else { T::default() }
-}
-
-/// Whether two names of the ABI are the same up to their NUL.
-fn same_name(a: &Name, b: &Name) -> bool {
-    up_to_nul(a) == up_to_nul(b)
-}
-
-/// A name of the ABI as text; empty if it is no UTF-8.
-pub(super) fn text(name: &Name) -> &str {
-    core::str::from_utf8(up_to_nul(name)).unwrap_or("")
-}
-
-fn up_to_nul(name: &Name) -> &[u8] {
-    name.split(|&byte| byte == 0).next().unwrap_or(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same_name;
-
-    /// The kernel asks of a name no more than that it is not empty.
-    #[test]
-    fn names_that_are_no_text_are_told_apart() {
-        assert!(same_name(&[0xff; 16], &[0xff; 16]));
-        assert!(!same_name(&[0xff; 16], &[0xfe; 16]));
-        assert!(!same_name(&[0xff; 16], &[0; 16]));
-    }
 }

@@ -1,14 +1,13 @@
 //! Joining: how an interface becomes a port.
 
 use super::counters::Ledger;
-use super::ioctl::text;
 use super::softc::Token;
 use super::state::{Phase, Setting};
 use super::{
     Port, Softc, counters, groups, infiniband, lacp, leave, link, offloads, stacking, vlans,
 };
+use crate::kpi::Name;
 use crate::kpi::epoch::MaySleep;
-use crate::kpi::ioctl::Name;
 use crate::kpi::{
     Errno, IfType, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, epoch, iff, log,
 };
@@ -123,7 +122,7 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
         state.insert(port.clone(), parent);
     }
     if let Some(obstacle) = stacking::obstacle(&port) {
-        log(softc.ifp(), format_args!("{} cannot be a port: {obstacle}", text(&port.ifp().name())));
+        log(softc.ifp(), format_args!("{} cannot be a port: {obstacle}", port.ifp().name()));
         abandon(softc, &port);
         return Err(Errno::EINVAL);
     }
@@ -151,7 +150,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
                 lagg,
                 format_args!(
                     "{} does not take the MTU {} (error {})",
-                    text(&ifp.name()),
+                    ifp.name(),
                     lagg.mtu(),
                     errno.number()
                 ),
@@ -245,7 +244,7 @@ fn remove_ipv6(softc: &Softc, port: &Port, may_sleep: &MaySleep) -> Result {
             softc.ifp(),
             format_args!(
                 "IPv6 addresses on {} have been removed before adding it as a member to prevent IPv6 address scope violation",
-                text(&port.ifp().name())
+                port.ifp().name()
             ),
         );
         port.ifp().in6_detach();

@@ -7,7 +7,7 @@
 
 use core::fmt::{self, Write};
 
-use super::ioctl::{bits, text};
+use super::ioctl::bits;
 use super::mode::{Balancer, Circumstances, Mode, SharedTable, TableMemory};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, State};
@@ -271,9 +271,9 @@ fn report(softc: &Softc, slot: Slot, from: Mux, to: Mux) {
     let Some(port) = softc.state().claimed(slot) else { return };
     let name = port.ifp().name();
     if lacp_debug() > 0 {
-        log(softc.ifp(), format_args!("{}: {} to {}", text(&name), from.name(), to.name()));
+        log(softc.ifp(), format_args!("{name}: {} to {}", from.name(), to.name()));
     } else if from == Mux::Distributing {
-        log(softc.ifp(), format_args!("{} does not distribute any more", text(&name)));
+        log(softc.ifp(), format_args!("{name} does not distribute any more"));
     }
 }
 
@@ -288,7 +288,7 @@ fn log_reports(softc: &Softc) {
         };
         if let Some(port) = port {
             let name = port.ifp().name();
-            log(softc.ifp(), format_args!("{} {}", text(&name), report.text()));
+            log(softc.ifp(), format_args!("{name} {}", report.text()));
         }
     }
 }
@@ -418,8 +418,7 @@ pub(super) fn write(port: &Port, to: &mut dyn Write) -> fmt::Result {
     });
     let Some((statistics, mux, (actor_churns, partner_churns))) = machines else { return Ok(()) };
     let name = port.ifp().name();
-    let mut record =
-        |key: &str, value: u64| writeln!(to, "port {} lacp {key} {value}", text(&name));
+    let mut record = |key: &str, value: u64| writeln!(to, "port {name} lacp {key} {value}");
     for (key, value) in statistics.named() {
         record(key, value.into())?;
     }
@@ -427,5 +426,5 @@ pub(super) fn write(port: &Port, to: &mut dyn Write) -> fmt::Result {
     record("actor_churns", actor_churns.into())?;
     record("partner_churns", partner_churns.into())?;
     record("last_change", now().since(statistics.last_change) / 1000)?;
-    writeln!(to, "port {} lacp mux {}", text(&name), mux.name())
+    writeln!(to, "port {name} lacp mux {}", mux.name())
 }

@@ -4,7 +4,7 @@ use super::mode::{Mode, PlanMemory};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, Phase};
 use super::{Port, Softc, counters, groups, infiniband, join, lacp, link, offloads, vlans};
-use crate::kpi::ioctl::Name;
+use crate::kpi::Name;
 use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch};
 use crate::policy::Kind;
 

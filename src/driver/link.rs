@@ -3,7 +3,6 @@
 
 use core::mem::replace;
 
-use super::ioctl::text;
 use super::mode::Mode;
 use super::state::{NO_LLADDR, State};
 use super::{Plan, Softc, infiniband, lacp, stacking};
@@ -156,6 +155,6 @@ fn log_flows(softc: &Softc) {
     let Protocol::LoadBalance(flows) = plan.protocol() else { return };
     for port in plan.ports() {
         let (name, count) = (port.ifp().name(), flows.table.count(port.slot()));
-        softc.debug(format_args!("{count} of {BUCKETS} buckets of flows go to {}", text(&name)));
+        softc.debug(format_args!("{count} of {BUCKETS} buckets of flows go to {name}"));
     }
 }

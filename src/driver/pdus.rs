@@ -1,6 +1,5 @@
 //! LACP's frames: on their way in, from the data path to the machines, and out.
 
-use super::ioctl::text;
 use super::lacp::now;
 use super::stats::Refused;
 use super::{Port, Softc};
@@ -123,7 +122,7 @@ fn trace(softc: &Softc, slot: Slot, way: &str, frame: &[u8]) {
         let port = softc.state().claimed(slot);
         let Some(port) = port else { return };
         let name = port.ifp().name();
-        log(softc.ifp(), format_args!("{} {way}: actor {actor} partner {partner}", text(&name)));
+        log(softc.ifp(), format_args!("{name} {way}: actor {actor} partner {partner}"));
     }
 }
 

@@ -3,7 +3,6 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
-use super::ioctl::text;
 use super::stats::RefusedCounters;
 use crate::kpi::{
     CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique, log,
@@ -119,7 +118,6 @@ impl Port {
         self.softc.state().readdressed = None;
         if !shares {
             let name = self.ifp.name();
-            let name = text(&name);
             log(self.softc.ifp(), format_args!("{name} keeps its own address"));
         }
         shares

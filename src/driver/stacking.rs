@@ -6,7 +6,6 @@
 
 use core::fmt::{self, Display, Formatter};
 
-use super::ioctl::text;
 use super::state::Phase;
 use super::{Port, Softc};
 use crate::kpi::{Epoch, IfType, Ifnet, MAX_STACKING, Ref, epoch, log};
@@ -127,7 +126,7 @@ fn take_out(port: &Ref<Port>, why: Obstacle) {
     if !was_port {
         return;
     }
-    log(softc.ifp(), format_args!("{} is a port no longer: {why}", text(&port.ifp().name())));
+    log(softc.ifp(), format_args!("{} is a port no longer: {why}", port.ifp().name()));
     Softc::wake_configuration(softc);
     Softc::wake_protocol(softc);
 }

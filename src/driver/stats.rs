@@ -5,7 +5,6 @@
 
 use core::fmt::{self, Write};
 
-use super::ioctl::text;
 use super::{Port, Softc, lacp};
 use crate::kpi::{Counters, Result};
 use crate::policy::{About, Kind, Unsent};
@@ -112,7 +111,7 @@ impl RefusedCounters {
 /// # Errors
 /// Those of `to`.
 pub(super) fn write(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
-    writeln!(to, "lagg {}", text(&softc.ifp().name()))?;
+    writeln!(to, "lagg {}", softc.ifp().name())?;
     writeln!(to, "protocol {}", softc.plan_ref().protocol().about().name)?;
     for (place, (protocol, why)) in unsent().enumerate() {
         let count = softc.unsent().fetch(place);
@@ -132,7 +131,7 @@ pub(super) fn write(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
 fn write_port(port: &Port, to: &mut dyn Write) -> fmt::Result {
     let name = port.ifp().name();
     for (reason, count) in REFUSED_NAMES.iter().zip(port.refused().fetch()) {
-        writeln!(to, "port {} dropped {reason} {count}", text(&name))?;
+        writeln!(to, "port {name} dropped {reason} {count}")?;
     }
     lacp::write(port, to)
 }

@@ -1,16 +1,15 @@
 //! The ABI of lagg's ioctls: numbers, structures and constants (`net/if_lagg.h`).
 //!
-//! All fields are in host byte order. Names need not end in a NUL; 16 bytes at most count.
+//! All fields are in host byte order. Names need not end in a NUL ([`Name`]).
 
 use core::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::epoch::MaySleep;
-use super::{Errno, Result};
+use super::{Errno, Name, Result};
 
-/// An interface name as the ABI has it: up to 16 bytes, padded with NULs.
-pub type Name = [u8; 16];
+pub use super::ifreq::InterfaceRequest;
 
 /// Get port (SIOCGLAGGPORT).
 pub const SIOCGLAGGPORT: usize = 0xc048_698c;
@@ -204,20 +203,6 @@ pub mod opt {
     pub const LACP_FAST_TIMO: i32 = 0x80;
     pub const RR_LIMIT: i32 = 0x100;
 }
-
-/// `struct ifreq` of the requests that the driver reads itself.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct InterfaceRequest {
-    /// The interface.
-    pub name: Name,
-    /// SIOCSIFMTU: the MTU. SIOCSIFCAP: the capabilities.
-    pub mtu: u32,
-    /// What else `ifr_ifru` holds.
-    pub rest: [u32; 3],
-}
-
-static_assertions::assert_eq_size!(InterfaceRequest, [u8; 32]);
 
 /// The argument of a command.
 pub trait Argument: FromBytes + IntoBytes + sealed::Argument {

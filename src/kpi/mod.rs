@@ -26,8 +26,10 @@ pub mod tags;
 
 mod atomic;
 mod gate;
+mod ifreq;
 mod lladdr;
 mod mem;
+mod name;
 
 #[cfg(not(feature = "kernel"))]
 pub mod host;
@@ -52,6 +54,7 @@ pub use errno::{Errno, Result};
 pub use ioctl::Ioctl;
 pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};
 pub use mem::{Array, Boxed, Ref, Unique, live};
+pub use name::Name;
 pub use offloads::Offloads;
 pub use tags::{TagHeader, TagRequest, TagType};
 

@@ -164,7 +164,7 @@ impl Lagg {
             let mut port = PortRequest { portname: ifp.name(), ..PortRequest::default() };
             ifioctl(&name, SIOCSLAGGPORT, &mut port).unwrap();
         }
-        let mut up = InterfaceRequest { mtu: iff::UP, ..InterfaceRequest::default() };
+        let mut up = InterfaceRequest::with_flags(iff::UP);
         ifioctl(&name, SIOCSIFFLAGS, &mut up).unwrap();
         host::settle();
         let softc = Vnet::current().interface(&name).unwrap().lagg_softc().unwrap();

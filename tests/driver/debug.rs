@@ -20,7 +20,7 @@ fn logged(events: &Events) -> Vec<String> {
 }
 
 fn set_media(lagg: &Lagg, media: u32) -> lagg_rs::kpi::Result {
-    let mut request = InterfaceRequest { mtu: media, ..InterfaceRequest::default() };
+    let mut request = InterfaceRequest::with_media(media);
     ifioctl(&lagg.name, SIOCSIFMEDIA, &mut request)
 }
 

@@ -19,9 +19,12 @@ const TXCSUM: u64 = 1 << 1;
 const NV: u64 = 1 << 17;
 const RXTLS: u64 = 1 << 32;
 
-/// Asks for `value`, where most requests have theirs.
+/// Asks for these capabilities or media.
 fn set(ifname: &str, command: usize, value: u32) -> Result {
-    let mut request = InterfaceRequest { mtu: value, ..InterfaceRequest::default() };
+    let mut request = match command {
+        SIOCSIFMEDIA => InterfaceRequest::with_media(value),
+        _ => InterfaceRequest::with_capabilities(value),
+    };
     ifioctl(ifname, command, &mut request)
 }
 
@@ -253,9 +256,7 @@ fn siocsifcapnv_reaches_the_second_word() {
         let lagg = lagg_of(&[&a, &b]);
         assert_eq!(lagg.ifp.offloads().enabled, all);
         let ask = |to: u64| {
-            let rest = [(to >> 32) as u32, 0, 0];
-            let mut request =
-                InterfaceRequest { mtu: to as u32, rest, ..InterfaceRequest::default() };
+            let mut request = InterfaceRequest::with_all_capabilities(to);
             ifioctl(&lagg.name, SIOCSIFCAPNV, &mut request)
         };
         for to in [NV | RXCSUM, NV | RXTLS, all] {

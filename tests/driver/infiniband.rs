@@ -133,7 +133,7 @@ fn it_has_no_media_and_no_address_to_set() {
             let mut request = MediaRequest::default();
             assert_eq!(ifioctl(&lagg.name, command, &mut request), Err(Errno::EINVAL));
         }
-        let mut request = InterfaceRequest { mtu: IFM_ETHER_AUTO, ..Default::default() };
+        let mut request = InterfaceRequest::with_media(IFM_ETHER_AUTO);
         refused(Errno::EINVAL, || ifioctl(&lagg.name, SIOCSIFMEDIA, &mut request));
         for (length, errno) in [(6, Errno::EINVAL), (20, Errno::ENODEV)] {
             let mut request = [0u8; 32];

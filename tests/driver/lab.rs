@@ -8,13 +8,13 @@ use lagg_rs::driver::Softc;
 use lagg_rs::kpi::host::testing::{self, TestNic};
 use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
-    FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, Name, OptionsRequest, PortRequest,
-    SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
+    FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG,
+    SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{
-    Driver, Errno, IfType, Ifnet, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Module, Ref,
-    Result, epoch, iff,
+    Driver, Errno, IfType, Ifnet, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Module, Name,
+    Ref, Result, epoch, iff,
 };
 use zerocopy::FromBytes;
 
@@ -274,22 +274,19 @@ pub fn port_request(ifname: &str, command: usize, port: &str) -> Result<PortRequ
 
 /// `ifconfig NAME up`, `ifconfig NAME down`.
 pub fn flags(ifname: &str, flags: u32) -> Result {
-    let mut request = InterfaceRequest { mtu: flags, ..InterfaceRequest::default() };
+    let mut request = InterfaceRequest::with_flags(flags);
     ifioctl(ifname, SIOCSIFFLAGS, &mut request)
 }
 
 /// `ifconfig NAME mtu N`.
 pub fn mtu(ifname: &str, mtu: u32) -> Result {
-    let mut request = InterfaceRequest { mtu, ..InterfaceRequest::default() };
+    let mut request = InterfaceRequest::with_mtu(mtu);
     ifioctl(ifname, SIOCSIFMTU, &mut request)
 }
 
 /// `ifconfig NAME ether …`.
 pub fn ether(ifname: &str, to: MacAddr) -> Result {
-    let mut request = [0u8; 32];
-    request[16] = 6;
-    request[17] = 18;
-    request[18..24].copy_from_slice(&to);
+    let mut request = InterfaceRequest::with_lladdr(&to);
     ifioctl(ifname, host::SIOCSIFLLADDR, &mut request)
 }
 
@@ -371,14 +368,12 @@ fn renumber(info: &mut LacpInfo, first: u32) {
 
 /// A name as the ABI has it.
 pub fn name(text: &str) -> Name {
-    let mut name = Name::default();
-    name[..text.len()].copy_from_slice(text.as_bytes());
-    name
+    Name::new(text).unwrap_or_default()
 }
 
 /// A name of the ABI as text.
 pub fn text(name: &Name) -> String {
-    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
+    name.to_string()
 }
 
 /// A broadcast frame of 60 bytes that ends in `n`.

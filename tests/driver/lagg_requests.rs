@@ -33,7 +33,7 @@ fn siocglagg_tells_the_protocol_and_leaves_the_aggregator_alone() {
             let no_aggregator = LacpInfo::default();
             let psc = if protocol == proto::LACP { no_aggregator } else { garbage() };
             assert_eq!(request.psc, psc);
-            assert_eq!((request.ifname, request.port), ([0xa5; 16], garbage()));
+            assert_eq!((request.ifname, request.port), ([0xa5; 16].into(), garbage()));
         }
     });
 }
@@ -201,7 +201,7 @@ fn siocglaggopts_fills_all_that_there_is() {
                 let strict = if is_lacp { opt::LACP_STRICT } else { 0 };
                 assert_eq!((options.opts, options.flowid_shift), (opt::USE_NUMA | strict, 16));
                 assert_eq!(options.bkt, bkt, "roundrobin's, since it was there once");
-                assert_eq!(options.ifname, [0xa5; 16]);
+                assert_eq!(options.ifname, [0xa5; 16].into());
             };
             counts(3);
             b.link(LinkState::Down);
@@ -223,7 +223,7 @@ fn siocglaggflags_tells_the_hash() {
         let mut request: FlagsRequest = garbage();
         ifioctl(&lagg.name, SIOCGLAGGFLAGS, &mut request).unwrap();
         assert_eq!(request.flags, hash::L2 | hash::L3 | hash::L4, "of a new one");
-        assert_eq!(request.ifname, [0xa5; 16]);
+        assert_eq!(request.ifname, [0xa5; 16].into());
     });
 }
 
@@ -287,9 +287,10 @@ fn names_count_up_to_their_nul() {
     lab(|| {
         let (a, _b) = (card(1), card(2));
         let lagg = lagg_of(&[&a]);
-        let ask = |ifname: &str, command, portname| {
+        let ask = |ifname: &str, command, portname: [u8; 16]| {
+            let portname = portname.into();
             let mut request = PortRequest { portname, ..PortRequest::default() };
-            ifioctl(ifname, command, &mut request).map(|()| request.portname)
+            ifioctl(ifname, command, &mut request).map(|()| request.portname.as_bytes().to_vec())
         };
         let dirty = |text: &str| {
             let mut name = [0xa5; 16];
@@ -298,7 +299,10 @@ fn names_count_up_to_their_nul() {
             name
         };
         for asked in [&*lagg.name, "em1"] {
-            assert_eq!(ask(asked, SIOCGLAGGPORT, dirty("em1")), Ok(name("em1")));
+            assert_eq!(
+                ask(asked, SIOCGLAGGPORT, dirty("em1")),
+                Ok(name("em1").as_bytes().to_vec())
+            );
             refused(Errno::EINVAL, || ask(asked, SIOCGLAGGPORT, dirty("")));
             refused(Errno::EINVAL, || ask(asked, SIOCGLAGGPORT, [0xff; 16]));
             refused(Errno::EINVAL, || ask(asked, SIOCGLAGGPORT, *b"em1em1em1em1em1e"));

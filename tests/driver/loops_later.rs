@@ -26,9 +26,7 @@ fn vlan(parent: &Ifnet, tag: u16, name: &str) -> Attached {
 
 /// `ifconfig NAME vlan TAG vlandev PARENT`.
 fn set_parent(name: &str, parent: Option<&Ifnet>, tag: u16) -> Result {
-    let rest = [tag.into(), 0, 0];
-    let mtu = parent.map_or(0, |parent| parent.index());
-    let mut request = InterfaceRequest { mtu, rest, ..InterfaceRequest::default() };
+    let mut request = InterfaceRequest::with_vlan(parent.map_or(0, Ifnet::index), tag);
     ifioctl(name, SIOCSETVLAN, &mut request)
 }
 

@@ -6,6 +6,7 @@ use lagg_rs::kpi::host::{self, Nic, ifioctl};
 use lagg_rs::kpi::ioctl::{InterfaceRequest, SIOCSIFCAP};
 use lagg_rs::kpi::offloads::{Offloads, capability};
 use lagg_rs::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, Mbuf};
+use zerocopy::IntoBytes;
 
 use crate::lab::{Card, card, lab, lagg, lagg_of, mac, mtu, name};
 
@@ -33,7 +34,7 @@ fn enabled(card: &Card) -> u64 {
 
 /// `ifconfig NAME` with capabilities.
 pub fn set(name: &str, to: u64) -> Result<(), Errno> {
-    let mut request = InterfaceRequest { mtu: to as u32, ..InterfaceRequest::default() };
+    let mut request = InterfaceRequest::with_capabilities(to as u32);
     ifioctl(name, SIOCSIFCAP, &mut request)
 }
 
@@ -105,9 +106,13 @@ fn f05_requests_to_a_port_are_zeroed() {
         lagg.add("em2").unwrap();
         lagg.remove("em2").unwrap();
         let requests = std::mem::take(&mut *nic.0.lock().unwrap());
-        let values: Vec<_> = requests.iter().map(|request| request.mtu).collect();
-        assert_eq!(values, [4000, TXCSUM as u32, 1500, both as u32]);
-        assert!(requests.iter().all(|r| r.name == name("em2") && r.rest == [0; 3]));
+        let values: Vec<_> = requests.iter().map(InterfaceRequest::all_capabilities).collect();
+        assert_eq!(values, [4000, TXCSUM, 1500, both]);
+        // The name, and behind the word that is set nothing.
+        let zeroed = |r: &InterfaceRequest| {
+            r.name == name("em2") && r.as_bytes()[3..16] == [0; 13] && r.as_bytes()[20..] == [0; 12]
+        };
+        assert!(requests.iter().all(zeroed));
     });
 }
 

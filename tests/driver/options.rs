@@ -1,7 +1,7 @@
 //! SIOCSLAGGOPTS: each row of its table, and the table as a model for any request.
 
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
-use lagg_rs::kpi::{Errno, Result};
+use lagg_rs::kpi::{Errno, Name, Result};
 use proptest::prelude::*;
 
 use crate::lab::{Lagg, PROTOCOLS, card, everything, lab, lagg, lagg_of, refused};
@@ -202,7 +202,7 @@ fn request() -> impl Strategy<Value = OptionsRequest> {
     let bkt = prop_oneof![Just(0), 1..9_u32, any::<u32>()];
     (opts, shift, bkt, any::<[u32; 3]>()).prop_map(|(opts, flowid_shift, bkt, others)| {
         let [count, active, flapping] = others;
-        let ifname = [0; 16];
+        let ifname = Name::default();
         OptionsRequest { ifname, opts, count, active, flapping, flowid_shift, bkt }
     })
 }

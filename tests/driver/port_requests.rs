@@ -19,9 +19,12 @@ const UNKNOWN: usize = 0x8020_69ff;
 const BOTH: u64 = 3;
 const FIRST: u64 = 1;
 
-/// Asks for `value`, where most requests have theirs.
+/// Asks for this MTU, or these capabilities.
 fn set(ifname: &str, command: usize, value: u64) -> Result {
-    let mut request = InterfaceRequest { mtu: value as u32, ..InterfaceRequest::default() };
+    let mut request = match command {
+        SIOCSIFMTU => InterfaceRequest::with_mtu(value as u32),
+        _ => InterfaceRequest::with_capabilities(value as u32),
+    };
     ifioctl(ifname, command, &mut request)
 }
 

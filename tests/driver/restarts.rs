@@ -9,7 +9,7 @@ use lagg_rs::kpi::host::{self, Couplings, Event, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU, proto};
 use lagg_rs::wire::lacpdu::Lacpdu;
 
-use crate::lab::{Card, ether, flags, lab, lagg_of, mac, until};
+use crate::lab::{Card, ether, flags, lab, lagg_of, mac, name, until};
 use crate::offloads::{able, set};
 use crate::pair::{Pair, pair};
 
@@ -45,7 +45,7 @@ fn late_pair() -> Pair {
 #[track_caller]
 fn in_service(pair: &Pair, ports: usize) {
     let records = pair.records(&pair.left);
-    let others = records.iter().filter(|it| !it.portname.starts_with(b"em1"));
+    let others = records.iter().filter(|it| it.portname != name("em1"));
     assert_eq!(others.filter(|it| it.flags == 0x1c).count(), ports);
     for (card, _) in &pair.wires[1..] {
         for frame in card.nic.take_sent() {

@@ -258,7 +258,7 @@ fn capabilities() {
         world
     };
     fn set(ifname: &str) -> Result {
-        let mut request = InterfaceRequest { mtu: RXCSUM as u32, ..InterfaceRequest::default() };
+        let mut request = InterfaceRequest::with_capabilities(RXCSUM as u32);
         ifioctl(ifname, SIOCSIFCAP, &mut request)
     }
     let acts: &[(&str, Act)] = &[

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use lagg_rs::kpi::host::testing::TestNic;
 use lagg_rs::kpi::host::{self, Attached, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
-    InterfaceRequest, LaggRequest, Name, PortRequest, SIOCGLAGG, SIOCSIFFLAGS, SIOCSIFMTU,
-    SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGPORT, proto,
+    InterfaceRequest, LaggRequest, PortRequest, SIOCGLAGG, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
+    SIOCSLAGGDELPORT, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{
-    Counter, Errno, IfType, IfnetRef, LinkState, Mbuf, Result, epoch, iff, publish_relaxed,
+    Counter, Errno, IfType, IfnetRef, LinkState, Mbuf, Name, Result, epoch, iff, publish_relaxed,
 };
 use loom::thread::{self, JoinHandle};
 
@@ -58,13 +58,15 @@ fn destroy(lagg: &str) {
 }
 
 fn interface_request(ifname: &str, command: usize, value: u32) -> Result {
-    let mut request = InterfaceRequest { mtu: value, ..InterfaceRequest::default() };
+    let mut request = match command {
+        SIOCSIFMTU => InterfaceRequest::with_mtu(value),
+        _ => InterfaceRequest::with_flags(value),
+    };
     ifioctl(ifname, command, &mut request)
 }
 
 fn port_request(lagg: &str, command: usize, port: &str) -> Result {
-    let mut portname = Name::default();
-    portname[..port.len()].copy_from_slice(port.as_bytes());
+    let portname = Name::new(port).unwrap();
     ifioctl(lagg, command, &mut PortRequest { portname, ..PortRequest::default() })
 }
 

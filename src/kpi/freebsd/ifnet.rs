@@ -14,7 +14,7 @@ use super::hooks;
 use super::mbuf::Mbuf;
 use super::slot::Slot;
 use crate::kpi::{
-    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, Module, Ref, Result, epoch, iff, ioctl,
+    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, Module, Name, Ref, Result, epoch, iff,
 };
 
 /// An interface.
@@ -92,10 +92,10 @@ impl Ifnet {
     }
 
     /// Its name.
-    pub fn name(&self) -> ioctl::Name {
+    pub fn name(&self) -> Name {
         // SAFETY: the field is 16 bytes of an ifnet that is there. A rename may come between them; what is read
         // is then a mixture of two names, as it is for the kernel's own readers.
-        unsafe { (field!(self, if_xname)).cast::<ioctl::Name>().read_volatile() }
+        unsafe { (field!(self, if_xname)).cast::<Name>().read_volatile() }
     }
 
     /// Its index, which is unique among interfaces.
@@ -417,13 +417,13 @@ unsafe impl Sync for IfnetRef {}
 
 impl IfnetRef {
     /// The interface of that name in the current vnet.
-    pub fn by_name(name: &ioctl::Name) -> Option<IfnetRef> {
-        if name[0] == 0 {
+    pub fn by_name(name: &Name) -> Option<IfnetRef> {
+        if name.is_empty() {
             return None;
         }
         // SAFETY: the kernel compares 16 bytes at most (strncmp), which the name has. It looks through the
         // current vnet, in a section of its own.
-        let ifp = unsafe { c::ifunit_ref(name.as_ptr().cast()) };
+        let ifp = unsafe { c::ifunit_ref(core::ptr::from_ref(name).cast()) };
         // INVARIANT: ifunit_ref has counted what it returns.
         NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
     }

@@ -2,8 +2,6 @@
 
 use core::sync::atomic::{AtomicI32, Ordering};
 
-use zerocopy::FromZeros;
-
 use super::bindings as c;
 use super::ifnet::{Ifnet, field, scalar};
 use super::port::PortMethods;
@@ -105,9 +103,7 @@ impl PortMethods {
             let mut request = unsafe { Ioctl::new(SIOCSIFCAPNV, (&raw mut data).cast()) };
             return self.forward(ifp, &mut request);
         }
-        let mut argument = InterfaceRequest::new_zeroed();
-        argument.name = ifp.name();
-        argument.mtu = reqcap as u32;
+        let mut argument = InterfaceRequest::with_capabilities(reqcap as u32).named(ifp.name());
         // SAFETY: a driver gets an ifreq with SIOCSIFCAP, which this is, and it outlives the request.
         let mut request = unsafe { Ioctl::new(SIOCSIFCAP, (&raw mut argument).cast()) };
         self.forward(ifp, &mut request)

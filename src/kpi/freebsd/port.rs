@@ -2,8 +2,6 @@
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use zerocopy::FromZeros;
-
 use super::bindings as c;
 use super::hooks;
 use super::ifnet::{Ifnet, field};
@@ -113,8 +111,7 @@ impl PortMethods {
     /// # Errors
     /// What its driver returned; EINVAL if it takes no ioctls.
     pub fn set_mtu(&self, ifp: &Ifnet, mtu: u32) -> Result {
-        let request = InterfaceRequest { name: ifp.name(), mtu, ..Default::default() };
-        self.request(ifp, SIOCSIFMTU, request)
+        self.request(ifp, SIOCSIFMTU, InterfaceRequest::with_mtu(mtu).named(ifp.name()))
     }
 
     /// Lets the driver of `ifp`, whose methods these are, look at the flags. May sleep; may take
@@ -123,7 +120,7 @@ impl PortMethods {
     /// # Errors
     /// What its driver returned; EINVAL if it takes no ioctls.
     pub fn set_flags(&self, ifp: &Ifnet) -> Result {
-        self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::new_zeroed())
+        self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::default())
     }
 
     /// The media in use on `ifp`, whose methods these are; none if it does not say. May sleep; may take

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 
 use super::super::driver::{Driver, Module};
 use super::super::gate::Inside;
-use super::super::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Result, epoch, iff};
+use super::super::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Name, Result, epoch, iff};
 use super::driver::{Kind, Nic};
 use super::event::{self, Event};
 use super::locks::DETACH;
 use super::methods::{IoctlMethod, OutputMethod};
-use super::vnet::{self, Vnet};
+use super::vnet::Vnet;
 use super::witness::{self, lock};
 use super::{clone, multicast, vlan};
 
@@ -61,7 +61,7 @@ pub fn attach(
     baudrate: u64,
     nic: Arc<dyn Nic>,
 ) -> Attached {
-    let name = vnet::to_name(name).expect("a name has 1 to 15 bytes");
+    let name = Name::new(name).expect("a name has 1 to 15 bytes");
     let ifp = IfnetRef::new(name, Kind::Nic(nic), if_type, lladdr.into());
     ifp.store_mtu(mtu);
     ifp.set_baudrate(baudrate);
@@ -153,7 +153,7 @@ fn depart(ifp: &Ifnet) {
 /// EEXIST for a name that is taken, EINVAL for one that cannot be.
 pub fn rename(ifp: &Ifnet, name: &str) -> Result {
     witness::may_sleep("if_rename");
-    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    let name = Name::new(name).ok_or(Errno::EINVAL)?;
     if ifp.name() == name {
         return Ok(());
     }

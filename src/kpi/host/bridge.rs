@@ -1,10 +1,9 @@
 //! if_bridge(4), as far as that it sends what it does not know the way of on all its members.
 
-use super::super::{Epoch, IfType, Ifnet, IfnetRef, LinkAddr, Mbuf, Result};
+use super::super::{Epoch, IfType, Ifnet, IfnetRef, LinkAddr, Mbuf, Name, Result};
 use super::attach::{self, Attached};
 use super::driver::Kind;
 use super::sync::Mutex;
-use super::vnet;
 use super::witness::lock;
 use crate::kpi::Errno;
 
@@ -17,7 +16,7 @@ pub(super) struct Members(Mutex<Vec<IfnetRef>>);
 /// # Errors
 /// EEXIST for a name that is taken.
 pub fn bridge_create(name: &str) -> Result<Attached> {
-    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    let name = Name::new(name).ok_or(Errno::EINVAL)?;
     let lladdr = LinkAddr::Ethernet([2, 0, 0, 0, 0, 0xbb]);
     let ifp = IfnetRef::new(name, Kind::Bridge(Members::default()), IfType::Bridge, lladdr);
     ifp.set_running(true);

@@ -3,10 +3,10 @@
 use super::super::driver::{Driver, Module};
 use super::super::gate::{self, Inside};
 use super::super::offloads::capability;
-use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Offloads, Result};
+use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Name, Offloads, Result};
 use super::driver::Kind;
 use super::locks::DETACH;
-use super::vnet::{self, Vnet};
+use super::vnet::Vnet;
 use super::witness::{self, lock};
 use super::{attach, module, privilege};
 
@@ -25,7 +25,7 @@ pub fn clone_create(name: &str, params: Option<&[u8]>) -> Result<String> {
     if !module::is_loaded() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Errno::EINVAL);
     }
-    vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    Name::new(name).ok_or(Errno::EINVAL)?;
     let vnet = Vnet::current();
     if vnet.is_shutting_down() {
         return Err(Errno::EBUSY);
@@ -76,7 +76,7 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
             _ => return Err(Errno::EINVAL),
         },
     };
-    let name = vnet::to_name(name).expect("a unit has 5 digits at most");
+    let name = Name::new(name).expect("a unit has 5 digits at most");
     let (if_type, none) = match kind {
         LaggType::Ethernet => (IfType::Ethernet, LinkAddr::Ethernet([0; 6])),
         LaggType::Infiniband => (IfType::Infiniband, LinkAddr::Infiniband([0; 20])),
@@ -129,7 +129,7 @@ fn destroy(ifp: &Ifnet) -> Result {
     });
     ifp.softc.take(&softc);
     drop(softc);
-    let unit = vnet::from_name(&ifp.name());
+    let unit = ifp.name().to_string();
     if let Some(unit) = unit.strip_prefix("lagg").and_then(|unit| unit.parse().ok()) {
         lock(&ifp.home.state().units).remove(&unit);
     }

@@ -70,7 +70,7 @@ pub trait Nic: Send + Sync {
 /// # Errors
 /// EINVAL if it is another command.
 pub fn requested_mtu(r: &mut Ioctl<'_>) -> Result<u32> {
-    Ok(r.argument::<InterfaceRequest>()?.mtu)
+    Ok(r.argument::<InterfaceRequest>()?.mtu())
 }
 
 /// What most cards do with an ioctl: any MTU up to 9216 is taken, IFF_UP starts and stops them, and

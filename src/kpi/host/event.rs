@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::super::{Ifnet, LinkAddr, LinkState};
-use super::vnet;
 use super::witness::{self, lock};
 
 /// Something that happened to an interface.
@@ -53,6 +52,6 @@ pub(super) fn tell(ifp: &Ifnet, event: &Event) {
 pub fn log(ifp: &Ifnet, text: std::fmt::Arguments<'_>) {
     witness::without_mutex("the log is written");
     let text = text.to_string();
-    eprintln!("{}: {text}", vnet::from_name(&ifp.name()));
+    eprintln!("{}: {text}", ifp.name());
     tell(ifp, &Event::Log(text));
 }

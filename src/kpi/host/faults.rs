@@ -76,7 +76,7 @@ pub(super) fn may_fail(fault: Fault, ifp: Option<&Ifnet>, command: usize) -> Res
     if state.left > 0 {
         return Ok(());
     }
-    let ifp = ifp.map(|ifp| vnet::from_name(&ifp.name()));
+    let ifp = ifp.map(|ifp| ifp.name().to_string());
     state.failed = Some(Failed { ifp, command, in_task: vnet::is_kernel_thread() });
     Err(state.errno)
 }

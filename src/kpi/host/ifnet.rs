@@ -12,8 +12,10 @@ use std::sync::{Arc, RwLock};
 
 use super::super::atomic::AtomicU8;
 use super::super::driver::{Driver, Module};
-use super::super::ioctl::{self, Name};
-use super::super::{Counter, Epoch, IfType, LinkAddr, LinkState, Mbuf, Offloads, Ref, Result, iff};
+use super::super::ioctl;
+use super::super::{
+    Counter, Epoch, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result, iff,
+};
 use super::capture::Tap;
 use super::driver::Kind;
 use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
@@ -182,7 +184,7 @@ impl IfnetRef {
 
     /// The interface of that name in the current vnet (ifunit_ref).
     pub fn by_name(name: &Name) -> Option<IfnetRef> {
-        let ifp = if name[0] == 0 { None } else { Vnet::current().find(name) }?;
+        let ifp = if name.is_empty() { None } else { Vnet::current().find(name) }?;
         ifp.lookups.fetch_add(1, Ordering::Relaxed);
         Some(ifp)
     }
@@ -194,7 +196,7 @@ impl IfnetRef {
     unsafe extern "C" fn free(context: *mut EpochContext) {
         // SAFETY: by contract the context is part of an interface that is nobody's any more.
         let ifnet = unsafe { &mut *context.byte_sub(offset_of!(Ifnet, context)).cast::<Ifnet>() };
-        let name = vnet::from_name(&ifnet.name());
+        let name = ifnet.name();
         assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
         assert!(ifnet.softc.is_empty(), "{name} is freed, and still a lagg");
         let this = ifnet.this;
@@ -234,7 +236,7 @@ impl Drop for IfnetRef {
 
 impl fmt::Debug for Ifnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&vnet::from_name(&self.name()))
+        fmt::Display::fmt(&self.name(), f)
     }
 }
 

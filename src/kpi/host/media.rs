@@ -2,8 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::super::ioctl::{InterfaceRequest, Name, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFMEDIA};
-use super::super::{Driver, Errno, Ifnet, Ioctl, Module, PortMedia, PortMethods, Result, epoch};
+use super::super::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFMEDIA};
+use super::super::{
+    Driver, Errno, Ifnet, Ioctl, Module, Name, PortMedia, PortMethods, Result, epoch,
+};
 use super::memory;
 
 /// IFM_ETHER with the subtype IFM_AUTO.
@@ -123,7 +125,7 @@ impl Media {
                 // SAFETY: `Ioctl::new` was promised a `struct ifreq` for this command, which is the callee's
                 // while it runs.
                 let request = unsafe { &*r.data().cast::<InterfaceRequest>() };
-                let known = request.mtu & IFM_KIND == IFM_ETHER_AUTO;
+                let known = request.media() & IFM_KIND == IFM_ETHER_AUTO;
                 if known { Ok(()) } else { Err(Errno::ENXIO) }
             }
             SIOCGIFMEDIA | SIOCGIFXMEDIA => {

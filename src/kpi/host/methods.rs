@@ -50,7 +50,7 @@ impl PortMethods {
     /// EINVAL without a driver's ioctl, or what it returned.
     pub fn set_mtu(&self, ifp: &Ifnet, mtu: u32) -> Result {
         self.assert_attached(ifp);
-        let mut request = InterfaceRequest { name: ifp.name(), mtu, rest: [0; 3] };
+        let mut request = InterfaceRequest::with_mtu(mtu).named(ifp.name());
         call(ifp, self.ioctl, SIOCSIFMTU, &mut request)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use super::super::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFFLAGS};
+use super::super::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI};
 use super::super::{Array, Ifnet, LinkAddr, Result, iff};
 use super::driver::Kind;
 use super::faults::{self, Fault};
@@ -217,7 +217,7 @@ pub(super) fn count_flag(ifp: &Ifnet, flag: u32, on: bool) -> Result {
         }
     }
     set(on);
-    let result = ifp.in_vnet(|| stack::call(ifp, SIOCSIFFLAGS, ifp.flags()));
+    let result = ifp.in_vnet(|| stack::flags_changed(ifp));
     if result.is_err() {
         set(!on);
         let mut membership = lock(&ifp.membership);

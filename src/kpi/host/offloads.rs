@@ -101,8 +101,7 @@ impl PortMethods {
             let mut request = unsafe { Ioctl::new(SIOCSIFCAPNV, (&raw mut argument).cast()) };
             return self.forward(ifp, &mut request);
         }
-        let mut argument = InterfaceRequest { name: ifp.name(), ..InterfaceRequest::default() };
-        argument.mtu = enabled as u32;
+        let mut argument = InterfaceRequest::with_capabilities(enabled as u32).named(ifp.name());
         // SAFETY: a driver gets an ifreq with SIOCSIFCAP, which this is, and it outlives the request.
         let mut request = unsafe { Ioctl::new(SIOCSIFCAP, (&raw mut argument).cast()) };
         self.forward(ifp, &mut request)
@@ -117,7 +116,7 @@ pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         let data = unsafe { &*r.data().cast::<DriverData>() };
         u64::from(data.reqcap) | u64::from(data.reqcap2) << 32
     } else {
-        u64::from(r.argument::<InterfaceRequest>()?.mtu) | ifp.enabled() & !FIRST
+        u64::from(r.argument::<InterfaceRequest>()?.capabilities()) | ifp.enabled() & !FIRST
     };
     let couplings = lock(&ifp.coupled).couplings;
     let toggled = {
@@ -182,7 +181,7 @@ pub(super) fn link_up(ifp: &Ifnet) {
 /// What the stack looks at before it lets the driver have SIOCSIFCAP.
 pub(super) fn check(ifp: &Ifnet, argument: &InterfaceRequest) -> Result {
     privilege::check()?;
-    if u64::from(argument.mtu) & !ifp.offloads().capabilities != 0 {
+    if u64::from(argument.capabilities()) & !ifp.offloads().capabilities != 0 {
         return Err(Errno::EINVAL);
     }
     Ok(())
@@ -193,6 +192,7 @@ pub(super) fn with_driver_data(
     argument: &InterfaceRequest,
     driver: impl FnOnce(*mut u8) -> Result,
 ) -> Result {
-    let mut data = DriverData { reqcap: argument.mtu, reqcap2: argument.rest[0], nvcap: 0 };
+    let asked = argument.all_capabilities();
+    let mut data = DriverData { reqcap: asked as u32, reqcap2: (asked >> 32) as u32, nvcap: 0 };
     driver((&raw mut data).cast())
 }

@@ -54,23 +54,23 @@ fn request(ifp: &Ifnet, command: usize, data: &mut [u8]) -> Result {
     match command {
         SIOCGIFFLAGS => {
             let running = if ifp.is_running() { 0x40 } else { 0 };
-            ifreq(data).mtu = ifp.flags() | running;
+            ifreq(data).set_flags(ifp.flags() | running);
             Ok(())
         }
         SIOCGIFMTU => {
-            ifreq(data).mtu = ifp.mtu();
+            ifreq(data).set_mtu(ifp.mtu());
             Ok(())
         }
         SIOCSIFFLAGS => set_flags(ifp, data),
         SIOCSIFMTU => set_mtu(ifp, data),
         SIOCSIFLLADDR => {
             privilege::check()?;
-            // ifr_addr: a sockaddr whose length is that of the address.
-            if usize::from(data[16]) != ifp.addr_len() {
+            let (length, address) = ifreq(data).lladdr();
+            if usize::from(length) != ifp.addr_len() {
                 return Err(Errno::EINVAL);
             }
             let address = match ifp.lladdr() {
-                LinkAddr::Ethernet(_) => MacAddr::try_from(&data[18..24]).expect("6 bytes").into(),
+                LinkAddr::Ethernet(_) => address.into(),
                 infiniband => infiniband,
             };
             ifp.set_lladdr(&address)
@@ -129,7 +129,7 @@ fn set_flags(ifp: &Ifnet, data: &mut [u8]) -> Result {
         | iff::DYING
         | 0x50
         | 0x400;
-    let new = ifreq(data).mtu;
+    let new = ifreq(data).flags();
     let was_up = ifp.flags() & iff::UP != 0;
     let up = new & iff::UP != 0;
     if was_up && !up {
@@ -149,7 +149,7 @@ fn set_flags(ifp: &Ifnet, data: &mut [u8]) -> Result {
 fn set_mtu(ifp: &Ifnet, data: &mut [u8]) -> Result {
     let old = ifp.mtu();
     privilege::check()?;
-    if !(72..=65535).contains(&ifreq(data).mtu) {
+    if !(72..=65535).contains(&ifreq(data).mtu()) {
         return Err(Errno::EINVAL);
     }
     let result = driver(ifp, SIOCSIFMTU, data);

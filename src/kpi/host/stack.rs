@@ -54,17 +54,17 @@ pub(super) fn set_lladdr(ifp: &Ifnet, lladdr: &LinkAddr) -> Result {
             } else {
                 ifp.change_flags(0, iff::UP)
             }
-            let _ = call(ifp, SIOCSIFFLAGS, ifp.flags());
+            let _ = flags_changed(ifp);
         }
     }
     ifp.lladdr_event();
     Ok(())
 }
 
-/// Calls `if_ioctl` with an `ifreq` that carries `value`.
-pub(super) fn call(ifp: &Ifnet, command: usize, value: u32) -> Result {
-    let mut request = InterfaceRequest { name: ifp.name(), mtu: value, rest: [0; 3] };
-    methods::call(ifp, ifp.ioctl_method(), command, &mut request)
+/// Has the driver look at the flags (SIOCSIFFLAGS).
+pub(super) fn flags_changed(ifp: &Ifnet) -> Result {
+    let mut request = InterfaceRequest::with_flags(ifp.flags()).named(ifp.name());
+    methods::call(ifp, ifp.ioctl_method(), SIOCSIFFLAGS, &mut request)
 }
 
 /// ether_ioctl.

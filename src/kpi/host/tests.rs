@@ -8,9 +8,8 @@ use super::super::ioctl::{
     InterfaceRequest, LaggRequest, PortRequest, SIOCADDMULTI, SIOCGLAGG, SIOCSIFFLAGS, SIOCSIFMTU,
     SIOCSLAGGPORT,
 };
-use super::super::{Counter, EpochCell, Errno, IfType, LinkState, Ref, epoch, iff};
+use super::super::{Counter, EpochCell, Errno, IfType, LinkState, Name, Ref, epoch, iff};
 use super::testing::{Events, SET_LLADDR, TestNic};
-use super::vnet::to_name;
 use super::*;
 
 const MAC1: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -295,12 +294,12 @@ fn draining_with_what_the_task_needs_panics() {
 // --- interfaces ---
 
 fn ioctl_flags(name: &str, flags: u32) -> super::super::Result {
-    let mut request = InterfaceRequest { mtu: flags, ..Default::default() };
+    let mut request = InterfaceRequest::with_flags(flags);
     ifioctl(name, SIOCSIFFLAGS, &mut request)
 }
 
 fn add_port(name: &str, port: &str) -> super::super::Result {
-    let portname = to_name(port).unwrap();
+    let portname = Name::new(port).unwrap();
     let mut request = PortRequest { portname, ..Default::default() };
     ifioctl(name, SIOCSLAGGPORT, &mut request)
 }
@@ -346,9 +345,9 @@ fn flags_mtu_and_address_go_through_the_driver() {
         assert!(em0.is_active());
         assert_eq!(events.take(), [Event::Up, Event::Link(LinkState::Up)]);
 
-        let mut request = InterfaceRequest { mtu: 71, ..Default::default() };
+        let mut request = InterfaceRequest::with_mtu(71);
         assert_eq!(ifioctl("em0", SIOCSIFMTU, &mut request), Err(Errno::EINVAL));
-        request.mtu = 9000;
+        request.set_mtu(9000);
         nic.refuse(SIOCSIFMTU, 2, Errno::EBUSY);
         ifioctl("em0", SIOCSIFMTU, &mut request).unwrap();
         assert_eq!(events.take(), [Event::Mtu(9000)]);

@@ -12,7 +12,7 @@ use super::super::ioctl::{
 };
 use super::super::{
     Counter, Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkAddr, LinkState, MacAddr, Mbuf,
-    Result, epoch, iff,
+    Name, Result, epoch, iff,
 };
 use super::attach::{self, Attached};
 use super::driver::{Kind, requested_mtu};
@@ -78,7 +78,7 @@ fn link(name: &str, lladdr: LinkAddr) -> Result<Attached> {
         groups: Mutex::default(),
         lladdr_work: Arc::default(),
     };
-    let name = vnet::to_name(name).ok_or(Errno::EINVAL)?;
+    let name = Name::new(name).ok_or(Errno::EINVAL)?;
     attach::link(IfnetRef::new(name, Kind::Vlan(vlan), IfType::Vlan, lladdr))
 }
 
@@ -252,8 +252,8 @@ impl Vlan {
             }
             SIOCSETVLAN => {
                 let request: &mut InterfaceRequest = r.argument()?;
-                let (parent, tag) = (by_index(request.mtu), request.rest[0] as u16);
-                match parent {
+                let (parent, tag) = request.vlan();
+                match by_index(parent) {
                     Some(parent) => vlan_config(ifp, &parent, tag),
                     None => {
                         vlan_unconfig(ifp);

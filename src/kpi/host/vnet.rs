@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use super::super::Defaults;
-use super::super::ioctl::Name;
+use super::super::{Defaults, Name};
 use super::IfnetRef;
 use super::clock::Clock;
 use super::sync::{Mutex, thread_local};
@@ -89,7 +88,7 @@ impl Vnet {
 
     /// The interface of that name, if there is one.
     pub fn interface(&self, name: &str) -> Option<IfnetRef> {
-        self.find(&to_name(name)?)
+        self.find(&Name::new(name)?)
     }
 
     /// All interfaces, by time of attachment.
@@ -126,11 +125,7 @@ impl Vnet {
     }
 
     pub(super) fn find(&self, name: &Name) -> Option<IfnetRef> {
-        // What follows the NUL is not the name (strncmp).
-        let text = |name: &Name| name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-        let wanted = &name[..text(name)];
-        let is = |ifp: &&IfnetRef| ifp.name()[..text(&ifp.name())] == *wanted;
-        lock(&self.0.interfaces).iter().find(is).cloned()
+        lock(&self.0.interfaces).iter().find(|ifp| ifp.name() == *name).cloned()
     }
 
     #[inline]
@@ -183,20 +178,4 @@ pub(super) fn leave_all() {
 /// Whether it is.
 pub(super) fn is_kernel_thread() -> bool {
     NOWHERE.with(Cell::get)
-}
-
-/// A name as the ABI has it; none if it is empty or too long.
-pub(super) fn to_name(name: &str) -> Option<Name> {
-    let mut bytes = [0; 16];
-    bytes
-        .get_mut(..name.len())
-        .filter(|_| (1..16).contains(&name.len()))?
-        .copy_from_slice(name.as_bytes());
-    Some(bytes)
-}
-
-/// A name of the ABI as text.
-pub(super) fn from_name(name: &Name) -> String {
-    let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-    String::from_utf8_lossy(&name[..len]).into_owned()
 }

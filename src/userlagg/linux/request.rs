@@ -10,11 +10,11 @@ use lagg_rs::kpi::host::{
     self, IFM_ACTIVE, MediaRequest, SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, UserMemory,
 };
 use lagg_rs::kpi::ioctl::{
-    FlagsRequest, InterfaceRequest, LAGG_MAX_PORTS, LaggRequest, Name, OptionsRequest, PortRequest,
+    FlagsRequest, InterfaceRequest, LAGG_MAX_PORTS, LaggRequest, OptionsRequest, PortRequest,
     SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, opt,
 };
-use lagg_rs::kpi::{Errno, MacAddr, iff};
+use lagg_rs::kpi::{Errno, MacAddr, Name, iff};
 
 use super::errno::{describe, text};
 use super::lagg::Lagg;
@@ -24,7 +24,6 @@ use super::words::Word;
 
 /// What ifconfig adds to the flags of an interface with a carrier.
 const IFF_LOWER_UP: u32 = 0x0100_0000;
-const AF_LINK: u8 = 18;
 
 /// Carries out a word.
 ///
@@ -76,7 +75,7 @@ pub fn carry_out(lagg: &mut Lagg, word: &Word) -> Result<(), String> {
             set_option(&name, request)
         }
         Word::Mtu(mtu) => {
-            let mut request = interface_request(&name, *mtu);
+            let mut request = InterfaceRequest::with_mtu(*mtu).named(to_name(&name));
             host::ifioctl(&name, SIOCSIFMTU, &mut request)
                 .map_err(failed("ioctl SIOCSIFMTU (set mtu)"))
         }
@@ -116,9 +115,9 @@ fn add_port(lagg: &Lagg, port: &str) -> Result<(), String> {
 }
 
 fn set_flags(name: &str, set: u32, clear: u32) -> Result<(), Errno> {
-    let mut request = interface_request(name, 0);
+    let mut request = InterfaceRequest::default().named(to_name(name));
     host::ifioctl(name, SIOCGIFFLAGS, &mut request)?;
-    request.mtu = (request.mtu | set) & !clear;
+    request.set_flags((request.flags() | set) & !clear);
     host::ifioctl(name, SIOCSIFFLAGS, &mut request)
 }
 
@@ -129,11 +128,7 @@ fn set_option(name: &str, request: OptionsRequest) -> Result<(), String> {
 }
 
 fn set_lladdr(name: &str, lladdr: &MacAddr) -> Result<(), Errno> {
-    // A sockaddr: the length of the address, its family, itself.
-    let [a, b, c, d, e, f] = *lladdr;
-    let start = u32::from_ne_bytes([6, AF_LINK, a, b]);
-    let rest = u32::from_ne_bytes([c, d, e, f]);
-    let mut request = InterfaceRequest { rest: [rest, 0, 0], ..interface_request(name, start) };
+    let mut request = InterfaceRequest::with_lladdr(lladdr).named(to_name(name));
     host::ifioctl(name, SIOCSIFLLADDR, &mut request)
 }
 
@@ -167,9 +162,9 @@ fn inet(name: &str) -> io::Result<Vec<Inet>> {
 /// What the driver refused it with.
 pub fn show(lagg: &Lagg, verbose: bool) -> Result<Status, Errno> {
     let name = &lagg.name;
-    let mut flags = interface_request(name, 0);
+    let mut flags = InterfaceRequest::default().named(to_name(name));
     host::ifioctl(name, SIOCGIFFLAGS, &mut flags)?;
-    let mut mtu = interface_request(name, 0);
+    let mut mtu = InterfaceRequest::default().named(to_name(name));
     host::ifioctl(name, SIOCGIFMTU, &mut mtu)?;
     let mut media = MediaRequest { name: to_name(name), ..MediaRequest::default() };
     host::ifioctl(name, SIOCGIFXMEDIA, &mut media)?;
@@ -183,9 +178,9 @@ pub fn show(lagg: &Lagg, verbose: bool) -> Result<Status, Errno> {
 
     Ok(Status {
         name: name.clone(),
-        flags: flags.mtu | if carrier { IFF_LOWER_UP } else { 0 },
+        flags: flags.flags() | if carrier { IFF_LOWER_UP } else { 0 },
         capabilities: lagg.ifp.offloads().capabilities,
-        mtu: mtu.mtu,
+        mtu: mtu.mtu(),
         lladdr: lagg.ifp.lladdr().ethernet(),
         inet: inet(name).unwrap_or_default(),
         proto: all.proto,
@@ -222,13 +217,7 @@ fn port_request(lagg: &str, port: &str) -> PortRequest {
     PortRequest { ifname: to_name(lagg), portname: to_name(port), ..PortRequest::default() }
 }
 
-fn interface_request(name: &str, value: u32) -> InterfaceRequest {
-    InterfaceRequest { name: to_name(name), mtu: value, rest: [0; 3] }
-}
-
 /// A name as the ABI has it; the words' lengths are looked at where they are read.
 fn to_name(name: &str) -> Name {
-    let mut bytes = Name::default();
-    bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-    bytes
+    Name::new(name).unwrap_or_default()
 }

@@ -186,7 +186,7 @@ impl Status {
             writeln!(f, "\tlag id: {}", Peers(&self.aggregator))?;
         }
         for port in &self.ports {
-            write!(f, "\tlaggport: {} flags={:x}", name_of(&port.portname), port.flags)?;
+            write!(f, "\tlaggport: {} flags={:x}", port.portname, port.flags)?;
             bits(f, port.flags, &PORT, false)?;
             if lacp {
                 let state = port.psc.actor_state;
@@ -215,12 +215,6 @@ fn bits(
         return Ok(());
     }
     write!(f, "<{}>", set.join(","))
-}
-
-/// A name of the ABI as text.
-pub fn name_of(name: &[u8]) -> String {
-    let text = name.split(|&byte| byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(text).into_owned()
 }
 
 struct Mac<'a>(&'a MacAddr, char, bool);
@@ -272,12 +266,11 @@ impl std::fmt::Display for Peers<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lagg_rs::kpi::Name;
     use lagg_rs::kpi::ioctl::port;
 
     fn port_record(name: &str, flags: u32) -> PortRequest {
-        let mut record = PortRequest { flags, ..PortRequest::default() };
-        record.portname[..name.len()].copy_from_slice(name.as_bytes());
-        record
+        PortRequest { portname: Name::new(name).unwrap(), flags, ..PortRequest::default() }
     }
 
     fn status(proto: u32, ports: Vec<PortRequest>) -> Status {
