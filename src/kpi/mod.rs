@@ -5,7 +5,7 @@
 //!
 //! | type | what it is | in the kernel |
 //! | --- | --- | --- |
-//! | [`Ref`], [`EpochCell`], [`epoch`] | counted objects, published and freed through the epoch | malloc(9), epoch(9) |
+//! | [`Ref`], [`EpochCell`], [`EpochOption`], [`epoch`] | counted objects, published and freed through the epoch | malloc(9), epoch(9) |
 //! | [`Mtx`], [`Cv`], [`Deadline`] | a mutex over the data that it guards, and a condition to wait for under it | mutex(9), condvar(9) |
 //! | [`Task`], [`Queue`] | work for one of the module's two threads | taskqueue(9) |
 //! | [`Callout`] | a function at a later time | callout(9) |
@@ -25,6 +25,7 @@ pub mod offloads;
 pub mod tags;
 
 mod atomic;
+mod cell;
 mod gate;
 mod ifreq;
 mod lladdr;
@@ -48,8 +49,9 @@ pub use backend::{
     MtxGuard, PerCpu, PortMethods, Queue, SendTag, TagWrapper, Task, copyout, defaults,
     detach_lock, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
+pub use cell::{EpochCell, EpochOption};
 pub use driver::{Driver, Module};
-pub use epoch::{Epoch, EpochCell};
+pub use epoch::Epoch;
 pub use errno::{Errno, Result};
 pub use ioctl::Ioctl;
 pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};

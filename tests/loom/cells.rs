@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicBool as StdBool, AtomicUsize as StdUsize, Ordering as StdOrdering};
 
-use lagg_rs::kpi::host::Slot;
-use lagg_rs::kpi::{EpochCell, Ref, epoch, publish_relaxed};
+use lagg_rs::kpi::{EpochCell, EpochOption, Ref, epoch, publish_relaxed};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -138,7 +137,7 @@ fn a_wait_ends_after_the_readers() {
 #[test]
 fn the_last_reference_goes_while_others_are_made() {
     explore(2, |drops| {
-        let slot = Arc::new(Slot::<Value>::empty());
+        let slot = Arc::new(EpochOption::<Value>::new());
         let keeper = thread::spawn({
             let slot = slot.clone();
             move || {
@@ -173,7 +172,7 @@ fn the_last_reference_goes_while_others_are_made() {
 #[test]
 fn one_of_two_gets_the_slot() {
     explore(3, |drops| {
-        let slot = Arc::new(Slot::empty());
+        let slot = Arc::new(EpochOption::new());
         let claim = |number| {
             let (slot, drops) = (slot.clone(), drops.clone());
             move || {
@@ -207,7 +206,7 @@ fn publish_and_read() {
 /// One claims, another finds the claim.
 fn claim_and_find() {
     explore(2, move |drops| {
-        let slot = Arc::new(Slot::empty());
+        let slot = Arc::new(EpochOption::new());
         let claimer = thread::spawn({
             let (slot, drops) = (slot.clone(), drops.clone());
             move || {

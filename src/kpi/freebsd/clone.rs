@@ -73,7 +73,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     // SAFETY: the interface of our cloner's that was made above. Nobody can find it before it is attached, so
     // its fields are this thread's, and the methods have the types of what they are called as.
     unsafe {
-        interface.softc_slot().fill(softc.clone());
+        interface.softc_slot().put(&softc);
         c::if_settransmitfn(ifp, Some(hooks::lagg_rs_transmit));
         c::if_setqflushfn(ifp, Some(hooks::lagg_qflush));
         c::if_setinitfn(ifp, Some(hooks::lagg_init));
@@ -144,12 +144,12 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
 ) -> c_int {
     // SAFETY: the kernel calls this with an interface of this cloner's, which is freed below and not before.
     let slot = unsafe { Ifnet::from_ptr(ifp).softc_slot() };
-    let Some(softc) = slot.upgrade() else { return to_c(Err(Errno::ENXIO)) };
+    let Some(softc) = slot.get() else { return to_c(Err(Errno::ENXIO)) };
     Module::destroy(&softc);
     // SAFETY: the kernel calls this in the interface's vnet with the lock held. The interface was attached
     // when it was made; the lock lets one thread in at a time, and a second finds no softc above.
     unsafe { Ifnet::from_ptr(ifp).detach_lagg() };
-    slot.clear(&softc);
+    slot.take(&softc);
     // SAFETY: detached just now, and not used again: this gives up the reference that it was made with. Those
     // with references of their own find an empty slot.
     unsafe { c::if_free(ifp) };

@@ -27,7 +27,7 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::
     // `ifp` is a lagg, as only laggs have this method, and the packet is given away.
     let (softc, m, epoch) =
         unsafe { (Ifnet::from_ptr(ifp).softc_slot(), Mbuf::from_ptr(m), Epoch::assume()) };
-    match softc.shared(&epoch) {
+    match softc.load(&epoch) {
         Some(softc) => to_c(Module::transmit(softc, m, &epoch)),
         None => Errno::ENXIO.number(),
     }
@@ -108,7 +108,7 @@ pub(super) unsafe extern "C" fn lagg_get_counter(ifp: *mut c::ifnet, which: c::i
     let Some(counter) = Counter::from_number(which) else { return 0 };
     // SAFETY: the kernel calls this with a lagg, as only laggs have this method.
     let slot = unsafe { ifp.softc_slot() };
-    epoch::section(|epoch| match slot.shared(epoch) {
+    epoch::section(|epoch| match slot.load(epoch) {
         Some(softc) => Module::counter(softc, counter, epoch),
         None => ifp.own_counter(counter),
     })
@@ -126,7 +126,7 @@ pub(super) unsafe extern "C" fn lagg_snd_tag_alloc(
     let _inside = Inside::enter();
     // SAFETY: the caller has a reference to the interface for the call. It is a lagg, as only laggs have this
     // method.
-    let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.upgrade();
+    let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.get();
     // SAFETY: the kernel passes what is wanted of a tag, which is the callee's while it runs.
     let request = unsafe { TagRequest::from_ptr(params) };
     let (Some(softc), Some(mut request)) = (softc, request) else {
@@ -170,7 +170,7 @@ pub(super) unsafe extern "C" fn lagg_ioctl(
     let _inside = Inside::enter();
     // SAFETY: the caller has a reference to the interface for the call. It is a lagg, as only laggs have this
     // method.
-    let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.upgrade();
+    let softc = unsafe { Ifnet::from_ptr(ifp).softc_slot() }.get();
     // SAFETY: command and data are what the kernel hands to a driver's `if_ioctl`, and the callee's while it
     // runs.
     let mut request = unsafe { Ioctl::new(command as usize, data.cast()) };

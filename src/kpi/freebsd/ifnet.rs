@@ -12,9 +12,9 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use super::bindings as c;
 use super::hooks;
 use super::mbuf::Mbuf;
-use super::slot::Slot;
 use crate::kpi::{
-    Counter, Driver, Epoch, Errno, IfType, Ioctl, LinkState, Module, Name, Ref, Result, epoch, iff,
+    Counter, Driver, Epoch, EpochOption, Errno, IfType, Ioctl, LinkState, Module, Name, Ref,
+    Result, epoch, iff,
 };
 
 /// An interface.
@@ -390,16 +390,16 @@ impl Ifnet {
             return None;
         }
         // SAFETY: an interface with our `if_ioctl` is one that our cloner has made: no other has that method.
-        unsafe { self.softc_slot() }.upgrade()
+        unsafe { self.softc_slot() }.get()
     }
 
     /// # Safety
     /// The interface is a lagg of this driver, or nearly one: its cloner made it.
     #[inline(always)]
-    pub(super) unsafe fn softc_slot(&self) -> &Slot<<Module as Driver>::Softc> {
+    pub(super) unsafe fn softc_slot(&self) -> &EpochOption<<Module as Driver>::Softc> {
         // SAFETY: the caller promises an interface of our cloner's. Its `if_softc` is written through this slot
         // alone; the kernel passes it on and leaves it as it is.
-        unsafe { Slot::from_ptr(field!(self, if_softc)) }
+        unsafe { EpochOption::from_ptr(field!(self, if_softc)) }
     }
 }
 

@@ -72,7 +72,7 @@ unsafe extern "C" fn status(ifp: *mut c::ifnet, request: *mut c::ifmediareq) {
     // SAFETY: it is a lagg: the media that have this function are called with their own lagg's interface.
     let softc = unsafe { ifp.softc_slot() };
     let active = epoch::section(|epoch| {
-        softc.shared(epoch).is_some_and(|softc| Module::media_active(softc, epoch))
+        softc.load(epoch).is_some_and(|softc| Module::media_active(softc, epoch))
     });
     let status = if active { c::IFM_AVALID | c::IFM_ACTIVE } else { c::IFM_AVALID };
     // SAFETY: `ifmedia_ioctl` passes a request of its own, the callee's while it runs.

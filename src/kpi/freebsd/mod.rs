@@ -20,7 +20,6 @@ mod offloads;
 mod panic;
 mod percpu;
 mod port;
-mod slot;
 mod sysctl;
 mod tags;
 mod tasks;

@@ -5,40 +5,39 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use super::bindings as c;
 use super::hooks;
 use super::ifnet::{Ifnet, field};
-use super::slot::Slot;
 use crate::kpi::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFFLAGS, SIOCSIFMTU};
-use crate::kpi::{Driver, Epoch, Errno, Ioctl, Module, PortMedia, Ref, Result};
+use crate::kpi::{Driver, Epoch, EpochOption, Errno, Ioctl, Module, PortMedia, Ref, Result};
 
 type Port = <Module as Driver>::Port;
 
 impl Ifnet {
     /// The place of the port (`if_lagg`).
     #[inline(always)]
-    fn lagg_slot(&self) -> &Slot<Port> {
+    fn lagg_slot(&self) -> &EpochOption<Port> {
         // SAFETY: the kernel leaves this field to lagg, and only one driver of that name is loaded.
-        unsafe { Slot::from_ptr(field!(self, if_lagg)) }
+        unsafe { EpochOption::from_ptr(field!(self, if_lagg)) }
     }
 
     /// The port that this interface is, for the rest of the section.
     #[inline(always)]
     pub(super) fn shared_port<'e>(&self, epoch: &'e Epoch) -> Option<&'e Port> {
-        self.lagg_slot().shared(epoch)
+        self.lagg_slot().load(epoch)
     }
 
     /// The port that this interface is, or is to be: also one that was claimed and not yet enslaved.
     pub fn lagg_port(&self) -> Option<Ref<Port>> {
-        self.lagg_slot().upgrade()
+        self.lagg_slot().get()
     }
 
     /// Claims the interface for `port`; false: some lagg has it. If it was found by name in the same
     /// section of the epoch, its departure finds the claim.
     pub fn claim(&self, port: &Ref<Port>, _: &Epoch) -> bool {
-        self.lagg_slot().fill(port.clone())
+        self.lagg_slot().put(port)
     }
 
     /// Ends `port`'s claim; nothing if it has none.
     pub fn unclaim(&self, port: &Port) {
-        self.lagg_slot().clear(port);
+        self.lagg_slot().take(port);
     }
 
     /// Where `if_ioctl` is, as a pointer.

@@ -14,14 +14,14 @@ use super::super::atomic::AtomicU8;
 use super::super::driver::{Driver, Module};
 use super::super::ioctl;
 use super::super::{
-    Counter, Epoch, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result, iff,
+    Counter, Epoch, EpochOption, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result,
+    iff,
 };
 use super::capture::Tap;
 use super::driver::Kind;
 use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
 use super::methods::{IoctlMethod, OutputMethod};
 use super::percpu::PerThread;
-use super::slot::Slot;
 use super::sync::Mutex;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
@@ -48,8 +48,8 @@ pub struct Ifnet {
     pub(super) has_netmap: AtomicBool,
     pub(super) guarded: AtomicBool,
     running: AtomicBool,
-    pub(super) lagg: Slot<Port>,
-    pub(super) softc: Slot<Softc>,
+    pub(super) lagg: EpochOption<Port>,
+    pub(super) softc: EpochOption<Softc>,
     pub(super) kind: Kind,
     counters: PerThread<[AtomicU64; 12]>,
     pub(super) input: RwLock<Option<Input>>,
@@ -143,8 +143,8 @@ impl IfnetRef {
             has_netmap: AtomicBool::new(false),
             guarded: AtomicBool::new(false),
             running: AtomicBool::new(false),
-            lagg: Slot::empty(),
-            softc: Slot::empty(),
+            lagg: EpochOption::new(),
+            softc: EpochOption::new(),
             kind,
             counters: Default::default(),
             input: RwLock::new(None),

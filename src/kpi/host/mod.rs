@@ -32,7 +32,6 @@ mod offloads;
 mod percpu;
 mod privilege;
 mod request;
-mod slot;
 mod stack;
 mod sync;
 mod sysctl;
@@ -83,7 +82,6 @@ pub use multicast::{
 pub use offloads::{Couplings, couple, offload_looks, restarts};
 pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
-pub use slot::Slot;
 pub use stack::{set_address, set_link};
 pub use sysctl::sysctl_stats;
 pub use tags::{CardTag, SendTag, TagParams, TagWrapper, allocate_tag};
