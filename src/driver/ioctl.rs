@@ -45,7 +45,7 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
         SIOCSLAGGPORT => {
             priv_check_lagg()?;
             let name = request.argument::<PortRequest>()?.portname;
-            join::add(softc, &name, request.may_sleep())
+            join::add(softc, &name)
         }
         SIOCSLAGGDELPORT => {
             priv_check_lagg()?;

@@ -7,7 +7,6 @@ use super::{
     Port, Softc, counters, groups, infiniband, lacp, leave, link, offloads, stacking, vlans,
 };
 use crate::kpi::Name;
-use crate::kpi::epoch::MaySleep;
 use crate::kpi::{
     Errno, IfType, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, epoch, iff, log,
 };
@@ -20,7 +19,7 @@ use crate::kpi::{
 /// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: not of the lagg's type.
 /// ENXIO: the lagg or the interface goes away. ENOMEM. EINTR, or what restarts the system call: a
 /// signal came; the interface is no port. What the port's driver says to the lagg's MTU.
-pub(super) fn add(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Result {
+pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
     let token = match softc.free_token()? {
         Some(token) => token,
         None => {
@@ -46,7 +45,7 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name, may_sleep: &MaySleep) -> Resu
         softc.ifp().notify_mtu();
     }
     if has_ipv6 {
-        remove_ipv6(softc, &port, may_sleep).inspect_err(|_| leave::take_out(softc, &port))?;
+        remove_ipv6(softc, &port).inspect_err(|_| leave::take_out(softc, &port))?;
     }
     Ok(())
 }
@@ -236,8 +235,8 @@ pub(super) fn restore(port: &Port) {
 ///
 /// # Errors
 /// EINTR, or what restarts the system call: a signal came while others detached.
-fn remove_ipv6(softc: &Softc, port: &Port, may_sleep: &MaySleep) -> Result {
-    let _detach = detach_lock(may_sleep)?;
+fn remove_ipv6(softc: &Softc, port: &Port) -> Result {
+    let _detach = detach_lock()?;
     let member = softc.state().phase(port) == Some(Phase::Member);
     if member && port.ifp().has_ipv6_lladdr() {
         log(

@@ -157,8 +157,8 @@ pub(super) fn send_pdus(softc: &Softc) {
 /// from the machines knows that none of their frames is still to be sent on it.
 fn send_next(
     softc: &Softc,
-    poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])> + Sync,
-    failed: impl Fn(&mut Lacp, u8) + Sync,
+    poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])>,
+    failed: impl Fn(&mut Lacp, u8),
 ) -> bool {
     epoch::section(|epoch| {
         let next = softc.state().mode.lacp_mut().and_then(|lacp| poll(&mut lacp.machines));

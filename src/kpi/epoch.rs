@@ -1,6 +1,5 @@
-//! The network epoch: its sections, and what may not be done in one.
+//! The network epoch.
 
-use core::cell::Cell;
 use core::marker::PhantomData;
 
 use super::backend;
@@ -17,36 +16,9 @@ impl Epoch {
     }
 }
 
-/// What may run in a section of the epoch: something that has no [`MaySleep`] with it.
-#[diagnostic::on_unimplemented(
-    message = "this may sleep, and nothing sleeps in a section of the network epoch",
-    label = "this has a `MaySleep` with it, or something else that is not `Send`",
-    note = "take the lock before the section, and keep it through it if need be"
-)]
-pub trait CannotSleep {}
-
-#[diagnostic::do_not_recommend]
-impl<F: Send> CannotSleep for F {}
-
-/// Proof that the caller may sleep, shown to take a sleepable lock. Not `Sync`: by that a section knows it,
-/// and does not let it in.
-pub struct MaySleep(Cell<()>);
-
-impl MaySleep {
-    /// For a request: the kernel makes none where nothing may sleep.
-    pub(super) const fn request() -> Self {
-        MaySleep(Cell::new(()))
-    }
-}
-
-/// Runs `f` in a section of the network epoch (epoch(9), NET_EPOCH_ENTER). `f` must not sleep.
-/// Sections nest.
-pub fn section<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R + CannotSleep) -> R {
-    enter(f)
-}
-
-/// As [`section`], for what in kpi has pointers with it.
-pub(super) fn enter<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R) -> R {
+/// Runs `f` in a section of the network epoch (epoch(9), NET_EPOCH_ENTER). `f` must not sleep: packets
+/// everywhere wait for the end of the section. Sections nest.
+pub fn section<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R) -> R {
     backend::section(|| {
         // SAFETY: the backend calls this in a section, and the value ends before it.
         let epoch = unsafe { Epoch::assume() };

@@ -6,7 +6,6 @@ use core::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::epoch::MaySleep;
 use super::{Errno, Name, Result};
 
 pub use super::ifreq::InterfaceRequest;
@@ -237,7 +236,6 @@ arguments! {
 
 /// A request to an interface: a command and its argument in kernel memory.
 pub struct Ioctl<'a> {
-    may_sleep: MaySleep,
     command: usize,
     data: *mut u8,
     life: PhantomData<&'a mut [u8]>,
@@ -248,12 +246,7 @@ impl Ioctl<'_> {
     /// For `'a`, `data` is what the kernel hands to `if_ioctl` with `command`: for the commands of
     /// [`Argument`] it points at that argument, aligned and the caller's alone.
     pub(super) unsafe fn new(command: usize, data: *mut u8) -> Self {
-        Ioctl { may_sleep: MaySleep::request(), command, data, life: PhantomData }
-    }
-
-    /// Whoever serves it may sleep.
-    pub fn may_sleep(&self) -> &MaySleep {
-        &self.may_sleep
+        Ioctl { command, data, life: PhantomData }
     }
 
     /// The command.

@@ -92,7 +92,7 @@ pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
     };
     // SAFETY: the kernel passes `if_softc` of a lagg, which came from `into_raw`. Our own ioctl, below which
     // this is called, has a reference to the object, so it is not freed before the section or in it.
-    if let Some(softc) = epoch::enter(|epoch| unsafe { Ref::upgrade(object, epoch) }) {
+    if let Some(softc) = epoch::section(|epoch| unsafe { Ref::upgrade(object, epoch) }) {
         Module::init(&softc);
     }
 }

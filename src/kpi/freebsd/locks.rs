@@ -8,7 +8,6 @@ use core::ops::{Deref, DerefMut};
 use super::bindings as c;
 use super::memory::Pinned;
 use super::misc::uptime_ms;
-use crate::kpi::epoch::MaySleep;
 use crate::kpi::{Errno, Result};
 
 /// A mutex (MTX_DEF) over the value that it guards. Holders do not sleep.
@@ -193,8 +192,8 @@ pub struct DetachGuard(PhantomData<*mut ()>);
 ///
 /// # Errors
 /// EINTR, or what restarts the system call: a signal came.
-pub fn detach_lock(_: &MaySleep) -> Result<DetachGuard> {
-    // SAFETY: the lock is there from boot on and recurses. The caller may sleep, as its argument proves.
+pub fn detach_lock() -> Result<DetachGuard> {
+    // SAFETY: the lock is there from boot on and recurses. The caller may sleep.
     Errno::check(unsafe { c::lagg_rs_detach_lock() })?;
     // INVARIANT: this thread holds the lock from here on.
     Ok(DetachGuard(PhantomData))

@@ -7,7 +7,6 @@ use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::super::epoch::MaySleep;
 use super::super::{Errno, Result};
 use super::memory;
 use super::sync::{Condvar, Mutex, lazy, thread};
@@ -285,7 +284,7 @@ pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
 ///
 /// # Errors
 /// EINTR: a signal came (`testing::interrupt`).
-pub fn detach_lock(_: &MaySleep) -> Result<DetachGuard> {
+pub fn detach_lock() -> Result<DetachGuard> {
     DETACH.lock_or_signal().map(DetachGuard).ok_or(Errno::EINTR)
 }
 

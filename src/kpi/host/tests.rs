@@ -74,7 +74,7 @@ fn a_wait_ends_with_the_sections_that_were_open() {
     let reader = std::thread::spawn({
         let inside = inside.clone();
         move || {
-            epoch::enter(|_| {
+            epoch::section(|_| {
                 inside.wait();
                 let _ = ended.recv();
             });
@@ -110,7 +110,7 @@ fn sleeping_in_a_section_panics() {
     assert!(text.contains("NET_EPOCH_WAIT sleeps in the network epoch"), "{text}");
     let text = panic_of(|| epoch::section(|_| drop(Ref::try_new(1))));
     assert!(text.contains("malloc(M_WAITOK) sleeps in the network epoch"), "{text}");
-    let text = panic_of(|| epoch::enter(|_| drop(testing::detach_lock())));
+    let text = panic_of(|| epoch::section(|_| drop(testing::detach_lock())));
     assert!(text.contains("ifnet_detach_sxlock sleeps in the network epoch"), "{text}");
     let text = panic_of(|| {
         let nic = TestNic::new().attach("em0", MAC1);
