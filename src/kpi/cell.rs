@@ -95,11 +95,22 @@ impl<T: Send + Sync> EpochOption<T> {
     }
 
     /// Puts a reference in place of what is there: one store, with release.
-    fn replace(&self, value: Ref<T>) -> Option<Ref<T>> {
+    pub(super) fn replace(&self, value: Ref<T>) -> Option<Ref<T>> {
         // INVARIANT: from `into_raw`.
-        let old = self.0.swap(value.into_raw(), Ordering::AcqRel);
+        self.swap(value.into_raw())
+    }
+
+    /// Takes out what is there.
+    #[cfg(feature = "kernel")]
+    pub(super) fn clear(&self) -> Option<Ref<T>> {
+        // INVARIANT: NULL.
+        self.swap(ptr::null_mut())
+    }
+
+    fn swap(&self, new: *mut Counted<T>) -> Option<Ref<T>> {
+        let old = NonNull::new(self.0.swap(new, Ordering::AcqRel))?;
         // SAFETY: by the invariant it came from `into_raw`, and the swap has taken it out once.
-        NonNull::new(old).map(|old| unsafe { Ref::from_raw(old) })
+        Some(unsafe { Ref::from_raw(old) })
     }
 }
 

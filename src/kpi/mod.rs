@@ -28,9 +28,12 @@ mod atomic;
 mod cell;
 mod gate;
 mod ifreq;
+mod iftype;
 mod lladdr;
 mod mem;
 mod name;
+mod packet;
+mod requests;
 
 #[cfg(not(feature = "kernel"))]
 pub mod host;
@@ -46,13 +49,14 @@ use freebsd as backend;
 pub use atomic::publish_relaxed;
 pub use backend::{
     Callout, Counters, Cv, Deadline, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx,
-    MtxGuard, PerCpu, PortMethods, Queue, SendTag, TagWrapper, Task, copyout, defaults,
-    detach_lock, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
+    MtxGuard, PerCpu, PortMethods, SendTag, TagWrapper, Task, copyout, defaults, detach_lock,
+    failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
 pub use cell::{EpochCell, EpochOption};
 pub use driver::{Driver, Module};
 pub use epoch::Epoch;
 pub use errno::{Errno, Result};
+pub use iftype::IfType;
 pub use ioctl::Ioctl;
 pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};
 pub use mem::{Array, Boxed, Ref, Unique, live};
@@ -94,6 +98,15 @@ pub struct PortMedia {
     pub baudrate: u64,
 }
 
+/// The module's taskqueues; each has one thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queue {
+    /// Publishes states and runs LACP; never waits for a port's driver.
+    Protocol,
+    /// Brings ports to what is wanted of them.
+    Configuration,
+}
+
 /// The kinds of lagg (`struct iflaggparam`, `lagg_type`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LaggType {
@@ -113,25 +126,6 @@ pub enum LinkState {
     Down = 1,
     /// Up.
     Up = 2,
-}
-
-/// An interface's type (IFT_*), as far as lagg tells them apart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IfType {
-    /// IFT_ETHER.
-    Ethernet,
-    /// IFT_L2VLAN.
-    Vlan,
-    /// IFT_INFINIBAND.
-    Infiniband,
-    /// IFT_BRIDGE.
-    Bridge,
-    /// IFT_IEEE8023ADLAG: a port of an Ethernet lagg.
-    LaggPort,
-    /// IFT_INFINIBANDLAG: a port of an InfiniBand lagg.
-    InfinibandLaggPort,
-    /// Any other.
-    Other(u8),
 }
 
 /// Flags of an interface (IFF_*) that the driver reads.

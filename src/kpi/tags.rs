@@ -2,6 +2,7 @@
 //! pace them or to encrypt their TLS.
 
 use super::backend::TagParams;
+use super::packet;
 
 /// What a send tag is for (IF_SND_TAG_TYPE_*).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,13 +55,10 @@ pub struct TagRequest<'a> {
 impl<'a> TagRequest<'a> {
     /// A request as it came; none if its type is not known.
     pub fn new(header: TagHeader, params: &'a mut TagParams) -> Option<Self> {
-        // As in a packet: the bit says of which header the hash is.
-        const INNER: u32 = 0x40;
-        const NONE: u8 = 0xff;
         Some(TagRequest {
             kind: *TagType::ALL.get(usize::try_from(header.kind).ok()?)?,
-            flow: (header.flow_kind & !INNER != 0).then_some(header.flow_id),
-            numa_domain: Some(header.numa_domain).filter(|domain| *domain != NONE),
+            flow: packet::flow_id(header.flow_kind as u8, header.flow_id),
+            numa_domain: packet::numa_domain(header.numa_domain),
             params,
         })
     }

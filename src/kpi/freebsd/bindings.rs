@@ -20,6 +20,9 @@ use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
 
+use crate::kpi::iftype::ift;
+use crate::kpi::requests::{self, CapabilitiesRequest, MediaRequest};
+
 pub use generated::*;
 
 // The layout of FreeBSD 15's kernels, which the headers must agree with: a module that was built
@@ -41,8 +44,34 @@ const_assert_eq!(size_of::<mtx>(), 32);
 const_assert_eq!(size_of::<epoch_context>(), 16);
 const_assert_eq!(size_of::<epoch_tracker>(), 32);
 const_assert_eq!(size_of::<ifreq>(), 32);
+const_assert_eq!(size_of::<ifmediareq>(), size_of::<MediaRequest>());
+const_assert_eq!(offset_of!(ifmediareq, ifm_active), offset_of!(MediaRequest, active));
+const_assert_eq!(size_of::<siocsifcapnv_driver_data>(), size_of::<CapabilitiesRequest>());
+const_assert_eq!(
+    offset_of!(siocsifcapnv_driver_data, reqcap),
+    offset_of!(CapabilitiesRequest, first)
+);
+const_assert_eq!(
+    offset_of!(siocsifcapnv_driver_data, reqcap2),
+    offset_of!(CapabilitiesRequest, second)
+);
+const_assert_eq!(
+    offset_of!(siocsifcapnv_driver_data, nvcap),
+    offset_of!(CapabilitiesRequest, list)
+);
 const_assert_eq!(size_of::<if_clone_addreq>(), 40);
 const_assert_eq!(size_of::<ifc_data>(), 24);
 const_assert_eq!(offset_of!(mbuf, __bindgen_anon_3), 32);
 const_assert_eq!(offset_of!(pkthdr, __bindgen_anon_1), 0);
 const_assert_eq!(offset_of!(pkthdr, len), 24);
+
+// Numbers that kpi has for both of its backends.
+const_assert_eq!(IFT_ETHER, ift::ETHER as u32);
+const_assert_eq!(IFT_L2VLAN, ift::L2VLAN as u32);
+const_assert_eq!(IFT_INFINIBAND, ift::INFINIBAND as u32);
+const_assert_eq!(IFT_BRIDGE, ift::BRIDGE as u32);
+const_assert_eq!(IFT_IEEE8023ADLAG, ift::IEEE8023ADLAG as u32);
+const_assert_eq!(IFT_INFINIBANDLAG, ift::INFINIBANDLAG as u32);
+const_assert_eq!(IFM_NMASK, requests::IFM_NMASK);
+const_assert_eq!(IFM_ETHER, requests::IFM_ETHER);
+const_assert_eq!(IFM_HDX, requests::IFM_HDX);

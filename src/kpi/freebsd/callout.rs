@@ -1,17 +1,15 @@
 //! Functions at a later time (callout(9)).
 
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
 
 use super::bindings as c;
 use super::memory::Pinned;
-use crate::kpi::mem::Counted;
-use crate::kpi::{Ref, Result};
+use crate::kpi::{EpochOption, Ref, Result};
 
 /// A function that is called for its owner at a later time, on a thread that may not sleep.
 ///
 /// # Invariants
-/// `owner` is a reference while the kernel is to call the function, and NULL else; both change under
+/// `owner` has a reference while the kernel is to call the function, and none else; both change under
 /// `lock`. The owner holds this.
 pub struct Callout<T: Send + Sync + 'static>(Pinned<Inner<T>>);
 
@@ -19,7 +17,7 @@ struct Inner<T: Send + Sync + 'static> {
     lock: c::mtx,
     callout: c::callout,
     run: fn(&Ref<T>),
-    owner: *mut Counted<T>,
+    owner: EpochOption<T>,
 }
 
 // SAFETY: what changes is under the lock, the function is plain, and the reference is `Send` and
@@ -39,7 +37,7 @@ impl<T: Send + Sync> Callout<T> {
         let inner = unsafe {
             Pinned::try_new(|place: *mut Inner<T>| {
                 (&raw mut (*place).run).write(run);
-                (&raw mut (*place).owner).write(ptr::null_mut());
+                (&raw mut (*place).owner).write(EpochOption::new());
                 let lock = &raw mut (*place).lock;
                 c::lagg_rs_mtx_init(lock, c"laggcallout".as_ptr());
                 c::lagg_rs_callout_init(&raw mut (*place).callout, lock);
@@ -53,17 +51,16 @@ impl<T: Send + Sync> Callout<T> {
     /// said before. Never sleeps.
     pub fn reset(&self, owner: &Ref<T>, ms: u32) {
         let place = self.0.get();
-        let owner = owner.clone().into_raw();
+        let owner = owner.clone();
         // SAFETY: `try_new` has initialised the callout; it and the owner change under the lock, which is
         // held. The place stays: the owner holds this, and the reference that is put in keeps the owner.
         // INVARIANT: the reference is there before the kernel is to call.
         let before = self.locked(|| unsafe {
-            let before = core::mem::replace(&mut (*place).owner, owner);
+            let before = (*place).owner.replace(owner);
             c::lagg_rs_callout_reset(&raw mut (*place).callout, ms, Some(fire::<T>), place.cast());
             before
         });
-        // SAFETY: by the invariant a reference of `into_raw`, which was taken out under the lock, once.
-        drop(NonNull::new(before).map(|before| unsafe { Ref::from_raw(before) }));
+        drop(before);
     }
 
     /// Calls it off, and waits until it is not running. Sleeps.
@@ -73,13 +70,12 @@ impl<T: Send + Sync> Callout<T> {
         // not begun does not begin any more, so nobody else takes the owner out.
         let before = self.locked(|| unsafe {
             c::lagg_rs_callout_stop(&raw mut (*place).callout);
-            core::mem::replace(&mut (*place).owner, ptr::null_mut())
+            (*place).owner.clear()
         });
         // SAFETY: `try_new` has initialised the callout. Its lock is not held here, which a call that is
         // waited for may want.
         unsafe { c::lagg_rs_callout_drain(&raw mut (*place).callout) };
-        // SAFETY: by the invariant a reference of `into_raw`, which was taken out under the lock, once.
-        drop(NonNull::new(before).map(|before| unsafe { Ref::from_raw(before) }));
+        drop(before);
     }
 
     fn locked<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -110,12 +106,12 @@ unsafe extern "C" fn fire<T: Send + Sync + 'static>(inner: *mut c_void) {
     // SAFETY: the reference to the owner keeps the callout; it becomes this function's, and the lock is
     // given back as promised when the callout was initialised.
     let (run, owner) = unsafe {
-        let taken = ((*inner).run, core::mem::replace(&mut (*inner).owner, ptr::null_mut()));
+        let taken = ((*inner).run, (*inner).owner.clear());
         c::lagg_rs_mtx_unlock(&raw mut (*inner).lock);
         taken
     };
-    if let Some(owner) = NonNull::new(owner) {
-        // SAFETY: taken out once. With it the callout may go: it is not touched again.
-        run(&unsafe { Ref::from_raw(owner) });
+    if let Some(owner) = owner {
+        run(&owner);
+        // With the owner the callout may go: it is not touched again.
     }
 }

@@ -14,7 +14,7 @@ use super::hooks;
 use super::mbuf::Mbuf;
 use crate::kpi::{
     Counter, Driver, Epoch, EpochOption, Errno, IfType, Ioctl, LinkState, Module, Name, Ref,
-    Result, epoch, iff,
+    Result, epoch, iff, packet,
 };
 
 /// An interface.
@@ -105,16 +105,7 @@ impl Ifnet {
 
     /// Its type.
     pub fn if_type(&self) -> IfType {
-        match u32::from(self.type_byte().load(Ordering::Relaxed)) {
-            c::IFT_ETHER => IfType::Ethernet,
-            c::IFT_L2VLAN => IfType::Vlan,
-            c::IFT_INFINIBAND => IfType::Infiniband,
-            c::IFT_BRIDGE => IfType::Bridge,
-            c::IFT_IEEE8023ADLAG => IfType::LaggPort,
-            c::IFT_INFINIBANDLAG => IfType::InfinibandLaggPort,
-            // It was a byte.
-            other => IfType::Other(other as u8),
-        }
+        IfType::from_number(self.type_byte().load(Ordering::Acquire))
     }
 
     pub(super) fn type_byte(&self) -> &AtomicU8 {
@@ -187,8 +178,7 @@ impl Ifnet {
 
     /// The NUMA domain that it is attached to, if it is to one.
     pub fn numa_domain(&self) -> Option<u8> {
-        const NONE: u8 = 0xff;
-        u8::try_from(scalar!(if_getnumadomain, self)).ok().filter(|domain| *domain != NONE)
+        packet::numa_domain(u8::try_from(scalar!(if_getnumadomain, self)).ok()?)
     }
 
     /// Its speed in bits a second.

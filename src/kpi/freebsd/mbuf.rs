@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use super::bindings as c;
 use super::ifnet::Ifnet;
 use super::tags::SendTag;
+use crate::kpi::packet;
 
 /// A packet, owned: freed when dropped.
 ///
@@ -98,21 +99,18 @@ impl Mbuf {
     /// The flow id that the receiving NIC or the sender gave it, if it has one.
     #[inline(always)]
     pub fn flow(&self) -> Option<u32> {
-        // The bit says of which header the hash is.
-        const INNER: u8 = 0x40;
         let header = self.header();
         // SAFETY: by the invariant the header is there and ours.
         let (kind, flow) = unsafe { ((*header).rsstype, (*header).flowid) };
-        (kind & !INNER != 0).then_some(flow)
+        packet::flow_id(kind, flow)
     }
 
     /// The NUMA domain that its sender prefers, if it does.
     #[inline(always)]
     pub fn numa_domain(&self) -> Option<u8> {
-        const NONE: u8 = 0xff;
         // SAFETY: by the invariant the header is there and ours.
         let domain = unsafe { (*self.header()).numa_domain };
-        (domain != NONE).then_some(domain)
+        packet::numa_domain(domain)
     }
 
     /// Whether it carries a send tag (CSUM_SND_TAG).

@@ -37,7 +37,8 @@ pub use misc::{
 pub use percpu::{Counters, PerCpu};
 pub use port::PortMethods;
 pub use tags::{SendTag, TagParams, TagWrapper};
-pub use tasks::{Queue, Task};
+pub use tasks::Task;
 
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
+pub(super) use media::media_baudrate;
 pub(super) use memory::{allocate, release};

@@ -1,12 +1,10 @@
-//! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV).
+//! What an interface's hardware does for the stack (if_capabilities, if_capenable and their like).
 
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use super::bindings as c;
 use super::ifnet::{Ifnet, field, scalar};
-use super::port::PortMethods;
-use crate::kpi::ioctl::{InterfaceRequest, SIOCSIFCAP, SIOCSIFCAPNV};
-use crate::kpi::{Ioctl, Offloads, Result};
+use crate::kpi::Offloads;
 
 /// Two words of the kernel's as one.
 fn both(first: i32, second: i32) -> u64 {
@@ -86,26 +84,5 @@ impl Ifnet {
         // SAFETY: the ifnet is there, and what it has for its VLANs is looked at under `vlan_sx`, which the
         // function takes: the caller holds no lock that comes after it.
         unsafe { c::lagg_rs_vlan_capabilities(self.as_ptr()) };
-    }
-}
-
-impl PortMethods {
-    /// Asks the driver to have these capabilities enabled, and no others. May sleep.
-    ///
-    /// # Errors
-    /// What the driver returned; EINVAL if it has no ioctl.
-    pub fn enable(&self, ifp: &Ifnet, enabled: u64) -> Result {
-        let (reqcap, reqcap2) = words(enabled);
-        if ifp.offloads().capabilities & u64::from(c::IFCAP_NV) != 0 {
-            let mut data =
-                c::siocsifcapnv_driver_data { reqcap, reqcap2, nvcap: core::ptr::null_mut() };
-            // SAFETY: a driver gets this structure with SIOCSIFCAPNV, and this one outlives the request.
-            let mut request = unsafe { Ioctl::new(SIOCSIFCAPNV, (&raw mut data).cast()) };
-            return self.forward(ifp, &mut request);
-        }
-        let mut argument = InterfaceRequest::with_capabilities(reqcap as u32).named(ifp.name());
-        // SAFETY: a driver gets an ifreq with SIOCSIFCAP, which this is, and it outlives the request.
-        let mut request = unsafe { Ioctl::new(SIOCSIFCAP, (&raw mut argument).cast()) };
-        self.forward(ifp, &mut request)
     }
 }

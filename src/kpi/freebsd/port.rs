@@ -5,8 +5,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use super::bindings as c;
 use super::hooks;
 use super::ifnet::{Ifnet, field};
-use crate::kpi::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFFLAGS, SIOCSIFMTU};
-use crate::kpi::{Driver, Epoch, EpochOption, Errno, Ioctl, Module, PortMedia, Ref, Result};
+use crate::kpi::{Driver, Epoch, EpochOption, Errno, IfType, Ioctl, Module, Ref, Result};
 
 type Port = <Module as Driver>::Port;
 
@@ -67,7 +66,7 @@ impl Ifnet {
                 ),
             )
         };
-        PortMethods { ioctl, output, kind: self.type_byte().load(Ordering::Acquire) }
+        PortMethods { ioctl, output, kind: self.if_type() }
     }
 
     /// Makes a claimed interface, which has these methods, a port: its ioctls and output go through the
@@ -76,17 +75,13 @@ impl Ifnet {
         let (ioctl, output) = (hooks::port_ioctl as *mut (), hooks::port_output as *mut ());
         self.ioctl_place().store(ioctl, Ordering::Release);
         self.output_place().store(output, Ordering::Release);
-        let kind = match u32::from(methods.kind) {
-            c::IFT_INFINIBAND => c::IFT_INFINIBANDLAG,
-            _ => c::IFT_IEEE8023ADLAG,
-        };
-        self.type_byte().store(kind as u8, Ordering::Release);
+        self.type_byte().store(methods.kind.as_port().number(), Ordering::Release);
     }
 
     /// Gives the interface what it had before; packets under way may still find the claim. A VLAN that has
     /// got a parent meanwhile has its method from vlan(4).
     pub fn release(&self, methods: &PortMethods) {
-        self.type_byte().store(methods.kind, Ordering::Release);
+        self.type_byte().store(methods.kind.number(), Ordering::Release);
         let ioctl = methods.ioctl.map_or(core::ptr::null_mut(), |method| method as *mut ());
         let output = methods.output.map_or(core::ptr::null_mut(), |method| method as *mut ());
         self.ioctl_place().store(ioctl, Ordering::Release);
@@ -101,53 +96,10 @@ impl Ifnet {
 pub struct PortMethods {
     ioctl: c::if_ioctl_fn_t,
     output: c::if_output_fn_t,
-    kind: u8,
+    kind: IfType,
 }
 
 impl PortMethods {
-    /// Sets the MTU of `ifp`, whose methods these are. May sleep; may take locks of the stack.
-    ///
-    /// # Errors
-    /// What its driver returned; EINVAL if it takes no ioctls.
-    pub fn set_mtu(&self, ifp: &Ifnet, mtu: u32) -> Result {
-        self.request(ifp, SIOCSIFMTU, InterfaceRequest::with_mtu(mtu).named(ifp.name()))
-    }
-
-    /// Lets the driver of `ifp`, whose methods these are, look at the flags. May sleep; may take
-    /// locks of the stack.
-    ///
-    /// # Errors
-    /// What its driver returned; EINVAL if it takes no ioctls.
-    pub fn set_flags(&self, ifp: &Ifnet) -> Result {
-        self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::default())
-    }
-
-    /// The media in use on `ifp`, whose methods these are; none if it does not say. May sleep; may take
-    /// locks of the stack.
-    pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
-        let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
-            // SAFETY: zeros are an ifmediareq: one without room for a list.
-            let mut argument: c::ifmediareq = unsafe { core::mem::zeroed() };
-            // SAFETY: a driver gets an ifmediareq with both commands, which this is, and it outlives the
-            // request.
-            let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
-            self.forward(ifp, &mut request).ok().map(|()| argument.ifm_active)
-        })?;
-        let kind = active as u32;
-        Some(PortMedia {
-            ethernet: kind & c::IFM_NMASK == c::IFM_ETHER,
-            half_duplex: kind & c::IFM_HDX != 0,
-            // SAFETY: it looks the word up in a table, and finds nothing for one that is no medium.
-            baudrate: unsafe { c::ifmedia_baudrate(active) },
-        })
-    }
-
-    fn request(&self, ifp: &Ifnet, command: usize, mut argument: InterfaceRequest) -> Result {
-        // SAFETY: a driver gets an ifreq with both commands, which this is, and it outlives the request.
-        let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
-        self.forward(ifp, &mut request)
-    }
-
     /// Hands a request to the driver of `ifp`, whose methods these are. May sleep; may take locks of
     /// the stack.
     ///
@@ -164,15 +116,15 @@ impl PortMethods {
     /// How the stack sends on an interface of that type. A VLAN's own method is its parent's, which may be a
     /// port; InfiniBand's has no name, and is what such interfaces come with.
     pub(super) fn output(&self) -> c::if_output_fn_t {
-        match u32::from(self.kind) {
-            c::IFT_INFINIBAND => self.output,
+        match self.kind {
+            IfType::Infiniband => self.output,
             _ => Some(c::ether_output),
         }
     }
 
     /// Whether the interface is a VLAN.
     pub fn is_vlan(&self) -> bool {
-        u32::from(self.kind) == c::IFT_L2VLAN
+        self.kind == IfType::Vlan
     }
 
     /// Whether the interface takes ioctls by the driver of its own.

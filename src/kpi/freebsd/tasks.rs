@@ -1,31 +1,21 @@
 //! Tasks and their two queues (taskqueue(9)).
 
 use core::ffi::{CStr, c_int, c_void};
-use core::ptr::{self, NonNull};
+use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
 use super::memory::Pinned;
-use crate::kpi::mem::Counted;
-use crate::kpi::{Errno, Ref, Result};
-
-/// The module's queues; each has one thread.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Queue {
-    /// Publishes states and runs LACP; never waits for a port's driver.
-    Protocol,
-    /// Brings ports to what is wanted of them.
-    Configuration,
-}
+use crate::kpi::{EpochOption, Errno, Queue, Ref, Result};
 
 /// The kernel's queues: NULL while the module is not loaded.
 static QUEUES: [AtomicPtr<c::taskqueue>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
 
-impl Queue {
-    const ALL: [(Self, &CStr); 2] =
-        [(Queue::Protocol, c"lagg proto"), (Queue::Configuration, c"lagg config")];
+const ALL: [(Queue, &CStr); 2] =
+    [(Queue::Protocol, c"lagg proto"), (Queue::Configuration, c"lagg config")];
 
+impl Queue {
     fn place(self) -> &'static AtomicPtr<c::taskqueue> {
         &QUEUES[self as usize]
     }
@@ -40,7 +30,7 @@ impl Queue {
 /// # Errors
 /// ENOMEM; [`stop`] then frees what there is.
 pub(super) fn start() -> Result {
-    for (queue, name) in Queue::ALL {
+    for (queue, name) in ALL {
         // The kernel's thread looks there for the queue as long as it runs.
         let place = queue.place().as_ptr();
         // SAFETY: the caller may sleep, and the name is a string that lives for ever. The place is static,
@@ -61,7 +51,7 @@ pub(super) fn start() -> Result {
 
 /// Ends the threads and frees the queues. Sleeps. No task is left.
 pub(super) fn stop() {
-    for (queue, _) in Queue::ALL {
+    for (queue, _) in ALL {
         let made = queue.get();
         if !made.is_null() {
             // SAFETY: made by `start`, with no task left, and freed once, as the place is cleared. That comes
@@ -85,7 +75,7 @@ struct Inner<T: Send + Sync + 'static> {
     task: c::task,
     run: fn(&Ref<T>),
     /// The reference that the next run takes.
-    owner: AtomicPtr<Counted<T>>,
+    owner: EpochOption<T>,
 }
 
 // SAFETY: the kernel's part is used by its own functions alone, the function is plain, and the
@@ -104,7 +94,7 @@ impl<T: Send + Sync> Task<T> {
         let inner = unsafe {
             Pinned::try_new(|place: *mut Inner<T>| {
                 (&raw mut (*place).run).write(run);
-                (&raw mut (*place).owner).write(AtomicPtr::new(ptr::null_mut()));
+                (&raw mut (*place).owner).write(EpochOption::new());
                 c::lagg_rs_task_init(&raw mut (*place).task, Some(run_task::<T>), place.cast());
             })?
         };
@@ -114,19 +104,14 @@ impl<T: Send + Sync> Task<T> {
     /// Has it run once more after now, for `owner`, which holds this task. Never sleeps.
     pub fn enqueue(&self, owner: &Ref<T>) {
         let place = self.inner.get();
-        let owner = owner.clone().into_raw();
         // SAFETY: the place is there for as long as the task, which `self` borrows.
-        // INVARIANT: the reference is in the slot before the task is queued.
-        let before = unsafe { &(*place).owner }.swap(owner, Ordering::AcqRel);
-        match NonNull::new(before) {
-            // SAFETY: queued, or about to be by the thread that put that reference in; it was the
-            // slot's, and is taken out once.
-            Some(before) => drop(unsafe { Ref::from_raw(before) }),
+        // INVARIANT: the reference is there before the task is queued.
+        let before = unsafe { &(*place).owner }.replace(owner.clone());
+        // With one there it is queued, or about to be by the thread that put that in.
+        if before.is_none() {
             // SAFETY: `try_new` has initialised the task. The queue is there: unloading the module stops it
             // after the last counted object is gone, and the owner is one.
-            None => unsafe {
-                c::taskqueue_enqueue(self.queue.get(), &raw mut (*place).task);
-            },
+            unsafe { c::taskqueue_enqueue(self.queue.get(), &raw mut (*place).task) };
         }
     }
 
@@ -181,12 +166,9 @@ unsafe extern "C" fn run_errand(errand: *mut c_void, _: c_int) {
 /// The kernel calls it with the `Inner<T>` of a task that was queued.
 unsafe extern "C" fn run_task<T: Send + Sync + 'static>(inner: *mut c_void, _: c_int) {
     let inner: *mut Inner<T> = inner.cast();
-    // SAFETY: the slot's reference to the owner keeps the task; it becomes this function's.
-    let (run, owner) =
-        unsafe { ((*inner).run, (*inner).owner.swap(ptr::null_mut(), Ordering::AcqRel)) };
-    if let Some(owner) = NonNull::new(owner) {
-        // SAFETY: the slot's reference, taken out once.
-        let owner = unsafe { Ref::from_raw(owner) };
+    // SAFETY: the reference to the owner keeps the task; it becomes this function's.
+    let (run, owner) = unsafe { ((*inner).run, (*inner).owner.clear()) };
+    if let Some(owner) = owner {
         run(&owner);
         // With the owner the task may go: it is not touched again, and the kernel uses no more than
         // its address.

@@ -4,9 +4,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::driver::{Driver, Module};
-use super::super::gate::Inside;
-use super::super::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Name, Result, epoch, iff};
 use super::driver::{Kind, Nic};
 use super::event::{self, Event};
 use super::locks::DETACH;
@@ -14,6 +11,9 @@ use super::methods::{IoctlMethod, OutputMethod};
 use super::vnet::Vnet;
 use super::witness::{self, lock};
 use super::{clone, multicast, vlan};
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::gate::Inside;
+use crate::kpi::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Name, Result, epoch, iff};
 
 /// An interface that is detached, as by its driver, when this is dropped.
 pub struct Attached(IfnetRef);

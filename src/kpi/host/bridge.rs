@@ -1,11 +1,11 @@
 //! if_bridge(4), as far as that it sends what it does not know the way of on all its members.
 
-use super::super::{Epoch, IfType, Ifnet, IfnetRef, LinkAddr, Mbuf, Name, Result};
 use super::attach::{self, Attached};
 use super::driver::Kind;
 use super::sync::Mutex;
 use super::witness::lock;
 use crate::kpi::Errno;
+use crate::kpi::{Epoch, IfType, Ifnet, IfnetRef, LinkAddr, Mbuf, Name, Result};
 
 /// The members of a bridge.
 #[derive(Default)]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::{Ifnet, IfnetRef, Mbuf};
 use super::sync::Mutex;
 use super::witness::lock;
+use crate::kpi::{Ifnet, IfnetRef, Mbuf};
 
 #[derive(Default)]
 pub(super) struct Tap {

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::{Ref, Result};
 use super::sync::{Condvar, Mutex};
 use super::vnet::Vnet;
 use super::witness::lock;
 use super::{memory, witness};
+use crate::kpi::{Ref, Result};
 
 /// How long a clock that goes with the world's waits at most before it looks around.
 const IDLE_MS: u64 = 200;

@@ -1,14 +1,14 @@
 //! The cloner (`net/if_clone.c`): how laggs are made and unmade.
 
-use super::super::driver::{Driver, Module};
-use super::super::gate::{self, Inside};
-use super::super::offloads::capability;
-use super::super::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Name, Offloads, Result};
 use super::driver::Kind;
 use super::locks::DETACH;
 use super::vnet::Vnet;
 use super::witness::{self, lock};
 use super::{attach, module, privilege};
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::gate::{self, Inside};
+use crate::kpi::offloads::capability;
+use crate::kpi::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Name, Offloads, Result};
 
 const MAX_UNIT: u32 = 32767;
 

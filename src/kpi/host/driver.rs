@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::driver::{Driver, Module};
-use super::super::epoch::section;
-use super::super::gate::Inside;
-use super::super::ioctl::{
-    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
-    SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
-};
-use super::super::{
-    Counter, Epoch, Errno, Ifnet, Ioctl, MAX_STACKING, MacAddr, Mbuf, Result, TagRequest, iff,
-};
 use super::bridge::Members;
-use super::media::{MediaRequest, media_of};
+use super::media::media_of;
 use super::offloads;
 use super::tags::CardTag;
 use super::vlan::Vlan;
 use super::witness;
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::epoch::section;
+use crate::kpi::gate::Inside;
+use crate::kpi::ioctl::{
+    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFCAP,
+    SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMTU,
+};
+use crate::kpi::requests::MediaRequest;
+use crate::kpi::{
+    Counter, Epoch, Errno, Ifnet, Ioctl, MAX_STACKING, MacAddr, Mbuf, Result, TagRequest, iff,
+};
 
 /// The driver of a network card.
 pub trait Nic: Send + Sync {

@@ -6,10 +6,10 @@
 //! it, and both sides have a fence between their store and their load.
 
 /// What epoch(9) needs of an object to call back for it: nothing here.
-pub(in super::super) type EpochContext = [usize; 2];
+pub(in crate::kpi) type EpochContext = [usize; 2];
 
 /// A context that is in no use.
-pub(in super::super) const EPOCH_CONTEXT: EpochContext = [0; 2];
+pub(in crate::kpi) const EPOCH_CONTEXT: EpochContext = [0; 2];
 
 /// What is called back.
 type Callback = unsafe extern "C" fn(*mut EpochContext);
@@ -33,12 +33,12 @@ impl Call {
 #[cfg(not(loom))]
 pub(super) use real::{drain_round, in_section};
 #[cfg(not(loom))]
-pub(in super::super) use real::{epoch_call, epoch_drain, epoch_wait, section};
+pub(in crate::kpi) use real::{epoch_call, epoch_drain, epoch_wait, section};
 
 #[cfg(loom)]
 pub(super) use explored::{drain_round, in_section};
 #[cfg(loom)]
-pub(in super::super) use explored::{epoch_call, epoch_drain, epoch_wait, section};
+pub(in crate::kpi) use explored::{epoch_call, epoch_drain, epoch_wait, section};
 
 #[cfg(not(loom))]
 mod real {
@@ -46,8 +46,8 @@ mod real {
     use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
     use std::sync::{Condvar, Mutex};
 
-    use super::super::witness::{self, lock};
     use super::{Call, Callback, EpochContext};
+    use crate::kpi::host::witness::{self, lock};
 
     /// Where a thread shows its section. Slots live for ever, and pass from thread to thread.
     #[repr(align(64))]
@@ -131,7 +131,7 @@ mod real {
     }
 
     /// Whether the calling thread is in a section.
-    pub(in super::super) fn in_section() -> bool {
+    pub(in crate::kpi::host) fn in_section() -> bool {
         DEPTH.get() != 0
     }
 
@@ -142,12 +142,12 @@ mod real {
     }
 
     #[inline]
-    pub(in super::super::super) fn section<R>(f: impl FnOnce() -> R) -> R {
+    pub(in crate::kpi) fn section<R>(f: impl FnOnce() -> R) -> R {
         let _section = Section::enter();
         f()
     }
 
-    pub(in super::super::super) fn epoch_wait() {
+    pub(in crate::kpi) fn epoch_wait() {
         witness::may_sleep("NET_EPOCH_WAIT");
         let epoch = EPOCH.fetch_add(1, Ordering::SeqCst) + 1;
         fence(Ordering::SeqCst);
@@ -176,10 +176,7 @@ mod real {
         Mutex::new(Calls { waiting: Vec::new(), asked: 0, done: 0, started: false });
     static CALLS_CHANGED: Condvar = Condvar::new();
 
-    pub(in super::super::super) unsafe fn epoch_call(
-        context: *mut EpochContext,
-        callback: Callback,
-    ) {
+    pub(in crate::kpi) unsafe fn epoch_call(context: *mut EpochContext, callback: Callback) {
         let mut calls = lock(&CALLS);
         calls.waiting.push(Call { context, callback });
         calls.asked += 1;
@@ -210,7 +207,7 @@ mod real {
     }
 
     /// Waits for what was asked for until now; true: nothing was left.
-    pub(in super::super) fn drain_round() -> bool {
+    pub(in crate::kpi::host) fn drain_round() -> bool {
         witness::may_sleep("NET_EPOCH_DRAIN_CALLBACKS");
         let calls = lock(&CALLS);
         let asked = calls.asked;
@@ -222,7 +219,7 @@ mod real {
         false
     }
 
-    pub(in super::super::super) fn epoch_drain() {
+    pub(in crate::kpi) fn epoch_drain() {
         // What a callback drops may be the last reference to the next: plan, port, lagg, ifnet.
         // Not until there are none at all: others may never stop making some.
         let _ = (0..8).any(|_| drain_round());
@@ -237,8 +234,8 @@ mod explored {
 
     use loom::sync::{Mutex, MutexGuard};
 
-    use super::super::sync::thread_local;
     use super::{Call, Callback, EpochContext};
+    use crate::kpi::host::sync::thread_local;
 
     #[derive(Default)]
     struct State {
@@ -261,7 +258,7 @@ mod explored {
         STATE.lock().expect("loom stops at a panic")
     }
 
-    pub(in super::super::super) fn section<R>(f: impl FnOnce() -> R) -> R {
+    pub(in crate::kpi) fn section<R>(f: impl FnOnce() -> R) -> R {
         let number = {
             let mut state = state();
             state.next += 1;
@@ -282,10 +279,7 @@ mod explored {
         result
     }
 
-    pub(in super::super::super) unsafe fn epoch_call(
-        context: *mut EpochContext,
-        callback: Callback,
-    ) {
+    pub(in crate::kpi) unsafe fn epoch_call(context: *mut EpochContext, callback: Callback) {
         let call = Call { context, callback };
         {
             let mut state = state();
@@ -298,24 +292,24 @@ mod explored {
         call.run();
     }
 
-    pub(in super::super::super) fn epoch_wait() {
+    pub(in crate::kpi) fn epoch_wait() {
         while !state().open.is_empty() {
             loom::thread::yield_now();
         }
     }
 
-    pub(in super::super::super) fn epoch_drain() {
+    pub(in crate::kpi) fn epoch_drain() {
         while !drain_round() {
             loom::thread::yield_now();
         }
     }
 
-    pub(in super::super) fn drain_round() -> bool {
+    pub(in crate::kpi::host) fn drain_round() -> bool {
         state().calls.is_empty()
     }
 
     /// Whether the calling thread is in a section.
-    pub(in super::super) fn in_section() -> bool {
+    pub(in crate::kpi::host) fn in_section() -> bool {
         DEPTH.with(Cell::get) != 0
     }
 }

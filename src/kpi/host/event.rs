@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::{Ifnet, LinkAddr, LinkState};
 use super::witness::{self, lock};
+use crate::kpi::{Ifnet, LinkAddr, LinkState};
 
 /// Something that happened to an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::{Errno, Ifnet, Result};
 use super::sync::Mutex;
 use super::vnet;
 use super::witness::lock;
+use crate::kpi::{Errno, Ifnet, Result};
 
 /// What may fail.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

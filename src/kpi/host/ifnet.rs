@@ -10,13 +10,6 @@ use std::ptr::NonNull;
 use std::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
-use super::super::atomic::AtomicU8;
-use super::super::driver::{Driver, Module};
-use super::super::ioctl;
-use super::super::{
-    Counter, Epoch, EpochOption, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result,
-    iff,
-};
 use super::capture::Tap;
 use super::driver::Kind;
 use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
@@ -27,6 +20,13 @@ use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::{self, lock};
 use super::{event, input, lladdr, memory, multicast, offloads, stack};
+use crate::kpi::atomic::AtomicU8;
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::ioctl;
+use crate::kpi::{
+    Counter, Epoch, EpochOption, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result,
+    iff, packet,
+};
 
 pub(super) type Softc = <Module as Driver>::Softc;
 pub(super) type Port = <Module as Driver>::Port;
@@ -58,7 +58,7 @@ pub struct Ifnet {
     index: u32,
     mtu: AtomicU32,
     baudrate: AtomicU64,
-    /// 255: none.
+    /// Or `NO_DOMAIN`.
     numa_domain: atomic::AtomicU8,
     pub(super) lladdr: Mutex<LinkAddr>,
     pub(super) broadcast: Mutex<LinkAddr>,
@@ -114,18 +114,6 @@ static_assertions::assert_eq_size!(Option<IfnetRef>, usize);
 /// Indexes given away, from 1.
 static INDEX: AtomicU32 = AtomicU32::new(1);
 
-fn type_number(if_type: IfType) -> u8 {
-    match if_type {
-        IfType::Ethernet => 6,
-        IfType::Vlan => 0x87,
-        IfType::Infiniband => 0xc7,
-        IfType::Bridge => 0xd1,
-        IfType::LaggPort => 0xa1,
-        IfType::InfinibandLaggPort => 0xc8,
-        IfType::Other(number) => number,
-    }
-}
-
 impl IfnetRef {
     /// An interface of the current vnet, not yet in its list.
     pub(super) fn new(name: Name, kind: Kind, if_type: IfType, lladdr: LinkAddr) -> Self {
@@ -135,7 +123,7 @@ impl IfnetRef {
         let ifnet = Ifnet {
             flags: AtomicU32::new(iff::BROADCAST | iff::SIMPLEX | iff::MULTICAST),
             link_state: atomic::AtomicU8::new(LinkState::Unknown as u8),
-            if_type: AtomicU8::new(type_number(if_type)),
+            if_type: AtomicU8::new(if_type.number()),
             dead: AtomicBool::new(false),
             has_taps: AtomicBool::new(false),
             has_bpf: AtomicBool::new(false),
@@ -152,7 +140,7 @@ impl IfnetRef {
             index: INDEX.fetch_add(1, Ordering::Relaxed),
             mtu: AtomicU32::new(1500),
             baudrate: AtomicU64::new(10_000_000),
-            numa_domain: atomic::AtomicU8::new(255),
+            numa_domain: atomic::AtomicU8::new(packet::NO_DOMAIN),
             lladdr: Mutex::new(lladdr),
             broadcast: Mutex::new(lladdr::broadcast(if_type)),
             ioctl_method: AtomicU8::new(IoctlMethod::Own as u8),
@@ -278,15 +266,7 @@ impl Ifnet {
     /// Its type (`if_type`).
     #[inline]
     pub fn if_type(&self) -> IfType {
-        match self.if_type.load(Ordering::Acquire) {
-            6 => IfType::Ethernet,
-            0x87 => IfType::Vlan,
-            0xc7 => IfType::Infiniband,
-            0xd1 => IfType::Bridge,
-            0xa1 => IfType::LaggPort,
-            0xc8 => IfType::InfinibandLaggPort,
-            number => IfType::Other(number),
-        }
+        IfType::from_number(self.if_type.load(Ordering::Acquire))
     }
 
     /// Whether it is of InfiniBand, a port or none.
@@ -296,7 +276,7 @@ impl Ifnet {
     }
 
     pub(super) fn set_if_type(&self, if_type: IfType) {
-        self.if_type.store(type_number(if_type), Ordering::Release);
+        self.if_type.store(if_type.number(), Ordering::Release);
     }
 
     /// Its flags, of [`iff`].
@@ -372,7 +352,7 @@ impl Ifnet {
 
     /// The NUMA domain that it is attached to, if it is to one.
     pub fn numa_domain(&self) -> Option<u8> {
-        Some(self.numa_domain.load(Ordering::Relaxed)).filter(|domain| *domain != 255)
+        packet::numa_domain(self.numa_domain.load(Ordering::Relaxed))
     }
 
     /// Attaches it to a NUMA domain.

@@ -1,8 +1,8 @@
 //! Packets for a task, from any number of threads.
 
-use super::super::Mbuf;
 use super::sync::Mutex;
 use super::witness::lock;
+use crate::kpi::Mbuf;
 
 /// The last packets that wait to be looked at.
 pub struct Inbox(Mutex<Vec<(Mbuf, u64)>>);

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::super::driver::{Driver, Module};
-use super::super::{Counter, Epoch, IfType, Ifnet, Mbuf, Result, epoch, iff};
 use super::{module, vlan};
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::{Counter, Epoch, IfType, Ifnet, Mbuf, Result, epoch, iff};
 
 /// Has `sink` get the frames that `ifp` receives for itself, in a section of the epoch.
 pub fn set_input(ifp: &Ifnet, sink: impl Fn(Mbuf) + Send + Sync + 'static) {

@@ -1,10 +1,10 @@
 //! Link-level addresses of interfaces.
 
-use super::super::{Epoch, IfType, Ifnet, LinkAddr, Result};
 use super::event::{self, Event};
 use super::sync::Mutex;
 use super::witness::lock;
 use super::{stack, vlan, witness};
+use crate::kpi::{Epoch, IfType, Ifnet, LinkAddr, Result};
 
 /// What the interfaces of that type have as broadcast address until their driver knows a better one.
 pub(super) fn broadcast(if_type: IfType) -> LinkAddr {

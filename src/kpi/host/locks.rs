@@ -7,10 +7,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::super::{Errno, Result};
 use super::memory;
 use super::sync::{Condvar, Mutex, lazy, thread};
 use super::witness::{self, Kind, lock};
+use crate::kpi::{Errno, Result};
 
 /// A lock that knows who has it.
 struct Raw {

@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
-use super::super::{Ifnet, SendTag};
 use super::faults::{self, Fault};
 use super::memory;
+use crate::kpi::{Ifnet, SendTag};
 
 thread_local! {
     static FAIL_IN: Cell<usize> = const { Cell::new(0) };
@@ -206,7 +206,7 @@ impl Mbuf {
     /// # Safety
     /// It was set in the section of the epoch that the caller is in for `'e`.
     #[inline]
-    pub(super) unsafe fn receiver<'e>(&self, _: &'e super::super::Epoch) -> &'e Ifnet {
+    pub(super) unsafe fn receiver<'e>(&self, _: &'e crate::kpi::Epoch) -> &'e Ifnet {
         // SAFETY: the caller promises that it was set in this section, so the interface was there then, and
         // it is freed through the epoch.
         unsafe { &*self.0.receiver }

@@ -1,12 +1,9 @@
 //! ifmedia(4), with the one entry that a lagg has.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
-use super::super::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFMEDIA};
-use super::super::{
-    Driver, Errno, Ifnet, Ioctl, Module, Name, PortMedia, PortMethods, Result, epoch,
-};
 use super::memory;
+use crate::kpi::ioctl::{InterfaceRequest, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFMEDIA};
+use crate::kpi::requests::{IFM_ETHER, MediaRequest};
+use crate::kpi::{Driver, Errno, Ifnet, Ioctl, Module, Result, epoch};
 
 /// IFM_ETHER with the subtype IFM_AUTO.
 pub const IFM_ETHER_AUTO: u32 = 0x20;
@@ -19,14 +16,8 @@ pub const IFM_ACTIVE: u32 = 2;
 
 /// Full duplex.
 pub const IFM_FDX: u32 = 0x10_0000;
-/// Half duplex.
-pub const IFM_HDX: u32 = 0x20_0000;
-/// The type Ethernet.
-pub const IFM_ETHER: u32 = 0x20;
 /// IFM_ETHER with a subtype that says nothing.
 const IFM_UNKNOWN: u32 = IFM_ETHER | 25;
-/// Bits of a type.
-const IFM_NMASK: u32 = 0xe0;
 
 /// Subtypes of Ethernet, one for each speed in bits a second. Those beyond the first 31 have more bits
 /// elsewhere (IFM_ETHER_SUBTYPE).
@@ -59,48 +50,11 @@ pub fn media_of(bits_per_second: u64) -> u32 {
     IFM_FDX | known.map_or(IFM_UNKNOWN, |(subtype, _)| IFM_ETHER | subtype)
 }
 
-impl PortMethods {
-    /// The media in use on `ifp`, whose methods these are; none if it does not say. Sleeps.
-    pub fn media(&self, ifp: &Ifnet) -> Option<PortMedia> {
-        let active = [SIOCGIFXMEDIA, SIOCGIFMEDIA].into_iter().find_map(|command| {
-            let mut argument = MediaRequest::default();
-            // SAFETY: a driver gets a `struct ifmediareq` with both commands, and this one outlives the
-            // request.
-            let mut request = unsafe { Ioctl::new(command, (&raw mut argument).cast()) };
-            self.forward(ifp, &mut request).ok().map(|()| argument.active)
-        })?;
-        let speed = SPEEDS.iter().find(|(subtype, _)| *subtype == active & IFM_TMASK);
-        Some(PortMedia {
-            ethernet: active & IFM_NMASK == IFM_ETHER,
-            half_duplex: active & IFM_HDX != 0,
-            baudrate: speed.map_or(0, |(_, speed)| *speed),
-        })
-    }
+/// The speed of a medium in bits a second; 0 where it does not say.
+pub(in crate::kpi) fn media_baudrate(media: u32) -> u64 {
+    let speed = SPEEDS.iter().find(|(subtype, _)| *subtype == media & IFM_TMASK);
+    speed.map_or(0, |(_, speed)| *speed)
 }
-
-/// `struct ifmediareq`.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct MediaRequest {
-    /// The interface.
-    pub name: Name,
-    /// The media that is set.
-    pub current: u32,
-    /// Options that do not matter.
-    pub mask: u32,
-    /// `IFM_AVALID`, `IFM_ACTIVE`.
-    pub status: u32,
-    /// The media in use.
-    pub active: u32,
-    /// Room for this many media at `list`; returned: how many there are.
-    pub count: i32,
-    /// Padding.
-    pub pad: u32,
-    /// Where in the caller's memory they go.
-    pub list: u64,
-}
-
-static_assertions::assert_eq_size!(MediaRequest, [u8; 48]);
 
 /// The media of a lagg.
 pub struct Media(());

@@ -6,10 +6,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
-use super::super::{Errno, Result};
 use super::faults::{self, Fault};
 use super::sync::Mutex;
 use super::witness::{self, lock};
+use crate::kpi::{Errno, Result};
 
 thread_local! {
     static FAIL_IN: Cell<usize> = const { Cell::new(0) };
@@ -46,7 +46,7 @@ fn fails_here() -> Result {
 }
 
 /// Memory of that layout; none if there is none. May sleep.
-pub(in super::super) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
+pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     may_fail().ok()?;
     assert!(layout.size() != 0);
     // SAFETY: the layout's size is not 0, as alloc wants it.
@@ -57,7 +57,7 @@ pub(in super::super) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
 ///
 /// # Safety
 /// The memory is from [`allocate`] with this layout, and nobody's.
-pub(in super::super) unsafe fn release(memory: NonNull<u8>, layout: Layout) {
+pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, layout: Layout) {
     // SAFETY: by contract the memory is ours, all of it, and not used any more.
     unsafe {
         poison(memory, layout.size());

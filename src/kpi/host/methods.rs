@@ -2,15 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::driver::{Driver, Module};
-use super::super::gate::Inside;
-use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFFLAGS, SIOCSIFMTU};
-use super::super::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
 use super::driver::Kind;
 use super::faults::{self, Fault};
 use super::ifnet::Port;
 use super::locks::DETACH;
 use super::witness;
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::gate::Inside;
+use crate::kpi::ioctl::{InterfaceRequest, Ioctl};
+use crate::kpi::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
 
 /// Whose `if_ioctl` it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,25 +44,6 @@ pub struct PortMethods {
 }
 
 impl PortMethods {
-    /// Has the driver set the MTU (SIOCSIFMTU). Sleeps.
-    ///
-    /// # Errors
-    /// EINVAL without a driver's ioctl, or what it returned.
-    pub fn set_mtu(&self, ifp: &Ifnet, mtu: u32) -> Result {
-        self.assert_attached(ifp);
-        let mut request = InterfaceRequest::with_mtu(mtu).named(ifp.name());
-        call(ifp, self.ioctl, SIOCSIFMTU, &mut request)
-    }
-
-    /// Has the driver look at the flags again (SIOCSIFFLAGS). Sleeps.
-    ///
-    /// # Errors
-    /// EINVAL without a driver's ioctl, or what it returned.
-    pub fn set_flags(&self, ifp: &Ifnet) -> Result {
-        self.assert_attached(ifp);
-        call(ifp, self.ioctl, SIOCSIFFLAGS, &mut InterfaceRequest::default())
-    }
-
     /// Whether the interface is a VLAN.
     pub fn is_vlan(&self) -> bool {
         self.if_type == IfType::Vlan
@@ -206,10 +187,7 @@ impl Ifnet {
         );
         self.ioctl_method.store(IoctlMethod::LaggPort as u8, Ordering::Release);
         self.output_method.store(OutputMethod::LaggPort as u8, Ordering::Release);
-        self.set_if_type(match methods.if_type {
-            IfType::Infiniband => IfType::InfinibandLaggPort,
-            _ => IfType::LaggPort,
-        });
+        self.set_if_type(methods.if_type.as_port());
     }
 
     /// Gives it back what it had.

@@ -45,8 +45,10 @@ mod vnet;
 mod witness;
 
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
+pub(super) use media::media_baudrate;
 pub(super) use memory::{allocate, release};
 
+pub use super::requests::{IFM_ETHER, IFM_HDX, MediaRequest};
 pub use clock::{Callout, uptime_ms};
 pub use event::log;
 pub use ifnet::{Ifnet, IfnetRef, lookups};
@@ -59,7 +61,7 @@ pub use methods::PortMethods;
 pub use multicast::Group;
 pub use percpu::{Counters, PerCpu};
 pub use privilege::priv_check_lagg;
-pub use tasks::{Queue, Task};
+pub use tasks::Task;
 pub use vnet::{defaults, failover_rx_all, lacp_debug};
 
 pub use attach::{Attached, attach, rename, vmove};
@@ -71,9 +73,7 @@ pub use event::{Event, listen};
 pub use faults::{Failed, Fault, fail, failed};
 pub use input::{netmap_register, netmap_unregister, output, receive, set_input, transmit};
 pub use mbuf::fail_copy;
-pub use media::{
-    IFM_ACTIVE, IFM_AVALID, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX, MediaRequest, media_of,
-};
+pub use media::{IFM_ACTIVE, IFM_AVALID, IFM_ETHER_AUTO, IFM_FDX, media_of};
 pub use memory::{UserMemory, fail_allocation};
 pub use module::{is_loaded, kldload, kldunload};
 pub use multicast::{

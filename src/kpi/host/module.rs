@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::{Result, epoch, gate, mem};
 use super::witness;
+use crate::kpi::{Result, epoch, gate, mem};
 
 /// Loaded at the start, as by loader(8).
 static LOADED: AtomicBool = AtomicBool::new(true);

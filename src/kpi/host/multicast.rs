@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use super::super::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI};
-use super::super::{Array, Ifnet, LinkAddr, Result, iff};
 use super::driver::Kind;
 use super::faults::{self, Fault};
 use super::locks::{IN_MULTI, IN6_MULTI, Sx};
 use super::tasks::is_stack_thread;
 use super::witness::{self, lock};
 use super::{methods, stack};
+use crate::kpi::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI};
+use crate::kpi::{Array, Ifnet, LinkAddr, Result, iff};
 
 /// What an interface is a member of, and how often.
 #[derive(Default, Debug)]

@@ -3,15 +3,13 @@
 
 use core::sync::atomic::Ordering;
 
-use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFCAP, SIOCSIFCAPNV};
-use super::super::offloads::capability::NETMAP;
-use super::super::{Errno, Ifnet, LinkState, Offloads, Result, iff};
-use super::methods::PortMethods;
 use super::witness::lock;
 use super::{privilege, vlan};
+use crate::kpi::ioctl::{InterfaceRequest, Ioctl, SIOCSIFCAPNV};
+use crate::kpi::offloads::capability::NETMAP;
+use crate::kpi::requests::CapabilitiesRequest;
+use crate::kpi::{Errno, Ifnet, LinkState, Offloads, Result, iff};
 
-/// The interface takes SIOCSIFCAPNV (IFCAP_NV).
-const NV: u64 = 1 << 17;
 /// Capabilities that SIOCSIFCAP knows.
 const FIRST: u64 = 0xffff_ffff;
 
@@ -80,41 +78,13 @@ impl Ifnet {
     }
 }
 
-/// `struct siocsifcapnv_driver_data`: what SIOCSIFCAPNV brings to a driver.
-#[repr(C)]
-struct DriverData {
-    reqcap: u32,
-    reqcap2: u32,
-    nvcap: usize,
-}
-
-impl PortMethods {
-    /// Asks the driver to have these capabilities enabled, and no others. Sleeps.
-    ///
-    /// # Errors
-    /// What the driver returned; EINVAL if it has no ioctl.
-    pub fn enable(&self, ifp: &Ifnet, enabled: u64) -> Result {
-        if ifp.offloads().capabilities & NV != 0 {
-            let mut argument =
-                DriverData { reqcap: enabled as u32, reqcap2: (enabled >> 32) as u32, nvcap: 0 };
-            // SAFETY: a driver gets this structure with SIOCSIFCAPNV, and this one outlives the request.
-            let mut request = unsafe { Ioctl::new(SIOCSIFCAPNV, (&raw mut argument).cast()) };
-            return self.forward(ifp, &mut request);
-        }
-        let mut argument = InterfaceRequest::with_capabilities(enabled as u32).named(ifp.name());
-        // SAFETY: a driver gets an ifreq with SIOCSIFCAP, which this is, and it outlives the request.
-        let mut request = unsafe { Ioctl::new(SIOCSIFCAP, (&raw mut argument).cast()) };
-        self.forward(ifp, &mut request)
-    }
-}
-
 /// What most cards do with either command: what they can do is switched as it is asked.
 pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     let asked = if r.command() == SIOCSIFCAPNV {
         // SAFETY: `Ioctl::new` was promised this structure for SIOCSIFCAPNV, which is the callee's while it
         // runs.
-        let data = unsafe { &*r.data().cast::<DriverData>() };
-        u64::from(data.reqcap) | u64::from(data.reqcap2) << 32
+        let data = unsafe { &*r.data().cast::<CapabilitiesRequest>() };
+        u64::from(data.first) | u64::from(data.second) << 32
     } else {
         u64::from(r.argument::<InterfaceRequest>()?.capabilities()) | ifp.enabled() & !FIRST
     };
@@ -193,6 +163,7 @@ pub(super) fn with_driver_data(
     driver: impl FnOnce(*mut u8) -> Result,
 ) -> Result {
     let asked = argument.all_capabilities();
-    let mut data = DriverData { reqcap: asked as u32, reqcap2: (asked >> 32) as u32, nvcap: 0 };
+    let (first, second) = (asked as u32, (asked >> 32) as u32);
+    let mut data = CapabilitiesRequest { first, second, list: 0 };
     driver((&raw mut data).cast())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::super::{Array, Ref, Result};
+use crate::kpi::{Array, Ref, Result};
 
 /// How many numbers there are; threads share them as they come.
 const PLACES: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::super::{Errno, Result};
+use crate::kpi::{Errno, Result};
 
 thread_local! {
     static PRIVILEGED: Cell<bool> = const { Cell::new(true) };

@@ -2,14 +2,14 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::super::ioctl::{
-    InterfaceRequest, Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFADDR, SIOCSIFCAP, SIOCSIFCAPNV,
-    SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
-};
-use super::super::{Errno, Ifnet, LinkAddr, MacAddr, Result, iff};
 use super::methods::{self, IoctlMethod};
 use super::vnet::Vnet;
 use super::{multicast, offloads, privilege, witness};
+use crate::kpi::ioctl::{
+    InterfaceRequest, Ioctl, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFADDR, SIOCSIFCAP, SIOCSIFCAPNV,
+    SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
+};
+use crate::kpi::{Errno, Ifnet, LinkAddr, MacAddr, Result, iff};
 
 /// Get interface flags.
 pub const SIOCGIFFLAGS: usize = 0xc020_6911;

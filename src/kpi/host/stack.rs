@@ -1,13 +1,13 @@
 //! What the stack does to all interfaces alike (`net/if.c`).
 
-use super::super::driver::{Driver, Module};
-use super::super::gate::Inside;
-use super::super::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU};
-use super::super::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
 use super::faults::{self, Fault};
 use super::{methods, module, offloads, privilege, vlan, witness};
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::gate::Inside;
+use crate::kpi::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU};
+use crate::kpi::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
 
 /// The link of `ifp` is now that way, as its driver says (if_link_state_change).
 pub fn set_link(ifp: &Ifnet, state: LinkState) {

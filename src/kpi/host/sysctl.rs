@@ -1,10 +1,10 @@
 //! sysctl(3), as far as it takes more than a variable.
 
-use super::super::driver::{Driver, Module};
-use super::super::gate::Inside;
-use super::super::{Errno, Result};
 use super::vnet::Vnet;
 use super::witness;
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::gate::Inside;
+use crate::kpi::{Errno, Result};
 
 /// The sysctl `net.link.lagg.stats.<index>`, read in the current vnet. Sleeps.
 ///

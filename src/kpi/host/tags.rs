@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::super::driver::{Driver, Module};
-use super::super::gate::Inside;
-use super::super::{Errno, Ifnet, IfnetRef, Result, TagHeader, TagRequest, TagType};
 use super::driver::Kind;
 use super::memory;
 use super::module;
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::gate::Inside;
+use crate::kpi::{Errno, Ifnet, IfnetRef, Result, TagHeader, TagRequest, TagType};
 
 /// What a card is told of the tag that is wanted, besides the header.
 #[derive(Clone, Copy, Debug, Default)]

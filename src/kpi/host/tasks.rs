@@ -4,19 +4,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 
-use super::super::{Ifnet, Ref, Result};
 use super::sync::{Condvar, Mutex, MutexGuard, lazy};
 use super::witness::{self, Kind, lock};
 use super::{epoch, memory, vnet};
-
-/// The module's taskqueues, a thread each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Queue {
-    /// For the tasks that run LACP and publish states; never waits for a port's driver.
-    Protocol,
-    /// For the tasks that bring ports to what is wanted of them.
-    Configuration,
-}
+use crate::kpi::{Ifnet, Queue, Ref, Result};
 
 /// Work for a thread, put there again and again.
 #[derive(Default)]

@@ -4,9 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::super::{
-    Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, TagType,
-};
 use super::attach::{Attached, attach};
 use super::driver::{Kind, Nic, default_ioctl};
 use super::event::{self, Event};
@@ -16,6 +13,7 @@ use super::methods::IoctlMethod;
 use super::sync::{Condvar, Mutex, thread};
 use super::tags::CardTag;
 use super::witness::{self, lock};
+use crate::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, TagType};
 
 /// The command by which [`TestNic`] knows a change of the link-level address.
 pub const SET_LLADDR: usize = 0;

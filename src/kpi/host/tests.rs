@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, Instant};
 
-use super::super::ioctl::{
+use super::testing::{Events, SET_LLADDR, TestNic};
+use super::*;
+use crate::kpi::ioctl::{
     InterfaceRequest, LaggRequest, PortRequest, SIOCADDMULTI, SIOCGLAGG, SIOCSIFFLAGS, SIOCSIFMTU,
     SIOCSLAGGPORT,
 };
-use super::super::{Counter, EpochCell, Errno, IfType, LinkState, Name, Ref, epoch, iff};
-use super::testing::{Events, SET_LLADDR, TestNic};
-use super::*;
+use crate::kpi::{Counter, EpochCell, Errno, IfType, LinkState, Name, Queue, Ref, epoch, iff};
 
 const MAC1: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const MAC2: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -293,12 +293,12 @@ fn draining_with_what_the_task_needs_panics() {
 
 // --- interfaces ---
 
-fn ioctl_flags(name: &str, flags: u32) -> super::super::Result {
+fn ioctl_flags(name: &str, flags: u32) -> crate::kpi::Result {
     let mut request = InterfaceRequest::with_flags(flags);
     ifioctl(name, SIOCSIFFLAGS, &mut request)
 }
 
-fn add_port(name: &str, port: &str) -> super::super::Result {
+fn add_port(name: &str, port: &str) -> crate::kpi::Result {
     let portname = Name::new(port).unwrap();
     let mut request = PortRequest { portname, ..Default::default() };
     ifioctl(name, SIOCSLAGGPORT, &mut request)

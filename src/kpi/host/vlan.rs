@@ -4,16 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use super::super::driver::{Driver, Module};
-use super::super::gate::Inside;
-use super::super::ioctl::{
-    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCSETVLAN, SIOCSIFADDR,
-    SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
-};
-use super::super::{
-    Counter, Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkAddr, LinkState, MacAddr, Mbuf,
-    Name, Result, epoch, iff,
-};
 use super::attach::{self, Attached};
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
@@ -23,6 +13,16 @@ use super::sync::Mutex;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
 use super::{input as stack_input, methods, multicast, stack, vnet};
+use crate::kpi::driver::{Driver, Module};
+use crate::kpi::gate::Inside;
+use crate::kpi::ioctl::{
+    InterfaceRequest, SIOCADDMULTI, SIOCDELMULTI, SIOCGIFMEDIA, SIOCSETVLAN, SIOCSIFADDR,
+    SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
+};
+use crate::kpi::{
+    Counter, Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkAddr, LinkState, MacAddr, Mbuf,
+    Name, Result, epoch, iff,
+};
 
 /// IFCAP_VLAN_HWFILTER.
 const HWFILTER: u64 = 1 << 16;
@@ -34,7 +34,7 @@ pub(super) struct Vlan {
     /// IFF_PROMISC and IFF_ALLMULTI that the parent has because of this VLAN.
     flags: Mutex<u32>,
     /// Groups that the parent is in because of this VLAN.
-    groups: Mutex<Vec<super::super::LinkAddr>>,
+    groups: Mutex<Vec<crate::kpi::LinkAddr>>,
     lladdr_work: Arc<Work>,
 }
 
@@ -292,7 +292,7 @@ impl Vlan {
     }
 
     /// Has the parent be in the groups that this VLAN is in.
-    fn pass_groups(&self, parent: &Ifnet, wanted: Vec<super::super::LinkAddr>) -> Result {
+    fn pass_groups(&self, parent: &Ifnet, wanted: Vec<crate::kpi::LinkAddr>) -> Result {
         let had = std::mem::replace(&mut *lock(&self.groups), wanted.clone());
         had.iter().for_each(|group| multicast::leave(parent, group));
         wanted.iter().try_for_each(|group| multicast::join(parent, group))

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use super::super::{Defaults, Name};
 use super::IfnetRef;
 use super::clock::Clock;
 use super::sync::{Mutex, thread_local};
 use super::witness::lock;
+use crate::kpi::{Defaults, Name};
 
 pub(super) struct State {
     /// By time of attachment.
