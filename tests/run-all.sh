@@ -5,6 +5,7 @@
 step "format" cargo fmt --check
 step "clippy, host" cargo clippy --locked --all-targets -- -D warnings
 step "tests, host" cargo test --locked --no-fail-fast
+step "userlagg without the test kit" tests/userlagg.sh
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 step "manual page" mandoc -Tlint -W warning kmod/lagg_rs.4
 loom

@@ -1,12 +1,9 @@
-//! What may fail, and fails when a test says so: in whichever thread it comes, the module's tasks
-//! included. So a test that uses this is alone in its process, or the others are waiting.
+//! Where what the driver calls may fail. By itself none of it does: [`testing`](super::testing) has it fail.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::kpi::{Ifnet, Result};
 
-use super::sync::Mutex;
-use super::vnet;
-use super::witness::lock;
-use crate::kpi::{Errno, Ifnet, Result};
+#[cfg(feature = "testing")]
+use super::testing::injection;
 
 /// What may fail.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -24,59 +21,46 @@ pub enum Fault {
     Lladdr,
 }
 
-/// What has failed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failed {
-    /// The interface; none for memory.
-    pub ifp: Option<String>,
-    /// The command; 0 where there is none.
-    pub command: usize,
-    /// In a thread of the kernel's own, which can return it to nobody.
-    pub in_task: bool,
-}
-
-struct State {
-    fault: Fault,
-    /// How many are left until the one that fails, that included; 0: it has.
-    left: usize,
-    errno: Errno,
-    failed: Option<Failed>,
-}
-
-/// Nothing else is looked at as long as nothing is to fail.
-static ARMED: AtomicBool = AtomicBool::new(false);
-static STATE: Mutex<Option<State>> = Mutex::new(None);
-
-/// Makes the `n`-th such call from now on fail with `errno`, and that one alone; 1 is the next.
-///
-/// # Panics
-/// If another one is still to fail.
-pub fn fail(fault: Fault, n: usize, errno: Errno) {
-    let state = State { fault, left: n, errno, failed: None };
-    assert!(lock(&STATE).replace(state).is_none(), "one at a time");
-    ARMED.store(true, Ordering::SeqCst);
-}
-
-/// Calls it off. Returned: what has failed, if that call came.
-pub fn failed() -> Option<Failed> {
-    ARMED.store(false, Ordering::SeqCst);
-    lock(&STATE).take()?.failed
-}
-
 /// Such a call comes: on this interface, by this command.
+///
+/// # Errors
+/// What it is to fail with.
 pub(super) fn may_fail(fault: Fault, ifp: Option<&Ifnet>, command: usize) -> Result {
-    if !ARMED.load(Ordering::Relaxed) {
-        return Ok(());
+    injection::may_fail(fault, ifp, command)
+}
+
+/// An allocation comes that does not sleep.
+pub(super) fn allocation() -> Result {
+    may_fail(Fault::Allocation, None, 0)?;
+    injection::allocation_here()
+}
+
+/// The allocation of a packet comes, which does not sleep.
+pub(super) fn packet() -> Result {
+    may_fail(Fault::Packet, None, 0)?;
+    injection::allocation_here()
+}
+
+/// The copy of a packet comes, which does not sleep.
+pub(super) fn copy() -> Result {
+    injection::copy_here()?;
+    may_fail(Fault::Packet, None, 0)
+}
+
+/// Nothing fails.
+#[cfg(not(feature = "testing"))]
+mod injection {
+    use super::{Fault, Ifnet, Result};
+
+    pub(super) fn may_fail(_: Fault, _: Option<&Ifnet>, _: usize) -> Result {
+        Ok(())
     }
-    let mut state = lock(&STATE);
-    let Some(state) = state.as_mut().filter(|state| state.fault == fault && state.left > 0) else {
-        return Ok(());
-    };
-    state.left -= 1;
-    if state.left > 0 {
-        return Ok(());
+
+    pub(super) fn allocation_here() -> Result {
+        Ok(())
     }
-    let ifp = ifp.map(|ifp| ifp.name().to_string());
-    state.failed = Some(Failed { ifp, command, in_task: vnet::is_kernel_thread() });
-    Err(state.errno)
+
+    pub(super) fn copy_here() -> Result {
+        Ok(())
+    }
 }

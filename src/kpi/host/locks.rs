@@ -49,6 +49,7 @@ impl Raw {
     }
 
     /// Has those who wait look again.
+    #[cfg(feature = "testing")]
     fn wake(&self) {
         drop(lock(&self.holder));
         self.freed.notify_all();
@@ -292,6 +293,7 @@ pub fn detach_lock() -> Result<DetachGuard> {
 static WAITING: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
 
 /// Whether a thread waits for a condition.
+#[cfg(feature = "testing")]
 pub(super) fn waits(thread: thread::ThreadId) -> bool {
     lock(&WAITING).contains(&thread)
 }
@@ -300,12 +302,14 @@ pub(super) fn waits(thread: thread::ThreadId) -> bool {
 static SIGNALS: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
 
 /// Sends a signal to a thread: its wait for `ifnet_detach_sxlock` ends, or its next one.
+#[cfg(feature = "testing")]
 pub(super) fn interrupt(thread: thread::ThreadId) {
     lock(&SIGNALS).push(thread);
     DETACH.raw.wake();
 }
 
 /// The same for the stack, which shows nobody that it may sleep.
+#[cfg(feature = "testing")]
 pub(super) fn stack_detach_lock() -> DetachGuard {
     DetachGuard(DETACH.lock())
 }

@@ -1,26 +1,7 @@
 //! Packets (mbuf(9)).
 
-use std::cell::Cell;
-
-use super::faults::{self, Fault};
-use super::memory;
+use super::faults;
 use crate::kpi::{Ifnet, SendTag};
-
-thread_local! {
-    static FAIL_IN: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Makes the `n`-th copy of a packet from now on in the calling thread fail, and that one alone; as
-/// [`fail_allocation`](super::fail_allocation).
-pub fn fail_copy(n: usize) -> usize {
-    FAIL_IN.replace(n)
-}
-
-/// Whether this copy is the one.
-#[cold]
-fn fails() -> bool {
-    FAIL_IN.replace(FAIL_IN.get() - 1) == 1
-}
 
 /// A packet, owned: a chain of segments under one header. Freed when it is dropped.
 pub struct Mbuf(Box<Packet>);
@@ -49,7 +30,7 @@ impl Mbuf {
 
     /// A packet for a group, of one segment; none if there is no memory.
     pub fn multicast(bytes: &[u8]) -> Option<Self> {
-        memory::packet_may_fail().ok()?;
+        faults::packet().ok()?;
         Some(Mbuf::from_bytes(bytes))
     }
 
@@ -114,10 +95,7 @@ impl Mbuf {
 
     /// A copy of it; none if there is no memory (m_copym).
     pub fn copy(&self) -> Option<Mbuf> {
-        if FAIL_IN.get() != 0 && fails() {
-            return None;
-        }
-        faults::may_fail(Fault::Packet, None, 0).ok()?;
+        faults::copy().ok()?;
         let mut copy = Mbuf::from_segments(self.segments());
         copy.0.flow = self.0.flow;
         copy.0.vlan_tag = self.0.vlan_tag;

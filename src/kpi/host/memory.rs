@@ -1,48 +1,19 @@
-//! malloc(9) that can be told to fail, freed memory that nobody can mistake for anything, and the
+//! malloc(9), freed memory that nobody can mistake for anything, and the
 //! memory of user programs.
 
 use std::alloc::Layout;
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
-use super::faults::{self, Fault};
+use super::faults;
 use super::sync::Mutex;
 use super::witness::{self, lock};
 use crate::kpi::{Errno, Result};
 
-thread_local! {
-    static FAIL_IN: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Makes the `n`-th allocation from now on in the calling thread fail, and that one alone; 1 is the
-/// next, 0 calls it off. Returns what was left of the last call: 0 if that allocation came.
-pub fn fail_allocation(n: usize) -> usize {
-    FAIL_IN.replace(n)
-}
-
 /// An allocation that may sleep and may be told to fail.
 pub(super) fn may_fail() -> Result {
     witness::may_sleep("malloc(M_WAITOK)");
-    may_fail_at_once()
-}
-
-/// The same for one that does not sleep.
-pub(super) fn may_fail_at_once() -> Result {
-    faults::may_fail(Fault::Allocation, None, 0)?;
-    fails_here()
-}
-
-/// The allocation of a packet, which does not sleep.
-pub(super) fn packet_may_fail() -> Result {
-    faults::may_fail(Fault::Packet, None, 0)?;
-    fails_here()
-}
-
-fn fails_here() -> Result {
-    let left = FAIL_IN.get();
-    FAIL_IN.set(left.saturating_sub(1));
-    if left == 1 { Err(Errno::ENOMEM) } else { Ok(()) }
+    faults::allocation()
 }
 
 /// Memory of that layout; none if there is none. May sleep.

@@ -37,6 +37,7 @@ mod sync;
 mod sysctl;
 mod tags;
 mod tasks;
+#[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -70,11 +71,9 @@ pub use capture::{Capture, capture};
 pub use clone::{clone_create, clone_destroy};
 pub use driver::{Nic, default_ioctl, requested_mtu};
 pub use event::{Event, listen};
-pub use faults::{Failed, Fault, fail, failed};
 pub use input::{netmap_register, netmap_unregister, output, receive, set_input, transmit};
-pub use mbuf::fail_copy;
 pub use media::{IFM_ACTIVE, IFM_AVALID, IFM_ETHER_AUTO, IFM_FDX, media_of};
-pub use memory::{UserMemory, fail_allocation};
+pub use memory::UserMemory;
 pub use module::{is_loaded, kldload, kldunload};
 pub use multicast::{
     groups, join_all_groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc,
@@ -90,6 +89,12 @@ pub use vlan::{
     filter_vlans, vlan_config, vlan_create, vlan_create_alone, vlan_refreshes, vlan_unconfig,
 };
 pub use vnet::Vnet;
+
+#[cfg(feature = "testing")]
+pub use {
+    faults::Fault,
+    testing::injection::{Failed, fail, fail_allocation, fail_copy, failed},
+};
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::driver::Kind;
-use super::memory;
+use super::faults;
 use super::module;
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::gate::Inside;
@@ -164,7 +164,7 @@ impl TagWrapper {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        memory::may_fail_at_once().map(TagWrapper)
+        faults::allocation().map(TagWrapper)
     }
 
     /// A tag of `lagg`'s that stands for `inner`, a port's.

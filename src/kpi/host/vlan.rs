@@ -201,6 +201,7 @@ impl Vlan {
     }
 
     /// All that it has of its parent, for tests to compare.
+    #[cfg(feature = "testing")]
     pub(super) fn describe(&self) -> String {
         let Some(parent) = self.parent() else { return format!("{} of nobody", self.tag()) };
         let (flags, groups) = (*lock(&self.flags), lock(&self.groups));

@@ -176,6 +176,7 @@ pub(super) fn leave_all() {
 }
 
 /// Whether it is.
+#[cfg(feature = "testing")]
 pub(super) fn is_kernel_thread() -> bool {
     NOWHERE.with(Cell::get)
 }

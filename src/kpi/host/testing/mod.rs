@@ -1,18 +1,20 @@
 //! A card for tests: it keeps what is sent, refuses what it is told to, and blocks where it is
 //! told to.
 
+pub(super) mod injection;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::attach::{Attached, attach};
-use super::driver::{Kind, Nic, default_ioctl};
-use super::event::{self, Event};
-use super::locks::{self, DetachGuard};
-use super::media::media_of;
-use super::methods::IoctlMethod;
-use super::sync::{Condvar, Mutex, thread};
-use super::tags::CardTag;
-use super::witness::{self, lock};
+use crate::kpi::host::attach::{Attached, attach};
+use crate::kpi::host::driver::{Kind, Nic, default_ioctl};
+use crate::kpi::host::event::{self, Event};
+use crate::kpi::host::locks::{self, DetachGuard};
+use crate::kpi::host::media::media_of;
+use crate::kpi::host::methods::IoctlMethod;
+use crate::kpi::host::sync::{Condvar, Mutex, thread};
+use crate::kpi::host::tags::CardTag;
+use crate::kpi::host::witness::{self, lock};
 use crate::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, TagType};
 
 /// The command by which [`TestNic`] knows a change of the link-level address.
