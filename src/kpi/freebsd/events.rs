@@ -1,11 +1,10 @@
-//! Event handlers (eventhandler(9)), and the events of VLANs.
+//! Event handlers (eventhandler(9)).
 
 use core::ptr::NonNull;
 
 use super::bindings as c;
 use super::hooks;
-use super::ifnet::Ifnet;
-use crate::kpi::{Errno, Result, epoch};
+use crate::kpi::{Errno, Result};
 
 /// The handlers of the module, one for each event: none of them is a lagg's.
 pub(super) struct Handlers([Handler; 4]);
@@ -75,22 +74,5 @@ impl Handler {
 impl Drop for Handler {
     fn drop(&mut self) {
         self.deregister();
-    }
-}
-
-impl Ifnet {
-    /// Says that VLANs were configured on it, or are no more (`vlan_config`, `vlan_unconfig`), for drivers
-    /// with a filter in hardware: those of `ids`, whose bits stand for `first` and the ids that follow.
-    /// May sleep.
-    pub fn vlan_events(&self, first: u16, ids: u64, configured: bool) {
-        // SAFETY: the ifnet is there while its handlers run. They take locks of their drivers' and of the
-        // stack, and the caller holds none that comes after those.
-        unsafe { c::lagg_rs_vlan_events(self.as_ptr(), first, ids, configured) };
-    }
-
-    /// Of `ids`, counted so too, those for which it has a VLAN now.
-    pub fn vlans(&self, first: u16, ids: u64) -> u64 {
-        // SAFETY: the ifnet is there, and in the epoch so is what it has for its VLANs.
-        epoch::section(|_| unsafe { c::lagg_rs_vlans(self.as_ptr(), first, ids) })
     }
 }

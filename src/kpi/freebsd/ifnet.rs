@@ -5,16 +5,14 @@
 //! The caller's may be one that ends, with those already gone.
 
 use core::cell::UnsafeCell;
-use core::ops::Deref;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::bindings as c;
 use super::hooks;
-use super::mbuf::Mbuf;
 use crate::kpi::{
-    Counter, Driver, Epoch, EpochOption, Errno, IfType, Ioctl, LinkState, Module, Name, Ref,
-    Result, epoch, iff, packet,
+    Counter, Driver, EpochOption, Errno, IfType, Ioctl, LinkState, Module, Name, Ref, Result, iff,
+    packet,
 };
 
 /// An interface.
@@ -59,6 +57,11 @@ pub(super) fn number<T: Into<i128>>(number: T) -> T {
     number
 }
 
+mod packets;
+mod reference;
+
+pub use reference::IfnetRef;
+
 impl Ifnet {
     /// # Safety
     /// For `'a` the type's invariant holds for `ifp`.
@@ -74,16 +77,6 @@ impl Ifnet {
     #[inline(always)]
     pub(super) fn as_ptr(&self) -> *mut c::ifnet {
         self.0.get()
-    }
-
-    /// A counted reference to it.
-    pub fn to_ref(&self) -> IfnetRef {
-        // SAFETY: the ifnet is there with a count that is not 0, as the caller has a reference, or was called by
-        // the kernel with one: what was only found in the epoch goes by `IfnetRef::found`. This one goes back
-        // with the `IfnetRef`.
-        unsafe { c::if_ref(self.as_ptr()) };
-        // INVARIANT: if_ref has counted it just now.
-        IfnetRef(NonNull::from(self))
     }
 
     /// Whether `other` is the same interface.
@@ -230,59 +223,6 @@ impl Ifnet {
         unsafe { c::if_get_counter_default(self.as_ptr(), counter as c::ift_counter) }
     }
 
-    /// Hands a packet to its driver.
-    ///
-    /// # Errors
-    /// What the driver returned; the packet is consumed.
-    #[inline(always)]
-    pub fn transmit(&self, m: Mbuf, _: &Epoch) -> Result {
-        // SAFETY: an aligned pointer in an ifnet that is there for as long as `self`.
-        let method = unsafe { (field!(self, if_transmit)).read_volatile() };
-        // SAFETY: the kernel gives one to each interface that it attaches, and whoever takes over gives
-        // another.
-        let transmit = unsafe { method.unwrap_unchecked() };
-        // SAFETY: the interface's own method, in a section of the epoch as the argument proves. It consumes the
-        // packet, which `into_ptr` has given up, whatever it returns.
-        Errno::check(unsafe { transmit(self.as_ptr(), m.into_ptr()) })
-    }
-
-    /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.
-    #[cold]
-    pub fn input(&self, m: Mbuf, _: &Epoch) {
-        // SAFETY: in a section of the epoch, as the argument proves, and in the interface's vnet. The packet
-        // has a header that names the interface, and is the callee's now: `into_ptr` has given it up.
-        self.in_vnet(|| unsafe { c::if_input(self.as_ptr(), m.into_ptr()) });
-    }
-
-    /// Whether somebody listens on the interface with bpf(4).
-    #[inline(always)]
-    pub fn has_listeners(&self) -> bool {
-        // SAFETY: an aligned pointer in an ifnet that is there for as long as `self`. bpf(4) has one for every
-        // attached interface, and frees it a grace period after the interface has another. The pointer in it is
-        // aligned too.
-        unsafe {
-            let bpf = (field!(self, if_bpf)).read_volatile().cast::<c::bpf_if_ext>();
-            !(&raw const (*bpf).bif_dlist.clh_first).read_volatile().is_null()
-        }
-    }
-
-    /// Shows a packet to who listens on the interface with bpf(4).
-    #[inline(always)]
-    pub fn bpf_tap(&self, m: &Mbuf) {
-        // SAFETY: packets come in the epoch, in which what bpf(4) has for the interface is not freed. The
-        // packet is read and stays ours.
-        unsafe { c::ether_bpf_mtap_if(self.as_ptr(), m.as_ptr()) };
-    }
-
-    /// The same on an InfiniBand interface.
-    #[inline(always)]
-    pub fn infiniband_bpf_tap(&self, m: &Mbuf) {
-        // SAFETY: packets come in the epoch, in which what bpf(4) has for the interface is not freed. The
-        // packet is trimmed and put right again on the way, which its owner alone may have done, as `m` is
-        // for this one thread.
-        unsafe { c::infiniband_bpf_mtap(self.as_ptr(), m.as_ptr()) };
-    }
-
     /// What any Ethernet interface does with an ioctl. May sleep.
     ///
     /// # Errors
@@ -333,40 +273,6 @@ impl Ifnet {
         self.in_vnet(|| unsafe { c::lagg_rs_in6_detach(self.as_ptr()) });
     }
 
-    /// The interface that it is a VLAN of, and its id; none if it is no VLAN. The kernel knows a VLAN by its
-    /// type, so one that is a lagg's port is none. It was found in this section of the epoch, or is not
-    /// detached before the caller is through.
-    pub fn vlan_of(&self, _: &Epoch) -> Option<(IfnetRef, u16)> {
-        let mut id = 0;
-        // SAFETY: in a section of the epoch, as the argument proves, in which vlan(4) does not free what it has
-        // for the interface. The id is written before this returns, to a place of ours.
-        let parent = unsafe { c::lagg_rs_vlan_of(self.as_ptr(), &raw mut id) };
-        // SAFETY: found in the section that the caller is in still.
-        Some((unsafe { IfnetRef::found(parent) }?, id))
-    }
-
-    /// Its VLAN of that id.
-    pub fn vlan(&self, id: u16, _: &Epoch) -> Option<IfnetRef> {
-        // SAFETY: in a section of the epoch, as the argument proves, in which vlan(4) does not free what it has
-        // for the interface.
-        let vlan = unsafe { c::lagg_rs_vlan(self.as_ptr(), id) };
-        // SAFETY: found in the section that the caller is in still.
-        unsafe { IfnetRef::found(vlan) }
-    }
-
-    /// Says whether packets that this lagg sends are looked at, lest they come back to it: its ports are VLANs,
-    /// which others give other parents. If netmap(4) has the method, that does not recurse, and has kept
-    /// the one from before.
-    pub fn guard(&self, on: bool) {
-        let usual = hooks::lagg_rs_transmit as *mut ();
-        let guarded = hooks::lagg_rs_transmit_guarded as *mut ();
-        let (from, to) = if on { (usual, guarded) } else { (guarded, usual) };
-        // SAFETY: an aligned pointer in an ifnet that is there for as long as `self`. netmap(4), which writes
-        // it too, writes it as a whole.
-        let place = unsafe { AtomicPtr::from_ptr((field!(self, if_transmit)).cast::<*mut ()>()) };
-        let _ = place.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
-    }
-
     /// Whether this is one of our laggs. Its other methods may be somebody else's: netmap(4) takes
     /// `if_transmit` and `if_input`.
     pub(super) fn is_lagg(&self) -> bool {
@@ -390,79 +296,5 @@ impl Ifnet {
         // SAFETY: the caller promises an interface of our cloner's. Its `if_softc` is written through this slot
         // alone; the kernel passes it on and leaves it as it is.
         unsafe { EpochOption::from_ptr(field!(self, if_softc)) }
-    }
-}
-
-/// A counted reference to an interface, and no more than its address.
-///
-/// # Invariants
-/// The kernel has counted it (if_ref).
-#[repr(transparent)]
-pub struct IfnetRef(NonNull<Ifnet>);
-
-// SAFETY: an `Ifnet` is for any thread, and the count that goes with the reference is atomic.
-unsafe impl Send for IfnetRef {}
-// SAFETY: a shared one gives `&Ifnet`, which is `Sync`, and no more.
-unsafe impl Sync for IfnetRef {}
-
-impl IfnetRef {
-    /// The interface of that name in the current vnet.
-    pub fn by_name(name: &Name) -> Option<IfnetRef> {
-        if name.is_empty() {
-            return None;
-        }
-        // SAFETY: the kernel compares 16 bytes at most (strncmp), which the name has. It looks through the
-        // current vnet, in a section of its own.
-        let ifp = unsafe { c::ifunit_ref(core::ptr::from_ref(name).cast()) };
-        // INVARIANT: ifunit_ref has counted what it returns.
-        NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
-    }
-
-    /// A reference to an interface that was found; none for NULL, and for one whose last reference has gone.
-    ///
-    /// # Safety
-    /// The caller is in the section of the epoch in which `ifp` was found.
-    unsafe fn found(ifp: *mut c::ifnet) -> Option<Self> {
-        let ifp = NonNull::new(ifp)?;
-        // SAFETY: the caller is in the section in which it was found, so it is not freed yet, whatever its
-        // count.
-        if !unsafe { c::if_try_ref(ifp.as_ptr()) } {
-            return None;
-        }
-        // INVARIANT: if_try_ref has counted it just now.
-        Some(IfnetRef(ifp.cast()))
-    }
-
-    /// The interface of that index, if it is one of the current vnet and not dying.
-    pub fn by_index(index: u32) -> Option<IfnetRef> {
-        // SAFETY: in a section of the epoch, in which the table of indexes is read and what is in it is not
-        // freed; any number may be asked for.
-        let ifp = epoch::section(|_| unsafe { c::ifnet_byindex_ref(index) });
-        // INVARIANT: ifnet_byindex_ref has counted what it returns.
-        NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
-    }
-}
-
-impl Clone for IfnetRef {
-    fn clone(&self) -> Self {
-        self.to_ref()
-    }
-}
-
-impl Deref for IfnetRef {
-    type Target = Ifnet;
-
-    #[inline(always)]
-    fn deref(&self) -> &Ifnet {
-        // SAFETY: by the invariant the kernel counts this reference, so the ifnet is not freed while it lives.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for IfnetRef {
-    fn drop(&mut self) {
-        // SAFETY: by the invariant one count is ours to give back, and it is not used after. The kernel frees
-        // an ifnet a grace period after its last, so this does not sleep.
-        unsafe { c::if_rele(self.0.as_ptr().cast()) };
     }
 }

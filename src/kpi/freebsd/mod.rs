@@ -23,6 +23,7 @@ mod port;
 mod sysctl;
 mod tags;
 mod tasks;
+mod vlans;
 
 pub use callout::Callout;
 pub use groups::Group;

@@ -78,11 +78,4 @@ impl Ifnet {
         // too, writes it as a whole.
         unsafe { AtomicI32::from_ptr(field!(self, if_capenable)) }
     }
-
-    /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
-    pub fn refresh_vlans(&self) {
-        // SAFETY: the ifnet is there, and what it has for its VLANs is looked at under `vlan_sx`, which the
-        // function takes: the caller holds no lock that comes after it.
-        unsafe { c::lagg_rs_vlan_capabilities(self.as_ptr()) };
-    }
 }
