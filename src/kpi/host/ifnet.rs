@@ -1,32 +1,33 @@
 //! Interfaces (ifnet(9)).
 
-use std::alloc::Layout;
+mod packets;
+mod reference;
+
 use std::cell::UnsafeCell;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::mem::offset_of;
-use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{self, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use super::capture::Tap;
 use super::driver::Kind;
-use super::epoch::{EPOCH_CONTEXT, EpochContext, epoch_call};
-use super::methods::{IoctlMethod, OutputMethod};
+use super::epoch::EpochContext;
 use super::percpu::PerThread;
 use super::sync::Mutex;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
-use super::witness::{self, lock};
-use super::{event, input, lladdr, memory, multicast, offloads, stack};
+use super::witness::lock;
+use super::{event, lladdr, multicast, offloads, stack};
 use crate::kpi::atomic::AtomicU8;
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::ioctl;
 use crate::kpi::{
-    Counter, Epoch, EpochOption, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result,
-    iff, packet,
+    Counter, EpochOption, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result, iff,
+    packet,
 };
+
+pub use reference::{IfnetRef, lookups};
 
 pub(super) type Softc = <Module as Driver>::Softc;
 pub(super) type Port = <Module as Driver>::Port;
@@ -97,151 +98,13 @@ unsafe impl Sync for Ifnet {}
 // SAFETY: `this` points at the interface itself, which stays where it is; all else is `Send`.
 unsafe impl Send for Ifnet {}
 
-/// A counted reference to an interface (if_ref, if_rele): its address, and nothing else.
-///
-/// # Invariants
-/// The pointer is to an `Ifnet` of `IfnetRef::new`, in which this reference is counted.
-#[repr(transparent)]
-pub struct IfnetRef(NonNull<Ifnet>);
-
-// SAFETY: a reference gives shared access alone, and any thread may drop the last one.
-unsafe impl Send for IfnetRef {}
-// SAFETY: a shared one gives `&Ifnet`, which is `Sync`, and no more.
-unsafe impl Sync for IfnetRef {}
-
-static_assertions::assert_eq_size!(Option<IfnetRef>, usize);
-
-/// Indexes given away, from 1.
-static INDEX: AtomicU32 = AtomicU32::new(1);
-
-impl IfnetRef {
-    /// An interface of the current vnet, not yet in its list.
-    pub(super) fn new(name: Name, kind: Kind, if_type: IfType, lladdr: LinkAddr) -> Self {
-        let home = Vnet::current();
-        let memory = NonNull::from(Box::leak(Box::<Ifnet>::new_uninit()));
-        let this = memory.cast::<Ifnet>();
-        let ifnet = Ifnet {
-            flags: AtomicU32::new(iff::BROADCAST | iff::SIMPLEX | iff::MULTICAST),
-            link_state: atomic::AtomicU8::new(LinkState::Unknown as u8),
-            if_type: AtomicU8::new(if_type.number()),
-            dead: AtomicBool::new(false),
-            has_taps: AtomicBool::new(false),
-            has_bpf: AtomicBool::new(false),
-            has_vlans: AtomicBool::new(false),
-            has_netmap: AtomicBool::new(false),
-            guarded: AtomicBool::new(false),
-            running: AtomicBool::new(false),
-            lagg: EpochOption::new(),
-            softc: EpochOption::new(),
-            kind,
-            counters: Default::default(),
-            input: RwLock::new(None),
-            netmap: RwLock::new(None),
-            index: INDEX.fetch_add(1, Ordering::Relaxed),
-            mtu: AtomicU32::new(1500),
-            baudrate: AtomicU64::new(10_000_000),
-            numa_domain: atomic::AtomicU8::new(packet::NO_DOMAIN),
-            lladdr: Mutex::new(lladdr),
-            broadcast: Mutex::new(lladdr::broadcast(if_type)),
-            ioctl_method: AtomicU8::new(IoctlMethod::Own as u8),
-            output_method: AtomicU8::new(OutputMethod::Own as u8),
-            name: Mutex::new(name),
-            vnet: AtomicPtr::new(std::ptr::from_ref(home.state()).cast_mut()),
-            home,
-            taps: Mutex::default(),
-            listeners: Mutex::default(),
-            link_work: Arc::default(),
-            has_ipv6: AtomicBool::new(false),
-            membership: Mutex::default(),
-            offloads: Mutex::default(),
-            coupled: Mutex::default(),
-            vlan_refreshes: AtomicU64::new(0),
-            lookups: AtomicU64::new(0),
-            offload_looks: AtomicU64::new(0),
-            filters_vlans: AtomicBool::new(false),
-            vlan_filter: Mutex::default(),
-            count: AtomicUsize::new(1),
-            context: UnsafeCell::new(EPOCH_CONTEXT),
-            this,
-        };
-        // SAFETY: memory for this type, allocated just now, and nobody else's.
-        unsafe { this.write(ifnet) };
-        // INVARIANT: made here; the count of 1 is this reference.
-        IfnetRef(this)
-    }
-
-    /// The interface of that name in the current vnet (ifunit_ref).
-    pub fn by_name(name: &Name) -> Option<IfnetRef> {
-        let ifp = if name.is_empty() { None } else { Vnet::current().find(name) }?;
-        ifp.lookups.fetch_add(1, Ordering::Relaxed);
-        Some(ifp)
-    }
-
-    /// Frees the interface.
-    ///
-    /// # Safety
-    /// `context` is that of an interface whose last reference has gone a grace period ago.
-    unsafe extern "C" fn free(context: *mut EpochContext) {
-        // SAFETY: by contract the context is part of an interface that is nobody's any more.
-        let ifnet = unsafe { &mut *context.byte_sub(offset_of!(Ifnet, context)).cast::<Ifnet>() };
-        let name = ifnet.name();
-        assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
-        assert!(ifnet.softc.is_empty(), "{name} is freed, and still a lagg");
-        let this = ifnet.this;
-        // SAFETY: the interface is nobody's any more, and its memory is from a `Box`, which allocates like
-        // `memory`.
-        unsafe {
-            this.drop_in_place();
-            memory::release(this.cast(), Layout::new::<Ifnet>());
-        }
-    }
-}
-
-impl Clone for IfnetRef {
-    fn clone(&self) -> Self {
-        self.to_ref()
-    }
-}
-
-impl Deref for IfnetRef {
-    type Target = Ifnet;
-
-    #[inline]
-    fn deref(&self) -> &Ifnet {
-        // SAFETY: `self` is counted, so the interface is there.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for IfnetRef {
-    fn drop(&mut self) {
-        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: no reference is left; who found the interface in the epoch is waited for.
-            unsafe { epoch_call((&raw mut (*self.0.as_ptr()).context).cast(), Self::free) };
-        }
-    }
-}
-
 impl fmt::Debug for Ifnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.name(), f)
     }
 }
 
-impl fmt::Debug for IfnetRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
 impl Ifnet {
-    /// A reference to it.
-    pub fn to_ref(&self) -> IfnetRef {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        // INVARIANT: every `Ifnet` is made by `IfnetRef::new`, and its count is one more since just now.
-        IfnetRef(self.this)
-    }
-
     /// Whether both are the same interface.
     #[inline]
     pub fn same(&self, other: &Ifnet) -> bool {
@@ -400,61 +263,6 @@ impl Ifnet {
         self.counters.all().map(|counters| counters[c as usize].load(Ordering::Relaxed)).sum()
     }
 
-    /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.
-    #[inline]
-    pub fn input(&self, m: Mbuf, epoch: &Epoch) {
-        assert_eq!(m.receiver_index(), self.index, "{self:?}: a packet of another's");
-        if self.has_netmap() {
-            input::netmap(self, m);
-        } else {
-            input::input(self, m, epoch);
-        }
-    }
-
-    /// Whether netmap(4) has it: its `if_input` is netmap's then.
-    #[inline]
-    pub fn has_netmap(&self) -> bool {
-        self.has_netmap.load(Ordering::Relaxed)
-    }
-
-    /// Sends a packet (`if_transmit`), which is consumed in any case.
-    ///
-    /// # Errors
-    /// What its driver returned.
-    #[inline]
-    pub fn transmit(&self, m: Mbuf, epoch: &Epoch) -> Result {
-        let _nested = witness::nest("if_transmit");
-        self.kind.transmit(self, m, epoch)
-    }
-
-    /// Says whether packets that this lagg sends are looked at, lest they come back to it.
-    pub fn guard(&self, on: bool) {
-        self.guarded.store(on, Ordering::Release);
-    }
-
-    /// Whether somebody captures.
-    #[inline]
-    pub fn has_listeners(&self) -> bool {
-        debug_assert!(self.has_bpf.load(Ordering::Relaxed), "bpf does not know {self:?} yet");
-        self.has_taps.load(Ordering::Relaxed)
-    }
-
-    /// Shows a packet to those who capture (ETHER_BPF_MTAP).
-    #[inline]
-    pub fn bpf_tap(&self, m: &Mbuf) {
-        if self.has_listeners() {
-            super::capture::tap(self, m);
-        }
-    }
-
-    /// The same on an InfiniBand interface (infiniband_bpf_mtap): they see an Ethernet header.
-    #[inline]
-    pub fn infiniband_bpf_tap(&self, m: &Mbuf) {
-        if self.has_listeners() {
-            super::capture::infiniband_tap(self, m);
-        }
-    }
-
     /// What Ethernet interfaces have in common (ether_ioctl). May sleep.
     ///
     /// # Errors
@@ -513,9 +321,4 @@ impl Ifnet {
     pub fn lagg_softc(&self) -> Option<Ref<Softc>> {
         self.softc.get()
     }
-}
-
-/// How often `ifp` has been looked up by its name.
-pub fn lookups(ifp: &Ifnet) -> u64 {
-    ifp.lookups.load(Ordering::Relaxed)
 }

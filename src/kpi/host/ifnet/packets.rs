@@ -1,0 +1,64 @@
+//! Packets on their way through an interface.
+
+use std::sync::atomic::Ordering;
+
+use super::Ifnet;
+use crate::kpi::host::{capture, input, witness};
+use crate::kpi::{Epoch, Mbuf, Result};
+
+impl Ifnet {
+    /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.
+    #[inline]
+    pub fn input(&self, m: Mbuf, epoch: &Epoch) {
+        assert_eq!(m.receiver_index(), self.index, "{self:?}: a packet of another's");
+        if self.has_netmap() {
+            input::netmap(self, m);
+        } else {
+            input::input(self, m, epoch);
+        }
+    }
+
+    /// Whether netmap(4) has it: its `if_input` is netmap's then.
+    #[inline]
+    pub fn has_netmap(&self) -> bool {
+        self.has_netmap.load(Ordering::Relaxed)
+    }
+
+    /// Sends a packet (`if_transmit`), which is consumed in any case.
+    ///
+    /// # Errors
+    /// What its driver returned.
+    #[inline]
+    pub fn transmit(&self, m: Mbuf, epoch: &Epoch) -> Result {
+        let _nested = witness::nest("if_transmit");
+        self.kind.transmit(self, m, epoch)
+    }
+
+    /// Says whether packets that this lagg sends are looked at, lest they come back to it.
+    pub fn guard(&self, on: bool) {
+        self.guarded.store(on, Ordering::Release);
+    }
+
+    /// Whether somebody captures.
+    #[inline]
+    pub fn has_listeners(&self) -> bool {
+        debug_assert!(self.has_bpf.load(Ordering::Relaxed), "bpf does not know {self:?} yet");
+        self.has_taps.load(Ordering::Relaxed)
+    }
+
+    /// Shows a packet to those who capture (ETHER_BPF_MTAP).
+    #[inline]
+    pub fn bpf_tap(&self, m: &Mbuf) {
+        if self.has_listeners() {
+            capture::tap(self, m);
+        }
+    }
+
+    /// The same on an InfiniBand interface (infiniband_bpf_mtap): they see an Ethernet header.
+    #[inline]
+    pub fn infiniband_bpf_tap(&self, m: &Mbuf) {
+        if self.has_listeners() {
+            capture::infiniband_tap(self, m);
+        }
+    }
+}
