@@ -1,6 +1,9 @@
 //! vlan(4), whose configuration is under `vlan_sx`: a lagg may have VLANs, and may have them as
 //! ports.
 
+mod follow;
+mod packets;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -12,7 +15,7 @@ use super::methods::OutputMethod;
 use super::sync::Mutex;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
-use super::{input as stack_input, methods, multicast, stack, vnet};
+use super::{methods, multicast, vnet};
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::gate::Inside;
 use crate::kpi::ioctl::{
@@ -20,12 +23,14 @@ use crate::kpi::ioctl::{
     SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
 };
 use crate::kpi::{
-    Counter, Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkAddr, LinkState, MacAddr, Mbuf,
-    Name, Result, epoch, iff,
+    Epoch, Errno, IfType, Ifnet, IfnetRef, Ioctl, LinkAddr, LinkState, MacAddr, Name, Result,
+    epoch, iff,
 };
 
-/// IFCAP_VLAN_HWFILTER.
-const HWFILTER: u64 = 1 << 16;
+pub use follow::vlan_refreshes;
+pub(super) use follow::{parent_link_state, parent_lladdr, refresh};
+pub use packets::filter_vlans;
+pub(super) use packets::{input, lets_in};
 
 /// A VLAN of an interface.
 pub(super) struct Vlan {
@@ -34,7 +39,7 @@ pub(super) struct Vlan {
     /// IFF_PROMISC and IFF_ALLMULTI that the parent has because of this VLAN.
     flags: Mutex<u32>,
     /// Groups that the parent is in because of this VLAN.
-    groups: Mutex<Vec<crate::kpi::LinkAddr>>,
+    groups: Mutex<Vec<LinkAddr>>,
     lladdr_work: Arc<Work>,
 }
 
@@ -212,29 +217,6 @@ impl Vlan {
         lock(&self.parent).clone()
     }
 
-    pub(super) fn transmit(&self, ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) -> Result {
-        ifp.bpf_tap(&m);
-        let parent = self.parent();
-        let parent = parent.filter(|p| p.flags() & iff::UP != 0 && p.is_running());
-        let result = parent.ok_or(Errno::ENETDOWN).and_then(|parent| {
-            let len = m.len() as u64;
-            m.set_vlan_tag(Some(self.tag()));
-            parent.transmit(m, epoch)?;
-            Ok(len)
-        });
-        match result {
-            Ok(len) => {
-                ifp.count(Counter::Opackets, 1);
-                ifp.count(Counter::Obytes, len);
-                Ok(())
-            }
-            Err(error) => {
-                ifp.count(Counter::Oerrors, 1);
-                Err(error)
-            }
-        }
-    }
-
     pub(super) fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         let parent = || self.parent().ok_or(Errno::EINVAL);
         match r.command() {
@@ -278,115 +260,6 @@ impl Vlan {
             }
             _ => ifp.ether_ioctl(r),
         }
-    }
-
-    /// Gives the parent the flags that this VLAN wants.
-    fn pass_flags(&self, parent: &Ifnet, wanted: u32) -> Result {
-        for flag in [iff::PROMISC, iff::ALLMULTI] {
-            let (had, wants) = (*lock(&self.flags) & flag != 0, wanted & flag != 0);
-            if had != wants {
-                multicast::count_flag(parent, flag, wants)?;
-                *lock(&self.flags) ^= flag;
-            }
-        }
-        Ok(())
-    }
-
-    /// Has the parent be in the groups that this VLAN is in.
-    fn pass_groups(&self, parent: &Ifnet, wanted: Vec<crate::kpi::LinkAddr>) -> Result {
-        let had = std::mem::replace(&mut *lock(&self.groups), wanted.clone());
-        had.iter().for_each(|group| multicast::leave(parent, group));
-        wanted.iter().try_for_each(|group| multicast::join(parent, group))
-    }
-}
-
-/// The tag that a frame has in itself.
-fn in_band(frame: &[u8]) -> Option<u16> {
-    match frame.get(12..16)? {
-        &[0x81, 0x00, high, low] => Some(u16::from_be_bytes([high, low])),
-        _ => None,
-    }
-}
-
-/// Makes `ifp` a card whose hardware filters VLANs while IFCAP_VLAN_HWFILTER is enabled, as it is from
-/// now on.
-pub fn filter_vlans(ifp: &Ifnet) {
-    let mut offloads = ifp.offloads();
-    offloads.capabilities |= HWFILTER;
-    offloads.enabled |= HWFILTER;
-    ifp.store_offloads(&offloads);
-    ifp.filters_vlans.store(true, Ordering::Relaxed);
-}
-
-/// Whether the card's hardware lets a frame from the wire in: it may filter VLANs.
-pub(super) fn lets_in(ifp: &Ifnet, m: &Mbuf) -> bool {
-    if !ifp.filters_vlans.load(Ordering::Relaxed)
-        || ifp.enabled() & HWFILTER == 0
-        || ifp.flags() & iff::PROMISC != 0
-    {
-        return true;
-    }
-    let tag = m.vlan_tag().or_else(|| in_band(m.first()));
-    tag.is_none_or(|tag| lock(&ifp.vlan_filter).contains(&(tag & 0xfff)))
-}
-
-/// Takes a frame with a tag that came in on `parent` to its VLAN; gives all others back.
-pub(super) fn input(parent: &Ifnet, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
-    if !parent.has_vlans.load(Ordering::Relaxed) {
-        return Some(m);
-    }
-    let tag = match m.vlan_tag() {
-        Some(tag) => tag,
-        None => {
-            let Some(tag) = in_band(m.first()) else { return Some(m) };
-            let mut bytes = m.to_bytes();
-            bytes.drain(12..16);
-            m = Mbuf::from_vec(bytes);
-            tag
-        }
-    };
-    let vlan = of_parent(parent).into_iter().find(|vlan| vlan.tag() == Some(tag & 0xfff))?;
-    m.set_vlan_tag(None);
-    stack_input::input(&vlan, m, epoch);
-    None
-}
-
-/// Tells the VLANs of `parent` of its link state.
-pub(super) fn parent_link_state(parent: &Ifnet, state: LinkState) {
-    for vlan in of_parent(parent) {
-        vlan.set_baudrate(parent.baudrate());
-        vlan.change_link_state(state);
-    }
-}
-
-/// Has the VLANs of `parent` do what it can (VLAN_CAPABILITIES).
-pub(super) fn refresh(parent: &Ifnet) {
-    // Asked for also where there is no VLAN: a lock that must not be held here is found at once.
-    let _vlan_sx = VLAN.lock();
-    parent.vlan_refreshes.fetch_add(1, Ordering::Relaxed);
-    for vlan in of_parent(parent) {
-        vlan.store_offloads(&parent.offloads());
-    }
-}
-
-/// How often the VLANs of `parent` were told to: each time costs as much as there are VLANs.
-pub fn vlan_refreshes(parent: &Ifnet) -> u64 {
-    parent.vlan_refreshes.load(Ordering::Relaxed)
-}
-
-/// Gives the VLANs of `parent` its address.
-pub(super) fn parent_lladdr(parent: &Ifnet) {
-    for vlan in of_parent(parent) {
-        vlan.store_lladdr(&parent.lladdr());
-        let Kind::Vlan(of_vlan) = &vlan.kind else { continue };
-        let work = &of_vlan.lladdr_work;
-        let vlan = vlan.clone();
-        // Its driver needs `vlan_sx`, which the caller may not ask for.
-        THREAD.enqueue(work, move || {
-            vlan.in_vnet(|| {
-                let _ = stack::set_lladdr(&vlan, &vlan.lladdr());
-            });
-        });
     }
 }
 
