@@ -4,15 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Words that stand for a proof which is somewhere else.
-const ELSEWHERE: [&str; 7] = [
-    "by contract.",
-    "by contract,",
-    "by contract;",
-    "as above.",
-    "as above;",
-    "by the invariant.",
-    "as in `",
-];
+const ELSEWHERE: [&str; 5] =
+    ["by contract", "as above.", "as above;", "by the invariant.", "as in `"];
 
 /// What a shorter one would leave out.
 const WORDS: usize = 6;

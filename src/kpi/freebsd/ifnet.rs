@@ -15,6 +15,8 @@ use crate::kpi::{
     packet,
 };
 
+type Softc = <Module as Driver>::Softc;
+
 /// An interface.
 ///
 /// # Invariants
@@ -281,7 +283,7 @@ impl Ifnet {
     }
 
     /// The lagg that this interface is; none if it is no lagg of this driver.
-    pub fn lagg_softc(&self) -> Option<Ref<<Module as Driver>::Softc>> {
+    pub fn lagg_softc(&self) -> Option<Ref<Softc>> {
         if !self.is_lagg() {
             return None;
         }
@@ -292,7 +294,7 @@ impl Ifnet {
     /// # Safety
     /// The interface is a lagg of this driver, or nearly one: its cloner made it.
     #[inline(always)]
-    pub(super) unsafe fn softc_slot(&self) -> &EpochOption<<Module as Driver>::Softc> {
+    pub(super) unsafe fn softc_slot(&self) -> &EpochOption<Softc> {
         // SAFETY: the caller promises an interface of our cloner's. Its `if_softc` is written through this slot
         // alone; the kernel passes it on and leaves it as it is.
         unsafe { EpochOption::from_ptr(field!(self, if_softc)) }

@@ -31,8 +31,7 @@ impl<T: Send> Mtx<T> {
     ///
     /// # Errors
     /// ENOMEM.
-    // Of its own, lest a large value be on the caller's stack twice.
-    #[inline(never)]
+    #[inline(never)] // or a large value would be on the caller's stack twice
     pub fn try_new(name: &'static CStr, value: T) -> Result<Self> {
         // SAFETY: both fields are made in their final place, the lock of zeros as mtx_init wants it; the name
         // lives for ever.
@@ -146,7 +145,7 @@ impl Cv {
 
     /// Waits for a broadcast, without the lock meanwhile. Others may have changed the value, or the
     /// condition back, when it returns. Sleeps.
-    pub fn wait<'a, T>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
+    pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
         // SAFETY: by the invariant it is initialised. The guard's lock is held, is released while it waits,
         // and is held again. The guard was moved here, so nobody borrows the value meanwhile.
         unsafe { c::lagg_rs_cv_wait(self.0.get(), guard.mtx.raw()) };
@@ -154,7 +153,7 @@ impl Cv {
     }
 
     /// As [`Cv::wait`], until `deadline` at the latest; true if that has come.
-    pub fn wait_until<'a, T>(
+    pub fn wait_until<'a, T: Send>(
         &self,
         guard: MtxGuard<'a, T>,
         deadline: &Deadline,

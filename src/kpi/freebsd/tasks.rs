@@ -130,7 +130,7 @@ impl Ifnet {
     /// # Errors
     /// What `ask` returns.
     pub fn on_stack_thread(&self, ask: fn(&Ifnet, bool) -> Result, on: bool) -> Result {
-        // SAFETY: plain data.
+        // SAFETY: a task has integers and pointers alone, for which zeros are values.
         let task = unsafe { core::mem::zeroed() };
         let mut errand = Errand { task, ifp: self, ask, on, result: Ok(()) };
         let place = &raw mut errand;
@@ -158,7 +158,8 @@ struct Errand {
 /// The kernel calls it with an [`Errand`], whose owner waits, with the interface, until it has returned.
 unsafe extern "C" fn run_errand(errand: *mut c_void, _: c_int) {
     let errand: *mut Errand = errand.cast();
-    // SAFETY: by contract, for all of it.
+    // SAFETY: the kernel passes the errand that was queued. Its owner waits until this has returned, and keeps the
+    // interface meanwhile; only this writes the result.
     unsafe { (*errand).result = ((*errand).ask)(&*(*errand).ifp, (*errand).on) };
 }
 

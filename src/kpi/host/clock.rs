@@ -89,7 +89,9 @@ impl Vnet {
     }
 }
 
-/// Milliseconds since the current vnet was made.
+/// Milliseconds since the system was started.
+///
+/// On the host each vnet has a clock of its own, since it was made.
 pub fn uptime_ms() -> u64 {
     Vnet::current().uptime_ms()
 }
@@ -103,7 +105,7 @@ pub struct Callout<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync> Callout<T> {
-    /// One that calls `run`.
+    /// One that calls `run`. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -112,8 +114,8 @@ impl<T: Send + Sync> Callout<T> {
         Ok(Callout { run, running: Arc::default(), vnet: Mutex::default() })
     }
 
-    /// Has it called in `ms` milliseconds of the current vnet for `owner`, which holds this, and not at
-    /// the time that was said before. Does not sleep.
+    /// Has it called in `ms` milliseconds for `owner`, which holds this, and not at the time that was
+    /// said before. Never sleeps.
     pub fn reset(&self, owner: &Ref<T>, ms: u32) {
         let vnet = Vnet::current();
         let mut set_by = lock(&self.vnet);

@@ -1,5 +1,6 @@
 //! What the stack tells others of an interface (eventhandler(9), and the log).
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::witness::{self, lock};
@@ -45,11 +46,11 @@ pub(super) fn tell(ifp: &Ifnet, event: &Event) {
     listeners.iter().for_each(|listener| listener(ifp, event));
 }
 
-/// Writes a line to the log, and to those who listen to `ifp` (if_printf).
+/// Logs a line that begins with the interface's name.
 ///
 /// # Panics
 /// With a mutex held: a console is slow.
-pub fn log(ifp: &Ifnet, text: std::fmt::Arguments<'_>) {
+pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     witness::without_mutex("the log is written");
     let text = text.to_string();
     eprintln!("{}: {text}", ifp.name());

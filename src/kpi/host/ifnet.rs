@@ -21,10 +21,9 @@ use super::witness::lock;
 use super::{event, lladdr, multicast, offloads, stack};
 use crate::kpi::atomic::AtomicU8;
 use crate::kpi::driver::{Driver, Module};
-use crate::kpi::ioctl;
 use crate::kpi::{
-    Counter, EpochOption, IfType, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result, iff,
-    packet,
+    Counter, EpochOption, IfType, Ioctl, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result,
+    iff, packet,
 };
 
 pub use reference::{IfnetRef, lookups};
@@ -105,13 +104,13 @@ impl fmt::Debug for Ifnet {
 }
 
 impl Ifnet {
-    /// Whether both are the same interface.
+    /// Whether `other` is the same interface.
     #[inline]
     pub fn same(&self, other: &Ifnet) -> bool {
         std::ptr::eq(self, other)
     }
 
-    /// Its name (`if_xname`).
+    /// Its name.
     pub fn name(&self) -> Name {
         *lock(&self.name)
     }
@@ -120,13 +119,13 @@ impl Ifnet {
         *lock(&self.name) = name;
     }
 
-    /// Its index, which no other interface has.
+    /// Its index, which is unique among interfaces.
     #[inline]
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// Its type (`if_type`).
+    /// Its type.
     #[inline]
     pub fn if_type(&self) -> IfType {
         IfType::from_number(self.if_type.load(Ordering::Acquire))
@@ -142,7 +141,7 @@ impl Ifnet {
         self.if_type.store(if_type.number(), Ordering::Release);
     }
 
-    /// Its flags, of [`iff`].
+    /// Its flags (IFF_*).
     #[inline]
     pub fn flags(&self) -> u32 {
         self.flags.load(Ordering::Relaxed)
@@ -154,19 +153,19 @@ impl Ifnet {
         let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// Whether it is up and its link is.
+    /// Whether packets can be sent on it: its link is up, and it is administratively up.
     #[inline]
     pub fn is_active(&self) -> bool {
         self.link_state.load(Ordering::Relaxed) == LinkState::Up as u8
             && self.flags.load(Ordering::Relaxed) & iff::UP != 0
     }
 
-    /// Whether its driver runs (IFF_DRV_RUNNING).
+    /// Whether it is running (IFF_DRV_RUNNING).
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Says whether its driver runs.
+    /// Says whether it is running. For a lagg's own interface, by one thread at a time.
     pub fn set_running(&self, running: bool) {
         self.running.store(running, Ordering::Relaxed);
     }
@@ -180,7 +179,7 @@ impl Ifnet {
         }
     }
 
-    /// Changes its link state, of which others are told on `taskqueue_swi` (if_link_state_change).
+    /// Announces a link state; those who want to know hear of it later, on `taskqueue_swi`.
     pub fn change_link_state(&self, state: LinkState) {
         if self.link_state.swap(state as u8, Ordering::Relaxed) != state as u8 {
             let ifp = self.to_ref();
@@ -203,12 +202,12 @@ impl Ifnet {
         self.mtu.load(Ordering::Relaxed)
     }
 
-    /// Sets the MTU, and no more.
+    /// Stores an MTU, and does nothing else.
     pub fn store_mtu(&self, mtu: u32) {
         self.mtu.store(mtu, Ordering::Relaxed);
     }
 
-    /// Tells the network layers that the MTU is another one (if_notifymtu).
+    /// Tells the protocols above of a changed MTU. May sleep.
     pub fn notify_mtu(&self) {
         event::tell(self, &event::Event::Mtu(self.mtu()));
     }
@@ -223,55 +222,55 @@ impl Ifnet {
         self.numa_domain.store(domain, Ordering::Relaxed);
     }
 
-    /// Its baud rate, in bits a second.
+    /// Its speed in bits a second.
     pub fn baudrate(&self) -> u64 {
         self.baudrate.load(Ordering::Relaxed)
     }
 
-    /// Sets the baud rate, and tells of it if it is another one.
+    /// Sets its speed, and tells its VLANs if it is another one. May sleep.
     pub fn set_baudrate(&self, bits_per_second: u64) {
         if self.baudrate.swap(bits_per_second, Ordering::Relaxed) != bits_per_second {
             event::tell(self, &event::Event::Baudrate(bits_per_second));
         }
     }
 
-    /// Sets it up (if_up), which its driver is not told of.
+    /// Brings it administratively up. May sleep.
     pub fn up(&self) {
         self.change_flags(iff::UP, 0);
         event::tell(self, &event::Event::Up);
     }
 
-    /// Sets it down (if_down), which its driver is not told of.
+    /// Brings it administratively down. May sleep.
     pub fn down(&self) {
         event::tell(self, &event::Event::Down);
         self.change_flags(0, iff::UP);
     }
 
-    /// Adds to a counter (if_inc_counter).
+    /// Adds to one of its counters.
     #[inline]
     pub fn count(&self, c: Counter, n: u64) {
         self.counters.own()[c as usize].fetch_add(n, Ordering::Relaxed);
     }
 
-    /// A counter's value (`if_get_counter`).
+    /// One of its counters.
     pub fn counter(&self, c: Counter) -> u64 {
         self.kind.counter(self, c)
     }
 
-    /// What was counted here (if_get_counter_default).
+    /// What the kernel has counted for it itself, whatever its driver says.
     pub fn own_counter(&self, c: Counter) -> u64 {
         self.counters.all().map(|counters| counters[c as usize].load(Ordering::Relaxed)).sum()
     }
 
-    /// What Ethernet interfaces have in common (ether_ioctl). May sleep.
+    /// What any Ethernet interface does with an ioctl. May sleep.
     ///
     /// # Errors
-    /// EINVAL for a command that is not known, or an MTU over 1500.
-    pub fn ether_ioctl(&self, r: &mut ioctl::Ioctl<'_>) -> Result {
-        stack::ether_ioctl(self, r)
+    /// EINVAL for what it does not know.
+    pub fn ether_ioctl(&self, request: &mut Ioctl<'_>) -> Result {
+        stack::ether_ioctl(self, request)
     }
 
-    /// Runs `f` in its vnet (CURVNET_SET).
+    /// Runs `f` in the interface's vnet.
     #[inline]
     pub fn in_vnet<R>(&self, f: impl FnOnce() -> R) -> R {
         self.vnet().enter(f)
@@ -294,12 +293,12 @@ impl Ifnet {
         self.vnet.store(std::ptr::from_ref(vnet.state()).cast_mut(), Ordering::Relaxed);
     }
 
-    /// Whether it has addresses of IPv6's that in6_ifdetach would take away.
+    /// Whether it has a link-local (or interface-local) IPv6 address, and IPv6 is not disabled on it.
     pub fn has_ipv6_lladdr(&self) -> bool {
         self.has_ipv6.load(Ordering::Relaxed)
     }
 
-    /// Takes all of IPv6 off it (in6_ifdetach). Sleeps until the groups are left.
+    /// Takes IPv6 off the interface. Sleeps, on tasks that may call back into the driver.
     pub fn in6_detach(&self) {
         multicast::in6_detach(self);
     }
@@ -312,12 +311,12 @@ impl Ifnet {
         }
     }
 
-    /// The port that it is, or is about to be.
+    /// The port that this interface is, or is to be: also one that was claimed and not yet enslaved.
     pub fn lagg_port(&self) -> Option<Ref<Port>> {
         self.lagg.get()
     }
 
-    /// The lagg that it is.
+    /// The lagg that this interface is; none if it is no lagg of this driver.
     pub fn lagg_softc(&self) -> Option<Ref<Softc>> {
         self.softc.get()
     }

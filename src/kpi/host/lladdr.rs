@@ -22,37 +22,43 @@ fn store(place: &Mutex<LinkAddr>, address: &LinkAddr) {
 }
 
 impl Ifnet {
-    /// Length of its link-level address (`if_addrlen`).
+    /// Length of its link-level address.
     pub fn addr_len(&self) -> usize {
         self.lladdr().as_bytes().len()
     }
 
-    /// Its link-level address.
+    /// Its link-level address, InfiniBand or else Ethernet; zeros before it is attached. The interface is not
+    /// detached, nor will be before the caller is through: the kernel leaves a pointer to what it freed then.
     pub fn lladdr(&self) -> LinkAddr {
         *lock(&self.lladdr)
     }
 
-    /// Sets the link-level address, and no more: for a lagg's own interface, and for cards.
+    /// Stores a link-level address, and does nothing else: for a lagg's own interface.
+    ///
+    /// On the host for cards too.
     pub fn store_lladdr(&self, address: &LinkAddr) {
         store(&self.lladdr, address);
     }
 
-    /// Its broadcast address (`if_broadcastaddr`).
+    /// Its broadcast address; zeros if it has none, or not any more.
     pub fn broadcast_lladdr(&self) -> LinkAddr {
         *lock(&self.broadcast)
     }
 
-    /// Sets the broadcast address: for an InfiniBand lagg's own interface, and for such cards.
+    /// Stores a broadcast address: for an InfiniBand lagg's own interface. Nothing for others, whose is
+    /// not the driver's to change.
+    ///
+    /// On the host for such cards too.
     pub fn store_broadcast_lladdr(&self, address: &LinkAddr) {
         assert!(self.is_infiniband(), "{self:?}: the broadcast address of Ethernet is changed");
         store(&self.broadcast, address);
     }
 
-    /// Gives it another link-level address, by its driver if it is up (if_setlladdr). Sleeps.
+    /// Gives it a link-level address: its driver is called and those who want to know are told. May
+    /// sleep.
     ///
     /// # Errors
-    /// EINVAL for one of another length, ENODEV for a type that has none that could be set, or what
-    /// its driver returned.
+    /// EINVAL if it has no such address; ENODEV if its type has another kind, or one that nobody sets.
     pub fn set_lladdr(&self, address: &LinkAddr) -> Result {
         self.assert_attached("if_setlladdr");
         stack::set_lladdr(self, address)
@@ -63,7 +69,7 @@ impl Ifnet {
         event::tell(self, &Event::Announced);
     }
 
-    /// Tells others that the link-level address is another one (iflladdr_event). Sleeps.
+    /// Announces that its address has changed (`iflladdr_event`). May sleep.
     pub fn lladdr_event(&self) {
         witness::may_sleep("iflladdr_event");
         vlan::parent_lladdr(self);

@@ -78,7 +78,7 @@ pub struct MtxGuard<'a, T> {
 }
 
 impl<T: Send> Mtx<T> {
-    /// A mutex of the class `name`.
+    /// A mutex over `value`. `name` is what witness(4) calls its class. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -87,7 +87,7 @@ impl<T: Send> Mtx<T> {
         Ok(Mtx { raw: Raw::new(&name.to_string_lossy()), value: UnsafeCell::new(value) })
     }
 
-    /// Takes the mutex.
+    /// Takes the lock. The thread does not hold it already, nor another of its name.
     pub fn lock(&self) -> MtxGuard<'_, T> {
         self.raw.acquire(Kind::Mutex);
         MtxGuard { mtx: self, not_send: PhantomData }
@@ -134,7 +134,7 @@ pub struct Cv {
 }
 
 impl Cv {
-    /// A condition called `name`.
+    /// A condition; `name` is the wait channel that ps(1) shows. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -147,7 +147,8 @@ impl Cv {
         })
     }
 
-    /// Gives the mutex back, waits for a broadcast, and takes the mutex again. Sleeps.
+    /// Waits for a broadcast, without the lock meanwhile. Others may have changed the value, or the
+    /// condition back, when it returns. Sleeps.
     pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
         let mtx = guard.mtx;
         // Read before the mutex is given back: who changes what is waited for has it.
@@ -166,7 +167,7 @@ impl Cv {
         mtx.lock()
     }
 
-    /// As [`Cv::wait`], until `deadline` at the latest; true: that has come. Sleeps.
+    /// As [`Cv::wait`], until `deadline` at the latest; true if that has come.
     pub fn wait_until<'a, T: Send>(
         &self,
         guard: MtxGuard<'a, T>,
@@ -188,7 +189,7 @@ impl Cv {
         (mtx.lock(), over)
     }
 
-    /// Wakes all that wait.
+    /// Wakes all who wait. What they wait for was changed under the lock.
     pub fn broadcast(&self) {
         *lock(&self.broadcasts) += 1;
         self.broadcast.notify_all();
@@ -281,10 +282,13 @@ lazy! {
 /// `ifnet_detach_sxlock`, held.
 pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
 
-/// Takes `ifnet_detach_sxlock`, which recurses. Sleeps.
+/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps, for as long as others detach; no lagg lock is
+/// held.
 ///
 /// # Errors
-/// EINTR: a signal came (`testing::interrupt`).
+/// EINTR, or what restarts the system call: a signal came.
+///
+/// On the host `testing::interrupt` sends the signal.
 pub fn detach_lock() -> Result<DetachGuard> {
     DETACH.lock_or_signal().map(DetachGuard).ok_or(Errno::EINTR)
 }

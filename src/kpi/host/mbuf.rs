@@ -28,8 +28,8 @@ impl Mbuf {
         Mbuf::from_vec(bytes.to_vec())
     }
 
-    /// A packet for a group, of one segment; none if there is no memory.
-    pub fn multicast(bytes: &[u8]) -> Option<Self> {
+    /// A packet for a group, of one piece, with these bytes; none if there is no memory.
+    pub fn multicast(bytes: &[u8]) -> Option<Mbuf> {
         faults::packet().ok()?;
         Some(Mbuf::from_bytes(bytes))
     }
@@ -76,7 +76,7 @@ impl Mbuf {
         std::iter::once(self.0.first.as_slice()).chain(self.0.rest.iter().map(Vec::as_slice))
     }
 
-    /// Its first segment, which holds the link-level header of a received frame.
+    /// Its first bytes, as many as are in one piece.
     pub fn first(&self) -> &[u8] {
         &self.0.first
     }
@@ -93,7 +93,7 @@ impl Mbuf {
         to.is_empty()
     }
 
-    /// A copy of it; none if there is no memory (m_copym).
+    /// A copy of it, which may share its data, to be read alone; none if there is no memory.
     pub fn copy(&self) -> Option<Mbuf> {
         faults::copy().ok()?;
         let mut copy = Mbuf::from_segments(self.segments());
@@ -104,7 +104,7 @@ impl Mbuf {
         Some(copy)
     }
 
-    /// Its length (`m_pkthdr.len`).
+    /// Its length in bytes, the link-level header included.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len
@@ -115,7 +115,7 @@ impl Mbuf {
         self.0.len == 0
     }
 
-    /// The flow id that the receiving NIC gave it, if it did.
+    /// The flow id that the receiving NIC or the sender gave it, if it has one.
     pub fn flow(&self) -> Option<u32> {
         self.0.flow
     }
@@ -172,7 +172,7 @@ impl Mbuf {
         self.0.receiver_index
     }
 
-    /// Says that it came in on `ifp` (`rcvif`).
+    /// Says on which interface it was received.
     #[inline]
     pub fn set_receiver(&mut self, ifp: &Ifnet) {
         self.0.receiver = ifp;

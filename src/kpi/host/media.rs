@@ -60,7 +60,7 @@ pub(in crate::kpi) fn media_baudrate(media: u32) -> u64 {
 pub struct Media(());
 
 impl Media {
-    /// The one entry IFM_ETHER with IFM_AUTO, set.
+    /// May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -69,10 +69,10 @@ impl Media {
         Ok(Media(()))
     }
 
-    /// SIOCSIFMEDIA, SIOCGIFMEDIA, SIOCGIFXMEDIA on `ifp`, a lagg.
+    /// SIOCSIFMEDIA, SIOCGIFMEDIA and SIOCGIFXMEDIA on the lagg's interface.
     ///
     /// # Errors
-    /// ENXIO for media that it does not have; EINVAL for another command.
+    /// ENXIO for another medium; EFAULT; EINVAL for another command.
     pub fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         match r.command() {
             SIOCSIFMEDIA => {

@@ -29,7 +29,7 @@ pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
 /// # Safety
 /// The memory is from [`allocate`] with this layout, and nobody's.
 pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, layout: Layout) {
-    // SAFETY: by contract the memory is ours, all of it, and not used any more.
+    // SAFETY: the caller promises memory of `allocate` with this layout, which is not used any more.
     unsafe {
         poison(memory, layout.size());
         std::alloc::dealloc(memory.as_ptr(), layout);
@@ -78,10 +78,10 @@ impl Drop for UserMemory {
     }
 }
 
-/// Copies to a user program's memory (copy(9)). Sleeps.
+/// Copies `bytes` to the address `to` of the calling process. Sleeps.
 ///
 /// # Errors
-/// EFAULT where there is none.
+/// EFAULT.
 pub fn copyout(bytes: &[u8], to: u64) -> Result {
     witness::may_sleep("copyout");
     let mut user = lock(&USER);

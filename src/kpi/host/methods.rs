@@ -55,10 +55,11 @@ impl PortMethods {
         }
     }
 
-    /// Hands a request to the driver. Sleeps.
+    /// Hands a request to the driver of `ifp`, whose methods these are. May sleep; may take locks of
+    /// the stack.
     ///
     /// # Errors
-    /// EINVAL without a driver's ioctl, or what it returned.
+    /// What its driver returned; EINVAL if it takes no ioctls.
     pub fn forward(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         self.assert_attached(ifp);
         run(ifp, self.ioctl, r)
@@ -154,13 +155,13 @@ impl Ifnet {
         }
     }
 
-    /// Makes it `port`'s, of no lagg until then; false: it is somebody's. If it was found by name in the
-    /// same section of the epoch, its departure finds the claim.
+    /// Claims the interface for `port`; false: some lagg has it. If it was found by name in the same
+    /// section of the epoch, its departure finds the claim.
     pub fn claim(&self, port: &Ref<Port>, _: &Epoch) -> bool {
         self.lagg.put(port)
     }
 
-    /// Makes it nobody's, if it is `port`'s.
+    /// Ends `port`'s claim; nothing if it has none.
     pub fn unclaim(&self, port: &Port) {
         assert!(
             self.ioctl_method() != IoctlMethod::LaggPort || !self.lagg.holds(port),
@@ -178,7 +179,8 @@ impl Ifnet {
         }
     }
 
-    /// Gives it a port's methods; `methods` are those that it had.
+    /// Makes a claimed interface, which has these methods, a port: its ioctls and output go through the
+    /// driver, and at last what it receives, by its type.
     pub fn enslave(&self, methods: &PortMethods) {
         assert!(!self.lagg.is_empty(), "{self:?} is nobody's port");
         assert!(
@@ -190,7 +192,8 @@ impl Ifnet {
         self.set_if_type(methods.if_type.as_port());
     }
 
-    /// Gives it back what it had.
+    /// Gives the interface what it had before; packets under way may still find the claim. A VLAN that has
+    /// got a parent meanwhile has its method from vlan(4).
     pub fn release(&self, methods: &PortMethods) {
         assert!(DETACH.is_held() || !self.is_dead(), "{self:?} gets methods back when detached");
         self.set_if_type(methods.if_type);

@@ -98,7 +98,9 @@ pub use {
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Random bytes; the same each time for loom, whose interleavings are to differ in nothing else.
+/// Random bytes.
+///
+/// On the host the same each time for loom, whose interleavings are to differ in nothing else.
 pub fn random<const N: usize>() -> [u8; N] {
     if cfg!(loom) {
         return [7; N];

@@ -94,7 +94,7 @@ impl Ifnet {
         Array::try_new(groups.len(), |place| groups[place])
     }
 
-    /// Joins a group. Sleeps; no lock of the stack may be held that its driver takes.
+    /// Joins a group. May sleep; takes the locks that its driver takes.
     ///
     /// # Errors
     /// ENOMEM.
@@ -104,14 +104,17 @@ impl Ifnet {
         join(self, &group.into()).map(|()| Group(group))
     }
 
-    /// Leaves a group; nothing if the stack has purged the interface's groups. Sleeps.
+    /// Leaves a group; nothing if the stack has purged the interface's groups. May sleep.
+    ///
+    /// By its address, which the kernel looks up under its lock: a purge, before the departure event,
+    /// frees a membership that nobody but us had.
     pub fn leave_group<A: Into<LinkAddr>>(&self, group: Group<A>) {
         witness::may_sleep("if_delmulti");
         self.assert_attached("if_delmulti");
         leave(self, &group.0.into());
     }
 
-    /// Wants promiscuous mode, or no longer (ifpromisc). Sleeps.
+    /// Wants promiscuous mode, or no longer (ifpromisc). May sleep.
     ///
     /// # Errors
     /// What the driver returned.
@@ -121,7 +124,7 @@ impl Ifnet {
         count_flag(self, iff::PROMISC, on)
     }
 
-    /// Wants all groups, or no longer (if_allmulti). Sleeps.
+    /// Wants all groups, or no longer (if_allmulti). May sleep.
     ///
     /// # Errors
     /// What the driver returned.

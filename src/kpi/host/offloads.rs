@@ -66,13 +66,15 @@ impl Ifnet {
         self.offloads().enabled
     }
 
-    /// Stores what it can do, and does nothing else: for a lagg's own interface, and for cards. Whether
-    /// netmap(4) has it (IFCAP_NETMAP) stays as it is.
+    /// Stores what it can do, and does nothing else: for a lagg's own interface, by one thread at a
+    /// time. Whether netmap(4) has it (IFCAP_NETMAP) stays as it is.
+    ///
+    /// On the host for cards too.
     pub fn store_offloads(&self, offloads: &Offloads) {
         *lock(&self.offloads) = Offloads { enabled: offloads.enabled & !NETMAP, ..*offloads };
     }
 
-    /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES).
+    /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
     pub fn refresh_vlans(&self) {
         vlan::refresh(self);
     }

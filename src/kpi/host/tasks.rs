@@ -150,7 +150,7 @@ pub fn settle() {
 
 impl Ifnet {
     /// Runs `ask` on the stack's own thread (`taskqueue_thread`), after what is queued there, and waits for
-    /// it. Sleeps.
+    /// it. Sleeps. The caller may hold `ifnet_detach_sxlock`: vlan(4) waits for that thread with it too.
     ///
     /// # Errors
     /// What `ask` returns.
@@ -171,7 +171,7 @@ pub struct Task<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync> Task<T> {
-    /// A task that runs `run` on `queue`.
+    /// A task that calls `run`. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -184,14 +184,13 @@ impl<T: Send + Sync> Task<T> {
         Ok(Task { worker, run, work: Arc::default() })
     }
 
-    /// Has the task run once more, with a reference to its `owner`; nothing if that is still to
-    /// come. Does not sleep.
+    /// Has it run once more after now, for `owner`, which holds this task. Never sleeps.
     pub fn enqueue(&self, owner: &Ref<T>) {
         let (run, owner) = (self.run, owner.clone());
         self.worker.enqueue(&self.work, move || run(&owner));
     }
 
-    /// Waits until the task neither waits nor runs. Sleeps.
+    /// Waits until it is neither queued nor running. Sleeps.
     pub fn drain(&self) {
         self.worker.drain(&self.work);
     }

@@ -150,7 +150,7 @@ pub fn failover_rx_all() -> bool {
     Vnet::current().0.failover_rx_all.load(Ordering::Relaxed)
 }
 
-/// The sysctls `net.link.lagg.default_*` of the current vnet.
+/// What new laggs of the current vnet have.
 pub fn defaults() -> Defaults {
     *lock(&Vnet::current().0.defaults)
 }

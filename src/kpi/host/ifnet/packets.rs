@@ -24,29 +24,31 @@ impl Ifnet {
         self.has_netmap.load(Ordering::Relaxed)
     }
 
-    /// Sends a packet (`if_transmit`), which is consumed in any case.
+    /// Hands a packet to its driver.
     ///
     /// # Errors
-    /// What its driver returned.
+    /// What the driver returned; the packet is consumed.
     #[inline]
     pub fn transmit(&self, m: Mbuf, epoch: &Epoch) -> Result {
         let _nested = witness::nest("if_transmit");
         self.kind.transmit(self, m, epoch)
     }
 
-    /// Says whether packets that this lagg sends are looked at, lest they come back to it.
+    /// Says whether packets that this lagg sends are looked at, lest they come back to it: its ports are VLANs,
+    /// which others give other parents. If netmap(4) has the method, that does not recurse, and has kept
+    /// the one from before.
     pub fn guard(&self, on: bool) {
         self.guarded.store(on, Ordering::Release);
     }
 
-    /// Whether somebody captures.
+    /// Whether somebody listens on the interface with bpf(4).
     #[inline]
     pub fn has_listeners(&self) -> bool {
         debug_assert!(self.has_bpf.load(Ordering::Relaxed), "bpf does not know {self:?} yet");
         self.has_taps.load(Ordering::Relaxed)
     }
 
-    /// Shows a packet to those who capture (ETHER_BPF_MTAP).
+    /// Shows a packet to who listens on the interface with bpf(4).
     #[inline]
     pub fn bpf_tap(&self, m: &Mbuf) {
         if self.has_listeners() {
@@ -54,7 +56,9 @@ impl Ifnet {
         }
     }
 
-    /// The same on an InfiniBand interface (infiniband_bpf_mtap): they see an Ethernet header.
+    /// The same on an InfiniBand interface.
+    ///
+    /// Listeners see an Ethernet header.
     #[inline]
     pub fn infiniband_bpf_tap(&self, m: &Mbuf) {
         if self.has_listeners() {

@@ -97,7 +97,7 @@ impl IfnetRef {
         IfnetRef(this)
     }
 
-    /// The interface of that name in the current vnet (ifunit_ref).
+    /// The interface of that name in the current vnet.
     pub fn by_name(name: &Name) -> Option<IfnetRef> {
         let ifp = if name.is_empty() { None } else { Vnet::current().find(name) }?;
         ifp.lookups.fetch_add(1, Ordering::Relaxed);
@@ -109,7 +109,8 @@ impl IfnetRef {
     /// # Safety
     /// `context` is that of an interface whose last reference has gone a grace period ago.
     unsafe extern "C" fn free(context: *mut EpochContext) {
-        // SAFETY: by contract the context is part of an interface that is nobody's any more.
+        // SAFETY: the caller promises the context of an interface, from which its address follows. No reference is
+        // left and the grace period is over, so it is nobody's any more.
         let ifnet = unsafe { &mut *context.byte_sub(offset_of!(Ifnet, context)).cast::<Ifnet>() };
         let name = ifnet.name();
         assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
@@ -156,7 +157,7 @@ impl fmt::Debug for IfnetRef {
 }
 
 impl Ifnet {
-    /// A reference to it.
+    /// A counted reference to it.
     pub fn to_ref(&self) -> IfnetRef {
         self.count.fetch_add(1, Ordering::Relaxed);
         // INVARIANT: every `Ifnet` is made by `IfnetRef::new`, and its count is one more since just now.

@@ -1,0 +1,102 @@
+//! kpi's two backends are one interface: what both have takes and returns the same, in the same words.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// A public function of a backend.
+struct Function {
+    /// Its documentation, as one line.
+    words: String,
+    /// What it takes and returns, without the names of its arguments.
+    signature: String,
+}
+
+/// By type and name.
+type Backend = BTreeMap<(String, String), Function>;
+
+/// `fn name` of a line that begins a public function.
+fn public(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub ")?;
+    let rest = rest.strip_prefix("const ").unwrap_or(rest).strip_prefix("fn ")?;
+    rest.split(['(', '<']).next()
+}
+
+/// Leaves out what an argument is called.
+fn without_names(signature: &str) -> String {
+    let is_name = |word: &str| {
+        let name = word.trim_start_matches(['(', '&']).strip_suffix(':');
+        name.is_some_and(|name| name.chars().all(|c| c.is_lowercase() || c == '_'))
+    };
+    let signature = signature.replace("pub const fn", "pub fn").replace("( ", "(");
+    let words = signature.split_whitespace().filter(|word| !is_name(word) && *word != "mut");
+    let words = words.map(|word| match word.split_once('(') {
+        Some((before, name)) if is_name(name) => before,
+        Some((before, "mut")) => before,
+        _ => word,
+    });
+    Vec::from_iter(words).join(" ").replace(",)", ")").replace(", )", ")")
+}
+
+fn read(folder: &Path, found: &mut Backend) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            // What only the host has: its kit for tests, and its own tests.
+            if !path.ends_with("testing") && !path.ends_with("tests") {
+                read(&path, found);
+            }
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = Vec::from_iter(text.lines());
+        let mut owner = String::new();
+        for (number, line) in lines.iter().enumerate() {
+            if line.starts_with("impl") {
+                let words = line.trim_end_matches(" {");
+                let is_trait = words.contains(" for ");
+                let name = words.rsplit(' ').next().unwrap().split('<').next().unwrap();
+                owner = if is_trait { "a trait of ".to_owned() + name } else { name.to_owned() };
+            } else if *line == "}" {
+                owner.clear();
+            }
+            let Some(name) = public(line) else { continue };
+            let above = lines[..number].iter().rev().map(|line| line.trim_start());
+            let above = above.skip_while(|line| line.starts_with("#["));
+            let words = above.map_while(|line| line.strip_prefix("///"));
+            let mut words = Vec::from_iter(words.map(str::trim));
+            words.reverse();
+            let end = lines[number..].iter().position(|line| line.ends_with('{')).unwrap();
+            let signature = lines[number..=number + end].join(" ");
+            let signature = without_names(signature.trim_end_matches('{'));
+            let words = words.join(" ");
+            found.insert((owner.clone(), name.to_owned()), Function { words, signature });
+        }
+    }
+}
+
+fn backend(name: &str) -> Backend {
+    let mut found = Backend::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kpi").join(name), &mut found);
+    found
+}
+
+/// The host's words may go on where the kernel's end.
+#[test]
+fn both_backends_say_and_take_the_same() {
+    let (kernel, host) = (backend("freebsd"), backend("host"));
+    let mut complaints = Vec::new();
+    let mut both = 0;
+    for (name, ours) in &kernel {
+        let Some(other) = host.get(name) else { continue };
+        both += 1;
+        if ours.words.is_empty() || !other.words.starts_with(&ours.words) {
+            complaints.push(format!("{name:?}: {:?}, on the host {:?}", ours.words, other.words));
+        }
+        if ours.signature != other.signature {
+            complaints.push(format!("{}\non the host {}", ours.signature, other.signature));
+        }
+    }
+    assert!(both > 100, "there are functions in both: {both}");
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
