@@ -1,7 +1,7 @@
 //! What the compiler refuses, and what it says then: a file a rule.
 //!
 //! The messages are those of Rust 1.95 and 1.96. After a change, or with another,
-//! `TRYBUILD=overwrite cargo test --test rules` writes them anew.
+//! `TRYBUILD=overwrite cargo test --test rules` writes them again.
 
 #[test]
 fn what_breaks_a_rule_does_not_compile() {

@@ -61,10 +61,10 @@ fn d19_unloading_is_refused_while_a_thread_is_inside() {
     });
 }
 
-/// What a thread that nobody counts has in its hands is seen when the module goes.
+/// What an uncounted thread still holds is seen when the module goes.
 #[test]
 #[should_panic(expected = "objects are left of the unloaded module")]
-fn d19_who_is_inside_uncounted_is_found() {
+fn d19_an_uncounted_thread_inside_is_found() {
     alone(|| {
         let lagg = lab::lagg();
         let softc = lagg.softc();
@@ -86,7 +86,7 @@ fn orphan(kind: TagType) -> SendTag {
     host::allocate_tag(&lagg.ifp, header, TagParams::default()).unwrap()
 }
 
-/// Whoever frees such a tag of C lagg's after its end calls what is not there any more.
+/// Freeing such a tag of C lagg after its end calls code that is no longer there.
 #[test]
 fn d19_unloading_is_refused_while_a_send_tag_lives() {
     alone(|| {
@@ -131,7 +131,7 @@ fn d19_unloading_against_the_last_send_tag() {
 /// Each function that the kernel calls is in the network epoch, which unloading waits for, or is counted; but
 /// for those that do nothing, and for those that leave it to another.
 #[test]
-fn d29_who_is_inside_is_counted_or_in_the_epoch() {
+fn d29_threads_inside_are_counted_or_in_the_epoch() {
     let hooks = include_str!("../src/kpi/freebsd/hooks.rs");
     let functions: Vec<_> = hooks.split("extern \"C\" fn ").skip(1).collect();
     assert!(functions.len() > 10);

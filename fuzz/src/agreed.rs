@@ -43,7 +43,7 @@ pub fn check(lagg: &Lagg, refused: bool) {
             assert_eq!(port.lladdr(), ifp.lladdr(), "the address of {port:?}");
         }
     }
-    // Of a VLAN that has lost its parent, and with it its link, nobody is told.
+    // No event reports a VLAN that has lost its parent, and its link with it.
     let orphan = |port: &IfnetRef| is_vlan(port) && port.vlan_parent().is_none();
     let known = ifp.link_state() != LinkState::Unknown && !ports.iter().any(orphan);
     if all.proto != proto::LACP && known {
@@ -60,6 +60,6 @@ pub fn check(lagg: &Lagg, refused: bool) {
         assert_eq!(ifp.offloads().enabled, enabled, "what {ifp:?} does");
     }
     assert!(host::sysctl_stats(ifp.index()).is_ok());
-    // Nobody has kept the token.
+    // No thread has kept the token.
     assert_eq!(lagg.remove(&lagg.name), Err(Errno::ENOENT));
 }

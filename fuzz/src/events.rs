@@ -188,10 +188,10 @@ impl<'w> Lab<'w> {
         let other = |ifp: &Ifnet| if ifp.vnet() == home { *JAIL } else { home };
         if u.arbitrary()? {
             if let Some(lagg) = self.lagg(u)? {
-                host::vmove(&lagg.ifp, &other(&lagg.ifp)).expect("nobody there has its name");
+                host::vmove(&lagg.ifp, &other(&lagg.ifp)).expect("the name is free there");
             }
         } else if let Some(card) = self.card(u)? {
-            host::vmove(&card.ifp, &other(&card.ifp)).expect("nobody there has its name");
+            host::vmove(&card.ifp, &other(&card.ifp)).expect("the name is free there");
         }
         // What was joined by its protocols is gone.
         for lagg in &self.laggs {

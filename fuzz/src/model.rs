@@ -185,7 +185,7 @@ impl Model {
 
 /// What a port gets back: of an MTU that its driver takes, and what it does on request, apart. A VLAN's address and
 /// MTU follow its parent's, which may have been a port meanwhile: the stack has a task for it that reads the
-/// address and then sets it, and knows nothing of who sets another one in between.
+/// address and then sets it, and knows nothing of another one that is set in between.
 fn nature(ifp: &IfnetRef) -> Vec<(&'static str, String)> {
     let mut nature = attributes(ifp);
     let is_vlan = ifp.vlan_parent().is_some();

@@ -91,7 +91,7 @@ impl Lab {
                     self.lacp.add(slot, u32::from(slot) + 1, [2, 0, 0, 0, 1, slot], now);
                     self.lacp.set_link(slot, Link::Up(1_000_000_000), now);
                     self.markers[usize::from(slot)] = None;
-                    // Another one's are no longer anybody's.
+                    // Those of another one belong to no port any more.
                     self.sent[usize::from(slot)].clear();
                 }
             }

@@ -264,7 +264,7 @@ impl Lab<'_> {
             host::SIOCSIFLLADDR,
         ];
         let command = *u.choose(&commands)?;
-        // Whoever leaves a group on a port leaves one of the lagg's, and InfiniBand's have no room.
+        // Leaving a group on a port leaves one of the lagg's, and InfiniBand's have no room.
         let has_groups = self.model.laggs.get(ifname).is_some_and(|lagg| !lagg.infiniband);
         if matches!(command, SIOCADDMULTI | SIOCDELMULTI) && !has_groups {
             return Ok(());

@@ -23,7 +23,7 @@ fn mark() {
 fn trace(each: &(impl Fn(Mbuf, &Epoch) + Sync), then: impl FnOnce() + Send) {
     let one = || {
         KINDS[0].pocket(BATCH);
-        // Long enough for whoever waits for this thread to do nothing else any more.
+        // Long enough for the thread that waits for this one to do nothing else any more.
         for _ in 0..2 {
             run(BATCH, each);
             thread::yield_now();

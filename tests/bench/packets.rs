@@ -11,7 +11,7 @@ use reference::Reference;
 /// Packets that are counted.
 const PACKETS: usize = 16 * BATCH;
 
-/// Before this is called callgrind writes down what it has counted, and begins anew.
+/// callgrind writes its counts when this is called, and starts again.
 #[inline(never)]
 fn mark() {
     std::hint::black_box(());

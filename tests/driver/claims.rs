@@ -1,4 +1,4 @@
-//! Who joins, and what comes between: another's configuration, a departure, a signal.
+//! Joining, and what can come between: another configuration, a departure, a signal.
 
 use std::sync::mpsc;
 use std::thread;
@@ -10,7 +10,7 @@ use lagg_rs::kpi::{Errno, IfType, Ifnet, IfnetRef, iff};
 
 use crate::lab::{Card, attributes, card, lab, lagg, lagg_of, mtu, spawn, until};
 
-/// Who waits for another's request claims nothing meanwhile, and calls no driver that has gone then.
+/// A joiner that waits for another request claims nothing meanwhile, and calls no driver that has gone.
 #[test]
 fn d28_a_joiner_that_waits_for_another_calls_no_driver_that_is_gone() {
     lab(|| {
@@ -93,7 +93,7 @@ fn d28_a_joiner_that_waits_for_another_leaves_nothing_on_what_moves_to_a_jail() 
 
 /// An interface that is found, and departs before it is claimed.
 #[test]
-fn d28_nobody_claims_what_has_departed() {
+fn d28_an_interface_that_has_departed_is_not_claimed() {
     lab(|| {
         let lagg = lagg();
         for _ in 0..200 {
@@ -153,7 +153,7 @@ fn f37_joining_what_is_just_leaving_a_full_lagg() {
     });
 }
 
-/// Others may detach for as long as they like: who joins does not wait for them.
+/// Other interfaces may take as long as they like to detach: a joiner does not wait for them.
 #[test]
 fn d35_joining_waits_for_no_others_detaches() {
     lab(|| {

@@ -90,11 +90,11 @@ fn failover_takes_in_from_the_primary_and_its_stand_in() {
         };
         assert_eq!(from_each(), [1, 0, 0]);
         a.link(LinkState::Down);
-        assert_eq!(from_each(), [1, 1, 0], "a primary without link, and who stands in");
+        assert_eq!(from_each(), [1, 1, 0], "a primary without link, and the port that stands in");
         b.link(LinkState::Down);
         assert_eq!(from_each(), [1, 0, 1]);
         c.link(LinkState::Down);
-        assert_eq!(from_each(), [1, 1, 1], "nobody is active");
+        assert_eq!(from_each(), [1, 1, 1], "no port is active");
         a.link(LinkState::Up);
         host::Vnet::current().set_failover_rx_all(true);
         assert_eq!(from_each(), [1, 1, 1]);

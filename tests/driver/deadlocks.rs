@@ -1,4 +1,4 @@
-//! Who waits for whom: with the stack's own locks, as the stack holds them. Each rule that keeps a
+//! Which threads wait for which, with the stack's own locks, as the stack holds them. Each rule that keeps a
 //! deadlock away (`driver`'s contexts and locks) is broken by a double in a process of its own, where
 //! it is seen that the lab finds it.
 
@@ -50,8 +50,8 @@ fn wait_for_the_token() -> Result {
     mtu("lagg0", 1500)
 }
 
-/// A VLAN's event comes with `vlan_sx` held: who waits for the lagg there is sent away when it is
-/// destroyed, and who destroys it needs `vlan_sx`. Alone, for a lagg of another test would be destroyed
+/// A VLAN's event comes with `vlan_sx` held: a wait for the lagg there ends when the lagg is
+/// destroyed, and destroying it needs `vlan_sx`. Alone, for a lagg of another test would be destroyed
 /// with `ifnet_detach_sxlock` held until `vlan_sx` is free, which this one's destroyer sees to.
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
@@ -118,7 +118,7 @@ fn leaving_ipv6_may_need_the_lagg() {
     });
 }
 
-/// A departure has `ifnet_detach_sxlock` and waits for who joins: a joiner takes that lock before it has
+/// A departure has `ifnet_detach_sxlock` and waits for the joiner: a joiner takes that lock before it has
 /// the token and after, not with it; whether it is a port by then or not.
 #[test]
 fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
@@ -136,7 +136,7 @@ fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
                 blocked.wait();
                 spawn(scope, move || ifp.detach());
                 until("the departure to begin", || gone.flags() & iff::DYING != 0);
-                // Who comes now waits for the departure, and nobody for him.
+                // A joiner that comes now waits for the departure, and no thread waits for it.
                 let other = spawn(scope, || lagg.add("em2"));
                 blocked.release();
                 // In time to be a port, and then none any more, or not.
@@ -148,7 +148,7 @@ fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
     }
 }
 
-/// Runs a test of this file in a process of its own, where nobody waits longer than so many seconds;
+/// Runs a test of this file in its own process, where no wait lasts longer than so many seconds;
 /// whether it succeeds, and what it writes.
 fn alone(test: &str, watchdog: &str) -> (bool, String) {
     let test = format!("deadlocks::{test}");
@@ -255,7 +255,7 @@ mod broken {
             lagg.add("em1").unwrap();
             host::set_promisc(&lagg.ifp, true).unwrap();
             host::settle();
-            // Nobody waits for the other this time.
+            // Neither waits for the other this time.
             lagg.destroy();
         });
     }

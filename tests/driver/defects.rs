@@ -70,7 +70,7 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
                 let port = plan.ports().find(|port| port.ifp().same(&b.ifp)).unwrap();
                 spawn(scope, || lagg.remove("em2").unwrap());
                 until("the type to be back", || b.ifp.if_type() == IfType::Ethernet);
-                // Leaving: who saw the type before still finds the port, whose frames are dropped.
+                // Leaving: a reader that saw the type before still finds the port, whose frames are dropped.
                 assert!(b.ifp.lagg_port().is_some_and(|there| Ref::is(&there, port)));
                 assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
             });
@@ -334,9 +334,9 @@ fn d17_a_vlan_on_the_lagg_and_a_vlan_in_it() {
     });
 }
 
-/// SIOCGLAGGPORT asserts a lock that it does not hold; anybody may ask.
+/// SIOCGLAGGPORT asserts a lock that it does not hold; any user may send it.
 #[test]
-fn d22_anybody_may_ask_for_a_failover_port() {
+fn d22_any_user_may_query_a_failover_port() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);

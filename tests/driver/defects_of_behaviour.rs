@@ -8,7 +8,7 @@ use crate::lab::{card, lab, lagg, lagg_of, mac, mtu};
 
 /// An interface loses its IPv6 addresses before anything is checked.
 #[test]
-fn f11_who_is_refused_keeps_ipv6() {
+fn f11_a_refused_interface_keeps_ipv6() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let (lagg0, lagg1) = (lagg_of(&[&a]), lagg());

@@ -351,7 +351,7 @@ fn vlans_follow_each_change_of_capabilities() {
     });
 }
 
-/// What a lagg does not know is Ethernet's, and what Ethernet does not know is nobody's.
+/// A request that a lagg does not know goes to Ethernet, and one that Ethernet does not know fails.
 #[test]
 fn what_ethernet_does_not_know_is_einval() {
     lab(|| {

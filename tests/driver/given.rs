@@ -197,7 +197,7 @@ fn f42_an_mtu_that_was_not_given_is_the_first_ports() {
     });
 }
 
-/// The stack announces an address when it changes, which nobody hears while nothing distributes.
+/// The stack announces an address when it changes; while nothing distributes, no host hears it.
 #[test]
 fn f64_another_address_is_told_when_the_first_port_is_in_service() {
     lab(|| {
@@ -227,7 +227,7 @@ fn f64_another_address_is_told_when_the_first_port_is_in_service() {
     });
 }
 
-/// Whatever it is that nobody hears it: here the lagg is down, or its port's link.
+/// Whatever the reason that no host hears it: here the lagg is down, or its port's link.
 #[test]
 fn f64_so_it_is_with_any_protocol() {
     lab(|| {
@@ -249,7 +249,7 @@ fn f64_so_it_is_with_any_protocol() {
         assert_eq!(told(&events), 1);
         b.link(LinkState::Down);
         b.link(LinkState::Up);
-        assert_eq!(told(&events), 1, "nobody may have heard");
+        assert_eq!(told(&events), 1, "perhaps no host has heard it");
         let vnet = Vnet::current();
         vnet.advance_to(vnet.uptime_ms() + 1_000);
         assert_eq!(told(&events), 1, "once more");
@@ -279,9 +279,9 @@ fn f64_a_vlan_keeps_its_own_address_when_the_laggs_is_heard() {
     });
 }
 
-/// The second time is not waited for by a lagg that nobody hears, but when it is up again.
+/// A lagg that no host hears does not wait for the second time; it comes when the lagg is up again.
 #[test]
-fn f64_a_link_that_goes_down_in_between_is_told_anew() {
+fn f64_a_link_that_goes_down_in_between_is_told_again() {
     lab(|| {
         let a = card(1);
         let lagg = lagg();

@@ -53,7 +53,7 @@ fn what_a_port_is_in_by_itself_it_keeps() {
 
 /// A lagg on a VLAN of this one is in it, for one.
 #[test]
-fn who_joins_the_slow_protocols_group_on_a_lagg_keeps_it() {
+fn a_user_of_the_slow_protocols_group_on_a_lagg_keeps_it() {
     lab(|| {
         let a = card(1);
         let lagg = lagg_of(&[&a]);
@@ -97,7 +97,7 @@ fn modes_reach_the_ports_and_leave_them_again() {
         assert_eq!([&a, &b].map(|card| card.ifp.flags() & modes), [modes; 2]);
         lagg.remove("em2").unwrap();
         assert_eq!(b.ifp.flags() & modes, 0);
-        // Somebody else wants it on the port too.
+        // Another user of the port wants it too.
         host::set_promisc(&a.ifp, true).unwrap();
         host::set_promisc(&lagg.ifp, false).unwrap();
         host::settle();

@@ -1,4 +1,4 @@
-//! Who a lagg is for LACP: taken once, and kept (F-56).
+//! A lagg's identity in LACP is taken once, and kept (F-56).
 
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
@@ -33,7 +33,7 @@ fn f56_the_primary_leaves_and_the_others_stay_in_service() {
         assert_eq!(pair.left.ifp.lladdr(), other);
         assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, before);
         assert_eq!(pair.left.get(0).unwrap().0.psc.actor_mac, before);
-        // Nor does who comes back change it.
+        // Nor does a port that comes back change it.
         pair.left.add("em1").unwrap();
         pair.pass(AGGREGATE_WAIT);
         assert_eq!(pair.distributing(&pair.left), 3);
@@ -57,7 +57,7 @@ fn f56_another_address_is_no_other_system() {
 }
 
 /// It is the one that the lagg has when the first port joins, if that was given; and a new one is taken when
-/// LACP begins anew.
+/// LACP starts again.
 #[test]
 fn f26_f56_the_address_is_told_that_the_lagg_has_when_lacp_begins() {
     lab(|| {

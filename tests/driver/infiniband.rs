@@ -48,7 +48,7 @@ pub fn addressed_as(lagg: &Lagg) -> u8 {
     bytes[19]
 }
 
-/// The addresses that those who listen were told of since the last call.
+/// The addresses that listeners were told of since the last call.
 pub fn told(events: &Events) -> Vec<u8> {
     let address = |event: Event| match event {
         Event::Lladdr(address) => address.as_bytes().last().copied(),
@@ -205,9 +205,9 @@ fn the_address_is_that_of_the_port_that_sends() {
     });
 }
 
-/// Nobody tells of an IFF_UP that no request has changed, nor of what the subnet manager does.
+/// No event reports an IFF_UP that no request has changed, nor what the subnet manager does.
 #[test]
-fn what_nobody_tells_of_is_seen_within_a_second() {
+fn changes_without_an_event_are_seen_within_a_second() {
     lab(|| {
         let (a, b) = (ib(1), ib(2));
         let lagg = ib_lagg_of(&[&a, &b]);
@@ -232,7 +232,7 @@ fn what_nobody_tells_of_is_seen_within_a_second() {
     });
 }
 
-/// If it changed while nobody hears of it, peers would keep the old one when there is a port again.
+/// If it changed while no peer can hear of it, peers would keep the old one when there is a port again.
 #[test]
 fn without_an_active_port_the_address_stays() {
     lab(|| {
@@ -245,7 +245,7 @@ fn without_an_active_port_the_address_stays() {
         assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![]));
         a.link(LinkState::Up);
         assert_eq!((addressed_as(&lagg), told(&events)), (1, vec![1]));
-        // Unless it is nobody's any more.
+        // Unless it no longer belongs to any port.
         a.link(LinkState::Down);
         a.ifp.store_lladdr(&addr(7).into());
         a.ifp.store_broadcast_lladdr(&broadcast(7).into());
@@ -296,7 +296,7 @@ fn a_port_that_departs_or_moves_leaves() {
 /// C writes the address under a lock that others who write it do not take, and has those who want to
 /// know told with that lock held, and in the epoch.
 #[test]
-fn d23_who_is_told_of_the_address_may_sleep_and_ask() {
+fn d23_listeners_to_the_address_may_sleep_and_ask() {
     lab(|| {
         let (a, b) = (ib(1), ib(2));
         let lagg = ib_lagg_of(&[&a, &b]);
@@ -325,7 +325,7 @@ fn d23_who_is_told_of_the_address_may_sleep_and_ask() {
 /// The tasks and whoever adds and removes ports write it one after the other, each by the ports that
 /// there are then.
 #[test]
-fn d23_the_last_who_writes_the_address_is_right() {
+fn d23_the_last_writer_of_the_address_is_right() {
     lab(|| {
         let (a, b, c) = (ib(1), ib(2), ib(3));
         let lagg = ib_lagg_of(&[&a, &b]);

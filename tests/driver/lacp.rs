@@ -181,7 +181,7 @@ fn f25_txtest_and_rxtest_are_for_all_ports() {
     });
 }
 
-/// Other slow protocols go on up, whoever collects.
+/// Frames of other slow protocols go up the stack, whichever ports collect.
 #[test]
 fn lacp_takes_its_own_frames_alone() {
     lab(|| {

@@ -88,7 +88,7 @@ fn d03_d04_ports_leave_and_join_under_pdus() {
     });
 }
 
-/// The active aggregator goes, and comes, under packets, and somebody asks all the time.
+/// The active aggregator goes and comes under packets, while another thread asks all the time.
 #[test]
 fn d07_d08_the_active_aggregator_changes_under_packets_and_readers() {
     lab(|| {
@@ -110,7 +110,7 @@ fn d07_d08_the_active_aggregator_changes_under_packets_and_readers() {
     });
 }
 
-/// PDUs go out through a VLAN, which wants the epoch of who sends.
+/// PDUs go out through a VLAN, which wants its sender in the epoch.
 #[test]
 fn d20_lacp_over_vlans() {
     lab(|| {

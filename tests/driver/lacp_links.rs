@@ -70,7 +70,7 @@ fn f45_without_media_if_baudrate_says_the_speed() {
     });
 }
 
-/// The farewells that the left side has sent and nobody has heard yet, by wires.
+/// The farewells that the left side has sent and that have not been received yet, by wires.
 fn farewells(pair: &Pair) -> Vec<usize> {
     host::settle();
     let says = |frame: &Vec<u8>| {
@@ -123,7 +123,7 @@ fn f60_a_link_that_becomes_half_duplex_says_farewell() {
     });
 }
 
-/// Nobody would hear it; and an address that changes takes an interface down, and up again.
+/// No partner would hear it; and a change of address takes an interface down, and up again.
 #[test]
 fn f60_no_farewell_goes_out_on_a_dead_link_nor_for_another_address() {
     const OTHER: MacAddr = [2, 1, 2, 3, 4, 5];

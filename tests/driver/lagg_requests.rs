@@ -125,7 +125,7 @@ fn siocslagg_reads_nothing_but_the_protocol() {
 }
 
 #[test]
-fn siocslagg_of_the_same_protocol_starts_it_anew() {
+fn siocslagg_of_the_same_protocol_starts_it_again() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);

@@ -105,7 +105,7 @@ fn d27_a_port_alone_in_a_roundrobin_lagg_gets_it_for_its_parent() {
     });
 }
 
-/// By ioctl nobody gives a port another parent.
+/// No ioctl gives a port another parent.
 #[test]
 fn d27_a_ports_parent_is_not_changed_by_ioctl() {
     lab(|| {
@@ -141,7 +141,7 @@ fn d27_the_vlan_beneath_a_port_gets_the_lagg_for_its_parent() {
     }
 }
 
-/// Where a bridge sends nobody can see.
+/// The ports of a bridge cannot be seen.
 #[test]
 fn d27_a_vlan_on_a_bridge_is_no_port() {
     lab(|| {
@@ -268,7 +268,7 @@ impl Nic for Tunnel {
 
 /// What no looking finds the guard does, and a lagg without VLANs has none.
 #[test]
-fn d27_a_loop_that_nobody_sees_ends_at_the_guard() {
+fn d27_a_loop_without_an_event_ends_at_the_guard() {
     lab(|| {
         let lagg = lagg();
         let nic = Arc::new(Tunnel(lagg.ifp.clone()));

@@ -37,7 +37,7 @@ fn hears(card: &Card, id: u16, heard: &AtomicUsize) -> usize {
     heard.load(Ordering::Relaxed) - before
 }
 
-/// Filters do not count who wants an id.
+/// Filters do not count how many VLANs want an id.
 #[test]
 fn f36_a_port_that_leaves_keeps_the_ids_of_its_own_vlans() {
     lab(|| {

@@ -26,7 +26,7 @@ fn a_port_that_comes_pauses_the_flows_that_move_to_it_alone() {
         assert!((100..200).contains(&pausing), "{pausing} of 300 wait");
         assert!((0..300).all(|n| meanwhile[n].is_none() || meanwhile[n] == before[n]));
         assert_eq!(pair.left.ifp.counter(Counter::Oerrors), pausing as u64);
-        // Nobody has answered.
+        // No answer has come.
         pair.pass(marker::TIMEOUT);
         let after = pair.send(300);
         assert!(after.iter().all(Option::is_some));

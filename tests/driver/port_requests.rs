@@ -131,7 +131,7 @@ fn anything_else_is_the_cards() {
     });
 }
 
-/// What the lagg answers itself it answers; the rest has nobody.
+/// The lagg answers its own requests; nothing answers the rest.
 #[test]
 fn without_a_driver_to_ask_it_is_einval() {
     lab(|| {

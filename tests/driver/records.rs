@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::lab::{Card, Lagg, card, flags, lab, lagg, lagg_of, name, text};
 
-/// The flags of all ports in the order of their index. Whoever is asked, the lagg for all, the lagg
+/// The flags of all ports in the order of their index. Whichever is asked, the lagg for all, the lagg
 /// for one, or the port itself, the record is the same; but that SIOCGLAGGPORT leaves what is lacp's
 /// as it came.
 fn records(lagg: &Lagg) -> Vec<u32> {

@@ -59,7 +59,7 @@ fn ask<const SIZE: usize>(ifname: &str, command: usize) -> Result {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_enxio() {
+fn an_unknown_name_is_enxio() {
     lab(|| {
         let _lagg = lagg();
         for name in ["lagg1", "lagg", "lagg00"] {

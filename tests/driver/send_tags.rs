@@ -110,7 +110,7 @@ fn failover_asks_the_port_that_sends() {
         c.link(LinkState::Down);
         assert_eq!(asked(), Ok(a.ifp.index()));
         a.link(LinkState::Down);
-        assert_eq!(asked(), Err(Errno::EOPNOTSUPP), "nobody is active");
+        assert_eq!(asked(), Err(Errno::EOPNOTSUPP), "no port is active");
         // No flow is needed to choose.
         b.link(LinkState::Up);
         assert!(ask(&lagg.ifp, TagType::Tls as u32, (0, 0), ANYWHERE).is_ok());
@@ -276,7 +276,7 @@ fn modify_query_and_status_are_the_ports() {
     });
 }
 
-/// mlx5's tags for what is not paced have no modify; the lagg's have all methods, so nobody looks further.
+/// mlx5's tags for what is not paced have no modify; the lagg's have all methods, so no caller checks further.
 #[test]
 fn d24_a_method_that_the_ports_tag_lacks_is_not_called() {
     lab(|| {

@@ -125,7 +125,7 @@ fn f34_capabilities_that_depend_on_the_link_are_asked_for_once() {
     });
 }
 
-/// A driver that fails is asked once more, lest it was for want of memory, and not again.
+/// A driver that fails is asked once more, in case it lacked memory, and not again.
 #[test]
 fn f34_a_port_that_refuses_is_asked_twice() {
     lab(|| {
@@ -153,7 +153,7 @@ fn f34_what_a_driver_takes_off_the_lagg_does_not_offer() {
     });
 }
 
-/// An administrator's own request asks anew, of all ports and of one.
+/// An administrator's own request asks again, all ports and a single one.
 #[test]
 fn f34_an_administrator_asks_again() {
     lab(|| {

@@ -48,7 +48,7 @@ fn a_lagg_that_has_moved_comes_up_again() {
     });
 }
 
-/// The stack has taken it down, and tells nobody of an address that it gets then.
+/// The stack has taken it down, and does not report an address that it gets then.
 #[test]
 fn a_lagg_that_has_moved_gives_its_ports_its_new_address() {
     lab(|| {
@@ -145,7 +145,11 @@ fn d18_a_jail_ends_with_laggs_of_both_vnets_inside() {
             assert!(jail.interfaces().is_empty());
             assert!(home.interface("lagg5").is_none() && home.interface("lagg6").is_none());
             drop((theirs, abroad));
-            assert_eq!(ours.ports(), ["em1"], "who was a guest in the jail is home with its port");
+            assert_eq!(
+                ours.ports(),
+                ["em1"],
+                "a lagg that was a guest in the jail is home with its port"
+            );
             ours.destroy();
             assert_eq!(cards.each_ref().map(nature), before);
             assert!(cards.iter().all(|card| card.ifp.vnet() == home));
@@ -177,7 +181,7 @@ fn f10_a_port_that_moves_away_is_what_it_was() {
         assert_eq!(nature(&b), before);
         assert!(host::groups(&b.ifp).is_empty());
         assert_eq!(lagg.ports(), ["em1"]);
-        // It is nobody's there, and the lagg's name means nothing.
+        // It belongs to no lagg there, and the lagg's name means nothing.
         jail.enter(|| {
             assert_eq!(lagg.add("em2"), Err(Errno::ENXIO));
             flags("em2", iff::UP).unwrap();
@@ -234,7 +238,7 @@ fn f10_ports_leave_a_lagg_of_another_vnet() {
     });
 }
 
-/// Who has no PRIV_NET_LAGG changes nothing.
+/// Without PRIV_NET_LAGG a user changes nothing.
 #[test]
 fn without_privilege_nothing_is_changed() {
     lab(|| {

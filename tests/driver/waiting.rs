@@ -24,7 +24,7 @@ impl fmt::Write for Stuck {
 }
 
 #[test]
-fn d31_who_destroys_a_lagg_does_not_wait_for_its_readers() {
+fn d31_destroying_a_lagg_does_not_wait_for_its_readers() {
     lab(|| {
         let a = card(1);
         let lagg = lagg_of(&[&a]);

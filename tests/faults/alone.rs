@@ -68,7 +68,7 @@ fn world(protocol: u32) -> World {
     world
 }
 
-/// What comes next: a group on the lagg, and an administrator who takes it down and up again, or the other way round.
+/// What comes next: a group on the lagg, and an administrator takes it down and up again, or the other way round.
 fn next(world: &World) {
     for lagg in world.laggs.iter().filter(|lagg| lagg.ifp.lagg_softc().is_some()) {
         lagg.ifp.vnet().enter(|| {

@@ -26,7 +26,7 @@ fn world() -> World {
     World { lagg: Some(lagg), cards }
 }
 
-/// What comes next: another group, an administrator who takes it down and up, and a second.
+/// What comes next: another group, an administrator takes it down and up, and a second.
 fn next(world: &World) {
     if let Some(lagg) = world.lagg.as_ref().filter(|lagg| lagg.ifp.lagg_softc().is_some()) {
         host::join_group(&lagg.ifp, &[0x82; 20].into()).unwrap();
@@ -48,7 +48,7 @@ const ACTS: &[(&str, Act)] = &[
     ("remove the primary", |lagg, _| lagg.remove("ib1")),
     ("remove", |lagg, _| lagg.remove("ib2")),
     ("MTU", |lagg, _| lagg.set_mtu(4000)),
-    ("failover anew", |lagg, _| lagg.set_protocol(proto::FAILOVER)),
+    ("failover again", |lagg, _| lagg.set_protocol(proto::FAILOVER)),
     ("the active port's link goes", |_, cards| {
         cards[0].link(LinkState::Down);
         Ok(())

@@ -20,7 +20,7 @@ fn world() -> World {
 }
 
 /// An administrator takes it down and up, and then so much time passes that each side would be missed,
-/// and agree anew.
+/// and agree again.
 fn time_passes(world: &World) {
     if world.pair.left.ifp.lagg_softc().is_some() {
         world.pair.left.down();
@@ -37,7 +37,7 @@ const ACTS: &[(&str, Act)] = &[
     ("a port leaves", |pair| pair.left.remove("em2")),
     ("the primary leaves", |pair| pair.left.remove("em1")),
     ("the protocol goes", |pair| pair.left.set_protocol(proto::FAILOVER)),
-    ("the protocol begins anew", |pair| pair.left.set_protocol(proto::LACP)),
+    ("the protocol starts again", |pair| pair.left.set_protocol(proto::LACP)),
     ("another address", |_| ether("lagg0", mac(77))),
     ("another hash", |pair| pair.left.set_hash(1)),
     ("a link goes and returns", |pair| {
@@ -60,7 +60,7 @@ fn partners_agree_in_the_end() {
             world.pair.exchange();
             Ok(())
         };
-        // Who has heard whom by then is a matter of moments.
+        // Which side has heard the other by then is a matter of moments.
         let passing =
             |line: &str| ["answers", "link", "baudrate"].iter().any(|it| line.contains(it));
         Trial { name, set_up: &world, act: &act, heal: &time_passes, passing }.run(&mut counts);

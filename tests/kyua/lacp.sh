@@ -64,7 +64,7 @@ no_partner_body()
 {
 	lagg_init 2
 	atf_check $near ifconfig lagg0 create laggproto lacp lacp_fast_timeout $near_ports $near_ip/24 up
-	# Now it knows that nobody is there.
+	# Now it knows that there is no partner.
 	within 20 shows 'state=.*DEFAULTED' $near ifconfig -v lagg0
 	atf_check -o not-match:DISTRIBUTING $near ifconfig lagg0
 	atf_check $near ifconfig lagg0 -lacp_strict

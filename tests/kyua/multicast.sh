@@ -70,7 +70,7 @@ groups_many_cleanup()
 atf_test_case traffic_ipv4 cleanup
 traffic_ipv4_head()
 {
-	atf_set descr "Who is sent to all hosts of the link answers, under each protocol"
+	atf_set descr "What is sent to all hosts of the link is answered, under each protocol"
 }
 traffic_ipv4_body()
 {
@@ -93,7 +93,7 @@ traffic_ipv4_cleanup()
 atf_test_case traffic_ipv6 cleanup
 traffic_ipv6_head()
 {
-	atf_set descr "Who is sent to all nodes of the link answers, by its link-local address"
+	atf_set descr "What is sent to all nodes of the link is answered, by the link-local address"
 }
 traffic_ipv6_body()
 {

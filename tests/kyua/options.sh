@@ -296,7 +296,7 @@ media_cleanup()
 atf_test_case unprivileged cleanup
 unprivileged_head()
 {
-	atf_set descr "Who is not root can look, and change nothing"
+	atf_set descr "A user other than root can look, and change nothing"
 }
 unprivileged_body()
 {

@@ -169,7 +169,7 @@ broadcast_cleanup()
 atf_test_case none cleanup
 none_head()
 {
-	atf_set descr "none sends nothing, takes nothing in, and says so to who sends"
+	atf_set descr "none sends nothing, accepts nothing, and tells senders so"
 }
 none_body()
 {
@@ -196,7 +196,7 @@ none_cleanup()
 atf_test_case no_ports cleanup
 no_ports_head()
 {
-	atf_set descr "Without ports, and with ports that are all down, who sends is told, whatever the protocol"
+	atf_set descr "Without ports, and with all ports down, senders get an error, whatever the protocol"
 }
 no_ports_body()
 {

@@ -45,7 +45,7 @@ fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
         && partner.is_same_port(&before.partner)
         && has(partner.state, State::AGGREGATION) == has(before.partner.state, State::AGGREGATION);
     let mux = match (stays, before.mux) {
-        // It is selected anew at once, and waits.
+        // It is selected again at once, and waits.
         (false, _) | (true, mux::State::Waiting) => mux::State::Waiting,
         _ if !has(partner.state, State::SYNC) => mux::State::Attached,
         _ if !has(partner.state, State::COLLECTING) => mux::State::Collecting,
@@ -119,7 +119,7 @@ fn every_state() -> impl Iterator<Item = State> {
     (0..=u8::MAX).map(State::from_bits_retain)
 }
 
-/// Of a partner that knows us, that has us for another, and that knows nobody.
+/// Of a partner that knows us, that takes us for another, and that knows no partner.
 #[test]
 fn every_state_of_a_partner_in_every_state_of_the_port() {
     for options in [DEFAULTS, Options { fast_timeout: true, strict: false, ..DEFAULTS }] {

@@ -103,7 +103,7 @@ fn f54_a_change_over_takes_two_lacpdus_each_way_and_no_timer() {
             assert!(lab.until(10, |lab| carries(lab, 2)) <= 3);
             assert_eq!(send(&lab), both_ways([2]));
         }
-        // Who had no link did not distribute; those that stand by again have stopped twice.
+        // Ports without a link did not distribute; those that stand by again have stopped twice.
         assert_eq!((lab[0].flapping(), lab[1].flapping()), (6, 6));
     }
 }
@@ -160,7 +160,7 @@ fn f54_a_port_that_stands_by_is_no_churn() {
 
 /// The partner's port that would be the best has left.
 #[test]
-fn f54_nobody_waits_for_a_port_that_has_said_farewell() {
+fn f54_no_port_waits_for_one_that_has_said_farewell() {
     for end in [0, 1] {
         let mut lab = pair([1, 2], &[[1; 2], [10; 2]]);
         lab.until(2_010, |lab| carries(lab, 1));
@@ -363,7 +363,7 @@ fn f57_ports_that_do_not_come_to_collect_are_not_waited_for_longer() {
     assert_eq!((solo.lacp.distributing(), solo.lacp.collecting()), (0b01, 0b11));
 }
 
-/// Every frame of a pair that starts is taken in: nobody sends before the other collects.
+/// Every frame of a pair that starts is accepted: neither end sends before the other collects.
 #[test]
 fn f57_nothing_is_sent_before_it_is_taken_in() {
     let mut lab = pair([1, 2], &[[1; 2], [1; 2], [1; 2]]);

@@ -23,7 +23,7 @@ fn two_partners(priorities: [u16; 2]) -> Lab {
 
 /// A port that leaves, or whose link goes down, while others wait with it keeps none of them.
 #[test]
-fn f15_a_port_that_leaves_while_it_waits_keeps_nobody_waiting() {
+fn f15_a_port_that_leaves_while_it_waits_keeps_no_other_waiting() {
     for unplugged in [false, true] {
         let mut lab = Lab::new();
         let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));

@@ -67,7 +67,7 @@ fn f53_a_partner_that_is_in_sync_and_does_not_collect_is_given_up_for_one_that_d
     }
 }
 
-/// Who is alone is waited for. Who is not is tried in turn with the other, ever more seldom.
+/// A partner that is alone is waited for. Otherwise both are tried in turn, ever more seldom.
 #[test]
 fn f53_partners_of_which_none_collects_are_tried_in_turn() {
     for systems in [[5, 6], [9, 0], [0, 0], [9, 9]] {
@@ -101,7 +101,7 @@ fn f53_partners_of_which_none_collects_are_tried_in_turn() {
 
 /// A partner that comes to collect late, and is the only one.
 #[test]
-fn f53_who_is_alone_is_waited_for() {
+fn f53_a_partner_that_is_alone_is_waited_for() {
     let mut solo = Solo::new(1, DEFAULTS);
     for n in 0..60 {
         solo.hear(0, NEW | State::SYNC);
@@ -113,7 +113,7 @@ fn f53_who_is_alone_is_waited_for() {
     assert_eq!(solo.lacp.distributing(), 1);
 }
 
-/// One direction is dead: who does not hear its partner says so, and both leave the link at once.
+/// One direction is dead: the end that does not hear its partner says so, and both leave the link at once.
 #[test]
 fn f53_a_link_on_which_the_partner_does_not_hear_us_is_left_at_once() {
     for addresses in [[1, 2], [2, 1]] {

@@ -9,9 +9,9 @@ use crate::solo::{IN_SERVICE, Solo};
 
 const FAST: Options = Options { fast_timeout: true, ..DEFAULTS };
 
-/// Where nobody is; and the option changes while nobody is there.
+/// Without a partner; and the option changes while there is none.
 #[test]
-fn f58_who_wants_to_hear_every_second_speaks_every_second_until_it_does() {
+fn f58_a_port_that_wants_to_hear_every_second_speaks_every_second() {
     for strict in [true, false] {
         let mut solo = Solo::new(1, Options { strict, ..FAST });
         solo.pass(10_000);
@@ -93,7 +93,7 @@ fn f62_no_key_and_no_port_number_is_0_and_no_two_ports_have_one_number() {
         }
         let mut numbers: Vec<_> =
             (0..8).map(|slot| lacp.port(slot).unwrap().actor().port).collect();
-        // Who can has its own.
+        // One that can has its own.
         assert_eq!((numbers[1], numbers[3]), (1, 7));
         numbers.sort_unstable();
         numbers.dedup();

@@ -33,7 +33,7 @@ fn different_speeds_are_different_aggregators() {
     assert_eq!((lab[a].distributing(), lab[a].bandwidth()), (0b0111, 3_000_000_000));
 }
 
-/// Megabits a second of each class of speeds; 0: nobody knows.
+/// Megabits a second of each class of speeds; 0: unknown.
 const SPEEDS: [u64; 19] = [
     0, 10, 100, 1_000, 2_500, 5_000, 10_000, 14_000, 20_000, 25_000, 28_000, 40_000, 50_000,
     56_000, 100_000, 200_000, 400_000, 800_000, 1_600_000,
@@ -105,7 +105,7 @@ fn an_unfit_link_is_never_in_service_and_nothing_is_said_on_it() {
     lab.until(2_100, all_carry);
 }
 
-/// A cable with both ends in one system: it is looped, and nobody is there.
+/// A cable with both ends in one system: it is looped, and there is no partner.
 #[test]
 fn a_looped_link_has_no_partner() {
     let mut lab = Lab::new();

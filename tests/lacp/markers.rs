@@ -230,7 +230,7 @@ fn the_responder_answers_in_every_state() {
     assert!(answers(&mut solo).is_some(), "in service again");
 }
 
-/// Who has answered on none of its ports, and not answered on one, is not waited for on the others; what
+/// A partner that has answered on no port, and not answered on one, is not waited for on the others; what
 /// other partners do is nothing to it.
 #[test]
 fn a_partner_that_is_silent_on_one_port_is_not_waited_for_on_others() {

@@ -119,7 +119,7 @@ fn a_link_that_only_one_side_has_lost_is_missed_by_the_other() {
     }
 }
 
-/// Whom nobody hears any more learns it from the one that misses him.
+/// A system that is no longer heard learns it from the one that misses it.
 #[test]
 fn one_way_loss_ends_service_in_both_directions() {
     let mut lab = Lab::pair(2);
@@ -204,7 +204,7 @@ fn a_farewell_ends_the_partners_service_at_once() {
 }
 
 #[test]
-fn a_port_that_leaves_says_nothing_where_nobody_could_hear_it() {
+fn a_port_that_leaves_says_nothing_without_a_partner() {
     let mut lab = agreed(3);
     lab.link(0, 0, Link::Down);
     lab.options(0, Options { txtest: true, ..DEFAULTS });
@@ -262,8 +262,8 @@ fn a_change_of_the_timeout_does_not_put_off_the_end_of_a_partner() {
     assert_eq!(solo.lacp.distributing(), 0);
 }
 
-/// A partner that speaks of somebody else, or of us as we were, is not in sync with us, whatever it
-/// says; nor one that nobody keeps alive.
+/// A partner that reports another system, or us as we were, is not in sync with us, whatever it
+/// says; nor one that is not kept alive.
 #[test]
 fn a_partner_that_does_not_know_us_gets_no_frames() {
     let us = *Solo::new(1, DEFAULTS).port(0).actor();
@@ -333,7 +333,7 @@ fn the_active_aggregator_is_told_without_its_ports() {
     assert_eq!(solo.lacp.active_aggregator(), Some(alone));
 }
 
-/// An aggregator that nobody wants any more is there for others: a partner may be another one as often as
+/// An aggregator that no port wants any more is there for others: a partner may be another one as often as
 /// it likes.
 #[test]
 fn aggregators_are_free_again() {

@@ -47,7 +47,7 @@ impl System {
 /// One direction of a cable: from the end of the same number to the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
-    /// Nothing comes through, and nobody notices.
+    /// Nothing comes through, and neither end notices.
     pub cut: bool,
     /// Milliseconds.
     pub delay: u64,
@@ -55,7 +55,7 @@ pub struct Way {
     pub jitter: u64,
     /// Of a hundred frames.
     pub lost: u64,
-    /// Likewise.
+    /// Of a hundred frames, too.
     pub doubled: u64,
 }
 

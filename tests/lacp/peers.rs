@@ -225,7 +225,7 @@ fn bonding_churn_is_counted_after_a_minute() {
     assert_eq!(solo.port(0).churns(), (2, 2));
 }
 
-/// The minute ends where nothing else happens: who waits until then waits for that.
+/// The minute ends where nothing else happens: a wait until then waits for that.
 #[test]
 fn churn_is_counted_when_the_minute_is_over() {
     let mut solo = Solo::new(1, DEFAULTS);

@@ -10,7 +10,7 @@ use crate::solo::{IN_SERVICE, Solo};
 /// The partner is another lagg of the same system now: all of the old agreement goes at once, and
 /// the new one takes what a cold start takes.
 #[test]
-fn a_partner_that_restarts_with_another_key_is_agreed_with_anew() {
+fn a_partner_that_restarts_with_another_key_is_agreed_with_again() {
     let mut lab = agreed(2);
     lab.restart(1, mac(2), 33, DEFAULTS);
     lab.advance(1);
@@ -20,7 +20,7 @@ fn a_partner_that_restarts_with_another_key_is_agreed_with_anew() {
 }
 
 #[test]
-fn a_partner_that_restarts_as_it_was_is_agreed_with_anew() {
+fn a_partner_that_restarts_as_it_was_is_agreed_with_again() {
     let mut lab = agreed(2);
     lab.restart(1, mac(2), 22, DEFAULTS);
     lab.advance(1);
@@ -51,7 +51,7 @@ fn a_partner_with_another_priority_is_another_partner() {
 /// The same partner's other port, or this one with another priority: what was agreed was agreed with
 /// another (update_Selected).
 #[test]
-fn another_port_of_the_same_partner_is_agreed_with_anew() {
+fn another_port_of_the_same_partner_is_agreed_with_again() {
     let partner = Solo::partner(0, IN_SERVICE);
     for other in [
         Info { port: partner.port + 1, ..partner },
@@ -67,10 +67,10 @@ fn another_port_of_the_same_partner_is_agreed_with_anew() {
     }
 }
 
-/// Who is assumed where nobody is heard: of the lowest priority, and agreeing to nothing, or, not strict,
+/// The partner that is assumed while none is heard: of the lowest priority, and agreeing to nothing, or, not strict,
 /// to everything.
 #[test]
-fn nobody_is_a_partner_of_the_lowest_priority() {
+fn no_partner_is_a_partner_of_the_lowest_priority() {
     for strict in [true, false] {
         let solo = Solo::new(1, Options { strict, ..DEFAULTS });
         let agrees = (IN_SERVICE - State::ACTIVITY - State::SYNC) | State::TIMEOUT;

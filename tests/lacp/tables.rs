@@ -156,7 +156,7 @@ fn states(options: Options) -> Vec<(&'static str, Solo)> {
 type Event = (&'static str, fn(&mut Solo));
 
 /// What comes from the link, from the clock, and from the partner: as it agrees, as it does not, and
-/// of those who do not know us, or are not known.
+/// of those that do not know us, or are not known.
 const EVENTS: [Event; 15] = [
     ("down", |solo| solo.lacp.set_link(0, Link::Down, solo.now())),
     ("unfit", |solo| solo.lacp.set_link(0, Link::Unfit, solo.now())),

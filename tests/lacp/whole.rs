@@ -50,7 +50,7 @@ fn check_sets(lacp: &Lacp) {
             assert_eq!((id(&actor), id(&partner)), this);
         }
     }
-    // Who says that it is in sync is of that one too.
+    // A partner that says it is in sync belongs to that one too.
     for slot in (0..32).filter(|slot| lag.is_some() && lacp.is_active(*slot)) {
         let port = lacp.port(slot).unwrap();
         if port.actor().state.contains(State::SYNC) {

@@ -29,7 +29,7 @@ enum Event {
     Plug(usize),
     /// Only one end notices.
     Half(usize, usize),
-    /// Nobody notices.
+    /// Neither end notices.
     Cut(usize),
     /// Nor of this, in one direction.
     Mute(usize, usize),
@@ -197,7 +197,7 @@ pub fn sends(lab: &Lab, system: usize) -> Vec<(usize, bool)> {
     sends.collect()
 }
 
-/// What is sent is taken in, and who is not in service has nobody left for it.
+/// What is sent is accepted, and a port out of service has no partner that could be in service.
 #[track_caller]
 fn all_is_taken_in(lab: &Lab) {
     for system in 0..lab.systems.len() {

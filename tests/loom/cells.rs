@@ -32,7 +32,7 @@ impl Value {
     }
 
     fn read(&self) -> usize {
-        // SAFETY: loom checks that nobody writes meanwhile.
+        // SAFETY: loom checks that no thread writes meanwhile.
         let number = self.number.with(|word| unsafe { *word });
         // SAFETY: as above.
         let complement = self.complement.with(|word| unsafe { *word });
@@ -128,7 +128,7 @@ fn a_wait_ends_after_the_readers() {
         });
         cell.replace(Ref::try_new(Value::new(1, drops)).unwrap());
         epoch::wait();
-        // Whoever saw the old one has left its section.
+        // Every reader of the old value has left its section.
         old.store(true, StdOrdering::Relaxed);
         reader.join().unwrap();
     });

@@ -268,7 +268,7 @@ fn one_of_two_laggs_gets_the_port() {
 
 /// The stack reads the type first, and then looks for the port without asking.
 #[test]
-fn who_sees_a_ports_type_finds_the_port() {
+fn a_reader_that_sees_a_ports_type_finds_the_port() {
     lab(2, || {
         let em1 = card(1);
         lagg_of("lagg0", &[]);

@@ -1,4 +1,4 @@
-//! Unloading the module while somebody is in it, or has something of it.
+//! Unloading the module while threads are inside it, or something of it is in use.
 
 use lagg_rs::kpi::host::testing::Methods;
 use lagg_rs::kpi::host::{self, SendTag, TagParams, Vnet};

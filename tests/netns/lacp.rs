@@ -76,7 +76,7 @@ fn lacp_survives_cuts() {
 #[test]
 fn lacp_says_farewell() {
     let lab = some!(pair());
-    // Not the first, whose address the lagg has: both sides would begin anew.
+    // Not the first, whose address the lagg has: both sides would start again.
     lab.ok("lagg0 -laggport em1");
     until_port(&lab.far, "port1", IDLE);
     lab.ping(100);
@@ -132,7 +132,7 @@ fn lacp_to_failover_and_back() {
     lab.ping(100);
 }
 
-/// It keeps its speed, which says whom it is aggregated with, and goes by its new name, whoever has the old
+/// It keeps its speed, which says whom it is aggregated with, and goes by its new name, whichever interface has the old
 /// one now.
 #[test]
 fn f51_a_port_may_be_renamed() {
@@ -169,7 +169,7 @@ fn f51_a_port_may_be_renamed() {
     let text = lab.ok("lagg0");
     assert!(!text.contains("wan0") && text.contains("laggport: em0 "), "{text}");
     assert!(!ignores_arp("wan0") && ignores_arp("em0"), "it is Linux's again");
-    // At once, whoever hears of it first.
+    // At once, whichever side hears of it first.
     for command in ["em0 down", "em0 name lan0"] {
         near(&format!("link set {command}"));
     }

@@ -123,7 +123,7 @@ fn what_is_refused_later() {
     lab.assert_clean();
 }
 
-/// Everybody may look.
+/// Any user may look.
 #[test]
 fn without_privilege() {
     let lab = lab!(2);

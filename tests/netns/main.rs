@@ -154,10 +154,10 @@ fn the_primary_leaves_under_traffic() {
     lab.until_port("em1", "flags=5<MASTER,ACTIVE>");
     let changed = arrived..=out.sent();
     assert!(lab.link("lagg0").contains("02:00:5e:00:53:01"), "it has the new primary's address");
-    assert!(lab.link("em0").contains("02:00:5e:00:53:00"), "who left has its own");
+    assert!(lab.link("em0").contains("02:00:5e:00:53:00"), "a port that left has its own");
     out.goes_on();
     lab.ok("lagg0 laggport em0");
-    assert!(lab.link("em0").contains("02:00:5e:00:53:01"), "who joins has the lagg's");
+    assert!(lab.link("em0").contains("02:00:5e:00:53:01"), "a port that joins has the lagg's");
     out.goes_on();
     let report = out.finish();
     // em1 gets another address, for which the stack takes it down and up again.

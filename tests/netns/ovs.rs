@@ -132,7 +132,7 @@ impl Ovs {
         until(&section, || self.must("ovs-appctl --timeout=20 bond/show").contains(&section));
     }
 
-    /// Waits until both sides of a link are in service, and agree on each other: on who is there, by
+    /// Waits until both sides of a link are in service, and agree on each other: on the partner that is there, by
     /// which key and port, in which state.
     fn until_agreed(&self, fast: bool, its_fast: bool) {
         let with = |fast| IN_SERVICE | if fast { FAST } else { 0 };
@@ -168,7 +168,7 @@ fn lab(cards: usize) -> Option<Lab> {
     has("ovs-vswitchd", "openvswitch-switch").then(|| Lab::cables(cards))?
 }
 
-/// Each side fast or slow from the start, then changed; and the lagg made anew while the switch goes on.
+/// Each side fast or slow from the start, then changed; and the lagg created again while the switch goes on.
 #[test]
 fn ovs_agrees() {
     let ovs = Ovs::in_service(some!(lab(2)));

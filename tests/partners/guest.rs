@@ -143,7 +143,7 @@ impl Guest {
         self.run(&format!("ip link set eth{last} master br0 up"));
     }
 
-    /// Boots it anew. Its links stay up meanwhile.
+    /// Boots it again. Its links stay up meanwhile.
     pub fn reboot(&mut self) {
         self.ask("system_reset", "");
         self.becomes_a_switch();

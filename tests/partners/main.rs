@@ -88,7 +88,7 @@ fn in_changes(flows: Flows) -> Vec<[usize; 2]> {
     lost
 }
 
-/// Each end slow or fast, the partner passive, and the lagg made anew while the partner goes on.
+/// Each end slow or fast, the partner passive, and the lagg created again while the partner goes on.
 fn agrees(kind: Kind) {
     let mut partner = some!(in_service(kind, false, SLOW));
     let mut flows = partner.flows();

@@ -16,7 +16,7 @@ pub enum Kind {
     Team,
 }
 
-/// The state's bit of who speaks unasked.
+/// The state's bit of a system that speaks unasked.
 const ACTIVITY: u8 = 0x01;
 
 /// How it does LACP.

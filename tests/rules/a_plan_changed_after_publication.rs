@@ -1,4 +1,4 @@
-//! Packets read a published plan, so nobody changes it: a change makes a new one.
+//! Packets read a published plan, so it cannot be changed: a change makes a new one.
 
 use lagg_rs::driver::Plan;
 use lagg_rs::kpi::Ref;

@@ -9,7 +9,7 @@ near=laggrs$$near
 far=laggrs$$far
 work=$(mktemp -d)
 count=60
-# What may be lost: who is on the way when the link goes.
+# How many pings may be lost: those in flight when the link goes.
 limit=5
 
 if [ -t 1 ]; then

@@ -68,7 +68,7 @@ ports_and_groups() {
 	ifc lagg0 create up
 	requests joins join lagg0 "$PORTS" lgt
 	requests leaves leave lagg0 "$PORTS" lgt
-	# Without ports: C lagg joins all of them anew for each.
+	# Without ports: C lagg joins all of them again for each.
 	"$PWD/lagg_control" group lagg0 "$GROUPS" >/dev/null
 	requests join-groups join lagg0 1 lgt
 	requests leave-groups leave lagg0 1 lgt

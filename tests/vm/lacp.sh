@@ -110,4 +110,4 @@ lives() {
 	echo "     $n lives" >/dev/console
 }
 check "laggs live and die under link events for $SECS s (D-2, D-3, D-4, D-10)" lives
-check "and nobody is stuck" stop_loops
+check "and no process is stuck" stop_loops

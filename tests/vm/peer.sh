@@ -161,7 +161,7 @@ down_and_up() {
 there_ifc() { there ifc "$@"; }
 for port in vtnet1 vtnet2 vtnet3; do
 	check "our $port goes down and comes up" counted down_and_up ifc $port
-	# Theirs is lost while they take our port to be there; their pause then is for a marker that nobody answers.
+	# Theirs is lost while they take our port to be there; their pause then is for a marker that is never answered.
 	check "of ours only what is in flight is lost, of theirs what a timeout allows" lost_at_most $((2 * FEW)) $TIMEOUT
 	check "their $port goes down and comes up" counted down_and_up there_ifc $port
 	check "of both no more is lost than a timeout allows" lost_at_most $TIMEOUT $TIMEOUT

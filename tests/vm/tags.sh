@@ -190,8 +190,8 @@ ran() {
 	set_to run 0
 	at counters >"$work/counters"
 	made=$(($(at tags_made) - made)) arrived=$(($(at tags_arrived) - arrived)) told=$(counter "failed $EAGAIN")
-	echo "     $*: $made tags, $arrived packets sent with one, $told told to ask anew;" $(cat "$work/counters")
-	check "$*: tags are made, sent with, and asked for anew" [ "$made" -gt 100 -a "$arrived" -gt 1000 -a "$told" -gt 0 ]
+	echo "     $*: $made tags, $arrived packets sent with one, $told told to ask again;" $(cat "$work/counters")
+	check "$*: tags are made, sent with, and asked for again" [ "$made" -gt 100 -a "$arrived" -gt 1000 -a "$told" -gt 0 ]
 	check "$*: every packet arrived, or an error was returned" [ "$(counter lost)" = 0 ]
 	check "$*: no port has had another's" [ "$(at tags_foreign)" = 0 ]
 	check "$*: all are freed" all_freed
@@ -201,7 +201,7 @@ if is_c; then
 else
 	build
 	ran come_and_go go_round up_and_down
-	check "what was told to ask anew is no error of the lagg's" \
+	check "what was told to ask again is no error of the lagg's" \
 	    [ $(($(counter 'failed .*') - told)) = $(($(oerrors) - before)) ]
 	ran live_and_die go_round up_and_down
 	ifc lagg0 destroy

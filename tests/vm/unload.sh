@@ -1,5 +1,5 @@
 #!/bin/sh
-# The module goes only when nobody uses it, and leaves nothing.
+# The module goes only when it is not in use, and leaves nothing.
 . ./lib.sh
 begin
 
@@ -47,7 +47,7 @@ else
 	echo "     unloaded $gone times, refused $refused times, $(rounds life) lives of a lagg"
 	: >"$work/out"
 	check "unload against create and destroy is clean or refused (D-19) $other" [ -z "$other" ]
-	check "and nobody is stuck" stop_loops
+	check "and no process is stuck" stop_loops
 	check "nothing has leaked" not leaks
 fi
 load

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A VLAN child on the lagg and a VLAN port in the same lagg, changed in parallel with the lagg's own ports, MTU and destruction, for SECS (60)
-# seconds: locks are taken in one order, and nobody waits for ever (D-16, D-17).
+# seconds: locks are taken in one order, and no thread waits for ever (D-16, D-17).
 . ./lib.sh
 begin
 SECS=${SECS:-60}

@@ -2,7 +2,7 @@
  * lagg_control WHAT LAGG N [PREFIX]: makes N requests, one after the other, and prints how many microseconds all of them took:
  *
  *	join, leave	the interfaces PREFIX0 and up
- *	new		makes the interfaces vlan1 and up, of nobody
+ *	new		makes the interfaces vlan1 and up, with no parent
  *	vlan		gives them LAGG for a parent
  *	group		joins multicast groups on LAGG
  *

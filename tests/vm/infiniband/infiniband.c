@@ -4,7 +4,7 @@
  *
  * ports          how many there are, ibt0 and up (0)
  * <n>.link       whether the link of ibt<n> is up (1)
- * <n>.guid       the last byte of its address (16 + n): as the subnet manager changes it, and nobody is told
+ * <n>.guid       the last byte of its address (16 + n): as the subnet manager changes it, without an event
  * <n>.partition  its partition, which is in its broadcast address (1): groups do not reach others
  */
 #include <sys/param.h>
@@ -238,7 +238,7 @@ port_detach(u_int unit)
 	sysctl_ctx_free(&port->sysctls);
 	port->attached = false;
 	infiniband_ifdetach(port->ifp);
-	/* Who has found it before. */
+	/* Threads that have found it before. */
 	NET_EPOCH_WAIT();
 	taskqueue_drain(taskqueue_thread, &port->deliver);
 	mbufq_drain(&port->arrived);

@@ -16,7 +16,7 @@ LEAK = re.compile(r'Warning: memory type lagg.* leaked|lagg.*was not empty|Freed
 UNPACK = ('mkdir -p /tmp/vm ; mount -t tmpfs tmpfs /tmp/vm ; tar -xf /dev/vtbd1 -C /tmp/vm ; cd /tmp/vm && sh ./run.sh ; '
           'echo "VM-VERDICT: $?"\n')
 TYPED = 'mount -u -o rw / ; ' + UNPACK
-# On a hang: who holds what, and where everybody waits.
+# On a hang: which threads hold what, and where all of them wait.
 DDB_HANG = 'set $lines=0\nshow alllocks\nalltrace\nreset\n'
 DDB_PANIC = 'set $lines=0\nbt\nreset\n'
 

@@ -59,7 +59,7 @@ partner_take(struct port *port, struct mbuf *m)
 		pdu->type = MARKER_RESPONSE;
 	else
 		goto out;
-	/* One that nobody has fetched yet is out of date, or a marker that got lost. */
+	/* One that has not been fetched yet is out of date, or a marker that got lost. */
 	m = (struct mbuf *)atomic_swap_ptr((uintptr_t *)&port->answer, (uintptr_t)m);
 	taskqueue_enqueue(taskqueue_thread, &port->partner);
 out:
@@ -85,7 +85,7 @@ partner_attach(struct port *port)
 	NET_TASK_INIT(&port->partner, 0, partner_answer, port);
 }
 
-/* Nobody sends on the port any more. */
+/* No thread sends on the port any more. */
 void
 partner_detach(struct port *port)
 {

@@ -140,7 +140,7 @@ port_detach(u_int unit)
 	struct port *port = &ports[unit];
 
 	ether_ifdetach(port->ifp);
-	/* Who has read its methods before. */
+	/* Threads that have read its methods before. */
 	NET_EPOCH_WAIT();
 	partner_detach(port);
 	if_free(port->ifp);

@@ -40,7 +40,7 @@ static const char *const names[COUNTERS] = {
 	[NO_MEMORY] = "no_memory",	/* was not made */
 };
 
-/* To a group that nobody is in: the stack takes such frames in on every interface. */
+/* To a group without members: the stack accepts such frames on every interface. */
 #define	TO	{ 0x03, 'l', 'g', 't', 0, 0 }
 
 struct mbuf *
@@ -159,7 +159,7 @@ received(struct mbuf **m, if_t ifp, int flags __unused, void *context __unused, 
 	return (PFIL_CONSUMED);
 }
 
-/* Once a tick: whoever changes the lagg wants to run as well. */
+/* Once a tick: threads that change the lagg need to run as well. */
 static void
 let_others_run(struct worker *worker)
 {

@@ -62,7 +62,7 @@ enum {
 };
 
 /*
- * Whoever sends packets. They arrive in the thread that sent them, before its call returns: nothing here is shared.
+ * A sender of packets. They arrive in the thread that sent them, before its call returns: nothing here is shared.
  */
 struct worker {
 	u_int		arrived;	/* how often the packet under way has */
