@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Feeds check-ko bad modules, each bad in one way, and sees that it says so; and good ones, which it must pass."""
+"""Checks that check-ko reports modules that are bad in one way each, and passes good ones."""
 
 import os
 import pathlib

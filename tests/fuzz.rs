@@ -1,5 +1,5 @@
-//! What the fuzzers have found worth keeping, replayed: inputs that reach all that they have reached,
-//! and those that once broke something.
+//! Replays the fuzzers' inputs: those that reach all code that was reached, and those that once broke
+//! something.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +10,14 @@ mod targets;
 
 /// Runs all inputs of a target.
 fn replay(target: &str, run: fn(&[u8])) {
-    // After each, no object of the driver's may be left in the process.
+    // After each one, no object of the driver may be left in the process.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut inputs = Vec::new();
     for directory in ["corpus", "crashes"] {
         let directory =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory).join(target);
-        // What has found nothing has no crashes.
+        // A target without findings has no crashes.
         let Ok(files) = fs::read_dir(directory) else { continue };
         inputs.extend(files.map(|file| file.unwrap().path()));
     }

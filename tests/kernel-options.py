@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the amd64 module for kernels with other options than GENERIC's (KERNCONFDIR), and looks at what it says it needs."""
+"""Builds the amd64 module for kernels with options other than GENERIC's (KERNCONFDIR), and checks what it requires."""
 
 import importlib.machinery
 import importlib.util

@@ -3,7 +3,7 @@
 # else rustup's nightly is looked for.
 set -eu
 cd "$(dirname "$0")/.."
-# It brings a compiler of its own.
+# Miri brings its own compiler.
 unset RUSTC RUSTDOC
 
 CARGO_MIRI=${CARGO_MIRI:-rustup run nightly cargo miri}
@@ -12,7 +12,7 @@ if ! $CARGO_MIRI --version >/dev/null 2>&1; then
 	exit
 fi
 MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-disable-isolation ${MIRIFLAGS:-}"
-# A thousand times slower: few random cases, and neither floods nor what goes through all there is. It starts no processes.
+# Miri is a thousand times slower: few random cases, no floods, no exhaustive tests. It cannot start processes.
 PROPTEST_CASES=4
 export MIRIFLAGS PROPTEST_CASES
 $CARGO_MIRI test --locked --no-default-features --target-dir target/miri --lib --test driver --test lacp -- \

@@ -1,4 +1,4 @@
-//! A race, for ThreadSanitizer to find: that it is there, and sees what threads do.
+//! A race that ThreadSanitizer must find, which shows that it works.
 
 use std::cell::UnsafeCell;
 use std::hint::black_box;
@@ -7,7 +7,7 @@ use std::thread;
 
 struct Racy(UnsafeCell<u64>);
 
-// SAFETY: none, and that is what is to be found.
+// SAFETY: none; this is the planted defect.
 unsafe impl Sync for Racy {}
 
 impl Racy {
@@ -25,12 +25,12 @@ fn a_race() {
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                // Both are there at the same time, and relaxed loads order nothing.
+                // Both run at the same time, and relaxed loads order nothing.
                 arrived.fetch_add(1, Ordering::Relaxed);
                 while arrived.load(Ordering::Relaxed) < 2 {
                     thread::yield_now();
                 }
-                // Often: what two threads do at the very same time may escape.
+                // Often, because ThreadSanitizer may miss two accesses at the very same time.
                 for _ in 0..1_000 {
                     black_box(&racy).count();
                 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests of this machine, one after the other; `make test` has set it up.
+# Runs all tests of this machine, one after the other; `make test` has set it up.
 . "$(dirname "$0")/steps.sh"
 
 step "format" cargo fmt --check

@@ -1,6 +1,6 @@
-# Sourced by what runs tests one after the other. Each step's output is kept in build/test/. A test that cannot run here
-# says LEFT OUT and why, which is said again at the end; where CI is set it must fail instead, unless it is the machine
-# that lacks something that no setup brings.
+# Sourced by scripts that run tests one after the other. Each step's output is kept in build/test/. A test that cannot
+# run here prints LEFT OUT and why; the summary repeats that. If CI is set it must fail instead, unless the machine lacks
+# something that no setup can install.
 cd "$(dirname "$0")/.." || exit 1
 . kmod/env.sh
 rm -rf build/test
@@ -13,7 +13,7 @@ ran=
 left_out=
 began=$(date +%s)
 
-# leave_out LINES: what is not tested here, to be said again at the end
+# leave_out LINES: what is not tested here, for the summary
 leave_out() {
 	[ -z "$1" ] || left_out="$left_out${left_out:+
 }$1"
@@ -54,13 +54,13 @@ step() {
 	echo "== $name: $outcome in $(($(date +%s) - start)) s"
 }
 
-# What loom needs is built in a directory of its own: other flags would have all rebuilt that the steps before have built.
+# loom's build has its own directory: its flags would rebuild everything that the earlier steps have built.
 loom() {
 	step "loom" env RUSTFLAGS="--cfg loom" cargo test --locked --no-default-features --profile prove \
 	    --target-dir target/loom --test loom
 }
 
-# Says how all went, and fails if something has failed.
+# Prints the results, and fails if a step has failed.
 summary() {
 	echo
 	echo "PASSED: $ran"

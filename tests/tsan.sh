@@ -26,7 +26,7 @@ run() {
 	    -Zbuild-std=std,test,panic_unwind --target-dir target/tsan "$@" 2>&1
 }
 
-# It finds the race that there is, or what it does not find says nothing.
+# It must find the planted race, or a clean run proves nothing.
 if found=$(run --test races -- --ignored); then
 	echo "a race was not found"
 	exit 1

@@ -1,4 +1,4 @@
-//! What an administrator does to a lagg and to its ports beside it, and what of that is told.
+//! What an administrator does to a lagg and its ports, and what is reported of it.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! The data path: what is sent where, and what is taken in.
+//! The data path: which port sends, and what is accepted.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,5 @@
-//! The defects of C lagg that this driver must not have: one test a number of the list in which they
-//! were found (D: concurrency, F: function). What a test names is what C does wrong.
+//! Defects of C lagg that this driver must not have, a test for each number (docs/compared.md). The
+//! comment of a test says what C lagg does wrong.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};

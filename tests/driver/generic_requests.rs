@@ -1,4 +1,4 @@
-//! What the lagg makes of the requests that all interfaces have.
+//! How the lagg handles the requests that all interfaces have.
 
 use lagg_rs::kpi::host::testing::{Events, SET_LLADDR};
 use lagg_rs::kpi::host::{

@@ -1,4 +1,4 @@
-//! What an administrator gives a lagg stays; what it has from a port goes with that.
+//! Settings that an administrator gives a lagg stay; those that it takes from a port go with the port.
 
 use std::sync::Arc;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What a change costs does not grow with what is there already (F-65).
+//! The cost of a change does not grow with the number of ports, groups and VLANs (F-65).
 
 use std::sync::{Arc, Mutex};
 

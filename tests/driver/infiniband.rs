@@ -1,4 +1,4 @@
-//! InfiniBand laggs: what they take, and whose address they have.
+//! InfiniBand laggs: which ports they accept, and which address they have.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! InfiniBand laggs: what is sent, and what is taken in.
+//! InfiniBand laggs: what is sent, and what is accepted.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! SIOCSLAGGPORT and SIOCSLAGGDELPORT: which interfaces become ports, and why not.
+//! SIOCSLAGGPORT and SIOCSLAGGDELPORT: which interfaces become ports, and why others are refused.
 //! What becomes of those that do is in `ports.rs`.
 
 use lagg_rs::kpi::host::testing::{self, TestNic};

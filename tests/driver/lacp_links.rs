@@ -1,4 +1,4 @@
-//! What LACP makes of ports' links.
+//! How LACP sees the ports' links.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX};

@@ -1,4 +1,4 @@
-//! VLANs on ports, laggs on VLANs, and what comes back to where it was.
+//! VLANs on ports, laggs on VLANs, and packets that come back to where they were.
 
 use lagg_rs::kpi::host::{self, Attached};
 use lagg_rs::kpi::{Errno, Mbuf, iff};

@@ -1,4 +1,4 @@
-//! Capabilities: what the lagg has of its ports', and what they keep.
+//! Capabilities: which the lagg offers, and which its ports keep.
 
 use std::sync::{Arc, Mutex};
 

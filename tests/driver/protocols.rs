@@ -1,4 +1,4 @@
-//! roundrobin, loadbalance and broadcast: what is sent where.
+//! roundrobin, loadbalance and broadcast: which port sends.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Cards whose capabilities hang together, on the MTU or on the link: they restart when they are asked,
+//! Cards whose capabilities depend on each other, on the MTU or on the link: they restart when they are asked,
 //! and answer something else than was asked. They are asked once (F-34).
 
 use lagg_rs::kpi::host::{self, Couplings};

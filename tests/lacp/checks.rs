@@ -1,4 +1,4 @@
-//! What always holds, whatever the cables do.
+//! Invariants that hold whatever the cables do.
 
 use lagg_rs::lacp::{Link, mux, periodic, receive, transmit};
 use lagg_rs::wire::lacpdu::{Info, State};

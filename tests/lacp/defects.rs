@@ -1,4 +1,4 @@
-//! What C lagg's LACP did wrong, by the numbers of the specification.
+//! What C lagg's LACP does wrong, by number (docs/compared.md).
 
 use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::State;

@@ -1,4 +1,4 @@
-//! How often is spoken, and what is never 0 (F-58, F-59, F-62).
+//! How often LACPDUs are sent, and which numbers are never 0 (F-58, F-59, F-62).
 
 use lagg_rs::lacp::{Lacp, Link, Options, System, Time, key};
 use lagg_rs::wire::lacpdu::State;

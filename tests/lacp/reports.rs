@@ -1,4 +1,4 @@
-//! What administrators are told of links that are not right.
+//! What is logged about faulty links.
 
 use lagg_rs::lacp::{Link, Options, Report, churn, report};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};

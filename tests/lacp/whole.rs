@@ -1,4 +1,4 @@
-//! What always holds of one system, whatever it has heard.
+//! Invariants of one system, whatever it has heard.
 
 use lagg_rs::lacp::{Lacp, Link, Time, mux};
 use lagg_rs::wire::lacpdu::{Info, State};

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Every script here, or those that SUITE names, each for LIMIT (3600) seconds at most; a line for each at the end.
+# Runs every script here, or those that SUITE names, each for at most LIMIT (3600) seconds, and prints a line for each.
 all='smoke protocols lacp unload churn traffic tags memory vlan vnet netmap infiniband kyua compare'
 case $LAGG_KO in
 */if_lagg.ko)
-	# It has nothing to be compared with.
+	# There is nothing to compare it with.
 	all='smoke protocols unload tags memory vnet netmap infiniband kyua'
-	[ -n "$SUITE" ] || echo 'left out, for C lagg does not survive them: lacp churn traffic vlan'
+	[ -n "$SUITE" ] || echo 'skipped because C lagg does not survive them: lacp churn traffic vlan'
 	;;
 esac
 good=0 bad=0 lines=
@@ -21,7 +21,7 @@ for script in ${SUITE:-$all}; do
 	fi
 	lines="$lines$script: $verdict, $(($(date +%s) - began)) s
 "
-	# Stuck in the kernel: the next one would be as well.
+	# Stuck in the kernel: the next one would be too.
 	[ $status != 99 ] || break
 done
 printf '\n%s%s passed, %s failed\n' "$lines" $good $bad

@@ -1,7 +1,7 @@
-# For the scripts of this directory, which source it. They run as root in a virtual machine that is theirs alone, one after the other.
+# Sourced by the scripts of this directory, which run one after the other, as root, in a virtual machine of their own.
 #
 # LAGG_KO   the module to test: ours, or /boot/kernel/if_lagg.ko to see what C lagg does
-# A check's name ends in the D- or F- number of the specification where C lagg is known to fail it: there it is expected to.
+# If C lagg is known to fail a check, the check's name ends in the D- or F-number, and its failure is expected there.
 
 LAGG_KO=${LAGG_KO:-$PWD/if_lagg_rs.ko}
 MODULE=$(basename "$LAGG_KO" .ko)
