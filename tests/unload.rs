@@ -1,4 +1,4 @@
-//! D-19: unloading the module while it is in use. A process of its own: the module is the process's.
+//! D-19: unloading the module while it is in use, in its own process: there is one module in each.
 
 #[allow(dead_code, reason = "the driver's tests use the rest")]
 #[path = "driver/lab.rs"]

@@ -96,7 +96,7 @@ impl Lagg {
 #[derive(Default)]
 pub struct Model {
     pub laggs: BTreeMap<String, Lagg>,
-    /// What each port is to be again when it is none any more.
+    /// What each port has to become again when it has left.
     before: BTreeMap<String, Vec<(&'static str, String)>>,
 }
 

@@ -191,7 +191,7 @@ impl Lab {
         assert_eq!(counted(&self.lacp), before.map(|before| before + one_more));
     }
 
-    /// Lets so many milliseconds pass, with all that is due meanwhile.
+    /// Lets this many milliseconds pass, with all that is due meanwhile.
     fn pass(&mut self, ms: u64) {
         let end = self.ms + ms;
         while let Some(deadline) = self.lacp.deadline(self.now()) {

@@ -94,7 +94,7 @@ impl Kind {
     }
 }
 
-/// Has `each` handle so many packets of the pocket; each comes back into it.
+/// Calls `each` with this many packets of the pocket; each comes back into it.
 pub fn run(packets: usize, mut each: impl FnMut(Mbuf, &Epoch) + Send) {
     for _ in 0..packets / BATCH {
         epoch::section(|epoch| {
@@ -140,7 +140,7 @@ impl Card {
     }
 }
 
-/// A lagg that is up, with so many ports.
+/// A lagg that is up, with this many ports.
 pub struct Lagg {
     pub ports: Vec<Ref<Port>>,
     pub softc: Ref<Softc>,

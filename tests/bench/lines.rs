@@ -14,7 +14,7 @@ use reference::Reference;
 
 static MARK: AtomicU32 = AtomicU32::new(0);
 
-/// Between two stores to [`MARK`] is what is to be seen.
+/// Two stores to [`MARK`] enclose what is measured.
 fn mark() {
     // One instruction that is nothing but a store.
     MARK.store(1, Ordering::Release);

@@ -30,7 +30,7 @@ mod timed {
     use crate::lab::{BATCH, FLOWS, KINDS, Lagg, PROTOCOLS, run};
     use crate::reference::Reference;
 
-    /// Has so many threads send so many packets each, all at once. Returned: how long the slowest took.
+    /// Lets this many threads send this many packets each, at once. Returns how long the slowest took.
     fn send(senders: usize, packets: usize, each: impl Fn(Mbuf, &Epoch) + Sync) -> Duration {
         let barrier = Barrier::new(senders);
         let sender = || {

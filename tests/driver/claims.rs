@@ -201,7 +201,7 @@ fn d35_a_signal_ends_the_wait_of_a_joiner_that_has_ipv6() {
     });
 }
 
-/// A detach that comes in the middle of a rename is none.
+/// A detach in the middle of a rename counts as a detach.
 #[test]
 fn d32_an_interface_that_departs_while_it_is_renamed_is_no_port() {
     lab(|| {

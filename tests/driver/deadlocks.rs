@@ -148,7 +148,7 @@ fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
     }
 }
 
-/// Runs a test of this file in its own process, where no wait lasts longer than so many seconds;
+/// Runs a test of this file in its own process, where no wait lasts longer than this many seconds;
 /// whether it succeeds, and what it writes.
 fn alone(test: &str, watchdog: &str) -> (bool, String) {
     let test = format!("deadlocks::{test}");

@@ -79,7 +79,7 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
     });
 }
 
-/// The primary is NULL when the last port goes while a frame is being taken in.
+/// The primary is NULL when the last port goes while a frame comes in.
 #[test]
 fn d06_a_frame_under_way_keeps_its_primary() {
     lab(|| {

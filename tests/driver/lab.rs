@@ -219,7 +219,7 @@ impl Lagg {
         ifioctl(&self.name, SIOCSLAGG, &mut request)
     }
 
-    /// SIOCGLAGG with room for so many bytes of records.
+    /// SIOCGLAGG with room for this many bytes of records.
     pub fn get(&self, room: usize) -> Result<(LaggRequest, Vec<PortRequest>)> {
         get(&self.name, room)
     }
@@ -290,7 +290,7 @@ pub fn ether(ifname: &str, to: MacAddr) -> Result {
     ifioctl(ifname, host::SIOCSIFLLADDR, &mut request)
 }
 
-/// Makes a request that is to be refused with `errno`, and sees that nothing in the vnet is changed.
+/// Makes a request that must be refused with `errno`, and checks that nothing in the vnet has changed.
 #[track_caller]
 pub fn refused<T>(errno: Errno, request: impl FnOnce() -> Result<T>) {
     let before = everything();

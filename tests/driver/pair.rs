@@ -16,7 +16,7 @@ pub struct Pair {
     pub lost: fn(&[u8]) -> bool,
 }
 
-/// Two laggs with so many links, which have not heard of each other yet.
+/// Two laggs with this many links, which have not heard of each other yet.
 pub fn strangers(links: u8) -> Pair {
     let wires: Vec<_> = (0..links).map(|n| (card(1 + n), card(101 + n))).collect();
     let (left, right) = (lagg(), lagg());
@@ -42,7 +42,7 @@ pub fn pair(links: u8) -> Pair {
 }
 
 impl Pair {
-    /// Carries frames until there are none.
+    /// Carries frames until none are left.
     pub fn exchange(&self) {
         loop {
             host::settle();
@@ -63,7 +63,7 @@ impl Pair {
         }
     }
 
-    /// Lets so many milliseconds pass.
+    /// Lets this many milliseconds pass.
     pub fn pass(&self, ms: u32) {
         let vnet = Vnet::current();
         let end = vnet.uptime_ms() + u64::from(ms);
@@ -91,7 +91,7 @@ impl Pair {
         self.records(lagg).iter().filter(|record| record.flags == all).count()
     }
 
-    /// Sends a frame of each of so many flows; returned: on which wire each went, none if it was
+    /// Sends a frame of each of this many flows; returned: on which wire each went, none if it was
     /// refused with ENOBUFS.
     pub fn send(&self, flows: u16) -> Vec<Option<usize>> {
         (0..flows)

@@ -37,7 +37,7 @@ fn ask(ifp: &Ifnet, kind: u32, flow: (u32, u32), numa_domain: u8) -> Result<Send
     host::allocate_tag(ifp, header, TagParams { max_rate: RATE })
 }
 
-/// Has the flow ids choose, shifted by so many bits.
+/// Lets the flow ids choose, shifted by this many bits.
 pub fn use_flowid(lagg: &Lagg, flowid_shift: i32) {
     for opts in [opt::FLOWIDSHIFT, opt::USE_FLOWID] {
         let request = OptionsRequest { opts, flowid_shift, ..OptionsRequest::default() };

@@ -53,7 +53,7 @@ impl Lab {
         Lab { now: 1_000, systems, cables, flights, count: 0, random: 1 }
     }
 
-    /// Two systems, 0 and 1, with so many cables, all up.
+    /// Two systems, 0 and 1, with this many cables, all up.
     pub fn pair(cables: usize) -> Self {
         let mut lab = Lab::new();
         let (a, b) = (lab.system(mac(1), 11, DEFAULTS), lab.system(mac(2), 22, DEFAULTS));

@@ -140,7 +140,7 @@ fn partners_that_change_places_are_agreed_with_where_they_are() {
     lab.until(3_000, all_carry);
 }
 
-/// A slot that is none, and a port that is not there, are answered with nothing.
+/// An invalid slot, and a port that is not there, return nothing.
 #[test]
 fn slots_without_a_port_are_ignored() {
     let now = Time::new(5);

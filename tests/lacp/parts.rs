@@ -51,7 +51,7 @@ pub struct Way {
     pub cut: bool,
     /// Milliseconds.
     pub delay: u64,
-    /// Up to so many milliseconds more, so that frames overtake each other.
+    /// Up to this many milliseconds more, so that frames overtake each other.
     pub jitter: u64,
     /// Of a hundred frames.
     pub lost: u64,

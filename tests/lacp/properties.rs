@@ -12,7 +12,7 @@ use crate::negotiation::plug;
 /// The longest that a frame is late, in milliseconds.
 const JITTER: u64 = 2_000;
 
-/// After so many milliseconds without a disturbance all have agreed: the last frames that are late
+/// After this many milliseconds without a disturbance all have agreed: the last frames that are late
 /// come in; each side speaks at least once, and what it says is heard; the ports wait for each other;
 /// and what follows from that is held up by the limit once on each side.
 const BOUND: u64 = JITTER + (periodic::SLOW + AGGREGATE_WAIT + 2 * periodic::FAST) as u64;

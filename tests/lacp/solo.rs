@@ -21,7 +21,7 @@ pub struct Solo {
 }
 
 impl Solo {
-    /// With so many ports, all up; nothing of what they said is left.
+    /// With this many ports, all up; nothing of what they said is left.
     pub fn new(ports: u8, options: Options) -> Self {
         let mut solo =
             Solo { lacp: Lacp::try_new(System::new(mac(1)), 11, options).unwrap(), ms: 10_000 };

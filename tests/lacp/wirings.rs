@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::lab::{DEFAULTS, Lab, STRAIGHT, Way, mac};
 
-/// After so many milliseconds all is at rest: each system speaks once, and gives up each of the others in
+/// After this many milliseconds all is at rest: each system speaks once, and gives up each of the others in
 /// turn.
 const REST: u64 = (2 * periodic::SLOW + 16 * choice::FOLLOW) as u64;
 
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// All is as it is to be, and stays so.
+    /// Everything is as it should be, and stays so.
     fn end(&self, lab: &mut Lab) {
         for wire in 0..self.wires.len() {
             lab.heal(wire);

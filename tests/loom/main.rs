@@ -11,7 +11,7 @@ mod module;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Explores a model, with so many preemptions of threads at the most: what three of them do not show is
+/// Explores a model, with this many preemptions of threads at the most: what three of them do not show is
 /// hardly there, and each one more multiplies the work.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     // One at a time: the host has things that are the process's.

@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
-/// What there is, or the end of the test where there is none.
+/// The value, or the end of the test if there is none.
 macro_rules! some {
     ($option:expr) => {
         match $option {
