@@ -5,9 +5,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
-use super::stats::REFUSED;
-use super::{Port, Softc};
-use crate::kpi::{Counter, Epoch, Ifnet, Ref, Result, Unique};
+use super::Port;
+use super::drops::REFUSED;
+use crate::kpi::{Counter, EpochCell, Ifnet, Ref, Result, Unique};
 use crate::slots::Slot;
 
 /// The kinds of counters.
@@ -27,6 +27,11 @@ pub(super) struct Ledger {
 impl Ledger {
     pub const NEW: Ledger =
         Ledger { ports: ArrayVec::new_const(), balance: [0; KINDS], refused: [0; REFUSED] };
+
+    /// What the lagg has beside what its ports count now.
+    pub fn balance(&self, counter: Counter) -> u64 {
+        self.balance.get(counter as usize).copied().unwrap_or(0)
+    }
 
     /// The ports that count, in the order in which they joined.
     pub fn ports(&self) -> &[Ref<Port>] {
@@ -49,30 +54,15 @@ impl Ledger {
 /// The most that anybody was told of each counter: one who reads an older ledger may have seen more of
 /// a port that has just left, or of a card that has begun anew, than the next one adds up.
 #[derive(Default)]
-pub(super) struct Told([AtomicU64; KINDS]);
+pub(super) struct HighWater([AtomicU64; KINDS]);
 
-impl Told {
-    fn at_least(&self, counter: Counter, now: u64) -> u64 {
+impl HighWater {
+    pub fn at_least(&self, counter: Counter, now: u64) -> u64 {
         // A card that has begun anew may owe more than there is.
         let now = now.cast_signed().max(0).unsigned_abs();
         let told = self.0.get(counter as usize);
         told.map_or(now, |told| told.fetch_max(now, Ordering::Relaxed).max(now))
     }
-}
-
-/// A counter of the lagg (`if_get_counter`).
-pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
-    let ledger = softc.ledger().load(epoch);
-    let ports = ledger.ports.iter().map(|port| port.ifp().counter(counter));
-    let balance = ledger.balance.get(counter as usize).copied().unwrap_or(0);
-    let own = match counter {
-        // The port has counted these when the stack counts them for the lagg, whose `if_input` is
-        // called (F-31).
-        Counter::Ibytes | Counter::Imcasts => 0,
-        _ => softc.ifp().own_counter(counter),
-    };
-    let own = own.wrapping_add(balance);
-    softc.told().at_least(counter, ports.fold(own, u64::wrapping_add))
 }
 
 /// A ledger for when `ifp` is a port, whose counters count from here on. May sleep.
@@ -96,19 +86,19 @@ pub(super) fn memory() -> Result<Unique<Ledger>> {
 }
 
 /// A port joins. The caller has the token.
-pub(super) fn enter(softc: &Softc, port: &Ref<Port>, mut ledger: Unique<Ledger>) {
-    let now = softc.ledger().get();
+pub(super) fn enter(cell: &EpochCell<Ledger>, port: &Ref<Port>, mut ledger: Unique<Ledger>) {
+    let now = cell.get();
     ledger.refused = now.refused;
     for (balance, before) in ledger.balance.iter_mut().zip(now.balance) {
         *balance = balance.wrapping_add(before);
     }
     ledger.add(now.ports.iter().chain([port]));
-    softc.ledger().replace(ledger.share());
+    cell.replace(ledger.share());
 }
 
 /// Ports have left, a grace period ago. The caller has the token.
-pub(super) fn settle(softc: &Softc, ports: &[Ref<Port>], mut ledger: Unique<Ledger>) {
-    let now = softc.ledger().get();
+pub(super) fn settle(cell: &EpochCell<Ledger>, ports: &[Ref<Port>], mut ledger: Unique<Ledger>) {
+    let now = cell.get();
     (ledger.balance, ledger.refused) = (now.balance, now.refused);
     for port in ports {
         for (sum, count) in ledger.refused.iter_mut().zip(port.refused().fetch()) {
@@ -120,5 +110,5 @@ pub(super) fn settle(softc: &Softc, ports: &[Ref<Port>], mut ledger: Unique<Ledg
     }
     let stays = |port: &&Ref<Port>| !ports.iter().any(|gone| gone.is(port));
     ledger.add(now.ports.iter().filter(stays));
-    softc.ledger().replace(ledger.share());
+    cell.replace(ledger.share());
 }

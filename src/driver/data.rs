@@ -1,7 +1,7 @@
 //! The data path: nothing here takes a lock, sleeps, allocates, or reaches a port but through the
 //! plan.
 
-use super::stats::Refused;
+use super::drops::Refused;
 use super::{Plan, Port, Softc, pdus, tags};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{self, Look, Packet, Unsent};

@@ -1,36 +1,9 @@
 //! Multicast groups and promiscuous mode: the ports have what the lagg has.
 
+use super::asked::SlowProtocols;
 use super::softc::Token;
 use super::{Port, Softc};
 use crate::kpi::{Array, Group, Ifnet, LinkAddr, Result, iff, log};
-use crate::wire::slow;
-
-/// What the driver has asked of a port's interface, and has to take back.
-#[derive(Default)]
-pub(super) struct Wants {
-    pub modes: Modes,
-    /// In the order in which they were joined.
-    pub groups: Array<Option<Group>>,
-}
-
-/// What needs no memory of its own.
-#[derive(Default)]
-pub(super) struct Modes {
-    promisc: bool,
-    allmulti: bool,
-    /// The slow protocols' group, for LACP: it may be one of the lagg's own too.
-    slow: Option<Group<SlowProtocols>>,
-}
-
-/// The slow protocols' group: it is the same everywhere, so its address takes no room in each port.
-#[derive(Clone, Copy)]
-struct SlowProtocols;
-
-impl From<SlowProtocols> for LinkAddr {
-    fn from(_: SlowProtocols) -> Self {
-        slow::MULTICAST.into()
-    }
-}
 
 /// Brings all ports to what the lagg has.
 pub(super) fn update(softc: &Softc, token: &Token<'_>) {

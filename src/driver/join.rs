@@ -35,7 +35,7 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
     prepare(softc, &port, &token).inspect_err(|_| {
         // Another lagg that is just looking what the interface was like does not find it free.
         epoch::wait();
-        abandon(softc, &port);
+        leave::abandon(softc, &port);
     })?;
     // As long as the token keeps its departure waiting, for that takes from it what is looked at.
     let has_ipv6 = port.ifp().has_ipv6_lladdr();
@@ -122,16 +122,10 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
     }
     if let Some(obstacle) = stacking::obstacle(&port) {
         log(softc.ifp(), format_args!("{} cannot be a port: {obstacle}", port.ifp().name()));
-        abandon(softc, &port);
+        leave::abandon(softc, &port);
         return Err(Errno::EINVAL);
     }
     Ok(port)
-}
-
-/// Ends a claim: the slot is free, and so is the interface.
-pub(super) fn abandon(softc: &Softc, port: &Port) {
-    softc.state().remove(port);
-    port.ifp().unclaim(port);
 }
 
 /// Fits the port to the lagg and publishes it.
@@ -155,13 +149,13 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
                 ),
             );
             // It may have failed half way.
-            restore(port);
+            leave::restore(port);
         })?;
     }
     if has_lladdr {
         port.share_lladdr(&lagg.lladdr());
     }
-    let ledger = counters::begin(ifp).inspect_err(|_| restore(port))?;
+    let ledger = counters::begin(ifp).inspect_err(|_| leave::restore(port))?;
     let new_lladdr = groups::follow(softc, port, groups::has_lacp(softc))
         .and_then(|()| {
             // No packet may ask the port for what it cannot do.
@@ -170,7 +164,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
         })
         .inspect_err(|_| {
             groups::give_back(softc, port);
-            restore(port);
+            leave::restore(port);
             offloads::update(softc, token, None);
         })?;
     if new_lladdr {
@@ -207,26 +201,10 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
         if let Some(lacp) = state.mode.lacp_mut() {
             lacp.add(port);
         }
-        counters::enter(softc, port, ledger);
+        counters::enter(softc.ledger(), port, ledger);
         port.ifp().enslave(port.methods());
         Ok(new_lladdr)
     })
-}
-
-/// Gives an interface that is, or was nearly, no port any more its own address, MTU and capabilities
-/// back. It keeps its IFF_UP.
-pub(super) fn restore(port: &Port) {
-    let ifp = port.ifp();
-    if ifp.flags() & iff::DYING != 0 {
-        return;
-    }
-    port.set_lladdr(&port.original_lladdr());
-    if ifp.mtu() != port.original_mtu() {
-        let _ = port.methods().set_mtu(ifp, port.original_mtu());
-    }
-    if ifp.enabled() != port.original_enabled() {
-        let _ = port.methods().enable(ifp, port.original_enabled());
-    }
 }
 
 /// A port has no IPv6 of its own: its addresses would answer beside the lagg's. Comes last, for it

@@ -11,7 +11,7 @@ use super::ioctl::bits;
 use super::mode::{Balancer, Circumstances, Mode, SharedTable, TableMemory};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, State};
-use super::{Port, Softc, link, pdus};
+use super::{Port, Softc, pdus};
 use crate::kpi::ioctl::{LacpInfo, port as port_flag};
 use crate::kpi::{
     Array, Boxed, Ifnet, LinkState, MacAddr, Ref, Result, Unique, defaults, epoch, lacp_debug, log,
@@ -206,17 +206,13 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
     // Nobody waits for one that could not be sent.
     softc.publish_if_stale();
     pdus::send_pdus(softc);
-    let deadline = {
-        let state = softc.state();
-        let now = now();
-        let deadline = state.mode.lacp().and_then(|lacp| lacp.machines.deadline(now));
-        let ms = deadline.map(|deadline| u32::try_from(deadline.since(now)).unwrap_or(u32::MAX));
-        ms.into_iter().chain(link::until_due(&state)).min()
-    };
-    if let Some(ms) = deadline {
-        Softc::wake_protocol_in(softc, ms.max(1));
-    }
     true
+}
+
+/// In how many milliseconds LACP has something to do.
+pub(super) fn until_due(state: &State) -> Option<u64> {
+    let now = now();
+    Some(state.mode.lacp()?.machines.deadline(now)?.since(now))
 }
 
 /// Has the partners of ports that are down by their administrator's hand, or the lagg's, know before their

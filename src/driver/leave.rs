@@ -3,9 +3,9 @@
 use super::mode::{Mode, PlanMemory};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, Phase};
-use super::{Port, Softc, counters, groups, infiniband, join, lacp, link, offloads, vlans};
+use super::{Port, Softc, counters, groups, infiniband, lacp, link, offloads, vlans};
 use crate::kpi::Name;
-use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch};
+use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch, iff};
 use crate::policy::Kind;
 
 /// SIOCSLAGGDELPORT: takes the interface `name` out of the lagg.
@@ -118,12 +118,12 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
     if !ports.is_empty() {
         epoch::wait();
     }
-    counters::settle(softc, ports, ledger);
+    counters::settle(softc.ledger(), ports, ledger);
     for port in ports {
         groups::give_back(softc, port);
         vlans::withdraw(softc, port);
-        join::restore(port);
-        join::abandon(softc, port);
+        restore(port);
+        abandon(softc, port);
     }
 }
 
@@ -149,4 +149,26 @@ fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
     }
     // Once for all of them, not for each.
     lacp::link_changed(softc);
+}
+
+/// Gives an interface that is, or was nearly, no port any more its own address, MTU and capabilities
+/// back. It keeps its IFF_UP.
+pub(super) fn restore(port: &Port) {
+    let ifp = port.ifp();
+    if ifp.flags() & iff::DYING != 0 {
+        return;
+    }
+    port.set_lladdr(&port.original_lladdr());
+    if ifp.mtu() != port.original_mtu() {
+        let _ = port.methods().set_mtu(ifp, port.original_mtu());
+    }
+    if ifp.enabled() != port.original_enabled() {
+        let _ = port.methods().enable(ifp, port.original_enabled());
+    }
+}
+
+/// Ends a claim: the slot is free, and so is the interface.
+pub(super) fn abandon(softc: &Softc, port: &Port) {
+    softc.state().remove(port);
+    port.ifp().unclaim(port);
 }

@@ -37,10 +37,10 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         if !lacp::run(softc) {
             // Until then packets take their flow's second choice.
             softc.publish_if_stale();
-            let until_due = until_due(&softc.state());
-            if let Some(ms) = until_due {
-                Softc::wake_protocol_in(softc, ms);
-            }
+        }
+        let until_due = until_due(&softc.state());
+        if let Some(ms) = until_due {
+            Softc::wake_protocol_in(softc, ms);
         }
         infiniband::run(softc);
         log_flows(softc);
@@ -119,11 +119,12 @@ fn announce(ifp: &Ifnet) {
     });
 }
 
-/// In how many milliseconds the address is to be told of once more, or it is known of a card that restarts
-/// whether it stays down.
-pub(super) fn until_due(state: &State) -> Option<u32> {
-    let at = state.tell_again.into_iter().chain(state.next_restarted()).min()?;
-    let ms = at.saturating_sub(uptime_ms());
+/// In how many milliseconds the address is to be told of once more, it is known of a card that restarts
+/// whether it stays down, or LACP has something to do.
+fn until_due(state: &State) -> Option<u32> {
+    let at = state.tell_again.into_iter().chain(state.next_restarted()).min();
+    let ms = at.map(|at| at.saturating_sub(uptime_ms()));
+    let ms = ms.into_iter().chain(lacp::until_due(state)).min()?;
     Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 

@@ -25,9 +25,11 @@
 //! makes every port leave: so no cycle outlives its lagg. A send tag has references to the interfaces of
 //! both, and to nothing else here.
 
+mod asked;
 mod config;
 mod counters;
 mod data;
+mod drops;
 mod groups;
 mod infiniband;
 mod ioctl;
@@ -64,7 +66,7 @@ impl Driver for Module {
     type Port = Port;
 
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Softc>> {
-        Softc::try_new(ifp, kind)
+        Softc::try_new(ifp, kind, link::publish, config::reconcile)
     }
 
     fn attached(softc: &Softc) {
@@ -99,7 +101,7 @@ impl Driver for Module {
     }
 
     fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
-        counters::counter(softc, counter, epoch)
+        stats::counter(softc, counter, epoch)
     }
 
     fn stats(softc: &Softc, to: &mut dyn fmt::Write) -> fmt::Result {

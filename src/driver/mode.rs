@@ -5,9 +5,9 @@ use core::num::NonZeroU32;
 use core::ops::Deref;
 
 use super::lacp::{Control, Pauses};
-use super::options::Options;
 use super::plan::Plan;
-use crate::kpi::{Boxed, Ifnet, PerCpu, Ref, Result, Unique, random};
+use crate::kpi::ioctl::hash;
+use crate::kpi::{Boxed, Defaults, Ifnet, PerCpu, Ref, Result, Unique, defaults, random};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::hash::Key;
 use crate::policy::lacp::{Domains, Exceptions};
@@ -163,6 +163,29 @@ impl PlanMemory {
         around: &Circumstances<'_>,
     ) -> Option<(Rules, Unique<Plan>)> {
         Some((mode.rules(self.parts, around)?, self.plan))
+    }
+}
+
+/// The options of a lagg, but for LACP's, which its machines have.
+#[derive(Clone, Copy)]
+pub(super) struct Options {
+    pub use_flowid: bool,
+    pub use_numa: bool,
+    pub flowid_shift: i32,
+    pub hash: u32,
+    pub rr_stride: Option<NonZeroU32>,
+}
+
+impl Options {
+    /// The largest shift of a flow id.
+    pub const MAX_FLOWID_SHIFT: i32 = 31;
+
+    /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
+    pub fn of_vnet() -> Self {
+        let Defaults { use_flowid, use_numa, flowid_shift, .. } = defaults();
+        let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
+        let flowid_shift = if is_shift { flowid_shift } else { 16 };
+        Options { use_flowid, use_numa, flowid_shift, hash: hash::MASK, rr_stride: None }
     }
 }
 

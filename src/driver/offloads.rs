@@ -5,13 +5,11 @@
 //! and on its link. So ports are asked only when what is wanted, the set of ports or an MTU has changed.
 //! What a driver switches by itself is taken as it is, and what a port is known to answer is not asked.
 
-use zerocopy::FromZeros;
-
+use super::asked::{Answer, Asked, Question};
 use super::softc::Token;
 use super::{Port, Softc};
 use crate::kpi::offloads::{Offloads, capability};
 use crate::kpi::{Boxed, Ref, Result, epoch};
-use crate::slots::{Slot, SlotMap};
 
 /// Each round takes something off that a port refused; drivers that never agree are left at that.
 const ROUNDS: usize = 8;
@@ -23,53 +21,6 @@ const ALONE: Offloads = Offloads {
     hwassist: 0,
     tso: [0; 3],
 };
-
-/// What the ports were last asked about. While it is the same they are not asked again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Question {
-    /// The capabilities that all of them are wanted to have enabled.
-    wanted: u64,
-    /// The MTU of the port in each slot, in 16 bits, as large as there are; 0: there is none.
-    mtus: SlotMap<u16>,
-}
-
-impl Question {
-    /// Nobody was asked.
-    const NONE: Question = Question { wanted: u64::MAX, mtus: SlotMap::new([0; Slot::COUNT]) };
-
-    /// Whether `port` was among them.
-    fn had(&self, port: &Port) -> bool {
-        self.mtus[port.slot()] != 0
-    }
-
-    /// Whether ports have joined since `before`, and nothing else has changed.
-    fn only_grew(&self, before: &Question) -> bool {
-        self.wanted & !before.wanted == 0
-            && before.mtus.iter().all(|(slot, then)| *then == 0 || self.mtus[slot] == *then)
-    }
-}
-
-/// What the ports were last asked, and whether a driver failed: that is no answer, and all are asked once
-/// more with the next change of anything.
-#[derive(Clone, Copy)]
-pub(super) struct Asked {
-    question: Question,
-    unanswered: bool,
-}
-
-impl Asked {
-    /// Nothing yet.
-    pub const NOTHING: Asked = Asked { question: Question::NONE, unanswered: false };
-}
-
-/// An answer of a port's that was not what it was asked.
-#[derive(Clone, Copy, FromZeros)]
-pub(super) struct Answer {
-    asked: u64,
-    answered: u64,
-    /// The MTU that the port had.
-    mtu: u32,
-}
 
 /// Has all ports do what each of them is wanted to, and the lagg offer what all of them do. What a port was
 /// wanted to do when it joined is not forgotten: it does so again when one that could not has left.
@@ -118,7 +69,7 @@ fn look<'a>(
         let has = port.ifp().offloads();
         common = Some(common.map_or(has, |common| common.common(has)));
         any |= has.enabled;
-        if state.asked.question.had(port) {
+        if state.asked.question.had(port.slot()) {
             there &= has.enabled;
         }
         question.wanted &= state.wanted(port);

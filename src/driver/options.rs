@@ -3,10 +3,10 @@
 use core::num::NonZeroU32;
 
 use super::ioctl::bits;
-use super::mode::Mode;
+use super::mode::{Mode, Options};
 use super::{Softc, config};
 use crate::kpi::ioctl::{OptionsRequest, hash, opt};
-use crate::kpi::{Defaults, Errno, Ref, Result, defaults};
+use crate::kpi::{Errno, Ref, Result};
 use crate::lacp::Lacp;
 use crate::wire::flow::layers;
 
@@ -14,29 +14,6 @@ use crate::wire::flow::layers;
 static_assertions::const_assert!(
     hash::L2 == layers::L2 && hash::L3 == layers::L3 && hash::L4 == layers::L4
 );
-
-/// What they are, but for LACP's, which its machines have.
-#[derive(Clone, Copy)]
-pub(super) struct Options {
-    pub use_flowid: bool,
-    pub use_numa: bool,
-    pub flowid_shift: i32,
-    pub hash: u32,
-    pub rr_stride: Option<NonZeroU32>,
-}
-
-impl Options {
-    /// The largest shift of a flow id.
-    pub const MAX_FLOWID_SHIFT: i32 = 31;
-
-    /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
-    pub fn of_vnet() -> Self {
-        let Defaults { use_flowid, use_numa, flowid_shift, .. } = defaults();
-        let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
-        let flowid_shift = if is_shift { flowid_shift } else { 16 };
-        Options { use_flowid, use_numa, flowid_shift, hash: hash::MASK, rr_stride: None }
-    }
-}
 
 /// SIOCGLAGGOPTS.
 pub(super) fn get(softc: &Softc, request: &mut OptionsRequest) -> Result {

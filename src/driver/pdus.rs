@@ -1,7 +1,7 @@
 //! LACP's frames: on their way in, from the data path to the machines, and out.
 
+use super::drops::Refused;
 use super::lacp::now;
-use super::stats::Refused;
 use super::{Port, Softc};
 use crate::kpi::{Array, Epoch, Errno, Inbox, Mbuf, Ref, Result, epoch, lacp_debug, log};
 use crate::lacp::Lacp;

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::Softc;
-use super::stats::RefusedCounters;
+use super::drops::RefusedCounters;
 use crate::kpi::{
     CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique, log,
 };

@@ -7,11 +7,11 @@ use core::result;
 
 use arrayvec::ArrayVec;
 
-use super::counters::{Ledger, Told};
+use super::counters::{HighWater, Ledger};
+use super::drops::UnsentCounters;
 use super::mode::{Mode, PlanMemory, Rules};
 use super::state::{Setting, State};
-use super::stats::UnsentCounters;
-use super::{Plan, Port, config, link};
+use super::{Plan, Port};
 use crate::kpi::{
     CACHE_LINE, Callout, Cv, Deadline, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType,
     LinkAddr, Mbuf, Media, Mtx, MtxGuard, Queue, Ref, Result, Task, epoch, iff, log,
@@ -39,19 +39,24 @@ pub struct Softc {
     /// None for InfiniBand.
     media: Option<Media>,
     unsent: UnsentCounters,
-    told: Told,
+    high_water: HighWater,
 }
 
 static_assertions::const_assert_eq!(offset_of!(Softc, ifp), 0);
 static_assertions::const_assert!(offset_of!(Softc, plan) < CACHE_LINE);
-static_assertions::const_assert!(offset_of!(Softc, told) >= CACHE_LINE);
+static_assertions::const_assert!(offset_of!(Softc, high_water) >= CACHE_LINE);
 
 impl Softc {
-    /// The lagg behind `ifp`. May sleep.
+    /// The lagg behind `ifp`, with what its tasks do. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn try_new(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Self>> {
+    pub(super) fn try_new(
+        ifp: &IfnetRef,
+        kind: LaggType,
+        protocol_task: fn(&Ref<Softc>),
+        configuration_task: fn(&Ref<Softc>),
+    ) -> Result<Ref<Self>> {
         let state = State::try_new()?;
         let media = match kind {
             LaggType::Ethernet => Some(Media::try_new()?),
@@ -64,12 +69,12 @@ impl Softc {
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
             state: Mtx::try_new(c"lagg", state)?,
             token_returned: Cv::try_new(c"laggtoken")?,
-            protocol_task: Task::try_new(Queue::Protocol, link::publish)?,
+            protocol_task: Task::try_new(Queue::Protocol, protocol_task)?,
             protocol_callout: Callout::try_new(Softc::wake_protocol)?,
-            configuration_task: Task::try_new(Queue::Configuration, config::reconcile)?,
+            configuration_task: Task::try_new(Queue::Configuration, configuration_task)?,
             media,
             unsent: UnsentCounters::try_new()?,
-            told: Told::default(),
+            high_water: HighWater::default(),
         })
     }
 
@@ -137,8 +142,8 @@ impl Softc {
         &self.ledger
     }
 
-    pub(super) fn told(&self) -> &Told {
-        &self.told
+    pub(super) fn high_water(&self) -> &HighWater {
+        &self.high_water
     }
 
     pub(super) fn media(&self) -> Option<&Media> {

@@ -5,11 +5,8 @@ use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
-use super::groups::{Modes, Wants};
-use super::mode::{Circumstances, Mode, PlanMemory};
-use super::offloads::{Answer, Asked};
-use super::options::Options;
-use super::vlans::{ANY, Lost, Vlans};
+use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
+use super::mode::{Circumstances, Mode, Options, PlanMemory};
 use super::{Plan, Port};
 use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff, uptime_ms};
 use crate::policy::lacp::Domains;

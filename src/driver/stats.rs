@@ -1,108 +1,24 @@
-//! What a lagg drops, and why: counted where it is dropped, and told as text
-//! (`net.link.lagg.stats.<if_index>`).
-//!
-//! Processors that drop at the same time do not write the same cache line, nor one that packets read.
+//! What is told of a lagg's counters: to ifnet(9), and as text (`net.link.lagg.stats.<if_index>`).
 
 use core::fmt::{self, Write};
 
+use super::drops::{REFUSED_NAMES, unsent};
 use super::{Port, Softc, lacp};
-use crate::kpi::{Counters, Result};
-use crate::policy::{About, Kind, Unsent};
+use crate::kpi::{Counter, Epoch};
 
-/// Why a lagg drops what comes to one of its ports.
-#[derive(Clone, Copy)]
-pub(super) enum Refused {
-    /// The protocol takes nothing in from this port.
-    NotAccepted,
-    /// The lagg is down.
-    NotRunning,
-    /// The port just joins or leaves.
-    NotMember,
-    /// The lagg is a monitor: bpf(4) alone has seen it.
-    Monitor,
-    /// The host wanted to send it on the port itself.
-    OwnOutput,
-    /// lacp: a frame of its own, and too many wait to be looked at.
-    NoRoom,
-}
-
-/// How many reasons of [`Refused`] there are.
-pub(super) const REFUSED: usize = 6;
-
-/// Their names, in their order.
-const REFUSED_NAMES: [&str; REFUSED] =
-    ["not_accepted", "not_running", "not_member", "monitor", "own_output", "no_room"];
-
-/// What a lagg did not send.
-pub(super) struct UnsentCounters([Counters; 2]);
-
-/// What is counted: all reasons of each protocol, in the order of the text.
-fn unsent() -> impl Iterator<Item = (&'static About, Unsent)> {
-    let abouts = Kind::ALL.into_iter().map(|kind| kind.about());
-    abouts.flat_map(|about| about.unsent.iter().map(move |why| (about, *why)))
-}
-
-const _: () = {
-    let (mut all, mut kinds) = (0, Kind::ALL.as_slice());
-    while let [kind, rest @ ..] = kinds {
-        all += kind.about().unsent.len();
-        kinds = rest;
-    }
-    assert!(all <= 2 * Counters::COUNT);
-};
-
-impl UnsentCounters {
-    /// May sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub fn try_new() -> Result<Self> {
-        Ok(UnsentCounters([Counters::try_new()?, Counters::try_new()?]))
-    }
-
-    /// Counts a packet that this protocol did not send.
-    pub fn count(&self, protocol: &About, why: Unsent) {
-        let is = |(about, reason): (&About, _)| about.number == protocol.number && reason == why;
-        let place = unsent().position(is);
-        if let Some((counters, which)) = place.and_then(|place| self.at(place)) {
-            counters.increment(which);
-        }
-    }
-
-    fn at(&self, place: usize) -> Option<(&Counters, usize)> {
-        let counters = self.0.get(place / Counters::COUNT)?;
-        Some((counters, place % Counters::COUNT))
-    }
-
-    /// How many there were, in the order of [`unsent`].
-    fn fetch(&self, place: usize) -> u64 {
-        self.at(place).map_or(0, |(counters, which)| counters.fetch(which))
-    }
-}
-
-/// What a port did not take in, or not send.
-pub(super) struct RefusedCounters(Counters);
-
-static_assertions::const_assert!(REFUSED <= Counters::COUNT);
-
-impl RefusedCounters {
-    /// May sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub fn try_new() -> Result<Self> {
-        Counters::try_new().map(RefusedCounters)
-    }
-
-    /// Counts a packet.
-    pub fn count(&self, why: Refused) {
-        self.0.increment(why as usize);
-    }
-
-    /// How many there were of each reason.
-    pub fn fetch(&self) -> [u64; REFUSED] {
-        core::array::from_fn(|why| self.0.fetch(why))
-    }
+/// A counter of the lagg (`if_get_counter`).
+pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
+    let ledger = softc.ledger().load(epoch);
+    let ports = ledger.ports().iter().map(|port| port.ifp().counter(counter));
+    let balance = ledger.balance(counter);
+    let own = match counter {
+        // The port has counted these when the stack counts them for the lagg, whose `if_input` is
+        // called (F-31).
+        Counter::Ibytes | Counter::Imcasts => 0,
+        _ => softc.ifp().own_counter(counter),
+    };
+    let own = own.wrapping_add(balance);
+    softc.high_water().at_least(counter, ports.fold(own, u64::wrapping_add))
 }
 
 /// Writes all records: words, and a number or a word at the end. Holds no lock while it

@@ -3,72 +3,11 @@
 //! A card's filter is a set, and does not count who wants an id. So a port is not told of ids for which it
 //! has a VLAN of its own: the stack has told it, and will tell it when that goes.
 
+use super::asked::{ANY, Lost, bit, first, word};
 use super::softc::Token;
 use super::state::Phase;
 use super::{Port, Softc};
-use crate::kpi::{Array, Ref, Result, iff};
-
-/// Sets of VLAN ids.
-pub(super) struct Vlans {
-    /// Those that are on the lagg.
-    wanted: Array<u64>,
-    /// Those that the ports have been told of.
-    told: Array<u64>,
-}
-
-/// Words of a set: 4,096 ids.
-const WORDS: usize = 64;
-
-/// Ids of which a port was told, and that its filter has not any more; 0: none.
-pub(super) type Lost = [u16; 2];
-
-/// No id: more of them than there is room for.
-pub(super) const ANY: u16 = u16::MAX;
-
-impl Vlans {
-    pub fn try_new() -> Result<Self> {
-        let none = || Array::try_new(WORDS, |_| 0);
-        Ok(Vlans { wanted: none()?, told: none()? })
-    }
-
-    /// The first word, from this one on, in which ids have come or gone since the ports were told, with
-    /// both; the ports are told next.
-    fn take_changes(&mut self, from: usize) -> Option<(usize, u64, u64)> {
-        let words = (0..).zip(self.wanted.iter().zip(self.told.iter_mut())).skip(from);
-        for (n, (wanted, told)) in words {
-            if *wanted != *told {
-                let before = core::mem::replace(told, *wanted);
-                return Some((n, *wanted & !before, before & !*wanted));
-            }
-        }
-        None
-    }
-
-    /// The first word, from this one on, with ids that the ports have been told of, and they.
-    fn next_told(&self, from: usize) -> Option<(usize, u64)> {
-        let mut words = (0..).zip(self.told.iter().copied()).skip(from);
-        words.find(|(_, told)| *told != 0)
-    }
-
-    /// Whether the ports have been told of this id.
-    fn has_told(&self, id: u16) -> bool {
-        self.told.get(word(id)).is_some_and(|told| told & bit(id) != 0)
-    }
-}
-
-/// The place of an id's word in a set, and its bit there.
-fn word(id: u16) -> usize {
-    usize::from(id / 64)
-}
-
-fn bit(id: u16) -> u64 {
-    1 << (id % 64)
-}
-
-/// The first id of a word.
-fn first(word: usize) -> u16 {
-    (word as u16).wrapping_mul(64)
-}
+use crate::kpi::{Ref, iff};
 
 /// A VLAN was configured on the lagg, or is no more. The caller holds `vlan_sx`: the ports are told by
 /// the configuration task.
