@@ -42,7 +42,7 @@ impl Slot {
     }
 
     /// All slots, in order.
-    pub fn all() -> impl Iterator<Item = Slot> {
+    pub fn all() -> impl Iterator<Item = Slot> + Clone {
         SlotSet::ALL.iter()
     }
 
@@ -50,6 +50,14 @@ impl Slot {
     #[inline]
     const fn place(self) -> usize {
         (self.0 & Self::MASK) as usize
+    }
+}
+
+/// The place in an array of [`Slot::COUNT`].
+impl From<Slot> for usize {
+    #[inline]
+    fn from(slot: Slot) -> Self {
+        slot.place()
     }
 }
 
@@ -215,35 +223,9 @@ impl<T> IndexMut<Slot> for SlotMap<T> {
     }
 }
 
-// The machines of LACP have numbers still.
-
-/// A set of one slot; the empty set for what is no slot.
-#[inline]
-pub(crate) fn bit(slot: u8) -> u32 {
-    1_u32.checked_shl(slot.into()).unwrap_or(0)
-}
-
-/// Whether a slot is in a set.
-#[inline]
-pub(crate) fn has(set: u32, slot: u8) -> bool {
-    set & bit(slot) != 0
-}
-
-/// The slots of a set, in order.
-pub(crate) fn iter(set: u32) -> impl Iterator<Item = u8> {
-    (0..u32::BITS as u8).filter(move |&slot| has(set, slot))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_no_slot_is_in_no_set() {
-        assert_eq!(bit(31), 0x8000_0000);
-        assert!((0..=u8::MAX).all(|slot| has(u32::MAX, slot) == (slot < 32)));
-        assert!(iter(0x8000_0005).eq([0, 2, 31]));
-    }
 
     fn slots(numbers: &[usize]) -> SlotSet {
         numbers.iter().map(|number| Slot::new(*number).unwrap()).collect()

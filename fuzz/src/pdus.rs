@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 
 use arbitrary::{Result, Unstructured};
-use lagg_rs::lacp::{Lacp, Link, Options, System, Time, transmit};
+use lagg_rs::lacp::{Link, Options, System, Time, transmit};
+use lagg_rs::slots::{Slot, SlotSet};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 use lagg_rs::wire::marker::{Frame, Marker};
 use lagg_rs::wire::slow::{FRAME, Subtype};
 
-use super::whole;
+use super::whole::{self, Lacp, lacp};
 
 /// One system with up to four ports, and all that happens to it.
 pub fn run(data: &[u8]) {
@@ -35,7 +36,7 @@ struct Lab {
 impl Lab {
     fn new() -> Self {
         let options = Options { strict: true, fast_timeout: false, txtest: false, rxtest: false };
-        let lacp = Lacp::try_new(System::new(SYSTEM), 1, options).expect("there is memory");
+        let lacp = lacp(System::new(SYSTEM), 1, options);
         Lab { lacp, ms: 10_000, sent: Default::default(), markers: Default::default() }
     }
 
@@ -56,7 +57,8 @@ impl Lab {
 
     fn event(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let now = self.now();
-        let slot = u.int_in_range(0..=PORTS)?;
+        let number = u.int_in_range(0..=PORTS)?;
+        let slot = Slot::from_low_bits(number);
         match u.int_in_range(0..=12)? {
             0 => {
                 let len = u.int_in_range(0..=160)?;
@@ -87,8 +89,8 @@ impl Lab {
                 }
             }
             9 if self.lacp.port(slot).is_none() => {
-                if slot < PORTS {
-                    self.lacp.add(slot, u32::from(slot) + 1, [2, 0, 0, 0, 1, slot], now);
+                if number < PORTS {
+                    self.lacp.add(slot, u32::from(number) + 1, [2, 0, 0, 0, 1, number], now);
                     self.lacp.set_link(slot, Link::Up(1_000_000_000), now);
                     self.markers[usize::from(slot)] = None;
                     // Those of another one belong to no port any more.
@@ -107,7 +109,8 @@ impl Lab {
             11 => self.lacp.set_system(System::new([2, 0, 0, 0, 0, u.arbitrary()?])),
             _ => {
                 let waiting = self.lacp.waiting();
-                let asked = self.lacp.ask_markers(u.arbitrary::<u8>()?.into(), now);
+                let asked =
+                    self.lacp.ask_markers(SlotSet::from_bits(u.arbitrary::<u8>()?.into()), now);
                 assert_eq!(self.lacp.waiting(), waiting | asked);
             }
         }
@@ -116,7 +119,7 @@ impl Lab {
 
     /// A LACPDU of one of two partners, that has us right or nearly, and an octet of it harmed at
     /// times.
-    fn lacpdu(&self, u: &mut Unstructured<'_>, slot: u8) -> Result<[u8; FRAME]> {
+    fn lacpdu(&self, u: &mut Unstructured<'_>, slot: Slot) -> Result<[u8; FRAME]> {
         let ours = self.lacp.port(slot).map(|port| *port.actor()).unwrap_or_default();
         let side = |u: &mut Unstructured<'_>, info: Info| -> Result<Info> {
             let mut info = Info { state: State::from_bits_retain(u.arbitrary()?), ..info };
@@ -134,7 +137,7 @@ impl Lab {
             system: [2, 0, 0, 0, 9, u.int_in_range(0..=1)?],
             key: 9,
             port_priority: 0x8000,
-            port: 900 + u16::from(slot),
+            port: 900 + u16::from(slot.number()),
             state: State::empty(),
         };
         let pdu = Lacpdu { actor: side(u, partner)?, partner: side(u, ours)? };
@@ -147,7 +150,7 @@ impl Lab {
     }
 
     /// A marker, or what may be the response to one of ours.
-    fn marker(&self, u: &mut Unstructured<'_>, slot: u8) -> Result<[u8; FRAME]> {
+    fn marker(&self, u: &mut Unstructured<'_>, slot: Slot) -> Result<[u8; FRAME]> {
         let ours = self.markers.get(usize::from(slot)).copied().flatten();
         let mut marker = ours.unwrap_or(Marker { port: 1, system: SYSTEM, transaction: 1 });
         if u.ratio(1, 4)? {
@@ -162,7 +165,7 @@ impl Lab {
     }
 
     /// As the driver takes a frame in.
-    fn receive(&mut self, slot: u8, bytes: &[u8]) {
+    fn receive(&mut self, slot: Slot, bytes: &[u8]) {
         let now = self.now();
         let counted = |lacp: &Lacp| {
             lacp.port(slot).map(|port| {

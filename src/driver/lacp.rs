@@ -18,16 +18,19 @@ use crate::kpi::{
     uptime_ms,
 };
 use crate::lacp::mux::State as Mux;
-use crate::lacp::{Lacp, Link, Options, System, Time};
+use crate::lacp::{self, Lacp, LagId, Link, Options, System, Time};
 use crate::policy;
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
 use crate::slots::{Slot, SlotMap, SlotSet};
 use crate::wire::lacpdu::{Info, State as Bits};
 use crate::wire::slow::FRAME;
 
+/// The machines, in memory of the kernel's.
+pub(super) type Machines = Lacp<Array<Option<lacp::Port>>, Array<Option<LagId>>>;
+
 /// LACP's part of a lagg's state.
 pub(super) struct Control {
-    pub machines: Lacp,
+    pub machines: Machines,
     pub balancer: Balancer,
     /// Those that have come in.
     pub frames: Ref<pdus::Frames>,
@@ -70,11 +73,11 @@ struct Published {
 }
 
 impl Published {
-    fn of(machines: &Lacp) -> Self {
+    fn of(machines: &Machines) -> Self {
         Published {
-            collecting: SlotSet::from_bits(machines.collecting()),
-            distributing: SlotSet::from_bits(machines.distributing()),
-            waiting: SlotSet::from_bits(machines.waiting()),
+            collecting: machines.collecting(),
+            distributing: machines.distributing(),
+            waiting: machines.waiting(),
         }
     }
 }
@@ -88,7 +91,13 @@ impl Control {
         let strict = defaults().lacp_strict;
         let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
         Ok(Control {
-            machines: Lacp::try_new(System::new(ifp.lladdr().ethernet()), ifp.index(), options)?,
+            machines: Lacp::new(
+                System::new(ifp.lladdr().ethernet()),
+                ifp.index(),
+                options,
+                Array::try_new(Slot::COUNT, |_| None)?,
+                Array::try_new(Slot::COUNT, |_| None)?,
+            ),
             balancer: Balancer::try_new()?,
             frames: pdus::Frames::try_new()?,
             has_system: false,
@@ -111,7 +120,7 @@ impl Control {
             self.machines.set_system(System::new(address));
             self.has_system = true;
         }
-        self.machines.add(port.slot().number(), port.ifp().index(), lladdr, now());
+        self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
         self.links_changed = true;
     }
 
@@ -138,7 +147,7 @@ impl Control {
         Pauses { waits, mut exceptions }: Pauses,
     ) -> policy::Lacp<SharedTable, Ref<Exceptions>> {
         let rehashed = self.balancer.set_options(around.options);
-        let distributing = SlotSet::from_bits(self.machines.distributing());
+        let distributing = self.machines.distributing();
         let domains = around.domains.of(distributing);
         if distributing.is_empty() {
             self.waits = None;
@@ -147,7 +156,7 @@ impl Control {
             let left = self.move_flows(table, spread, domains, rehashed, waits);
             // A port that is new is asked too, and nothing waits for it: so it is known who answers.
             let asked = left | (distributing - self.published.distributing);
-            self.machines.ask_markers(asked.bits(), now());
+            self.machines.ask_markers(asked, now());
         }
         let published = Published::of(&self.machines);
         (self.published, self.domains, exceptions.domains) = (published, domains, domains);
@@ -227,8 +236,8 @@ pub(super) fn say_that_ports_are_down(softc: &Softc) {
 }
 
 /// Where each port's mux machine is.
-fn muxes(machines: &Lacp) -> SlotMap<Mux> {
-    let mux = |slot: Slot| Some(machines.port(slot.number())?.mux());
+fn muxes(machines: &Machines) -> SlotMap<Mux> {
+    let mux = |slot: Slot| Some(machines.port(slot)?.mux());
     SlotMap::from_fn(|slot| mux(slot).unwrap_or(Mux::Detached))
 }
 
@@ -248,10 +257,10 @@ fn run_machines(softc: &Softc) -> bool {
         let Some(Control { machines, .. }) = state.mode.lacp_mut() else { return false };
         let before = muxes(machines);
         for slot in down.iter() {
-            machines.set_link(slot.number(), Link::Down, now);
+            machines.set_link(slot, Link::Down, now);
         }
         for slot in taken_down.iter() {
-            machines.take_down(slot.number(), now);
+            machines.take_down(slot, now);
         }
         machines.run(now);
         (before, muxes(machines))
@@ -280,7 +289,7 @@ fn log_reports(softc: &Softc) {
             let mut state = softc.state();
             let next = state.mode.lacp_mut().and_then(|lacp| lacp.machines.poll_report());
             let Some((slot, report)) = next else { return };
-            (Slot::new(slot.into()).and_then(|slot| state.claimed(slot)), report)
+            (state.claimed(slot), report)
         };
         if let Some(port) = port {
             let name = port.ifp().name();
@@ -303,7 +312,7 @@ pub(super) fn say_farewells(old: &mut Mode, ports: &[Ref<Port>]) {
     let Some(lacp) = old.lacp_mut() else { return };
     epoch::wait();
     for port in ports {
-        if let Some(frame) = lacp.machines.remove(port.slot().number()) {
+        if let Some(frame) = lacp.machines.remove(port.slot()) {
             say_farewell(port, &frame);
         }
     }
@@ -331,7 +340,7 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     if let Some(lacp) = softc.state().mode.lacp_mut() {
         for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
         {
-            lacp.machines.set_link(port.slot().number(), *link, now());
+            lacp.machines.set_link(port.slot(), *link, now());
             lacp.addresses[port.slot()] = port.ifp().lladdr().ethernet();
         }
     }
@@ -369,10 +378,10 @@ pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
 /// A port's record: its flags; its sides go to `sides`.
 pub(super) fn record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
     let Some(lacp) = state.mode.lacp() else { return 0 };
-    let Some(machines) = lacp.machines.port(port.slot().number()) else { return 0 };
+    let Some(machines) = lacp.machines.port(port.slot()) else { return 0 };
     *sides = info(machines.actor(), machines.partner());
     let state = machines.actor().state;
-    bits(lacp.machines.is_active(port.slot().number()), port_flag::ACTIVE)
+    bits(lacp.machines.is_active(port.slot()), port_flag::ACTIVE)
         | bits(state.contains(Bits::COLLECTING), port_flag::COLLECTING)
         | bits(state.contains(Bits::DISTRIBUTING), port_flag::DISTRIBUTING)
 }
@@ -409,7 +418,7 @@ fn info(actor: &Info, partner: &Info) -> LacpInfo {
 /// Those of `to`.
 pub(super) fn write(port: &Port, to: &mut dyn Write) -> fmt::Result {
     let machines = port.softc().state().mode.lacp().and_then(|lacp| {
-        let port = lacp.machines.port(port.slot().number())?;
+        let port = lacp.machines.port(port.slot())?;
         Some((*port.statistics(), port.mux(), port.churns()))
     });
     let Some((statistics, mux, (actor_churns, partner_churns))) = machines else { return Ok(()) };

@@ -87,7 +87,7 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
     let (primary_left, farewell) = softc.change(|state| {
         state.set_phase(port, Phase::Leaving);
         let lacp = state.mode.lacp_mut();
-        let farewell = lacp.and_then(|lacp| lacp.machines.remove(port.slot().number()));
+        let farewell = lacp.and_then(|lacp| lacp.machines.remove(port.slot()));
         let was_primary = state.primary == Some(port.slot());
         if was_primary {
             let lowest = state.members().min_by_key(|port| port.ifp().index());

@@ -36,7 +36,7 @@ pub(super) fn get(softc: &Softc, request: &mut OptionsRequest) -> Result {
             | bits(options.txtest, opt::LACP_TXTEST)
             | bits(options.rxtest, opt::LACP_RXTEST)
             | bits(options.fast_timeout, opt::LACP_FAST_TIMO);
-        request.active = distributing.count_ones();
+        request.active = distributing.len();
     }
     request.flapping = flapping;
     request.flowid_shift = options.flowid_shift;

@@ -1,10 +1,9 @@
 //! LACP's frames: on their way in, from the data path to the machines, and out.
 
 use super::drops::Refused;
-use super::lacp::now;
+use super::lacp::{Machines, now};
 use super::{Port, Softc};
 use crate::kpi::{Array, Epoch, Errno, Inbox, Mbuf, Ref, Result, epoch, lacp_debug, log};
-use crate::lacp::Lacp;
 use crate::slots::Slot;
 use crate::wire::lacpdu::Lacpdu;
 use crate::wire::marker;
@@ -49,7 +48,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
         port.count_unknown();
         return Some(m);
     };
-    let Inboxes { pdus, markers } = frames.0.get(usize::from(port.slot().number()))?;
+    let Inboxes { pdus, markers } = frames.0.get(usize::from(port.slot()))?;
     let inbox = match subtype {
         Subtype::Lacp => pdus,
         Subtype::Marker => markers,
@@ -96,14 +95,14 @@ fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
         let taken = match Subtype::of(frame) {
             None => return,
             Some(Subtype::Lacp) => Lacpdu::parse(frame).map(|pdu| {
-                machines.receive(slot.number(), &pdu, now());
+                machines.receive(slot, &pdu, now());
                 None
             }),
             Some(Subtype::Marker) => marker::Frame::parse(frame)
-                .map(|(frame, kind)| machines.receive_marker(slot.number(), frame, kind, now())),
+                .map(|(frame, kind)| machines.receive_marker(slot, frame, kind, now())),
         };
         taken.unwrap_or_else(|why| {
-            machines.receive_malformed(slot.number(), why);
+            machines.receive_malformed(slot, why);
             None
         })
     };
@@ -135,7 +134,7 @@ pub(super) fn send_farewells(softc: &Softc) {
     epoch::wait();
     // Another thread, which has waited too, may have said it meanwhile. If one is lost, the partner will
     // miss the port.
-    while send_next(softc, Lacp::poll_farewell, |_, _| {}) {}
+    while send_next(softc, Machines::poll_farewell, |_, _| {}) {}
 }
 
 /// Sends the markers that are due: behind all packets of the plans before this one.
@@ -144,12 +143,12 @@ pub(super) fn send_markers(softc: &Softc) {
         return;
     }
     epoch::wait();
-    while send_next(softc, |lacp| lacp.poll_marker(), Lacp::marker_failed) {}
+    while send_next(softc, |lacp| lacp.poll_marker(), Machines::marker_failed) {}
 }
 
 /// Sends the LACPDUs that are due.
 pub(super) fn send_pdus(softc: &Softc) {
-    let failed = |lacp: &mut Lacp, slot| lacp.transmit_failed(slot, now());
+    let failed = |lacp: &mut Machines, slot| lacp.transmit_failed(slot, now());
     while send_next(softc, |lacp| lacp.poll_transmit(now()), failed) {}
 }
 
@@ -157,18 +156,17 @@ pub(super) fn send_pdus(softc: &Softc) {
 /// from the machines knows that none of their frames is still to be sent on it.
 fn send_next(
     softc: &Softc,
-    poll: impl Fn(&mut Lacp) -> Option<(u8, [u8; FRAME])>,
-    failed: impl Fn(&mut Lacp, u8),
+    poll: impl Fn(&mut Machines) -> Option<(Slot, [u8; FRAME])>,
+    failed: impl Fn(&mut Machines, Slot),
 ) -> bool {
     epoch::section(|epoch| {
         let next = softc.state().mode.lacp_mut().and_then(|lacp| poll(&mut lacp.machines));
-        let Some((number, frame)) = next else { return false };
-        let Some(slot) = Slot::new(number.into()) else { return false };
+        let Some((slot, frame)) = next else { return false };
         trace(softc, slot, "out", &frame);
         if send_on(softc, slot, &frame, epoch).is_err()
             && let Some(lacp) = softc.state().mode.lacp_mut()
         {
-            failed(&mut lacp.machines, number);
+            failed(&mut lacp.machines, slot);
         }
         true
     })

@@ -116,7 +116,7 @@ fn take_out(port: &Ref<Port>, why: Obstacle) {
                 state.set_phase(port, Phase::Looping);
                 if let Some(lacp) = state.mode.lacp_mut() {
                     // Its farewell would come here.
-                    let _ = lacp.machines.remove(port.slot().number());
+                    let _ = lacp.machines.remove(port.slot());
                 }
             }
             _ => return false,

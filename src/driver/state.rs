@@ -157,7 +157,7 @@ impl State {
 
     /// Puts a claimed port in its slot.
     pub fn insert(&mut self, port: Ref<Port>, parent: Option<(IfnetRef, u16)>) {
-        if let Some(slot) = self.slots.get_mut(usize::from(port.slot().number())) {
+        if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
             let wanted = port.original_enabled();
             let (parent, vlan) = parent.map_or((None, 0), |(parent, vlan)| (Some(parent), vlan));
             *slot = Some(Place {
@@ -177,7 +177,7 @@ impl State {
     /// Takes a port out of its slot.
     pub fn remove(&mut self, port: &Port) {
         if self.phase(port).is_some()
-            && let Some(slot) = self.slots.get_mut(usize::from(port.slot().number()))
+            && let Some(slot) = self.slots.get_mut(usize::from(port.slot()))
         {
             *slot = None;
         }
@@ -189,12 +189,12 @@ impl State {
     }
 
     fn place(&self, port: &Port) -> Option<&Place> {
-        let place = self.slots.get(usize::from(port.slot().number()))?.as_ref()?;
+        let place = self.slots.get(usize::from(port.slot()))?.as_ref()?;
         place.port.is(port).then_some(place)
     }
 
     fn place_mut(&mut self, port: &Port) -> Option<&mut Place> {
-        let place = self.slots.get_mut(usize::from(port.slot().number()))?.as_mut()?;
+        let place = self.slots.get_mut(usize::from(port.slot()))?.as_mut()?;
         place.port.is(port).then_some(place)
     }
 
@@ -362,7 +362,7 @@ impl State {
 
     /// The port in slot `slot`, whatever its phase.
     pub fn claimed(&self, slot: Slot) -> Option<Ref<Port>> {
-        self.slots.get(usize::from(slot.number()))?.as_ref().map(|place| place.port.clone())
+        self.slots.get(usize::from(slot))?.as_ref().map(|place| place.port.clone())
     }
 
     /// The ports that are in the plan, in no order.

@@ -10,9 +10,10 @@
 
 use core::cmp::Reverse;
 
-use super::selection::{Selected, System};
+use super::selection::{LagId, Selected, System};
 use super::time::{Time, Timer};
-use super::{AGGREGATORS, Lacp, Port, mux};
+use super::{Lacp, Memory, Port, mux};
+use crate::slots::Slot;
 use crate::wire::lacpdu::State as Bits;
 
 /// Milliseconds that the ports of an aggregator have to distribute together, from the first on: flows that
@@ -43,7 +44,7 @@ struct Candidate {
     /// Priority and number of its best port.
     port: (u16, u16),
     partner: System,
-    number: u8,
+    number: Slot,
     /// The partner is in sync on it, and is not deaf.
     is_offered: bool,
     /// And collects.
@@ -70,7 +71,7 @@ enum Doubt {
 /// What the chosen aggregator is doubted for, if it is, and until when.
 #[derive(Default)]
 pub(super) struct Doubts {
-    of: Option<(u8, Doubt)>,
+    of: Option<(Slot, Doubt)>,
     timer: Timer,
     /// Its partner should answer soon: it could have been in service, and was left for the chosen one, or
     /// it is known to choose by itself.
@@ -89,7 +90,7 @@ impl Doubts {
     }
 
     /// Whether this is doubted for as long as it may be.
-    fn is_over(&mut self, number: u8, doubt: Doubt, now: Time) -> bool {
+    fn is_over(&mut self, number: Slot, doubt: Doubt, now: Time) -> bool {
         if self.of != Some((number, doubt)) {
             self.of = Some((number, doubt));
             let ms = match doubt {
@@ -136,7 +137,7 @@ impl Port {
     }
 }
 
-impl Lacp {
+impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Chooses an aggregator, and has the ports of all others stand by.
     pub(super) fn run_choice(&mut self, now: Time) {
         // Where none could take over the ports find their aggregator as it was when they are back.
@@ -145,7 +146,7 @@ impl Lacp {
             None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
         }
         let active = self.active;
-        for port in self.ports.iter_mut().flatten() {
+        for (_, port) in self.ports_mut() {
             if port.selected != Selected::Unselected {
                 let is_active = active.is_some() && port.aggregator == active;
                 port.selected = if is_active { Selected::Selected } else { Selected::Standby };
@@ -156,7 +157,7 @@ impl Lacp {
     /// The aggregator to be in service, if the best by the order is this. Not inline: its candidates would be
     /// on the stack, of which a kernel has little, while all else runs.
     #[inline(never)]
-    fn choose(&mut self, best: Candidate, now: Time) -> u8 {
+    fn choose(&mut self, best: Candidate, now: Time) -> Slot {
         let offer = self.candidates(now).filter(|it| it.is_offered).min();
         let before = self.active.and_then(|number| self.candidate(number, now));
         let chosen = match before {
@@ -204,7 +205,7 @@ impl Lacp {
             Doubt::Idle => {
                 self.doubts.tries = self.doubts.tries.saturating_add(1);
                 // If all are, they are tried in turn.
-                for port in self.ports.iter_mut().flatten() {
+                for (_, port) in self.ports_mut() {
                     port.is_idle =
                         port.aggregator == Some(chosen.number) || port.is_idle && !instead.is_deaf;
                 }
@@ -214,16 +215,16 @@ impl Lacp {
     }
 
     /// This one is not doubted.
-    fn settled(&mut self, number: u8) -> u8 {
+    fn settled(&mut self, number: Slot) -> Slot {
         self.doubts.end();
         number
     }
 
     fn candidates(&self, now: Time) -> impl Iterator<Item = Candidate> {
-        (0..AGGREGATORS as u8).filter_map(move |number| self.candidate(number, now))
+        Slot::all().filter_map(move |number| self.candidate(number, now))
     }
 
-    fn candidate(&self, number: u8, now: Time) -> Option<Candidate> {
+    fn candidate(&self, number: Slot, now: Time) -> Option<Candidate> {
         let partner = self.lag_id(number)?.partner;
         let lower = self.system < partner;
         let ports = self.ports().map(|(_, port)| port);
@@ -255,7 +256,7 @@ impl Lacp {
     }
 
     /// The best candidate but for this one, if there is another: one that is offered, if there is.
-    fn next_to(&self, number: u8, now: Time) -> Option<Candidate> {
+    fn next_to(&self, number: Slot, now: Time) -> Option<Candidate> {
         let others = self.candidates(now).filter(|it| it.number != number);
         others.min_by_key(|it| (!it.is_offered, *it))
     }

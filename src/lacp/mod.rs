@@ -1,12 +1,14 @@
 //! LACP: IEEE 802.1AX's machines, and nothing else.
 //!
-//! No clock, I/O, lock or allocation is in here. What happens goes in (`receive`, `set_link`, …) with
+//! No clock, I/O, lock or allocation is in here, and nothing of the kernel. What happens goes in (`receive`, `set_link`, …) with
 //! the time at which it does, [`Lacp::run`] brings all machines to where they have nothing more to
 //! do, and what follows from it comes out: LACPDUs and markers to send (`poll_*`), the ports that
 //! collect and distribute, and when to run again ([`Lacp::deadline`]).
 //!
 //! Clauses are those of 802.1AX-2008; the same is in 6.4 of 802.1AX-2014 and in 43.4 of 802.3ad. It
 //! is version 1: one key a port, no conversations.
+
+use core::ops::DerefMut;
 
 pub mod choice;
 pub mod churn;
@@ -24,19 +26,15 @@ pub mod transmit;
 use port::Media;
 pub use port::{Port, Statistics};
 pub use report::Report;
-pub use selection::{Selected, System};
+pub use selection::{LagId, Selected, System};
 pub use time::{Time, Timer};
 
-use crate::kpi::ioctl::LAGG_MAX_PORTS;
-use crate::kpi::{Array, MacAddr, Result};
-use crate::slots;
+use crate::slots::{Slot, SlotSet};
+use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::marker::{Frame, Kind, Marker};
 use crate::wire::slow::{FRAME, Malformed};
 use marker::Responder;
-use selection::LagId;
-
-const AGGREGATORS: usize = LAGG_MAX_PORTS;
 
 /// The priority of our system and of our ports: the standard's own.
 const PRIORITY: u16 = 0x8000;
@@ -68,31 +66,32 @@ pub enum Link {
     Up(u64),
 }
 
-/// LACP of one lagg. Ports are known by their slots.
-pub struct Lacp {
+/// Memory for a value of each slot, which the machines are given: an array of [`Slot::COUNT`].
+pub trait Memory<T>: DerefMut<Target = [Option<T>]> {}
+
+impl<T, M: DerefMut<Target = [Option<T>]>> Memory<T> for M {}
+
+/// LACP of one lagg. Ports are known by their slots, and aggregators are numbered likewise.
+pub struct Lacp<P, A> {
     system: System,
     /// The lagg's number among the interfaces.
     index: u32,
     options: Options,
-    ports: Array<Option<Port>>,
-    aggregators: Array<Option<LagId>>,
+    ports: P,
+    aggregators: A,
     /// The aggregator that is chosen.
-    active: Option<u8>,
+    active: Option<Slot>,
     doubts: choice::Doubts,
     /// Until when its ports wait to distribute together.
     gathering: Timer,
     flapping: u32,
 }
 
-impl Lacp {
-    /// Without ports; of the lagg whose system identifier and `if_index` these are. May sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub fn try_new(system: System, index: u32, options: Options) -> Result<Self> {
-        let ports = Array::try_new(LAGG_MAX_PORTS, |_| None)?;
-        let aggregators = Array::try_new(AGGREGATORS, |_| None)?;
-        Ok(Lacp {
+impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
+    /// Without ports, in memory with nothing in it; of the lagg whose system identifier and `if_index` these
+    /// are.
+    pub fn new(system: System, index: u32, options: Options, ports: P, aggregators: A) -> Self {
+        Lacp {
             system,
             index,
             options,
@@ -102,12 +101,12 @@ impl Lacp {
             doubts: choice::Doubts::default(),
             gathering: Timer::default(),
             flapping: 0,
-        })
+        }
     }
 
     /// A port joins, its link down so far: its slot, its `if_index`, and the address that its frames
     /// come from.
-    pub fn add(&mut self, slot: u8, index: u32, source: MacAddr, now: Time) {
+    pub fn add(&mut self, slot: Slot, index: u32, source: MacAddr, now: Time) {
         let port = Port::new(self.system, (index, self.number(index)), source, self.options, now);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
             *place = Some(port);
@@ -125,7 +124,7 @@ impl Lacp {
 
     /// A port leaves. Returned: the LACPDU that tells its partner, if its link is up; it is not in
     /// sync, and not to be aggregated any more.
-    pub fn remove(&mut self, slot: u8) -> Option<[u8; FRAME]> {
+    pub fn remove(&mut self, slot: Slot) -> Option<[u8; FRAME]> {
         let port = self.ports.get_mut(usize::from(slot))?.take()?;
         let partner = port.hearer().filter(|_| !self.options.txtest)?;
         Some(port.last_words(partner).emit(port.source))
@@ -133,7 +132,7 @@ impl Lacp {
 
     /// A port goes down by its administrator's hand. Its link may stay, so its partner is told
     /// ([`Lacp::poll_farewell`]), and does not go on sending for up to 90 s (F-60).
-    pub fn take_down(&mut self, slot: u8, now: Time) {
+    pub fn take_down(&mut self, slot: Slot, now: Time) {
         let farewell = self.port(slot).and_then(Port::hearer);
         self.set_link(slot, Link::Down, now);
         if let Some(port) = self.port_mut(slot) {
@@ -144,12 +143,11 @@ impl Lacp {
     /// The next LACPDU that tells a partner that its port is used no longer, as in [`Lacp::remove`], and the
     /// slot; it counts as sent. To be sent when no packet of a plan that has the port is under way any
     /// more.
-    pub fn poll_farewell(&mut self) -> Option<(u8, [u8; FRAME])> {
+    pub fn poll_farewell(&mut self) -> Option<(Slot, [u8; FRAME])> {
         let txtest = self.options.txtest;
-        self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
-            let port = port.as_mut()?;
+        self.ports_mut().find_map(|(slot, port)| {
             let partner = port.farewell.take().filter(|_| !txtest)?;
-            Some((slot as u8, port.last_words(partner).emit(port.source)))
+            Some((slot, port.last_words(partner).emit(port.source)))
         })
     }
 
@@ -179,19 +177,19 @@ impl Lacp {
     /// Other options. The short timeout holds for all ports, those to come included (F-18).
     pub fn set_options(&mut self, options: Options) {
         self.options = options;
-        for port in self.ports.iter_mut().flatten() {
+        for (_, port) in self.ports_mut() {
             port.set_timeout(options.fast_timeout);
         }
     }
 
     /// A port's link.
-    pub fn link(&self, slot: u8) -> Option<Link> {
+    pub fn link(&self, slot: Slot) -> Option<Link> {
         self.port(slot).map(Port::link)
     }
 
     /// A port's link has changed. While it is down its key and what is known of its partner stay as
     /// they are (5.4.12, PORT_DISABLED). The partner on a link that is unfit now is told.
-    pub fn set_link(&mut self, slot: u8, link: Link, now: Time) {
+    pub fn set_link(&mut self, slot: Slot, link: Link, now: Time) {
         let (lagg, strict) = (self.index, self.options.strict);
         let Some(port) = self.port_mut(slot) else { return };
         let (was, farewell) = (port.link(), port.hearer());
@@ -230,7 +228,7 @@ impl Lacp {
     }
 
     /// A LACPDU came in on a port. Ignored while the link is down, and if it is our own.
-    pub fn receive(&mut self, slot: u8, pdu: &Lacpdu, now: Time) {
+    pub fn receive(&mut self, slot: Slot, pdu: &Lacpdu, now: Time) {
         let (options, own) = (self.options, self.system);
         let Some(port) = self.port_mut(slot) else { return };
         port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
@@ -257,10 +255,9 @@ impl Lacp {
 
     /// A partner that speaks on one port has left the one that is down, where it was last heard
     /// (port_moved, 5.4.8).
-    fn forget_moved(&mut self, slot: u8, partner: &Info, now: Time) {
+    fn forget_moved(&mut self, slot: Slot, partner: &Info, now: Time) {
         let strict = self.options.strict;
-        let others = self.ports.iter_mut().enumerate().filter(|(n, _)| *n != usize::from(slot));
-        for port in others.filter_map(|(_, port)| port.as_mut()) {
+        for (_, port) in self.ports_mut().filter(|(other, _)| *other != slot) {
             let defaulted = port.actor.state.contains(Bits::DEFAULTED);
             let same = (port.partner.system, port.partner.port) == (partner.system, partner.port);
             if same && !defaulted {
@@ -273,7 +270,7 @@ impl Lacp {
     /// [`marker::ANSWERS`] a second are given on a port.
     pub fn receive_marker(
         &mut self,
-        slot: u8,
+        slot: Slot,
         frame: &Frame,
         kind: Kind,
         now: Time,
@@ -296,7 +293,7 @@ impl Lacp {
     }
 
     /// A frame of a slow protocol came in on a port that is malformed.
-    pub fn receive_malformed(&mut self, slot: u8, why: Malformed) {
+    pub fn receive_malformed(&mut self, slot: Slot, why: Malformed) {
         let Some(port) = self.port_mut(slot) else { return };
         if let Some(count) = port.statistics.illegal.get_mut(why as usize) {
             *count = count.saturating_add(1);
@@ -309,7 +306,7 @@ impl Lacp {
         let strict = self.options.strict;
         let mut rounds = 0..ROUNDS;
         let rests = rounds.any(|_| {
-            for port in self.ports.iter_mut().flatten() {
+            for (_, port) in self.ports_mut() {
                 if port.current_while.expires(now) {
                     port.notice_missed(now);
                     port.receive_event(receive::Event::Timeout, strict, now);
@@ -331,7 +328,7 @@ impl Lacp {
 
     fn run_mux(&mut self, gathered: bool, now: Time) -> bool {
         let (mut moved, mut flapping) = (false, 0);
-        for port in self.ports.iter_mut().flatten() {
+        for (_, port) in self.ports_mut() {
             let distributed = port.mux == mux::State::Distributing;
             let moves = port.run_mux(gathered, now);
             moved |= moves;
@@ -344,7 +341,7 @@ impl Lacp {
     /// Ready (5.4.8): counted anew each time, so that a port that leaves while it waits keeps nobody
     /// waiting (F-15). Who has once waited waits for nobody who comes later.
     fn run_ready(&mut self, now: Time) {
-        for slot in 0..AGGREGATORS as u8 {
+        for slot in Slot::all() {
             let number = self.port(slot).filter(|port| port.is_waiting()).map(|it| it.aggregator);
             let Some(number) = number else { continue };
             let ready =
@@ -357,25 +354,22 @@ impl Lacp {
     }
 
     /// What an administrator has to know of a port, and the port's slot; it counts as said.
-    pub fn poll_report(&mut self) -> Option<(u8, Report)> {
-        let (slot, report) = self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
-            let report = port.as_mut()?.reporter.poll()?;
-            Some((slot as u8, report))
-        })?;
+    pub fn poll_report(&mut self) -> Option<(Slot, Report)> {
+        let (slot, report) =
+            self.ports_mut().find_map(|(slot, port)| Some((slot, port.reporter.poll()?)))?;
         let is_standby = report == Report::NotInSync && self.is_active(slot);
         Some((slot, if is_standby { Report::Standby } else { report }))
     }
 
     /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None:
     /// nothing is due.
-    pub fn poll_transmit(&mut self, now: Time) -> Option<(u8, [u8; FRAME])> {
+    pub fn poll_transmit(&mut self, now: Time) -> Option<(Slot, [u8; FRAME])> {
         let txtest = self.options.txtest;
-        for (slot, port) in self.ports.iter_mut().enumerate() {
-            let Some(port) = port else { continue };
+        for (slot, port) in self.ports_mut() {
             while let Some(pdu) = port.poll_pdu(now) {
                 if !txtest {
                     port.statistics.pdus_out = port.statistics.pdus_out.saturating_add(1);
-                    return Some((slot as u8, pdu.emit(port.source)));
+                    return Some((slot, pdu.emit(port.source)));
                 }
             }
         }
@@ -384,17 +378,16 @@ impl Lacp {
 
     /// The next marker that is due, likewise. To be sent when no packet of a plan before the one that
     /// asked for it is under way any more.
-    pub fn poll_marker(&mut self) -> Option<(u8, [u8; FRAME])> {
-        self.ports.iter_mut().enumerate().find_map(|(slot, port)| {
-            let port = port.as_mut()?;
+    pub fn poll_marker(&mut self) -> Option<(Slot, [u8; FRAME])> {
+        self.ports_mut().find_map(|(slot, port)| {
             let marker: Marker = port.poll_marker()?;
             port.statistics.markers_out = port.statistics.markers_out.saturating_add(1);
-            Some((slot as u8, marker.emit(port.source)))
+            Some((slot, marker.emit(port.source)))
         })
     }
 
     /// A LACPDU was not sent after all: it is tried again after a pause, which grows.
-    pub fn transmit_failed(&mut self, slot: u8, now: Time) {
+    pub fn transmit_failed(&mut self, slot: Slot, now: Time) {
         if let Some(port) = self.port_mut(slot) {
             port.transmit_failed(now);
             port.statistics.pdus_out = port.statistics.pdus_out.saturating_sub(1);
@@ -402,7 +395,7 @@ impl Lacp {
     }
 
     /// A marker was not sent after all: nobody waits for its response.
-    pub fn marker_failed(&mut self, slot: u8) {
+    pub fn marker_failed(&mut self, slot: Slot) {
         if let Some(port) = self.port_mut(slot) {
             port.marker.stop();
             port.statistics.markers_out = port.statistics.markers_out.saturating_sub(1);
@@ -422,21 +415,21 @@ impl Lacp {
 
     /// Asks the partners of these ports to say when they have all frames. Returned: those that
     /// are to be waited for.
-    pub fn ask_markers(&mut self, slots: u32, now: Time) -> u32 {
-        let mut waiting = 0;
-        for slot in slots::iter(slots) {
+    pub fn ask_markers(&mut self, slots: SlotSet, now: Time) -> SlotSet {
+        let mut waiting = SlotSet::EMPTY;
+        for slot in slots.iter() {
             let silent = self.is_silent(slot);
             if let Some(port) = self.port_mut(slot)
                 && port.ask_marker(silent, now)
             {
-                waiting |= slots::bit(slot);
+                waiting.insert(slot);
             }
         }
         waiting
     }
 
     /// Whether the partner's system has answered no marker on any port, and not answered one.
-    fn is_silent(&self, slot: u8) -> bool {
+    fn is_silent(&self, slot: Slot) -> bool {
         let Some(system) = self.port(slot).map(|port| port.partner.system) else { return false };
         let ports = self.ports().filter(|(_, port)| port.partner.system == system);
         let mut responders = ports.map(|(_, port)| port.marker.responder);
@@ -445,17 +438,17 @@ impl Lacp {
     }
 
     /// The ports whose markers' responses are waited for.
-    pub fn waiting(&self) -> u32 {
+    pub fn waiting(&self) -> SlotSet {
         self.set(|port| port.marker.is_waiting())
     }
 
     /// The ports that frames are taken in from: those that say so.
-    pub fn collecting(&self) -> u32 {
+    pub fn collecting(&self) -> SlotSet {
         self.set(|port| port.actor.state.contains(Bits::COLLECTING))
     }
 
     /// The ports that frames are sent on: those that say so.
-    pub fn distributing(&self) -> u32 {
+    pub fn distributing(&self) -> SlotSet {
         self.set(|port| port.actor.state.contains(Bits::DISTRIBUTING))
     }
 
@@ -471,8 +464,8 @@ impl Lacp {
     }
 
     /// The aggregator that is chosen, once frames are sent on it.
-    fn in_service(&self) -> Option<u8> {
-        self.active.filter(|_| self.distributing() != 0)
+    fn in_service(&self) -> Option<Slot> {
+        self.active.filter(|_| !self.distributing().is_empty())
     }
 
     /// Actor and partner of the active aggregator, if there is one.
@@ -484,27 +477,30 @@ impl Lacp {
     }
 
     /// Whether a port's aggregator is the active one.
-    pub fn is_active(&self, slot: u8) -> bool {
+    pub fn is_active(&self, slot: Slot) -> bool {
         let active = self.in_service();
         active.is_some() && self.port(slot).is_some_and(|port| port.aggregator == active)
     }
 
     /// The machines of a port.
-    pub fn port(&self, slot: u8) -> Option<&Port> {
+    pub fn port(&self, slot: Slot) -> Option<&Port> {
         self.ports.get(usize::from(slot))?.as_ref()
     }
 
-    fn port_mut(&mut self, slot: u8) -> Option<&mut Port> {
+    fn port_mut(&mut self, slot: Slot) -> Option<&mut Port> {
         self.ports.get_mut(usize::from(slot))?.as_mut()
     }
 
-    fn ports(&self) -> impl Iterator<Item = (u8, &Port)> + Clone {
-        let ports = self.ports.iter().enumerate();
-        ports.filter_map(|(slot, port)| Some((slot as u8, port.as_ref()?)))
+    fn ports(&self) -> impl Iterator<Item = (Slot, &Port)> + Clone {
+        Slot::all().zip(self.ports.iter()).filter_map(|(slot, port)| Some((slot, port.as_ref()?)))
     }
 
-    fn set(&self, has: impl Fn(&Port) -> bool) -> u32 {
-        let slots = self.ports().filter(|(_, port)| has(port));
-        slots.fold(0, |set, (slot, _)| set | slots::bit(slot))
+    fn ports_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Port)> {
+        let ports = Slot::all().zip(self.ports.iter_mut());
+        ports.filter_map(|(slot, port)| Some((slot, port.as_mut()?)))
+    }
+
+    fn set(&self, has: impl Fn(&Port) -> bool) -> SlotSet {
+        self.ports().filter(|(_, port)| has(port)).map(|(slot, _)| slot).collect()
     }
 }

@@ -5,7 +5,8 @@ use super::time::{Time, Timer};
 use super::{
     Link, Options, PRIORITY, churn, key, marker, mux, periodic, receive, report, transmit,
 };
-use crate::kpi::MacAddr;
+use crate::slots::Slot;
+use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 use crate::wire::slow::Malformed;
 
@@ -76,7 +77,7 @@ pub struct Port {
     pub(super) periodic: periodic::State,
     pub(super) periodic_timer: Timer,
     pub(super) selected: Selected,
-    pub(super) aggregator: Option<u8>,
+    pub(super) aggregator: Option<Slot>,
     /// The last LACPDU was about this link, or about an individual one (recordPDU's condition).
     pub(super) partner_knows_us: bool,
     /// And it said that we are in sync.

@@ -2,7 +2,7 @@
 
 use super::time::Time;
 use super::{Port, receive};
-use crate::kpi::MacAddr;
+use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, State as Bits};
 
 /// What is not right.

@@ -1,9 +1,9 @@
 //! Selection: which aggregator a port belongs to (802.1AX-2008 5.4.14; in 802.1AX-2014, 6.4.14).
 
 use super::mux::State as Mux;
-use super::{AGGREGATORS, Lacp, PRIORITY, Port};
-use crate::kpi::MacAddr;
-use crate::slots;
+use super::{Lacp, Memory, PRIORITY, Port};
+use crate::slots::{Slot, SlotSet};
+use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, State as Bits};
 
 /// Whether a port has an aggregator that suits it.
@@ -46,11 +46,11 @@ pub struct LagId {
     pub(super) partner: System,
     partner_key: u16,
     /// An individual link is alone: its own slot.
-    individual: Option<u8>,
+    individual: Option<Slot>,
 }
 
 impl LagId {
-    fn of(slot: u8, port: &Port) -> Self {
+    fn of(slot: Slot, port: &Port) -> Self {
         let both = port.actor.state & port.partner.state;
         let individual = !both.contains(Bits::AGGREGATION);
         LagId {
@@ -76,11 +76,11 @@ impl LagId {
     }
 }
 
-impl Lacp {
+impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Unselects who has no partner, and selects for who is without an aggregator.
     pub(super) fn run_selection(&mut self) {
         self.free_aggregators();
-        for slot in 0..AGGREGATORS as u8 {
+        for slot in Slot::all() {
             let Some(port) = self.port(slot) else { continue };
             let id = LagId::of(slot, port);
             // Without a partner there is nothing to aggregate with.
@@ -103,34 +103,32 @@ impl Lacp {
         }
     }
 
-    fn set_selected(&mut self, slot: u8, to: Selected, aggregator: Option<u8>) {
+    fn set_selected(&mut self, slot: Slot, to: Selected, aggregator: Option<Slot>) {
         if let Some(port) = self.port_mut(slot) {
             port.selected = to;
             port.aggregator = aggregator;
         }
     }
 
-    pub(super) fn lag_id(&self, number: u8) -> Option<LagId> {
+    pub(super) fn lag_id(&self, number: Slot) -> Option<LagId> {
         self.aggregators.get(usize::from(number)).copied().flatten()
     }
 
     /// The aggregator of this identity, else a free one: the port's own number first.
-    fn aggregator_for(&self, slot: u8, id: LagId) -> Option<u8> {
-        let numbers = 0..AGGREGATORS as u8;
-        let same = numbers.clone().find(|&number| self.lag_id(number) == Some(id));
-        let free = |number: &u8| self.lag_id(*number).is_none();
-        same.or_else(|| Some(slot).filter(free)).or_else(|| numbers.clone().find(free))
+    fn aggregator_for(&self, slot: Slot, id: LagId) -> Option<Slot> {
+        let same = Slot::all().find(|&number| self.lag_id(number) == Some(id));
+        let free = |number: &Slot| self.lag_id(*number).is_none();
+        same.or_else(|| Some(slot).filter(free)).or_else(|| Slot::all().find(free))
     }
 
     fn free_aggregators(&mut self) {
-        let used = self.ports().filter_map(|(_, port)| port.aggregator);
-        let used = used.fold(0, |set, number| set | slots::bit(number));
-        for (number, aggregator) in (0..).zip(self.aggregators.iter_mut()) {
-            if !slots::has(used, number) {
+        let used: SlotSet = self.ports().filter_map(|(_, port)| port.aggregator).collect();
+        for (number, aggregator) in Slot::all().zip(self.aggregators.iter_mut()) {
+            if !used.contains(number) {
                 *aggregator = None;
             }
         }
         // The next of its number is another one.
-        self.active = self.active.filter(|&number| slots::has(used, number));
+        self.active = self.active.filter(|number| used.contains(*number));
     }
 }

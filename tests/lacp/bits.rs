@@ -4,7 +4,7 @@
 use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
-use crate::lab::DEFAULTS;
+use crate::lab::{DEFAULTS, nth};
 use crate::solo::{IN_SERVICE, Solo};
 
 /// What a port shows.
@@ -97,8 +97,8 @@ fn brought(options: Options, to: &str) -> Solo {
         "new, waits" => solo.hear(0, IN_SERVICE),
         "EXPIRED" => drop(solo.pass(timeout)),
         "DEFAULTED" => drop(solo.pass(timeout + 3_000)),
-        "PORT_DISABLED" => solo.lacp.set_link(0, Link::Down, solo.now()),
-        "LACP_DISABLED" => solo.lacp.set_link(0, Link::Unfit, solo.now()),
+        "PORT_DISABLED" => solo.lacp.set_link(nth(0), Link::Down, solo.now()),
+        "LACP_DISABLED" => solo.lacp.set_link(nth(0), Link::Unfit, solo.now()),
         _ => unreachable!("{to}"),
     }
     solo.pass(1_000);

@@ -1,13 +1,13 @@
 //! Any bytes that a port can receive, as the driver takes them in.
 
-use lagg_rs::lacp::{Lacp, Link, Time};
+use lagg_rs::lacp::{Link, Time};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 use lagg_rs::wire::marker::{Frame, Marker};
 use lagg_rs::wire::slow::{ETHERTYPE, MULTICAST, Malformed, Subtype};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::lab::{DEFAULTS, mac};
+use crate::lab::{DEFAULTS, Lacp, mac, nth};
 use crate::solo::Solo;
 use crate::whole;
 
@@ -15,16 +15,16 @@ use crate::whole;
 fn take_in(lacp: &mut Lacp, bytes: &[u8], now: Time) {
     match Subtype::of(bytes) {
         Some(Subtype::Lacp) => match Lacpdu::parse(bytes) {
-            Ok(pdu) => lacp.receive(0, &pdu, now),
-            Err(why) => lacp.receive_malformed(0, why),
+            Ok(pdu) => lacp.receive(nth(0), &pdu, now),
+            Err(why) => lacp.receive_malformed(nth(0), why),
         },
         Some(Subtype::Marker) => match Frame::parse(bytes) {
             Ok((frame, kind)) => {
-                if let Some(response) = lacp.receive_marker(0, frame, kind, now) {
+                if let Some(response) = lacp.receive_marker(nth(0), frame, kind, now) {
                     assert!(Frame::parse(&response).is_ok());
                 }
             }
-            Err(why) => lacp.receive_malformed(0, why),
+            Err(why) => lacp.receive_malformed(nth(0), why),
         },
         None => {}
     }
@@ -96,7 +96,7 @@ proptest! {
         let mut solo = Solo::new(2, DEFAULTS);
         solo.agree();
         if !up {
-            solo.lacp.set_link(0, Link::Down, solo.now());
+            solo.lacp.set_link(nth(0), Link::Down, solo.now());
         }
         let counted = |solo: &Solo| {
             let it = solo.port(0).statistics();
@@ -113,7 +113,7 @@ proptest! {
             prop_assert!(said.len() <= 3);
             whole::check(&mut solo.lacp, now);
             let partner = solo.port(0).partner().state;
-            if solo.lacp.distributing() & 1 != 0 {
+            if solo.lacp.distributing().bits() & 1 != 0 {
                 prop_assert!(up && partner.contains(State::SYNC | State::COLLECTING));
             }
             solo.pass(100);

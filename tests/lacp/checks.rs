@@ -3,7 +3,7 @@
 use lagg_rs::lacp::{Link, mux, periodic, receive, transmit};
 use lagg_rs::wire::lacpdu::{Info, State};
 
-use super::lab::{Lab, Record};
+use super::lab::{Lab, Record, nth};
 use super::whole;
 
 /// Without what the partner is not told at once.
@@ -48,7 +48,7 @@ impl Lab {
                 continue;
             }
             let record = &system.records[usize::from(end.slot)];
-            let port = system.lacp.port(end.slot).unwrap();
+            let port = system.lacp.port(nth(end.slot)).unwrap();
             if port.mux() == mux::State::Distributing {
                 let heard = record.heard.expect("distributes without a partner");
                 assert!(heard.knew && heard.at + u64::from(receive::LONG_TIMEOUT) > self.now);
@@ -70,7 +70,7 @@ impl Lab {
             for from in [0, 1] {
                 let end = &self.cables[cable].ends[from];
                 let collects = self[end.system]
-                    .port(end.slot)
+                    .port(nth(end.slot))
                     .is_some_and(|port| port.actor().state.contains(State::COLLECTING));
                 let (now, it) = (self.now, &mut self.cables[cable]);
                 let deaf = &mut it.ends[from].deaf;
@@ -81,7 +81,7 @@ impl Lab {
                 if since > it.disturbed[from] && self.is_sound(cable, from) && now > told_by {
                     let other = &it.ends[1 - from];
                     let distributes = self[other.system]
-                        .port(other.slot)
+                        .port(nth(other.slot))
                         .is_some_and(|port| port.mux() == mux::State::Distributing);
                     assert!(!distributes, "into a deaf port: {}", self.describe());
                 }

@@ -4,14 +4,24 @@
 use std::collections::BTreeMap;
 use std::ops::Index;
 
-use lagg_rs::kpi::MacAddr;
-use lagg_rs::lacp::{Lacp, Link, Options, Port, System as Id, Time};
+use lagg_rs::lacp::{Link, Options, Port, System as Id, Time};
+use lagg_rs::slots::{Slot, SlotSet};
+use lagg_rs::wire::MacAddr;
 use lagg_rs::wire::lacpdu::Lacpdu;
 use lagg_rs::wire::marker::{Frame as MarkerFrame, Kind};
 use lagg_rs::wire::slow::{FRAME, Subtype};
 
 use crate::parts::Flight;
 pub use crate::parts::{Cable, End, Last, Record, STRAIGHT, System, Way};
+pub use crate::whole::{Lacp, lacp};
+
+pub fn nth(number: u8) -> Slot {
+    Slot::new(number.into()).unwrap()
+}
+
+pub fn set(bits: u32) -> SlotSet {
+    SlotSet::from_bits(bits)
+}
 
 /// One gigabit.
 pub const GIGABIT: Link = Link::Up(1_000_000_000);
@@ -84,7 +94,7 @@ impl Lab {
     /// One more system. Two of the same address and lagg are an MLAG pair.
     pub fn system(&mut self, address: MacAddr, lagg: u32, options: Options) -> usize {
         self.systems.push(System {
-            lacp: Lacp::try_new(Id::new(address), lagg, options).unwrap(),
+            lacp: lacp(Id::new(address), lagg, options),
             id: Id::new(address),
             lagg,
             answers_markers: true,
@@ -129,8 +139,8 @@ impl Lab {
         let index = 100 * end.system as u32 + u32::from(end.slot) + 1;
         let hushed = system.lacp.options().txtest.then_some(self.now + 1_000);
         system.records[usize::from(end.slot)] = Record { hushed, ..Record::default() };
-        system.touch().add(end.slot, index, [2, 0, 0, 1, end.system as u8, end.slot], now);
-        system.lacp.set_link(end.slot, end.link, now);
+        system.touch().add(nth(end.slot), index, [2, 0, 0, 1, end.system as u8, end.slot], now);
+        system.lacp.set_link(nth(end.slot), end.link, now);
         self.settle();
     }
 
@@ -138,7 +148,7 @@ impl Lab {
     pub fn leave(&mut self, cable: usize, end: usize) {
         let at = &mut self.cables[cable].ends[end];
         at.present = false;
-        let farewell = self.systems[at.system].touch().remove(at.slot);
+        let farewell = self.systems[at.system].touch().remove(nth(at.slot));
         if let Some(frame) = farewell {
             self.send(cable, end, frame);
         }
@@ -149,7 +159,7 @@ impl Lab {
     pub fn restart(&mut self, system: usize, address: MacAddr, lagg: u32, options: Options) {
         let it = &mut self.systems[system];
         it.id.address = address;
-        it.lacp = Lacp::try_new(it.id, lagg, options).unwrap();
+        it.lacp = lacp(it.id, lagg, options);
         it.lagg = lagg;
         self.disturb(system);
         let mut ends = self.ends_of(system);
@@ -171,7 +181,7 @@ impl Lab {
         if !matches!(link, Link::Up(_)) {
             self.systems[system].records[usize::from(slot)].heard = None;
         }
-        self.systems[system].touch().set_link(slot, link, now);
+        self.systems[system].touch().set_link(nth(at.slot), link, now);
         self.disturb_way(cable, end);
         self.settle();
     }
@@ -255,7 +265,7 @@ impl Lab {
     /// The port at an end.
     pub fn port(&self, cable: usize, end: usize) -> &Port {
         let end = &self.cables[cable].ends[end];
-        self[end.system].port(end.slot).expect("the port has left")
+        self[end.system].port(nth(end.slot)).expect("the port has left")
     }
 
     /// A frame goes onto a cable, as the way there lets it.
@@ -278,7 +288,7 @@ impl Lab {
         if !end.present || end.link == Link::Down {
             return;
         }
-        let (slot, system) = (end.slot, &mut self.systems[end.system]);
+        let (slot, system) = (nth(end.slot), &mut self.systems[end.system]);
         match Subtype::of(&flight.frame).unwrap() {
             Subtype::Lacp => {
                 let pdu = Lacpdu::parse(&flight.frame).unwrap();
@@ -301,8 +311,9 @@ impl Lab {
     }
 
     /// The cable of a port, and which end of it the port is.
-    fn end_at(&self, system: usize, slot: u8) -> (usize, usize) {
-        let is_it = |&(cable, end): &(usize, usize)| self.cables[cable].ends[end].slot == slot;
+    fn end_at(&self, system: usize, slot: Slot) -> (usize, usize) {
+        let is_it =
+            |&(cable, end): &(usize, usize)| self.cables[cable].ends[end].slot == slot.number();
         self.ends_of(system).into_iter().find(is_it).unwrap()
     }
 
@@ -377,7 +388,7 @@ impl Lab {
         let mut text = format!("at {} ms", self.now);
         for (cable, it) in self.cables.iter().enumerate() {
             for end in &it.ends {
-                let Some(port) = self[end.system].port(end.slot) else { continue };
+                let Some(port) = self[end.system].port(nth(end.slot)) else { continue };
                 text += &format!("\ncable {cable}, system {}: {:?}", end.system, port.mux());
                 text += &format!("\n  actor {:?}\n  partner {:?}", port.actor(), port.partner());
             }

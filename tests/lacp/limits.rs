@@ -1,9 +1,9 @@
 //! How often LACPDUs are sent, and which numbers are never 0 (F-58, F-59, F-62).
 
-use lagg_rs::lacp::{Lacp, Link, Options, System, Time, key};
+use lagg_rs::lacp::{Link, Options, System, Time, key};
 use lagg_rs::wire::lacpdu::State;
 
-use crate::lab::{DEFAULTS, Lab, mac};
+use crate::lab::{DEFAULTS, Lab, lacp, mac, nth};
 use crate::negotiation::all_carry;
 use crate::solo::{IN_SERVICE, Solo};
 
@@ -76,7 +76,7 @@ fn f59_what_could_not_be_sent_is_tried_again_after_pauses_and_does_not_count() {
     // The next one that fails begins with the short pause again.
     solo.lacp.set_options(FAST);
     assert_eq!(solo.said().len(), 1);
-    solo.lacp.transmit_failed(0, solo.now());
+    solo.lacp.transmit_failed(nth(0), solo.now());
     let next = solo.lacp.deadline(solo.now()).unwrap();
     assert_eq!(next.since(solo.now()), 10);
 }
@@ -86,21 +86,21 @@ fn f59_what_could_not_be_sent_is_tried_again_after_pauses_and_does_not_count() {
 fn f62_no_key_and_no_port_number_is_0_and_no_two_ports_have_one_number() {
     let now = Time::new(5);
     for lagg in [1, 1_024, 65_536, 131_072] {
-        let mut lacp = Lacp::try_new(System::new(mac(1)), lagg, DEFAULTS).unwrap();
+        let mut lacp = lacp(System::new(mac(1)), lagg, DEFAULTS);
         let indices = [0x1_0000, 1, 0x1_0001, 7, 0x2_0000, 0xffff, 0x3_ffff, 0x1_fffe];
         for (slot, index) in (0..).zip(indices) {
-            lacp.add(slot, index, mac(slot), now);
+            lacp.add(nth(slot), index, mac(slot), now);
         }
         let mut numbers: Vec<_> =
-            (0..8).map(|slot| lacp.port(slot).unwrap().actor().port).collect();
+            (0..8).map(|slot| lacp.port(nth(slot)).unwrap().actor().port).collect();
         // One that can has its own.
         assert_eq!((numbers[1], numbers[3]), (1, 7));
         numbers.sort_unstable();
         numbers.dedup();
         assert!(numbers.len() == 8 && numbers[0] != 0, "{numbers:?}");
         for (slot, link) in [(0, Link::Up(0)), (1, Link::Up(1)), (2, Link::Unfit)] {
-            lacp.set_link(slot, link, now);
-            assert_ne!(lacp.port(slot).unwrap().actor().key, 0);
+            lacp.set_link(nth(slot), link, now);
+            assert_ne!(lacp.port(nth(slot)).unwrap().actor().key, 0);
         }
         assert_ne!(key::aggregatable(lagg, 0), 0);
     }

@@ -6,21 +6,21 @@ use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 use lagg_rs::wire::marker::{Frame, Kind, Marker};
 use lagg_rs::wire::slow::FRAME;
 
-use crate::lab::{DEFAULTS, GIGABIT, Lab, mac};
+use crate::lab::{DEFAULTS, GIGABIT, Lab, mac, nth, set};
 use crate::negotiation::agreed;
 use crate::solo::{IN_SERVICE, NEW, Solo};
 
 const TIMEOUT: u64 = marker::TIMEOUT as u64;
 
 fn ask(lab: &mut Lab, slots: u32) -> u32 {
-    lab.at(0, |lacp, now| lacp.ask_markers(slots, now))
+    lab.at(0, |lacp, now| lacp.ask_markers(set(slots), now).bits())
 }
 
 /// A response comes to port 0.
 fn respond(solo: &mut Solo, marker: Marker) {
     let frame: [u8; FRAME] = Frame::parse(&marker.emit(mac(9))).unwrap().0.response(mac(9));
     let (frame, kind) = Frame::parse(&frame).unwrap();
-    assert_eq!(solo.lacp.receive_marker(0, frame, kind, solo.now()), None);
+    assert_eq!(solo.lacp.receive_marker(nth(0), frame, kind, solo.now()), None);
     solo.lacp.run(solo.now());
 }
 
@@ -30,7 +30,7 @@ fn asked(solo: &mut Solo) -> Vec<(u8, Marker)> {
     while let Some((slot, frame)) = solo.lacp.poll_marker() {
         let (frame, kind) = Frame::parse(&frame).unwrap();
         assert_eq!(kind, Kind::Information);
-        asked.push((slot, frame.marker()));
+        asked.push((slot.number(), frame.marker()));
     }
     asked
 }
@@ -39,10 +39,10 @@ fn asked(solo: &mut Solo) -> Vec<(u8, Marker)> {
 fn a_marker_is_answered_by_the_way_there_and_back() {
     let mut lab = agreed(3);
     assert_eq!(ask(&mut lab, 0b101), 0b101);
-    assert_eq!(lab[0].waiting(), 0b101);
-    assert_eq!(lab.until(TIMEOUT, |lab| lab[0].waiting() == 0), 2);
+    assert_eq!(lab[0].waiting().bits(), 0b101);
+    assert_eq!(lab.until(TIMEOUT, |lab| lab[0].waiting().bits() == 0), 2);
     for (slot, markers) in [(0, 1), (1, 0), (2, 1)] {
-        let [ours, theirs] = [0, 1].map(|it| *lab[it].port(slot).unwrap().statistics());
+        let [ours, theirs] = [0, 1].map(|it| *lab[it].port(nth(slot)).unwrap().statistics());
         assert_eq!((ours.markers_out, ours.responses_in), (markers, markers));
         assert_eq!((theirs.markers_in, theirs.responses_out), (markers, markers));
     }
@@ -54,13 +54,13 @@ fn f63_a_partner_that_does_not_answer_is_waited_for_half_a_second_and_only_once(
     lab.systems[1].answers_markers = false;
     assert_eq!(ask(&mut lab, 0b11), 0b11);
     lab.advance(TIMEOUT - 1);
-    assert_eq!(lab[0].waiting(), 0b11);
+    assert_eq!(lab[0].waiting().bits(), 0b11);
     lab.advance(1);
-    assert_eq!(lab[0].waiting(), 0);
+    assert_eq!(lab[0].waiting().bits(), 0);
     // It is still asked: it might answer now.
     let before = lab.port(0, 0).statistics().markers_out;
     assert_eq!(ask(&mut lab, 0b11), 0);
-    assert_eq!((lab[0].waiting(), lab.port(0, 0).statistics().markers_out), (0, before + 1));
+    assert_eq!((lab[0].waiting().bits(), lab.port(0, 0).statistics().markers_out), (0, before + 1));
     lab.advance(2);
     lab.systems[1].answers_markers = true;
     assert_eq!(ask(&mut lab, 0b01), 0);
@@ -85,14 +85,14 @@ fn another_partner_is_waited_for_again() {
 fn a_partner_is_not_blamed_for_markers_that_the_one_before_it_was_sent() {
     let mut solo = Solo::new(1, DEFAULTS);
     solo.agree();
-    assert_eq!(solo.lacp.ask_markers(1, solo.now()), 1);
+    assert_eq!(solo.lacp.ask_markers(set(1), solo.now()).bits(), 1);
     asked(&mut solo);
     let other = Info { system: mac(8), ..Solo::partner(0, IN_SERVICE) };
     let partner = *solo.port(0).actor();
     solo.receive(0, &Lacpdu { actor: other, partner });
-    assert_eq!(solo.lacp.waiting(), 0);
+    assert_eq!(solo.lacp.waiting().bits(), 0);
     solo.pass(4_000);
-    assert_eq!(solo.lacp.ask_markers(1, solo.now()), 1);
+    assert_eq!(solo.lacp.ask_markers(set(1), solo.now()).bits(), 1);
 }
 
 /// Its answers bear the old address, and would not be known.
@@ -100,13 +100,13 @@ fn a_partner_is_not_blamed_for_markers_that_the_one_before_it_was_sent() {
 fn nothing_is_waited_for_after_a_change_of_the_address() {
     let mut solo = Solo::new(1, DEFAULTS);
     solo.agree();
-    solo.lacp.ask_markers(1, solo.now());
+    solo.lacp.ask_markers(set(1), solo.now());
     let [(0, old)] = asked(&mut solo)[..] else { panic!("one is asked") };
     solo.lacp.set_system(System::new(mac(5)));
-    assert_eq!(solo.lacp.waiting(), 0);
+    assert_eq!(solo.lacp.waiting().bits(), 0);
     respond(&mut solo, old);
     solo.pass(4_000);
-    assert_eq!(solo.lacp.ask_markers(1, solo.now()), 1);
+    assert_eq!(solo.lacp.ask_markers(set(1), solo.now()).bits(), 1);
     assert_eq!(asked(&mut solo)[0].1.system, mac(5));
 }
 
@@ -116,7 +116,7 @@ fn a_link_that_goes_down_is_not_waited_for() {
     lab.cut(1);
     assert_eq!(ask(&mut lab, 0b11), 0b11);
     lab.unplug(1);
-    assert_eq!(lab[0].waiting(), 0b01);
+    assert_eq!(lab[0].waiting().bits(), 0b01);
     // Nor asked, while it is down.
     assert_eq!(ask(&mut lab, 0b10), 0);
     assert_eq!(lab.port(1, 0).statistics().markers_out, 1);
@@ -136,11 +136,11 @@ fn a_partner_that_is_missed_or_does_not_collect_is_not_waited_for() {
     solo.hear(0, IN_SERVICE);
     solo.hear(1, IN_SERVICE - State::COLLECTING);
     solo.hear(2, NEW);
-    assert_eq!(solo.lacp.ask_markers(0b111, solo.now()), 0b001);
+    assert_eq!(solo.lacp.ask_markers(set(0b111), solo.now()).bits(), 0b001);
     assert_eq!(asked(&mut solo).len(), 1);
     solo.pass(3_000);
     assert!(solo.port(0).actor().state.contains(State::EXPIRED));
-    assert_eq!(solo.lacp.ask_markers(0b111, solo.now()), 0);
+    assert_eq!(solo.lacp.ask_markers(set(0b111), solo.now()).bits(), 0);
     assert_eq!(asked(&mut solo), []);
 }
 
@@ -150,7 +150,7 @@ fn a_port_that_leaves_is_not_waited_for() {
     lab.cut(1);
     assert_eq!(ask(&mut lab, 0b11), 0b11);
     lab.leave(1, 0);
-    assert_eq!(lab[0].waiting(), 0b01);
+    assert_eq!(lab[0].waiting().bits(), 0b01);
 }
 
 /// Of another transaction, of another port, of another system.
@@ -158,11 +158,11 @@ fn a_port_that_leaves_is_not_waited_for() {
 fn responses_to_other_questions_are_ignored() {
     let mut solo = Solo::new(1, DEFAULTS);
     solo.agree();
-    solo.lacp.ask_markers(1, solo.now());
+    solo.lacp.ask_markers(set(1), solo.now());
     let [(0, first)] = asked(&mut solo)[..] else { panic!("one is asked") };
     assert_eq!((first.system, first.port), (mac(1), solo.port(0).actor().port));
     solo.pass(100);
-    solo.lacp.ask_markers(1, solo.now());
+    solo.lacp.ask_markers(set(1), solo.now());
     let [(0, second)] = asked(&mut solo)[..] else { panic!("one is asked") };
     assert_ne!(first.transaction, second.transaction);
     let others = [
@@ -173,13 +173,13 @@ fn responses_to_other_questions_are_ignored() {
     ];
     for other in others {
         respond(&mut solo, other);
-        assert_eq!(solo.lacp.waiting(), 1);
+        assert_eq!(solo.lacp.waiting().bits(), 1);
     }
     // The second question has a time of its own.
     solo.pass(TIMEOUT - 1);
-    assert_eq!(solo.lacp.waiting(), 1);
+    assert_eq!(solo.lacp.waiting().bits(), 1);
     respond(&mut solo, second);
-    assert_eq!(solo.lacp.waiting(), 0);
+    assert_eq!(solo.lacp.waiting().bits(), 0);
     // The same again does no harm.
     respond(&mut solo, second);
     assert_eq!(solo.port(0).statistics().responses_in, 6);
@@ -190,8 +190,8 @@ fn responses_to_other_questions_are_ignored() {
 fn one_marker_at_a_time_is_due() {
     let mut solo = Solo::new(2, DEFAULTS);
     solo.agree();
-    solo.lacp.ask_markers(0b11, solo.now());
-    solo.lacp.ask_markers(0b01, solo.now());
+    solo.lacp.ask_markers(set(0b11), solo.now());
+    solo.lacp.ask_markers(set(0b01), solo.now());
     let slots: Vec<_> = asked(&mut solo).into_iter().map(|(slot, _)| slot).collect();
     assert_eq!(slots, [0, 1]);
     assert_eq!(asked(&mut solo), []);
@@ -206,7 +206,7 @@ fn the_responder_answers_in_every_state() {
     let (frame, kind) = Frame::parse(&frame).unwrap();
     let mut solo = Solo::new(1, Options { txtest: true, rxtest: true, ..DEFAULTS });
     let answers = |solo: &mut Solo| {
-        let answer = solo.lacp.receive_marker(0, frame, kind, solo.now());
+        let answer = solo.lacp.receive_marker(nth(0), frame, kind, solo.now());
         answer.map(|answer| {
             let (answer, kind) = Frame::parse(&answer).unwrap();
             assert_eq!((answer.marker(), kind), (marker, Kind::Response));
@@ -219,13 +219,13 @@ fn the_responder_answers_in_every_state() {
     solo.lacp.set_options(DEFAULTS);
     solo.agree();
     assert!(answers(&mut solo).is_some(), "in service");
-    solo.lacp.set_link(0, Link::Unfit, solo.now());
+    solo.lacp.set_link(nth(0), Link::Unfit, solo.now());
     assert!(answers(&mut solo).is_some(), "LACP disabled");
-    solo.lacp.set_link(0, Link::Down, solo.now());
+    solo.lacp.set_link(nth(0), Link::Down, solo.now());
     assert!(answers(&mut solo).is_none(), "the link is down");
     let statistics = solo.port(0).statistics();
     assert_eq!((statistics.markers_in, statistics.responses_out), (5, 4));
-    solo.lacp.set_link(0, GIGABIT, solo.now());
+    solo.lacp.set_link(nth(0), GIGABIT, solo.now());
     solo.hear(0, IN_SERVICE);
     assert!(answers(&mut solo).is_some(), "in service again");
 }
@@ -244,7 +244,7 @@ fn a_partner_that_is_silent_on_one_port_is_not_waited_for_on_others() {
         solo.pass(2_000);
     }
     asked(&mut solo);
-    let ask = |solo: &mut Solo, slots| solo.lacp.ask_markers(slots, solo.now());
+    let ask = |solo: &mut Solo, slots| solo.lacp.ask_markers(set(slots), solo.now()).bits();
     assert_eq!(ask(&mut solo, 0b0010), 0b0010);
     solo.pass(TIMEOUT);
     assert_eq!(ask(&mut solo, 0b1100), 0b1000);
@@ -265,7 +265,7 @@ fn f55_ten_markers_a_second_are_answered_and_the_others_counted() {
     let flood = |solo: &mut Solo, slot| {
         let now = solo.now();
         let answers =
-            (0..1_000).filter(|_| solo.lacp.receive_marker(slot, frame, kind, now).is_some());
+            (0..1_000).filter(|_| solo.lacp.receive_marker(nth(slot), frame, kind, now).is_some());
         answers.count()
     };
     for second in 1..=3 {
@@ -281,6 +281,6 @@ fn f55_ten_markers_a_second_are_answered_and_the_others_counted() {
     // An answer is no question.
     let response = frame.response(mac(9));
     let (response, kind) = Frame::parse(&response).unwrap();
-    assert_eq!(solo.lacp.receive_marker(1, response, kind, solo.now()), None);
+    assert_eq!(solo.lacp.receive_marker(nth(1), response, kind, solo.now()), None);
     assert_eq!(solo.port(1).statistics().markers_unanswered, 990);
 }

@@ -3,12 +3,15 @@
 use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
-use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac};
+use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac, nth};
 use crate::solo::{IN_SERVICE, NEW, Solo};
 
 /// On both ends of a cable frames are sent.
 pub fn carries(lab: &Lab, cable: usize) -> bool {
-    lab.cables[cable].ends.iter().all(|end| lab[end.system].distributing() & 1 << end.slot != 0)
+    lab.cables[cable]
+        .ends
+        .iter()
+        .all(|end| lab[end.system].distributing().bits() & 1 << end.slot != 0)
 }
 
 pub fn all_carry(lab: &Lab) -> bool {
@@ -69,7 +72,7 @@ fn thirty_two_ports_come_into_service_together() {
     }
     assert_eq!(lab.until(3_000, |lab| carries(lab, first)), 2_003);
     assert!(all_carry(&lab));
-    assert_eq!((lab[a].distributing(), lab[b].collecting()), (u32::MAX, u32::MAX));
+    assert_eq!((lab[a].distributing().bits(), lab[b].collecting().bits()), (u32::MAX, u32::MAX));
     assert_eq!(lab[a].bandwidth(), 32_000_000_000);
 }
 
@@ -89,13 +92,16 @@ fn a_link_that_is_lost_and_comes_back_is_in_service_again_within_three_frames() 
     let mut lab = agreed(2);
     lab.unplug(1);
     for system in [0, 1] {
-        assert_eq!((lab[system].distributing(), lab[system].bandwidth()), (0b01, 1_000_000_000));
+        assert_eq!(
+            (lab[system].distributing().bits(), lab[system].bandwidth()),
+            (0b01, 1_000_000_000)
+        );
         assert_eq!(lab[system].flapping(), 1);
     }
     lab.advance(20_000);
     lab.plug(1);
     assert!(lab.until(1_000, all_carry) <= 5);
-    assert_eq!(lab[0].distributing(), 0b11);
+    assert_eq!(lab[0].distributing().bits(), 0b11);
 }
 
 /// Only one side has no carrier: the other hears nothing of it, but misses it.
@@ -109,9 +115,9 @@ fn a_link_that_only_one_side_has_lost_is_missed_by_the_other() {
         lab.until(5_000, all_carry);
         lab.advance(10_000);
         lab.link(1, side, Link::Down);
-        assert_eq!(lab[side].distributing(), 0b01);
+        assert_eq!(lab[side].distributing().bits(), 0b01);
         let other = 1 - side;
-        let missed = lab.until(3_001, |lab| lab[other].distributing() == 0b01);
+        let missed = lab.until(3_001, |lab| lab[other].distributing().bits() == 0b01);
         assert!(missed > 2_000, "{missed}");
         lab.advance(20_000);
         lab.link(1, side, GIGABIT);
@@ -129,11 +135,11 @@ fn one_way_loss_ends_service_in_both_directions() {
     lab.until(5_000, all_carry);
     lab.advance(10_000);
     lab.way(1, 0, Way { cut: true, ..STRAIGHT });
-    lab.until(3_001, |lab| lab[1].distributing() == 0b01);
-    lab.until(1, |lab| lab[0].distributing() == 0b01);
+    lab.until(3_001, |lab| lab[1].distributing().bits() == 0b01);
+    lab.until(1, |lab| lab[0].distributing().bits() == 0b01);
     // It stays so. Both have no partner then, and speak every 30 s.
     lab.advance(100_000);
-    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
+    assert_eq!((lab[0].distributing().bits(), lab[1].distributing().bits()), (0b01, 0b01));
     lab.heal(1);
     lab.until(30_000 + 2_100, all_carry);
 }
@@ -181,8 +187,8 @@ fn a_doubled_lacpdu_changes_nothing() {
     let said = lab.systems[1].records[0].said.unwrap().pdu;
     let before = (*lab.port(0, 0).actor(), *lab.port(0, 0).partner());
     let out = lab.port(0, 0).statistics().pdus_out;
-    lab.at(0, |lacp, now| lacp.receive(0, &said, now));
-    lab.at(0, |lacp, now| lacp.receive(0, &said, now));
+    lab.at(0, |lacp, now| lacp.receive(nth(0), &said, now));
+    lab.at(0, |lacp, now| lacp.receive(nth(0), &said, now));
     assert_eq!(before, (*lab.port(0, 0).actor(), *lab.port(0, 0).partner()));
     assert_eq!(lab.port(0, 0).statistics().pdus_out, out);
 }
@@ -193,7 +199,7 @@ fn a_farewell_ends_the_partners_service_at_once() {
     let mut lab = agreed(2);
     lab.leave(1, 0);
     lab.advance(1);
-    assert_eq!((lab[0].distributing(), lab[1].distributing()), (0b01, 0b01));
+    assert_eq!((lab[0].distributing().bits(), lab[1].distributing().bits()), (0b01, 0b01));
     let said = lab.systems[1].records[1].heard.unwrap().pdu;
     assert_eq!(said.actor.state, State::ACTIVITY);
     assert_eq!(said.partner.system, mac(2));
@@ -208,11 +214,11 @@ fn a_port_that_leaves_says_nothing_without_a_partner() {
     let mut lab = agreed(3);
     lab.link(0, 0, Link::Down);
     lab.options(0, Options { txtest: true, ..DEFAULTS });
-    let mut lacp = |slot| lab.systems[0].lacp.remove(slot);
+    let mut lacp = |slot| lab.systems[0].lacp.remove(nth(slot));
     assert_eq!((lacp(0), lacp(1), lacp(7)), (None, None, None));
     let options = Options { txtest: false, ..DEFAULTS };
     lab.systems[0].lacp.set_options(options);
-    assert!(lab.systems[0].lacp.remove(2).is_some());
+    assert!(lab.systems[0].lacp.remove(nth(2)).is_some());
 }
 
 /// Every pair of timeouts, each reached from every other while the link is in service, without a
@@ -256,10 +262,10 @@ fn a_change_of_the_timeout_does_not_put_off_the_end_of_a_partner() {
         let fast_timeout = !solo.lacp.options().fast_timeout;
         solo.lacp.set_options(Options { fast_timeout, ..DEFAULTS });
         solo.pass(ms);
-        assert_eq!(solo.lacp.distributing(), 1);
+        assert_eq!(solo.lacp.distributing().bits(), 1);
     }
     solo.pass(1);
-    assert_eq!(solo.lacp.distributing(), 0);
+    assert_eq!(solo.lacp.distributing().bits(), 0);
 }
 
 /// A partner that reports another system, or us as we were, is not in sync with us, whatever it
@@ -285,7 +291,7 @@ fn a_partner_that_does_not_know_us_gets_no_frames() {
             solo.receive(0, &Lacpdu { actor: Solo::partner(0, state), partner });
             // It is told who we are, as often as the limit allows.
             assert!(!solo.pass(2_000).is_empty());
-            assert_eq!(solo.lacp.collecting(), 0);
+            assert_eq!(solo.lacp.collecting().bits(), 0);
         }
         assert_eq!(solo.port(0).mux(), mux::State::Waiting);
         solo.hear(0, IN_SERVICE);
@@ -344,6 +350,6 @@ fn aggregators_are_free_again() {
             solo.receive(0, &Lacpdu { actor, partner: *solo.port(0).actor() });
             solo.pass(2_000);
         }
-        assert_eq!(solo.lacp.distributing(), 1, "partner {key}");
+        assert_eq!(solo.lacp.distributing().bits(), 1, "partner {key}");
     }
 }

@@ -1,10 +1,11 @@
 //! The parts of a lab: systems, cables, and the frames on them.
 
-use lagg_rs::lacp::{Lacp, Link, System as Id};
+use lagg_rs::lacp::{Link, System as Id};
 use lagg_rs::wire::lacpdu::Lacpdu;
 use lagg_rs::wire::slow::FRAME;
 
 use crate::lab::DELAY;
+use crate::whole::Lacp;
 
 /// What one port said, or heard, last.
 #[derive(Clone, Copy, Debug)]

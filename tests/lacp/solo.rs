@@ -1,9 +1,9 @@
 //! One system whose partners' LACPDUs are written by hand.
 
-use lagg_rs::lacp::{Lacp, Options, Port, System, Time};
+use lagg_rs::lacp::{Options, Port, System, Time};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
 
-use crate::lab::{GIGABIT, mac};
+use crate::lab::{GIGABIT, Lacp, lacp, mac, nth};
 
 /// What a partner in service says of itself.
 pub const IN_SERVICE: State = State::ACTIVITY
@@ -23,11 +23,11 @@ pub struct Solo {
 impl Solo {
     /// With this many ports, all up; nothing of what they said is left.
     pub fn new(ports: u8, options: Options) -> Self {
-        let mut solo =
-            Solo { lacp: Lacp::try_new(System::new(mac(1)), 11, options).unwrap(), ms: 10_000 };
-        for slot in 0..ports {
-            solo.lacp.add(slot, u32::from(slot) + 1, [2, 0, 0, 0, 1, slot], solo.now());
-            solo.lacp.set_link(slot, GIGABIT, solo.now());
+        let mut solo = Solo { lacp: lacp(System::new(mac(1)), 11, options), ms: 10_000 };
+        for number in 0..ports {
+            let source = [2, 0, 0, 0, 1, number];
+            solo.lacp.add(nth(number), u32::from(number) + 1, source, solo.now());
+            solo.lacp.set_link(nth(number), GIGABIT, solo.now());
         }
         solo.said();
         solo
@@ -37,8 +37,8 @@ impl Solo {
         Time::new(self.ms)
     }
 
-    pub fn port(&self, slot: u8) -> &Port {
-        self.lacp.port(slot).unwrap()
+    pub fn port(&self, number: u8) -> &Port {
+        self.lacp.port(nth(number)).unwrap()
     }
 
     /// The other side of a port, in the state `state`: system 9, key 9.
@@ -53,8 +53,8 @@ impl Solo {
     }
 
     /// Hears this, and runs.
-    pub fn receive(&mut self, slot: u8, pdu: &Lacpdu) {
-        self.lacp.receive(slot, pdu, self.now());
+    pub fn receive(&mut self, number: u8, pdu: &Lacpdu) {
+        self.lacp.receive(nth(number), pdu, self.now());
         self.lacp.run(self.now());
     }
 
@@ -69,7 +69,7 @@ impl Solo {
         self.lacp.run(now);
         let mut said = Vec::new();
         while let Some((slot, frame)) = self.lacp.poll_transmit(now) {
-            said.push((slot, Lacpdu::parse(&frame).unwrap()));
+            said.push((slot.number(), Lacpdu::parse(&frame).unwrap()));
         }
         said
     }
@@ -94,9 +94,9 @@ impl Solo {
     /// Agrees with the partners of all ports.
     pub fn agree(&mut self) {
         for state in [NEW, IN_SERVICE, IN_SERVICE] {
-            for slot in 0..32 {
-                if self.lacp.port(slot).is_some() {
-                    self.hear(slot, state);
+            for number in 0..32 {
+                if self.lacp.port(nth(number)).is_some() {
+                    self.hear(number, state);
                 }
             }
             self.pass(2_000);

@@ -6,7 +6,7 @@ use std::fmt::{Debug, Write};
 use lagg_rs::lacp::{Link, Options, Selected, churn, mux, periodic, receive};
 use lagg_rs::wire::lacpdu::{Info, State};
 
-use crate::lab::{DEFAULTS, GIGABIT};
+use crate::lab::{DEFAULTS, GIGABIT, nth};
 use crate::solo::{IN_SERVICE, NEW, Solo};
 
 /// `name`'s table is `text`.
@@ -143,9 +143,9 @@ fn states(options: Options) -> Vec<(&'static str, Solo)> {
         })
     };
     vec![
-        ("new, down", with(&|solo| solo.lacp.set_link(0, Link::Down, solo.now()))),
-        ("PORT_DISABLED", in_service(&|solo| solo.lacp.set_link(0, Link::Down, solo.now()))),
-        ("LACP_DISABLED", in_service(&|solo| solo.lacp.set_link(0, Link::Unfit, solo.now()))),
+        ("new, down", with(&|solo| solo.lacp.set_link(nth(0), Link::Down, solo.now()))),
+        ("PORT_DISABLED", in_service(&|solo| solo.lacp.set_link(nth(0), Link::Down, solo.now()))),
+        ("LACP_DISABLED", in_service(&|solo| solo.lacp.set_link(nth(0), Link::Unfit, solo.now()))),
         ("new, EXPIRED", with(&|_| {})),
         ("EXPIRED", in_service(&|solo| drop(solo.pass(89_000)))),
         ("DEFAULTED", in_service(&|solo| drop(solo.pass(93_000)))),
@@ -158,10 +158,10 @@ type Event = (&'static str, fn(&mut Solo));
 /// What comes from the link, from the clock, and from the partner: as it agrees, as it does not, and
 /// of those that do not know us, or are not known.
 const EVENTS: [Event; 15] = [
-    ("down", |solo| solo.lacp.set_link(0, Link::Down, solo.now())),
-    ("unfit", |solo| solo.lacp.set_link(0, Link::Unfit, solo.now())),
-    ("up", |solo| solo.lacp.set_link(0, GIGABIT, solo.now())),
-    ("another speed", |solo| solo.lacp.set_link(0, Link::Up(1), solo.now())),
+    ("down", |solo| solo.lacp.set_link(nth(0), Link::Down, solo.now())),
+    ("unfit", |solo| solo.lacp.set_link(nth(0), Link::Unfit, solo.now())),
+    ("up", |solo| solo.lacp.set_link(nth(0), GIGABIT, solo.now())),
+    ("another speed", |solo| solo.lacp.set_link(nth(0), Link::Up(1), solo.now())),
     ("3 s pass", |solo| drop(solo.pass(3_000))),
     ("90 s pass", |solo| drop(solo.pass(90_000))),
     ("in service", |solo| solo.hear(0, IN_SERVICE)),

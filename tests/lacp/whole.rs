@@ -1,7 +1,17 @@
 //! Invariants of one system, whatever it has heard.
 
-use lagg_rs::lacp::{Lacp, Link, Time, mux};
+use lagg_rs::lacp::{self, LagId, Link, Options, Port, System, Time, mux};
+use lagg_rs::slots::Slot;
 use lagg_rs::wire::lacpdu::{Info, State};
+
+/// The machines, in memory of this process.
+pub type Lacp = lacp::Lacp<Vec<Option<Port>>, Vec<Option<LagId>>>;
+
+/// LACP without ports.
+pub fn lacp(system: System, lagg: u32, options: Options) -> Lacp {
+    let (ports, aggregators) = (Slot::all().map(|_| None), Slot::all().map(|_| None));
+    Lacp::new(system, lagg, options, ports.collect(), aggregators.collect())
+}
 
 /// Checks a system that has run, and has nothing to send.
 pub fn check(lacp: &mut Lacp, now: Time) {
@@ -13,7 +23,7 @@ pub fn check(lacp: &mut Lacp, now: Time) {
 /// What a system shows of itself. Two of them, before and after something that must not matter,
 /// are the same.
 fn view(lacp: &Lacp) -> impl PartialEq + std::fmt::Debug + use<> {
-    let ports = (0..32).filter_map(|slot| lacp.port(slot));
+    let ports = Slot::all().filter_map(|slot| lacp.port(slot));
     let ports = ports.map(|port| (*port.actor(), *port.partner(), port.mux(), port.churns()));
     (
         ports.collect::<Vec<_>>(),
@@ -34,14 +44,14 @@ fn check_fixpoint(lacp: &mut Lacp, now: Time) {
 
 fn check_sets(lacp: &Lacp) {
     let (collecting, distributing) = (lacp.collecting(), lacp.distributing());
-    assert_eq!(distributing & !collecting, 0);
-    assert_eq!(lacp.active_aggregator().is_some(), distributing != 0);
+    assert!((distributing - collecting).is_empty());
+    assert_eq!(lacp.active_aggregator().is_some(), !distributing.is_empty());
     let id = |info: &Info| (info.system_priority, info.system, info.key);
     let mut lag = None;
-    for slot in (0..32).filter(|slot| collecting & 1 << slot != 0) {
+    for slot in collecting.iter() {
         let port = lacp.port(slot).unwrap();
         assert!(matches!(lacp.link(slot), Some(Link::Up(_))));
-        assert_eq!(lacp.is_active(slot), distributing != 0);
+        assert_eq!(lacp.is_active(slot), !distributing.is_empty());
         assert!(!port.actor().state.contains(State::DEFAULTED), "in service without a partner");
         // All are of one aggregator: of one partner, for both sides.
         let this = (id(port.actor()), id(port.partner()));
@@ -51,20 +61,20 @@ fn check_sets(lacp: &Lacp) {
         }
     }
     // A partner that says it is in sync belongs to that one too.
-    for slot in (0..32).filter(|slot| lag.is_some() && lacp.is_active(*slot)) {
+    for slot in Slot::all().filter(|slot| lag.is_some() && lacp.is_active(*slot)) {
         let port = lacp.port(slot).unwrap();
         if port.actor().state.contains(State::SYNC) {
             assert_eq!(Some((id(port.actor()), id(port.partner()))), lag);
         }
     }
-    for slot in (0..32).filter(|slot| lacp.waiting() & 1 << slot != 0) {
+    for slot in lacp.waiting().iter() {
         assert_ne!(lacp.link(slot), Some(Link::Down), "waits for a link that is down");
     }
 }
 
 /// What a port says of itself is where its mux machine is.
 fn check_bits(lacp: &Lacp) {
-    for port in (0..32).filter_map(|slot| lacp.port(slot)) {
+    for port in Slot::all().filter_map(|slot| lacp.port(slot)) {
         let bits = match port.mux() {
             mux::State::Detached | mux::State::Waiting => State::empty(),
             mux::State::Attached => State::SYNC,

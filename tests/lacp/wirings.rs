@@ -191,8 +191,8 @@ impl World {
 pub fn sends(lab: &Lab, system: usize) -> Vec<(usize, bool)> {
     let sends = lab.ends_of(system).into_iter().filter_map(|(cable, end)| {
         let [here, there] = [end, 1 - end].map(|end| &lab.cables[cable].ends[end]);
-        let sends = lab[system].distributing() & 1 << here.slot != 0;
-        sends.then(|| (cable, lab[there.system].collecting() & 1 << there.slot != 0))
+        let sends = lab[system].distributing().bits() & 1 << here.slot != 0;
+        sends.then(|| (cable, lab[there.system].collecting().bits() & 1 << there.slot != 0))
     });
     sends.collect()
 }
@@ -205,7 +205,7 @@ fn all_is_taken_in(lab: &Lab) {
         assert!(sends.iter().all(|(_, taken)| *taken), "{system}: {sends:?} {}", lab.describe());
         for (cable, end) in lab.ends_of(system) {
             let other = lab.cables[cable].ends[1 - end].system;
-            let someone = !sends.is_empty() || lab[other].distributing() != 0;
+            let someone = !sends.is_empty() || lab[other].distributing().bits() != 0;
             assert!(someone, "{system} and {other} are not in service: {}", lab.describe());
         }
     }
