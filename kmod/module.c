@@ -81,6 +81,7 @@ SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LAC
 	struct __hack
 
 LAGG_SYSCTL(_net_link_lagg, failover_rx_all, 0, CTLFLAG_RW, "Failover: accept what any port receives");
+/* F-52: tunables, so loader.conf(5) sets them in time. */
 LAGG_SYSCTL(_net_link_lagg, default_use_flowid, 0, CTLFLAG_RWTUN,
     "New laggs choose ports by the flow id that the NIC computed");
 LAGG_SYSCTL(_net_link_lagg, default_use_numa, 1, CTLFLAG_RWTUN, "New laggs prefer ports of the flow's NUMA domain");
@@ -137,6 +138,7 @@ lagg_rs_stats_add(const char *name, u_int index)
 	sysctl_wunlock();
 	if (oid != NULL)
 		return;
+	/* D-31: it stays until the module goes, so destroying a lagg waits for no reader. */
 	SYSCTL_ADD_PROC(&lagg_stats_oids, SYSCTL_STATIC_CHILDREN(_net_link_lagg_stats), OID_AUTO, name,
 	    CTLTYPE_STRING | CTLFLAG_RD | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, index, lagg_stats, "A",
 	    "What the lagg dropped, and why");

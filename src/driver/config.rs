@@ -64,6 +64,7 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) {
 /// without a word when somebody joins all groups. If it counted as new with the next down, that would not be
 /// waited for.
 pub(super) fn groups_changed(softc: &Ref<Softc>) {
+    // F-39: or it would be new to the next `down`
     softc.state().modes_seen = softc.ifp().flags() & MODES;
     Softc::wake_configuration(softc);
 }
@@ -248,6 +249,7 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         groups::leave_slow(softc, &token);
     }
     lacp::follow_links(softc, &token);
+    // F-13: the new protocol's link state
     Softc::wake_protocol(softc);
     Ok(())
 }
@@ -257,6 +259,7 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
 /// # Errors
 /// ENOMEM; what `change` returns.
 pub(super) fn set_options(softc: &Ref<Softc>, change: impl FnOnce(&mut State) -> Result) -> Result {
+    // D-26: all at once
     softc.try_change(change)?;
     // lacp may have something to say.
     Softc::wake_protocol(softc);

@@ -61,6 +61,7 @@ impl HighWater {
         // A card that has begun anew may owe more than there is.
         let now = now.cast_signed().max(0).unsigned_abs();
         let told = self.0.get(counter as usize);
+        // D-13: never less than was reported before
         told.map_or(now, |told| told.fetch_max(now, Ordering::Relaxed).max(now))
     }
 }

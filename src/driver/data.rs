@@ -17,6 +17,7 @@ use crate::wire::flow::Bytes;
 /// the packet's flow wait; EAGAIN for a send tag of another port; else what the port's driver returns.
 #[inline]
 pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
+    // D-1: count, list and ports belong to one plan
     let plan = softc.plan(epoch);
     if plan.protocol().sends_on_all() {
         return send_on_all(softc, m, plan, epoch);
@@ -67,6 +68,7 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     let Some(mut last): Option<&Port> = active.next() else {
         return unsent(softc, m, plan, Unsent::NoActivePort).or(Err(Errno::ENOENT));
     };
+    // F-28: the first one is returned
     let mut first_error = Ok(());
     active.for_each(|port| {
         let sent = match m.copy() {

@@ -22,6 +22,7 @@ pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
         return Ok(());
     }
     let joined = token.ports().iter().try_for_each(|port| follow(softc, port, true));
+    // D-21: all ports, or the protocol is not changed
     joined.inspect_err(|_| leave_slow(softc, token))
 }
 
@@ -69,6 +70,7 @@ pub(super) fn give_back(softc: &Softc, port: &Port) {
     let mut wants = softc.state().take_wants(port);
     let ifp = port.ifp();
     // The stack looks for each from the one that was joined last.
+    // F-9: of an interface that departs too
     for group in wants.groups.iter_mut().rev().filter_map(Option::take) {
         ifp.leave_group(group);
     }
@@ -77,6 +79,7 @@ pub(super) fn give_back(softc: &Softc, port: &Port) {
     }
     // An interface that is being destroyed has no use for modes.
     if ifp.flags() & iff::DYING == 0 {
+        // F-8: before the stack looks at them
         switch(&mut wants.modes.promisc, false, port, Ifnet::want_promisc);
         switch(&mut wants.modes.allmulti, false, port, Ifnet::want_allmulti);
     }
@@ -124,6 +127,7 @@ fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result 
         }
     }
     for (group, stays) in joined.iter_mut().zip(stays.iter()) {
+        // F-32: only what has changed
         if !stays && let Some(left) = group.take() {
             ifp.leave_group(left);
         }
@@ -148,6 +152,7 @@ fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result 
 /// Where that group is among those that were joined, which mostly are in the lagg's order: it is looked for
 /// from the place that is next.
 fn place_of(address: &LinkAddr, joined: &[Option<Group>], next: usize) -> Option<usize> {
+    // F-65: a search from where the last one ended
     let has = |(_, group): &(usize, &Option<Group>)| {
         group.as_ref().is_some_and(|group| group.address() == *address)
     };

@@ -46,5 +46,6 @@ pub(super) fn follow_address(softc: &Softc) {
         ifp.store_lladdr(&lladdr);
         ifp.store_broadcast_lladdr(&broadcast);
     }
+    // D-23: with nothing held
     ifp.lladdr_event();
 }

@@ -18,6 +18,7 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
     if softc.state().destroying {
         return match request.command() {
             // A VLAN on it takes back what it has asked for, and says on the console if it cannot.
+            // F-38: a VLAN takes its modes back in silence
             SIOCSIFFLAGS | SIOCADDMULTI | SIOCDELMULTI => Ok(()),
             _ => Err(Errno::ENXIO),
         };
@@ -69,6 +70,7 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
                 .debug(format_args!("the media are set to autoselect, which is all that there is"));
             Ok(())
         }
+        // F-29: both forms of the request
         SIOCGIFMEDIA | SIOCGIFXMEDIA => {
             softc.media().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)
         }
@@ -79,6 +81,7 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
 /// A request to an interface that is a port.
 pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
     match request.command() {
+        // D-22: needs no privilege, and asserts no lock
         SIOCGLAGGPORT => {
             let record: &mut PortRequest = request.argument()?;
             if record.portname != port.ifp().name() {
@@ -130,6 +133,7 @@ fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
         written = written.wrapping_add(1);
     }
     request.proto = plan.protocol().about().number;
+    // D-8: under the mutex
     if let Some(lacp) = softc.state().mode.lacp() {
         request.psc = lacp::aggregator_record(lacp);
     }

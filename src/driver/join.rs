@@ -30,6 +30,7 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
         }
     };
     leave::remove_looping(softc, &token);
+    // D-28: with the token at hand
     let port = claim(softc, name, &token)?;
     let old_mtu = softc.ifp().mtu();
     prepare(softc, &port, &token).inspect_err(|_| {
@@ -44,6 +45,7 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
     if softc.ifp().mtu() != old_mtu {
         softc.ifp().notify_mtu();
     }
+    // F-11: the interface has joined
     if has_ipv6 {
         remove_ipv6(softc, &port).inspect_err(|_| leave::take_out(softc, &port))?;
     }
@@ -75,6 +77,7 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
         return match softc.state().phase(&port) {
             Some(Phase::Joining | Phase::Gone | Phase::Member) => Err(Errno::EEXIST),
             // What else there is to see of it is there when it has left.
+            // F-37: it joins once it has left
             Some(Phase::Leaving | Phase::Looping) | None => Ok(ifp),
         };
     }
@@ -104,6 +107,7 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
     // A departure takes the interface off the list, then waits for this section, then looks for a claim.
     let port = epoch::section(move |epoch| {
         let is = |ifp: &IfnetRef| ifp.same(port.ifp());
+        // D-14: an interface that departs is no longer in the list
         if !IfnetRef::by_name(name).is_some_and(|ifp| is(&ifp)) {
             return Err(Errno::ENXIO);
         }
@@ -112,6 +116,7 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
         }
         port.remember(epoch);
         let port = port.share();
+        // D-15: only one lagg can set it
         if port.ifp().claim(&port, epoch) { Ok(port) } else { Err(Errno::EBUSY) }
     })?;
     {
@@ -134,6 +139,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     let (first, has_mtu, has_lladdr) = {
         let mut state = softc.state();
         let first = state.members().next().is_none();
+        // F-42: asked of the first port too
         let given = state.mtu == Setting::Given;
         (first, !first || given, !first || softc.has_given_lladdr(&mut state))
     };
@@ -159,6 +165,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     let new_lladdr = groups::follow(softc, port, groups::has_lacp(softc))
         .and_then(|()| {
             // No packet may ask the port for what it cannot do.
+            // F-35: before the port is in the plan
             offloads::update(softc, token, Some(port));
             publish(softc, port, first, ledger)
         })
@@ -171,9 +178,11 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
         link::tell_lladdr(softc);
     }
     if softc.state().running && ifp.flags() & iff::UP == 0 {
+        // F-41: also if the lagg is up already
         port.up();
     }
     infiniband::follow_address(softc);
+    // F-14: those that were there before
     vlans::announce(softc, port);
     lacp::follow_links(softc, token);
     Ok(())
@@ -199,6 +208,7 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
         }
         state.set_phase(port, Phase::Member);
         if let Some(lacp) = state.mode.lacp_mut() {
+            // D-4: LACP knows the port before a frame can reach it
             lacp.add(port);
         }
         counters::enter(softc.ledger(), port, ledger);
@@ -214,6 +224,7 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
 /// # Errors
 /// EINTR, or what restarts the system call: a signal came while others detached.
 fn remove_ipv6(softc: &Softc, port: &Port) -> Result {
+    // D-35: a signal ends the wait
     let _detach = detach_lock()?;
     let member = softc.state().phase(port) == Some(Phase::Member);
     if member && port.ifp().has_ipv6_lladdr() {

@@ -150,6 +150,7 @@ impl Control {
         let distributing = self.machines.distributing();
         let domains = around.domains.of(distributing);
         if distributing.is_empty() {
+            // F-17: nothing distributes, so no flow waits
             self.waits = None;
         } else {
             let spread = (around.members, distributing);
@@ -165,6 +166,7 @@ impl Control {
         policy::Lacp {
             flows: self.balancer.flows.clone(),
             collecting: published.collecting,
+            // D-7: packets read it in the plan alone
             distributing: published.distributing,
             exceptions: any.then(|| exceptions.share()),
         }
@@ -303,6 +305,7 @@ fn log_reports(softc: &Softc) {
 pub(super) fn say_farewell(port: &Port, frame: &[u8; FRAME]) {
     if port.is_active() {
         // If it is lost, the partner will miss the port.
+        // D-20: LACP sends in the epoch too
         let _ = epoch::section(|epoch| pdus::transmit(port, frame, epoch));
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn departure(port: &Ref<Port>) {
             state.set_phase(port, Phase::Gone);
         }
     }
+    // F-10: before the interface is in its new vnet
     take_out(softc, port);
 }
 
@@ -57,6 +58,7 @@ pub(super) fn departure(port: &Ref<Port>) {
 pub(super) fn take_out(softc: &Ref<Softc>, port: &Ref<Port>) {
     // Refused only while the lagg is being destroyed; then it has no ports.
     let Ok(token) = softc.token() else { return };
+    // D-9: another may have taken it out while this waited for the token
     if is_in(softc, port) {
         leave(softc, port, &token);
     }
@@ -103,6 +105,7 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
         readdress(softc, token);
     }
     give_back(softc, core::slice::from_ref(port), token);
+    // F-7: what only this port lacked comes back
     offloads::update(softc, token, None);
     Softc::wake_protocol(softc);
 }
@@ -113,6 +116,7 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
 fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
     let ledger = insist(counters::memory);
     for port in ports {
+        // D-5: the type goes first, the pointer a grace period later
         port.ifp().release(port.methods());
     }
     if !ports.is_empty() {
@@ -154,14 +158,17 @@ fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
 /// Gives an interface that is, or was nearly, no port any more its own address, MTU and capabilities
 /// back. It keeps its IFF_UP.
 pub(super) fn restore(port: &Port) {
+    // F-33: IFF_UP stays as it is
     let ifp = port.ifp();
     if ifp.flags() & iff::DYING != 0 {
         return;
     }
     port.set_lladdr(&port.original_lladdr());
+    // F-12: its own MTU
     if ifp.mtu() != port.original_mtu() {
         let _ = port.methods().set_mtu(ifp, port.original_mtu());
     }
+    // F-4: both words
     if ifp.enabled() != port.original_enabled() {
         let _ = port.methods().enable(ifp, port.original_enabled());
     }

@@ -19,8 +19,10 @@ const AGAIN_MS: u64 = 1000;
 /// A lagg that is down has taken its ports down with it, so of them the links alone count then: who gives
 /// a lagg another address takes it down and up, and its link is not to go down with that.
 pub(super) fn is_up(plan: &Plan) -> bool {
+    // F-43: the one rule for the link state and the media status
     plan.protocol().link().unwrap_or_else(|| {
         if plan.is_running() {
+            // F-44: a port that is down does not count
             plan.first_active().is_some()
         } else {
             plan.ports().any(|port| port.ifp().link_state() == LinkState::Up)
@@ -76,6 +78,7 @@ fn publish_link(softc: &Ref<Softc>) {
         return;
     }
     // Of a lagg that has not had a port yet nothing is known.
+    // F-50: no port yet, so no event
     if plan.count().is_none() && ifp.link_state() == LinkState::Unknown {
         return;
     }
@@ -91,6 +94,7 @@ fn tell_again(softc: &Ref<Softc>) {
     let (lladdr, now) = (softc.ifp().lladdr(), uptime_ms());
     let (is_new, is_due) = {
         let mut state = softc.state();
+        // F-64: no host has heard this one
         let is_new = replace(&mut state.told_lladdr, lladdr) != lladdr;
         let is_due = state.tell_again.take_if(|at| *at <= now).is_some();
         if is_new {

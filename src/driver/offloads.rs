@@ -77,6 +77,7 @@ fn look<'a>(
     }
     let before = &state.asked;
     let is_new = question != before.question;
+    // F-34: nothing has changed, so no port is asked
     if !is_new && !before.unanswered {
         return (common, None);
     }
@@ -167,6 +168,7 @@ fn offered(mut common: Offloads, now: &Offloads) -> Offloads {
     common.capabilities &= !capability::IPSEC_OFFLOAD;
     common.enabled &= !(capability::IPSEC_OFFLOAD | capability::NETMAP);
     // netmap(4) has the lagg or not, whatever of its ports it has.
+    // F-7b: netmap's flag is the lagg's own
     common.enabled |= now.enabled & capability::NETMAP;
     common
 }
@@ -177,6 +179,7 @@ fn store(softc: &Softc, common: Offloads) -> bool {
     let ifp = softc.ifp();
     let now = ifp.offloads();
     let common = offered(common, &now);
+    // F-6: both words
     if common == now {
         return false;
     }

@@ -29,6 +29,7 @@ pub(super) fn get(softc: &Softc, request: &mut OptionsRequest) -> Result {
     };
     request.opts =
         bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
+    // F-3: `ro_count`
     request.count = saturated(plan.ports().count());
     request.active = saturated(plan.ports().filter(|port| port.is_active()).count());
     if let Some((options, distributing)) = lacp {
@@ -62,9 +63,11 @@ pub(super) fn set(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
             (0, None) => {}
             (0 | opt::RR_LIMIT, Some(stride)) if is_roundrobin => *rr_stride = Some(stride),
             (opt::USE_FLOWID, _) => *use_flowid = true,
+            // F-1: this option alone
             (NO_USE_FLOWID, _) => *use_flowid = false,
             (opt::USE_NUMA, _) => *use_numa = true,
             (NO_USE_NUMA, _) => *use_numa = false,
+            // F-2: or EINVAL
             (opt::FLOWIDSHIFT, _)
                 if (0..=Options::MAX_FLOWID_SHIFT).contains(&request.flowid_shift) =>
             {

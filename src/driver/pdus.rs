@@ -48,6 +48,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
         port.count_unknown();
         return Some(m);
     };
+    // D-3: LACP's state of a port is reached through the plan
     let Inboxes { pdus, markers } = frames.0.get(usize::from(port.slot()))?;
     let inbox = match subtype {
         Subtype::Lacp => pdus,

@@ -116,6 +116,7 @@ impl Port {
         self.softc.state().readdressed = Some(self.slot());
         let shares = self.restarting(|| self.set_lladdr(lladdr));
         self.softc.state().readdressed = None;
+        // F-47: the log says so
         if !shares {
             let name = self.ifp.name();
             log(self.softc.ifp(), format_args!("{name} keeps its own address"));

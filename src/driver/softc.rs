@@ -98,6 +98,7 @@ impl Softc {
     /// Gives the lagg an address of a port's, or none, unless it has one that was given. True: it has
     /// another one now.
     pub(super) fn take_lladdr(&self, state: &mut State, lladdr: LinkAddr) -> bool {
+        // F-40: what was given stays
         if self.has_given_lladdr(state) {
             return false;
         }
@@ -223,6 +224,7 @@ impl Softc {
             self.ifp.guard(true);
         }
         if let Some(plan) = state.plan(memory) {
+            // D-2: the old plan, its protocol included, lives as long as a packet has it
             self.plan.replace(plan);
         }
         if !is_on_vlans {
@@ -260,6 +262,7 @@ impl Softc {
     /// ENXIO: the lagg is being destroyed.
     pub(super) fn token(&self) -> Result<Token<'_>> {
         let mut state = self.state.lock();
+        // D-12: waiting requests are refused when the lagg ends
         while state.configuring && !state.destroying {
             state = self.token_returned.wait(state);
         }
@@ -306,6 +309,7 @@ impl Softc {
     pub(super) fn arrival(&self) {
         // Who makes the lagg has the token yet, which a task may wait for.
         if self.state().attached {
+            // D-30: tasks that began in the old vnet
             self.protocol_task.drain();
             self.configuration_task.drain();
         }

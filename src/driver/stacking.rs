@@ -43,6 +43,7 @@ pub(super) fn obstacle(port: &Port) -> Option<Obstacle> {
 }
 
 fn beneath(ifp: &Ifnet, softc: &Softc, depth: u32, epoch: &Epoch) -> Option<Obstacle> {
+    // D-25: the lagg itself
     if ifp.same(softc.ifp()) {
         return Some(Obstacle::Itself);
     }
@@ -77,6 +78,7 @@ pub(super) fn moved(vlan: &Ifnet, parent: &Ifnet, id: u16) {
             state.set_parent(&port, (parent.to_ref(), id));
         }
     }
+    // D-27: however the VLAN got its parent
     look_at(vlan, MAX_STACKING);
 }
 

@@ -15,6 +15,7 @@ pub(super) fn changed(softc: &Ref<Softc>, id: u16, configured: bool) {
     if let Some(word) = softc.state().vlans.wanted.get_mut(word(id)) {
         *word = if configured { *word | bit(id) } else { *word & !bit(id) };
     }
+    // D-16: `vlan_sx` is held here, so the token is not waited for
     Softc::wake_configuration(softc);
 }
 
@@ -29,6 +30,7 @@ pub(super) fn lost(port: &Ref<Port>, id: u16) {
         }
         state.lose(port, id);
     }
+    // D-17: as in `changed`
     Softc::wake_configuration(softc);
 }
 
@@ -84,6 +86,7 @@ fn give(port: &Port, word: usize, ids: u64) {
 
 /// Takes ids of a word out of a port's filter.
 fn take(port: &Port, word: usize, ids: u64) {
+    // F-36: its own VLANs' ids stay
     let ids = ids & !port.ifp().vlans(first(word), ids);
     port.ifp().vlan_events(first(word), ids, false);
     // VLANs of its own may have come meanwhile.

@@ -24,6 +24,7 @@ pub(super) struct Inside(());
 impl Inside {
     /// Counts a thread, a lagg or a send tag in.
     pub(super) fn enter() -> Self {
+        // D-29: readers of counters are counted as well
         STATE.fetch_add(1, Ordering::Acquire);
         Inside(())
     }
@@ -67,6 +68,7 @@ pub(super) fn is_empty() -> bool {
 
 /// Closes the module if nobody is inside: EBUSY.
 pub(super) fn close() -> Result {
+    // D-19: not while a lagg, a tag or a thread is inside
     match STATE.compare_exchange(0, CLOSED, Ordering::Acquire, Ordering::Relaxed) {
         Err(state) if state & !CLOSED != 0 => Err(Errno::EBUSY),
         _ => Ok(()),

@@ -67,6 +67,7 @@ impl PortMethods {
     /// # Errors
     /// What its driver returned; EINVAL if it takes no ioctls.
     pub fn set_flags(&self, ifp: &Ifnet) -> Result {
+        // F-5: all that is not set here is 0
         self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::default())
     }
 

@@ -141,6 +141,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Chooses an aggregator, and has the ports of all others stand by.
     pub(super) fn run_choice(&mut self, now: Time) {
         // Where none could take over the ports find their aggregator as it was when they are back.
+        // F-53: both ends make the same choice
         match self.candidates(now).min() {
             Some(best) => self.active = Some(self.choose(best, now)),
             None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
@@ -149,6 +150,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         for (_, port) in self.ports_mut() {
             if port.selected != Selected::Unselected {
                 let is_active = active.is_some() && port.aggregator == active;
+                // F-54: their partners are told
                 port.selected = if is_active { Selected::Selected } else { Selected::Standby };
             }
         }

@@ -21,6 +21,7 @@ const SPEEDS: [u32; 19] = [
 pub fn aggregatable(lagg: u32, speed: u64) -> u16 {
     let below = SPEEDS.iter().filter(|&&known| u64::from(known) * 1_000_000 <= speed);
     let class = below.count() as u16;
+    // F-20: class and lagg have bits of their own
     ((lagg << 5) as u16 & LAGG) | (class & CLASS)
 }
 

@@ -176,6 +176,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
 
     /// Other options. The short timeout holds for all ports, those to come included (F-18).
     pub fn set_options(&mut self, options: Options) {
+        // F-25: for the ports of all units
         self.options = options;
         for (_, port) in self.ports_mut() {
             port.set_timeout(options.fast_timeout);

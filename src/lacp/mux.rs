@@ -103,6 +103,7 @@ impl Port {
                 state.remove(Bits::COLLECTING | Bits::DISTRIBUTING);
             }
             State::Collecting => {
+                // F-57: and frames are accepted from now on
                 state.insert(Bits::COLLECTING);
                 state.remove(Bits::DISTRIBUTING);
             }

@@ -22,6 +22,7 @@ pub fn accepts<P: Ports>(ports: &P, port: &P::Port, look: Look) -> bool {
             rx_all() || select(ports).is_none_or(|active| core::ptr::eq(active, port))
         }
     };
+    // D-6: the plan says which port is its primary, if any
     ports.is_primary(port) || may_stand_in()
 }
 

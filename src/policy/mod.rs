@@ -310,6 +310,7 @@ impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
     /// Whether the protocol has the lagg's link up; none: that is for the ports' links to say.
     pub fn link(&self) -> Option<bool> {
         match self {
+            // F-16: ports that stand by do not count
             Protocol::Lacp(lacp) => Some(!lacp.distributing.is_empty()),
             _ => None,
         }
@@ -320,6 +321,7 @@ impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
         match self {
             Protocol::None => Speed::Unchanged,
             Protocol::Failover => {
+                // F-46: the port that sends, or the primary
                 let sends = failover::select(ports).or(ports.primary());
                 Speed::Of(sends.into_iter().map(Port::slot).collect())
             }

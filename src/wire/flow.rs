@@ -290,6 +290,7 @@ impl<'a> Headers<'a> {
                 break;
             }
             let Some(behind) = self.read::<Behind>(offset) else { break };
+            // F-30: a tag inside the frame
             vlans = vlans << 12 | vlan(behind.control.get());
             kind = behind.kind.get();
             offset += size_of::<Behind>();

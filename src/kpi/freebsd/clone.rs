@@ -145,6 +145,7 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     // SAFETY: the kernel calls this with an interface of this cloner's, which is freed below and not before.
     let slot = unsafe { Ifnet::from_ptr(ifp).softc_slot() };
     let Some(softc) = slot.get() else { return to_c(Err(Errno::ENXIO)) };
+    // D-18: found by its interface, in whatever vnet that is now
     Module::destroy(&softc);
     // SAFETY: the kernel calls this in the interface's vnet with the lock held. The interface was attached
     // when it was made; the lock lets one thread in at a time, and a second finds no softc above.

@@ -195,6 +195,7 @@ pub(super) unsafe extern "C" fn port_ioctl(
     // SAFETY: command and data are what the kernel hands to a driver's `if_ioctl`, and the callee's while it
     // runs.
     let mut request = unsafe { Ioctl::new(command as usize, data.cast()) };
+    // D-11: below: the port has left, so its driver answers
     if let Some(port) = ifp.lagg_port() {
         return to_c(Module::port_ioctl(&port, &mut request));
     }
@@ -222,6 +223,7 @@ pub(super) unsafe extern "C" fn port_output(
     // The packet is given away, and the destination is a sockaddr that is there for the call.
     let (interface, m, family, epoch) =
         unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), (*to).sa_family, Epoch::assume()) };
+    // D-34: the packet may be a VLAN's on what was a port
     let Some(port) = interface.shared_port(&epoch) else {
         return Errno::ENETDOWN.number();
     };
@@ -242,6 +244,7 @@ pub(super) unsafe extern "C" fn port_output(
 /// The kernel calls it with an interface, on `taskqueue_swi`.
 pub(super) unsafe extern "C" fn link_state(ifp: *mut c::ifnet, _: c_int) {
     // SAFETY: the kernel calls this on the interface's link task, which detaching the interface waits for.
+    // D-10: a counted reference, or the port has gone
     if let Some(port) = unsafe { Ifnet::from_ptr(ifp) }.lagg_port() {
         let _inside = Inside::enter();
         Module::port_link_state(&port);
@@ -289,6 +292,7 @@ pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
     // SAFETY: the interface that the event is of is freed after its handlers have returned.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
     // A rename that meets a detach: the interface goes.
+    // D-32: IFF_DYING counts first
     if ifp.flags() & (iff::RENAMING | iff::DYING) == iff::RENAMING {
         return;
     }

@@ -139,6 +139,7 @@ impl Lagg {
 
     /// Returns an interface that is no longer a port to Linux.
     pub fn detach(&self, index: u32) {
+        // F-51: by number, because names may change
         let at = lock(&self.ports).iter().position(|port| port.index() == index);
         let port = at.map(|at| lock(&self.ports).remove(at));
         drop(port);
