@@ -45,7 +45,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Nobody was asked.
+    /// No port was asked.
     pub const NONE: Question = Question { wanted: u64::MAX, mtus: SlotMap::new([0; Slot::COUNT]) };
 
     /// Whether the port in this slot was among them.

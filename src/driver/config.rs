@@ -18,15 +18,15 @@ const MODES: u32 = iff::PROMISC | iff::ALLMULTI;
 
 /// SIOCSIFFLAGS: the lagg's flags may have changed.
 ///
-/// An administrator's up or down is done when this returns. A change of PROMISC or ALLMULTI comes
-/// from the stack with its locks held (a VLAN's with `vlan_sx`), so it must not wait for port drivers,
-/// which may want the same locks: the configuration task does it. Both look alike but for the
-/// flag that differs; where two changes meet and the guess is wrong, the wait has an end. Up and down,
-/// and the address, are compared with what the ports were brought to: the stack takes a lagg down on
-/// its own where it goes to another vnet, and of an address that it then gets nobody tells.
+/// An administrator's up or down is done when this returns. A change of PROMISC or ALLMULTI comes from the
+/// stack with its locks held (a VLAN's with `vlan_sx`), so it must not wait for port drivers, which may
+/// want the same locks: the configuration task does it. Both look alike but for the flag that differs;
+/// where two changes meet and the guess is wrong, the wait has an end. Up and down, and the address, are
+/// compared with what the ports were brought to: the stack takes a lagg down on its own where it goes to
+/// another vnet, and no event reports an address that it then gets.
 ///
-/// Who gives a lagg another address (if_setlladdr) takes it down, and up again next. It is not the lagg's end
-/// for its ports then: they get the address when it is up again.
+/// A change of the lagg's address (if_setlladdr) takes it down, then up again. For its ports that is not
+/// the end of the lagg: they get the address when it is up again.
 ///
 /// Nothing is done for a lagg that is being destroyed.
 pub(super) fn flags_changed(softc: &Ref<Softc>) {
@@ -40,7 +40,7 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) {
         let modes = flags & MODES;
         let up = flags & iff::UP != 0;
         softc.has_given_lladdr(&mut state);
-        // An InfiniBand lagg's address is nobody's to give.
+        // The address of an InfiniBand lagg cannot be given.
         let is_given = softc.kind() == LaggType::Ethernet
             && lladdr != replace(&mut state.lladdr_seen, lladdr.ethernet());
         if is_given && !up {
@@ -61,7 +61,7 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) {
 }
 
 /// SIOCADDMULTI, SIOCDELMULTI: the lagg's groups have changed, and perhaps IFF_ALLMULTI: IPv6 sets it
-/// without a word when somebody joins all groups. If it counted as new with the next down, that would not be
+/// silently when all groups are joined. If it counted as new with the next down, that down would not be
 /// waited for.
 pub(super) fn groups_changed(softc: &Ref<Softc>) {
     // F-39: or it would be new to the next `down`

@@ -17,7 +17,7 @@ const KINDS: usize = Counter::ALL.len();
 pub(super) struct Ledger {
     /// The ports, and those that are just leaving.
     ports: ArrayVec<Ref<Port>, { Slot::COUNT }>,
-    /// What the lagg has beside what its ports count now: what those have carried that left, less what
+    /// The lagg's own part, added to what its ports count now: what former ports have carried, less what
     /// the others had counted when they joined. Modulo 2^64.
     balance: [u64; KINDS],
     /// What they did not take in.
@@ -51,14 +51,14 @@ impl Ledger {
     }
 }
 
-/// The most that anybody was told of each counter: one who reads an older ledger may have seen more of
-/// a port that has just left, or of a card that has begun anew, than the next one adds up.
+/// The most that was reported of each counter. A reader of an older ledger may have seen more of a port
+/// that has just left, or of a card that has started again, than the next ledger adds up.
 #[derive(Default)]
 pub(super) struct HighWater([AtomicU64; KINDS]);
 
 impl HighWater {
     pub fn at_least(&self, counter: Counter, now: u64) -> u64 {
-        // A card that has begun anew may owe more than there is.
+        // A card that has started again may owe more than there is.
         let now = now.cast_signed().max(0).unsigned_abs();
         let told = self.0.get(counter as usize);
         // D-13: never less than was reported before

@@ -31,8 +31,8 @@ pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     }
 }
 
-/// Sends a packet whose first port is down, that somebody listens to, or that carries a send tag or needs
-/// a closer look.
+/// Sends a packet whose first port is down, that bpf(4) listens to, or that carries a send tag or needs a
+/// closer look.
 #[inline(never)]
 fn choose_and_send(
     softc: &Softc,

@@ -13,7 +13,7 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     }
 }
 
-/// Has all ports be in the slow protocols' group.
+/// Puts all ports into the slow protocols' group.
 ///
 /// # Errors
 /// ENOMEM; those that were not in it are not in it then.
@@ -26,7 +26,7 @@ pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
     joined.inspect_err(|_| leave_slow(softc, token))
 }
 
-/// Has no port be in it any more. Nothing of it can fail.
+/// Takes all ports out of it. Cannot fail.
 pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
     for port in &token.ports() {
         let mut wants = softc.state().take_wants(port);
@@ -87,9 +87,9 @@ pub(super) fn give_back(softc: &Softc, port: &Port) {
 
 /// Asks for a mode that is wanted and has not been asked for, or the other way round.
 ///
-/// vlan(4) passes modes on to the parent with a shared lock, and two who change them at once ask for the same
-/// twice. The other one is its own task, which gives a VLAN its parent's address: so a VLAN is asked on the
-/// thread where that runs (D-27).
+/// vlan(4) passes modes on to the parent with a shared lock, and two threads that change them at once ask
+/// for the same twice. The other thread is its own task, which gives a VLAN its parent's address: so a VLAN
+/// is asked on the thread where that runs (D-27).
 fn switch(asked: &mut bool, wanted: bool, port: &Port, ask: fn(&Ifnet, bool) -> Result) {
     if *asked == wanted {
         return;

@@ -17,11 +17,11 @@ pub(super) fn run(softc: &Ref<Softc>) {
     }
 }
 
-/// Has an InfiniBand lagg be addressed as the port that sends is, and as the primary before one does;
-/// without ports it has no address. Nothing for an Ethernet one. The caller may sleep.
+/// Gives an InfiniBand lagg the address of the port that sends, or the primary's before one does. Without
+/// ports it has no address. Does nothing for an Ethernet lagg. The caller may sleep.
 ///
-/// While no port is active the address stays if it is still a port's: it is told of when it changes, which
-/// is to be when somebody can hear it.
+/// While no port is active the address stays if it is still a port's: a change is announced once, which has
+/// to be when a peer can hear it.
 pub(super) fn follow_address(softc: &Softc) {
     const NONE: LinkAddr = LinkAddr::Infiniband([0; 20]);
     if softc.kind() == LaggType::Ethernet {
@@ -29,7 +29,7 @@ pub(super) fn follow_address(softc: &Softc) {
     }
     let ifp = softc.ifp();
     {
-        // Nobody else writes it meanwhile, or goes by an older plan later.
+        // So no other thread writes it meanwhile, or uses an older plan later.
         let _state = softc.state();
         let (plan, now) = (softc.plan_ref(), ifp.lladdr());
         let stays = || plan.ports().any(|port| port.ifp().lladdr() == now);

@@ -23,8 +23,8 @@ pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
     let token = match softc.free_token()? {
         Some(token) => token,
         None => {
-            // Who asks for what cannot be need not wait to hear it. A port that is just leaving the lagg
-            // will have left when the token comes.
+            // A request that cannot succeed is refused without waiting. A port that is just leaving the
+            // lagg will have left when the token comes.
             candidate(softc, name)?;
             softc.token()?
         }
@@ -68,7 +68,7 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
             return Err(Errno::ENOSPC);
         }
     }
-    // The type first: who sees a port's finds the port, for as long as the section lasts.
+    // The type first: a reader that sees a port's type finds the port, for as long as the section lasts.
     let (if_type, port) = epoch::section(|_| (ifp.if_type(), ifp.lagg_port()));
     if let Some(port) = port {
         if !port.softc().is(softc) {
@@ -189,7 +189,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
 }
 
 /// Commits: from here on the interface is a port, and packets see it. Returned: whether the lagg has
-/// another address now. Who gives it one meanwhile has given it; the port gets that with the next up.
+/// another address now. An address that is given meanwhile stays; the port gets it with the next up.
 fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>) -> Result<bool> {
     softc.try_change(|state| {
         if state.phase(port) != Some(Phase::Joining) {
@@ -217,8 +217,8 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
     })
 }
 
-/// A port has no IPv6 of its own: its addresses would answer beside the lagg's. Comes last, for it
-/// cannot be undone, and with no lock of lagg held, for it sleeps on tasks that call back into it. The
+/// A port has no IPv6 of its own: its addresses would answer beside the lagg's. Comes last, because it
+/// cannot be undone, and with no lock of lagg held, because it sleeps on tasks that call back into it. The
 /// detach lock keeps the interface from detaching, which does the same, at the same time.
 ///
 /// # Errors

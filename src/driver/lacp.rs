@@ -114,7 +114,7 @@ impl Control {
         let lladdr = port.original_lladdr().ethernet();
         if !self.has_system {
             // Kept whatever becomes of the lagg's address: another system would have to agree with all
-            // partners anew (F-56).
+            // partners again (F-56).
             let own = port.softc().ifp().lladdr();
             let address = if own == NO_LLADDR { lladdr } else { own.ethernet() };
             self.machines.set_system(System::new(address));
@@ -125,8 +125,8 @@ impl Control {
     }
 
     /// Whether a port without IFF_UP, or of a lagg without, has been taken down: its partner is told if the
-    /// link is still up. Who gives a port another address takes it down and up again, and IFF_UP alone
-    /// does not tell the one from the other.
+    /// link is still up. A change of a port's address also takes it down and up again, and IFF_UP alone
+    /// does not tell the two apart.
     fn is_taken_down(&self, port: &Port) -> bool {
         let ifp = port.ifp();
         let known = self.addresses[port.slot()];
@@ -155,7 +155,8 @@ impl Control {
         } else {
             let spread = (around.members, distributing);
             let left = self.move_flows(table, spread, domains, rehashed, waits);
-            // A port that is new is asked too, and nothing waits for it: so it is known who answers.
+            // A port that is new is asked too, and nothing waits for it: so it is known which partners
+            // answer.
             let asked = left | (distributing - self.published.distributing);
             self.machines.ask_markers(asked, now());
         }
@@ -172,9 +173,9 @@ impl Control {
         }
     }
 
-    /// Has flows go to the ports that distribute now. Those that move wait for the frames that their old
-    /// port has under way, unless its partner is known not to tell: markers are due then. All do if
-    /// packets are told apart in another way now (`rehashed`). Returned: the ports that flows have left.
+    /// Moves flows to the ports that distribute now. Those that move wait for the frames that their old
+    /// port has under way, unless its partner is known not to tell: markers are due then. All do if packets
+    /// are told apart in another way now (`rehashed`). Returned: the ports that flows have left.
     fn move_flows(
         &mut self,
         table: TableMemory,
@@ -214,7 +215,7 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
     pdus::send_farewells(softc);
     log_reports(softc);
     pdus::send_markers(softc);
-    // Nobody waits for one that could not be sent.
+    // No flow waits for one that could not be sent.
     softc.publish_if_stale();
     pdus::send_pdus(softc);
     true
@@ -226,8 +227,8 @@ pub(super) fn until_due(state: &State) -> Option<u64> {
     Some(state.mode.lacp()?.machines.deadline(now)?.since(now))
 }
 
-/// Has the partners of ports that are down by their administrator's hand, or the lagg's, know before their
-/// drivers do. Sleeps if there are such; nothing without LACP.
+/// Tells the partners of ports that were taken down, by their administrator or with the lagg, before their
+/// drivers know. Sleeps if there are such ports. Does nothing without LACP.
 pub(super) fn say_that_ports_are_down(softc: &Softc) {
     softc.ifp().in_vnet(|| {
         if run_machines(softc) {

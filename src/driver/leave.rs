@@ -31,7 +31,7 @@ fn is_in(softc: &Softc, port: &Port) -> bool {
     matches!(softc.state().phase(port), Some(Phase::Member | Phase::Looping))
 }
 
-/// Has those leave that would send to the lagg itself.
+/// Removes the ports that would send to the lagg itself.
 pub(super) fn remove_looping(softc: &Ref<Softc>, token: &Token<'_>) {
     loop {
         let looping = softc.state().looping();
@@ -40,8 +40,8 @@ pub(super) fn remove_looping(softc: &Ref<Softc>, token: &Token<'_>) {
     }
 }
 
-/// The port's interface goes away or moves to another vnet. A claim that is not committed yet is
-/// marked, and its joiner, who has the token, gives up.
+/// The port's interface goes away or moves to another vnet. A claim that is not committed yet is marked,
+/// and its joiner, which has the token, gives up.
 pub(super) fn departure(port: &Ref<Port>) {
     let softc = port.softc();
     {

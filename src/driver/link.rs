@@ -16,8 +16,8 @@ const AGAIN_MS: u64 = 1000;
 /// Whether the link of a lagg with this plan is up, for the link state and the media status alike: lacp's
 /// while a port distributes, another one's while a port is active.
 ///
-/// A lagg that is down has taken its ports down with it, so of them the links alone count then: who gives
-/// a lagg another address takes it down and up, and its link is not to go down with that.
+/// A lagg that is down has taken its ports down with it, so only their links count then: a change of the
+/// lagg's address takes it down and up, and its link must not follow.
 pub(super) fn is_up(plan: &Plan) -> bool {
     // F-43: the one rule for the link state and the media status
     plan.protocol().link().unwrap_or_else(|| {
@@ -68,7 +68,7 @@ fn publish_link(softc: &Ref<Softc>) {
     let (up, restarting) = {
         let mut state = softc.state();
         if !heard && state.tell_again.take().is_some() {
-            // Who heard it the first time may not have: when the link is up again it is told anew.
+            // A host may not have heard it the first time, so it is announced again when the link is back.
             state.told_lladdr = NO_LLADDR;
         }
         (is_up(&plan), state.members().any(|port| state.is_restarting(port)))
@@ -88,8 +88,8 @@ fn publish_link(softc: &Ref<Softc>) {
     }
 }
 
-/// Tells of an address that nobody has heard of yet, and once more a little later: an end that has only
-/// now been found may need a moment until it takes in what it gets.
+/// Announces an address that no host has heard of yet, and once more a little later: a partner that has
+/// only just been found may need a moment before it accepts frames.
 fn tell_again(softc: &Ref<Softc>) {
     let (lladdr, now) = (softc.ifp().lladdr(), uptime_ms());
     let (is_new, is_due) = {
@@ -110,8 +110,8 @@ fn tell_again(softc: &Ref<Softc>) {
     }
 }
 
-/// Has the neighbours of the lagg and of its VLANs hear their addresses. Not by `iflladdr_event`, which would
-/// give the VLANs the lagg's.
+/// Announces the addresses of the lagg and of its VLANs to their neighbours. Not by `iflladdr_event`, which
+/// would give the VLANs the lagg's address.
 fn announce(ifp: &Ifnet) {
     epoch::section(|epoch| ifp.announce(epoch));
     stacking::each_vlan_id(ifp, |id| {
@@ -132,7 +132,7 @@ fn until_due(state: &State) -> Option<u32> {
     Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 
-/// Whether what is sent now reaches somebody.
+/// Whether what is sent now can arrive.
 fn can_be_heard(plan: &Plan) -> bool {
     plan.is_running() && is_up(plan)
 }

@@ -86,7 +86,7 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    /// Flows that nobody has placed yet. May sleep.
+    /// Flows that have not been placed yet. May sleep.
     ///
     /// # Errors
     /// ENOMEM.

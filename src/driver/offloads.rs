@@ -22,8 +22,9 @@ const ALONE: Offloads = Offloads {
     tso: [0; 3],
 };
 
-/// Has all ports do what each of them is wanted to, and the lagg offer what all of them do. What a port was
-/// wanted to do when it joined is not forgotten: it does so again when one that could not has left.
+/// Enables on all ports the capabilities that each of them is wanted to have, and offers on the lagg what
+/// all of them have. What a port was wanted to do when it joined is not forgotten: it does so again when a
+/// port that could not has left.
 ///
 /// `joiner` is no port yet, and is counted as one. When this returns no packet is under way any more that
 /// asks for what it cannot do. Sleeps; asks for `vlan_sx`.
@@ -167,13 +168,13 @@ pub(super) fn link_changed(softc: &Ref<Softc>) {
 fn offered(mut common: Offloads, now: &Offloads) -> Offloads {
     common.capabilities &= !capability::IPSEC_OFFLOAD;
     common.enabled &= !(capability::IPSEC_OFFLOAD | capability::NETMAP);
-    // netmap(4) has the lagg or not, whatever of its ports it has.
-    // F-7b: netmap's flag is the lagg's own
+    // Whether netmap(4) has the lagg does not depend on which ports it has. F-7b: netmap's flag is the
+    // lagg's own
     common.enabled |= now.enabled & capability::NETMAP;
     common
 }
 
-/// Has the lagg offer this, and the VLANs on it. True: it offers less than it did. The caller has the
+/// Offers this on the lagg, and on its VLANs. Returns whether that is less than before. The caller has the
 /// token.
 fn store(softc: &Softc, common: Offloads) -> bool {
     let ifp = softc.ifp();

@@ -112,13 +112,13 @@ fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
     }
 }
 
-/// Logs a LACPDU, if somebody wants to see them (`net.link.lagg.lacp.debug` above 1).
+/// Logs a LACPDU, if that is enabled (`net.link.lagg.lacp.debug` above 1).
 fn trace(softc: &Softc, slot: Slot, way: &str, frame: &[u8]) {
     if lacp_debug() > 1
         && Subtype::of(frame) == Some(Subtype::Lacp)
         && let Ok(Lacpdu { actor, partner }) = Lacpdu::parse(frame)
     {
-        // Of its own: a console is slow, and the mutex is not to be held meanwhile.
+        // Outside of the mutex, because a console is slow.
         let port = softc.state().claimed(slot);
         let Some(port) = port else { return };
         let name = port.ifp().name();
@@ -133,7 +133,7 @@ pub(super) fn send_farewells(softc: &Softc) {
         return;
     }
     epoch::wait();
-    // Another thread, which has waited too, may have said it meanwhile. If one is lost, the partner will
+    // Another thread, which has waited too, may have sent it meanwhile. If one is lost, the partner will
     // miss the port.
     while send_next(softc, Machines::poll_farewell, |_, _| {}) {}
 }
@@ -153,8 +153,8 @@ pub(super) fn send_pdus(softc: &Softc) {
     while send_next(softc, |lacp| lacp.poll_transmit(now()), failed) {}
 }
 
-/// Sends what the machines give. In one section of the epoch: who waits for it after it has taken a port
-/// from the machines knows that none of their frames is still to be sent on it.
+/// Sends what the machines give. In one epoch section: a thread that takes a port from the machines, and
+/// then waits for the epoch, knows that none of their frames will still be sent on it.
 fn send_next(
     softc: &Softc,
     poll: impl Fn(&mut Machines) -> Option<(Slot, [u8; FRAME])>,

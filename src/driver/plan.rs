@@ -38,7 +38,7 @@ impl Plan {
     ///
     /// # Errors
     /// ENOMEM.
-    // Of its own, lest it be on its callers' stacks.
+    // Not inlined, to keep the plan off the callers' stacks.
     #[inline(never)]
     pub fn try_new(protocol: Rules) -> Result<Unique<Self>> {
         Unique::try_new(Plan::new(protocol))

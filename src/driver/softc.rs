@@ -108,7 +108,7 @@ impl Softc {
         true
     }
 
-    /// Shows a packet of the lagg's to bpf(4), if anybody listens.
+    /// Shows a packet of the lagg's to bpf(4), if it has listeners.
     pub(super) fn bpf_tap(&self, m: &Mbuf) {
         match self.kind {
             LaggType::Ethernet => self.ifp.bpf_tap(m),
@@ -184,7 +184,7 @@ impl Softc {
             let kind = self.state().mode.kind();
             let memory = memory(kind)?;
             let mut state = self.state();
-            // It may have been switched meanwhile.
+            // The protocol may have been switched meanwhile.
             if memory.fits(&state.mode) {
                 let result = change(&mut state)?;
                 self.publish(&mut state, memory);
@@ -208,8 +208,8 @@ impl Softc {
         old
     }
 
-    /// Publishes a plan that has flows where they are to be now, if the one that packets see has not. Memory
-    /// is waited for: a plan that says otherwise may send where nobody collects.
+    /// Publishes a plan that has flows where they belong now, unless packets see one already. Waits for
+    /// memory: a stale plan may send where no partner collects.
     pub(super) fn publish_if_stale(&self) {
         if self.state().has_stale_plan() {
             self.change(|_| ());
@@ -232,12 +232,12 @@ impl Softc {
         }
     }
 
-    /// Has the protocol task publish what follows from the ports: link state, baud rate.
+    /// Wakes the protocol task, which publishes what follows from the ports: link state, baud rate.
     pub(super) fn wake_protocol(softc: &Ref<Self>) {
         softc.protocol_task.enqueue(softc);
     }
 
-    /// Has the configuration task bring the ports to what is wanted of them.
+    /// Wakes the configuration task, which applies to the ports what is wanted of them.
     pub(super) fn wake_configuration(softc: &Ref<Self>) {
         softc.configuration_task.enqueue(softc);
     }
@@ -269,7 +269,7 @@ impl Softc {
         self.take(state)
     }
 
-    /// The token, if nobody has it. Does not wait.
+    /// The token, if it is free. Does not wait.
     ///
     /// # Errors
     /// ENXIO: the lagg is being destroyed.
@@ -307,7 +307,7 @@ impl Softc {
     /// The lagg is in another vnet, perhaps: waits for tasks that began in the one before, which may end
     /// now. Those that begin later are in this one. Sleeps; no lock of lagg may be held, nor the token.
     pub(super) fn arrival(&self) {
-        // Who makes the lagg has the token yet, which a task may wait for.
+        // The creator of the lagg still has the token, which a task may wait for.
         if self.state().attached {
             // D-30: tasks that began in the old vnet
             self.protocol_task.drain();
@@ -337,8 +337,8 @@ impl Softc {
     }
 }
 
-/// The configuration token: who has it may sleep and call port drivers, and nobody else does for
-/// this lagg. Not a lock: nothing that the stack calls with its own locks held waits for it.
+/// The configuration token: its holder may sleep and call port drivers, and no other thread does for this
+/// lagg. Not a lock: nothing that the stack calls with its own locks held waits for it.
 pub(super) struct Token<'a>(&'a Softc);
 
 impl Token<'_> {

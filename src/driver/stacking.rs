@@ -1,4 +1,5 @@
-//! Who stands on whom: a VLAN on its parent, a lagg on its ports. What a lagg sends must not come back to it.
+//! Which interface stands on which: a VLAN on its parent, a lagg on its ports. What a lagg sends must not
+//! come back to it.
 //!
 //! Others stack interfaces, at any time. So a VLAN is looked at when it joins, and again when it, or a VLAN
 //! beneath it, is given a parent (`vlan_config`): a port that can be one no longer is out of the plan before
@@ -72,7 +73,7 @@ fn beneath(ifp: &Ifnet, softc: &Softc, depth: u32, epoch: &Epoch) -> Option<Obst
 pub(super) fn moved(vlan: &Ifnet, parent: &Ifnet, id: u16) {
     if let Some(port) = vlan.lagg_port() {
         let mut state = port.softc().state();
-        // Another who says so too may have been faster, and this may be past.
+        // Another thread may have reported a newer parent, so this may be out of date.
         let now = epoch::section(|epoch| parent.vlan(id, epoch));
         if now.is_some_and(|now| now.same(vlan)) {
             state.set_parent(&port, (parent.to_ref(), id));
@@ -108,7 +109,7 @@ pub(super) fn each_vlan_id(ifp: &Ifnet, f: impl Fn(u16)) {
     }
 }
 
-/// Takes a port out of the plan. All else is the configuration task's; who is joining gives up.
+/// Takes a port out of the plan. The configuration task does the rest; a joiner gives up.
 fn take_out(port: &Ref<Port>, why: Obstacle) {
     let softc = port.softc();
     let was_port = softc.change(|state| {

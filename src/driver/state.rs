@@ -15,10 +15,10 @@ use crate::slots::{Slot, SlotSet};
 /// What plans are built from. Guarded by the lagg's mutex: held for one change and the publication
 /// that follows from it; under it no port driver, no event handler, no transmit, no allocation.
 pub(super) struct State {
-    /// Somebody has the configuration token.
+    /// A thread has the configuration token.
     pub configuring: bool,
     pub destroying: bool,
-    /// Its interface is attached: who makes it is done with it.
+    /// Its interface is attached, and its creator has finished.
     pub attached: bool,
     pub running: bool,
     pub mode: Mode,
@@ -28,9 +28,9 @@ pub(super) struct State {
     pub modes_seen: u32,
     /// The lagg's address. Not of InfiniBand, where the fabric gives it.
     pub lladdr: Setting<LinkAddr>,
-    /// The address that was last told of when somebody could hear it.
+    /// The address that was last announced while it could be heard.
     pub told_lladdr: LinkAddr,
-    /// When it is to be told of once more, by the time since the start, in milliseconds.
+    /// When it is announced once more, in milliseconds since boot.
     pub tell_again: Option<u64>,
     /// The address of an Ethernet lagg as it was last looked at.
     pub lladdr_seen: MacAddr,
@@ -76,7 +76,7 @@ const RESTART_MS: u64 = 1_000;
 // Each lagg has 32, and malloc(9) has 2,048 bytes: a byte more would take 4,096.
 static_assertions::const_assert!(size_of::<Option<Place>>() <= 64);
 
-/// What a lagg and its ports share, by who it is from.
+/// A setting that a lagg and its ports share, by where it comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting<T> {
     /// The driver has put it there: a port's, or what a lagg without ports has. It goes with that port.
@@ -85,7 +85,7 @@ pub(super) enum Setting<T> {
     Given,
 }
 
-/// The address of a lagg that nobody has given one.
+/// The address of a lagg that has none.
 pub(super) const NO_LLADDR: LinkAddr = LinkAddr::Ethernet([0; 6]);
 
 /// Where a port is in its life.
@@ -110,7 +110,7 @@ impl State {
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         Ok(State {
-            // By who creates it, until it is attached.
+            // By its creator, until it is attached.
             configuring: true,
             destroying: false,
             attached: false,
@@ -133,8 +133,8 @@ impl State {
         })
     }
 
-    /// Whether an administrator has given the lagg its address, which is `now`. Nobody says so of a lagg that
-    /// is down: an address that the driver has not put there was given.
+    /// Whether an administrator has given the lagg its address, which is `now`. No event reports that for a
+    /// lagg that is down: an address that the driver has not stored was given.
     pub fn has_given_lladdr(&mut self, now: LinkAddr) -> bool {
         if now == NO_LLADDR {
             self.lladdr = Setting::Taken(now);

@@ -1,7 +1,7 @@
 //! VLANs on the lagg: its ports are told of them, for their hardware filters.
 //!
-//! A card's filter is a set, and does not count who wants an id. So a port is not told of ids for which it
-//! has a VLAN of its own: the stack has told it, and will tell it when that goes.
+//! A card's filter is a set, and does not count the users of an id. So a port is not told of ids for which
+//! it has a VLAN of its own: the stack has told it, and will tell it when that goes.
 
 use super::asked::{ANY, Lost, bit, first, word};
 use super::softc::Token;
@@ -78,7 +78,7 @@ fn each(softc: &Softc, mut f: impl FnMut(usize, u64)) {
     }
 }
 
-/// Has a port's filter let in ids of a word.
+/// Adds ids of a word to a port's filter.
 fn give(port: &Port, word: usize, ids: u64) {
     let own = port.ifp().vlans(first(word), ids);
     port.ifp().vlan_events(first(word), ids & !own, true);

@@ -30,13 +30,13 @@ pub trait Driver {
     /// ENOMEM.
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Self::Softc>>;
 
-    /// The lagg's interface is attached. It could be found before, but bpf(4) did not know it yet, and whoever
-    /// shows bpf(4) a packet reads through a NULL pointer then: so it has no ports until now.
+    /// The lagg's interface is attached. It could be found before, but bpf(4) did not know it yet, and
+    /// showing it a packet would read through a NULL pointer: so it has no ports until now.
     fn attached(softc: &Self::Softc);
 
-    /// Takes the lagg apart: when this returns it has no ports, its tasks are drained, and whatever
-    /// is asked of it gets ENXIO. kpi detaches and frees the interface next. May sleep; the caller
-    /// holds `ifnet_detach_sxlock`.
+    /// Takes the lagg apart: when this returns it has no ports, its tasks are drained, and every request to
+    /// it gets ENXIO. kpi detaches and frees the interface next. May sleep; the caller holds
+    /// `ifnet_detach_sxlock`.
     fn destroy(softc: &Ref<Self::Softc>);
 
     /// Sends a packet (`if_transmit`).
@@ -106,7 +106,7 @@ pub trait Driver {
     /// holds `vlan_sx`: must not wait.
     fn vlan(softc: &Ref<Self::Softc>, id: u16, configured: bool);
 
-    /// `vlan` is the VLAN `id` of `parent` now (`vlan_config`), whoever has said so. The caller may hold
+    /// `vlan` is the VLAN `id` of `parent` now (`vlan_config`), by whatever way. The caller may hold
     /// `vlan_sx`: may sleep for memory, and must not wait for anything else.
     fn vlan_moved(vlan: &Ifnet, parent: &Ifnet, id: u16);
 

@@ -8,7 +8,7 @@ pub type InfinibandAddr = [u8; 20];
 
 /// A link-level address, of an interface or of a group; in the order in which it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[expect(missing_docs, reason = "they are what they are called")]
+#[expect(missing_docs, reason = "self-explanatory")]
 pub enum LinkAddr {
     Ethernet(MacAddr),
     Infiniband(InfinibandAddr),

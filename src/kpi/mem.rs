@@ -19,7 +19,7 @@ pub(super) struct Counted<T> {
     value: T,
     count: AtomicUsize,
     watched: Watched,
-    /// The kernel's while the object waits for its grace period; nobody's before.
+    /// Belongs to the kernel while the object waits for its grace period, and is unused before.
     context: UnsafeCell<backend::EpochContext>,
 }
 
@@ -52,9 +52,9 @@ pub fn live() -> usize {
 
 /// A counted reference.
 ///
-/// When the last one goes, the value is dropped and freed a grace period later, on the kernel's
-/// epoch thread, where nothing may sleep. So whoever finds the object through a pointer that is
-/// cleared before its reference is dropped may read it for the rest of the epoch section.
+/// When the last one goes, the value is dropped and freed a grace period later, on the kernel's epoch
+/// thread, where nothing may sleep. So a reader that finds the object through a pointer, which is cleared
+/// before its reference is dropped, may read it for the rest of its epoch section.
 ///
 /// # Invariants
 /// The pointer is to a `Counted<T>` in which this reference is counted.
@@ -75,7 +75,7 @@ impl<T: Send + Sync> Ref<T> {
         let memory = backend::allocate(Counted::<T>::LAYOUT).ok_or(Errno::ENOMEM)?;
         let object: NonNull<Counted<T>> = memory.cast();
         let context = UnsafeCell::new(backend::EPOCH_CONTEXT);
-        // SAFETY: `object` is memory of its layout that was allocated just now, and is nobody else's.
+        // SAFETY: `object` is memory of its layout that was allocated just now, and is not shared.
         unsafe {
             object.write(Counted {
                 value,
@@ -151,7 +151,7 @@ impl<T: Send + Sync> Ref<T> {
     /// `context` is that of a `Counted<T>` whose last reference has gone a grace period ago.
     unsafe extern "C" fn reclaim(context: *mut backend::EpochContext) {
         // SAFETY: the caller promises the context of a `Counted<T>`, from which its address follows. No
-        // reference is left and the grace period is over, so value and memory are nobody's any more.
+        // reference is left and the grace period is over, so nothing uses value and memory any more.
         unsafe {
             let object = context.byte_sub(offset_of!(Counted<T>, context)).cast::<Counted<T>>();
             (*object).watched.write();
@@ -162,7 +162,7 @@ impl<T: Send + Sync> Ref<T> {
     }
 }
 
-/// A counted object that nobody else has seen yet, and that can still be changed.
+/// A counted object that no other thread has seen yet, and that can still be changed.
 ///
 /// # Invariants
 /// The reference is the only one.
@@ -174,7 +174,7 @@ impl<T: Send + Sync> Unique<T> {
     /// # Errors
     /// ENOMEM.
     pub fn try_new(value: T) -> Result<Self> {
-        // INVARIANT: `try_new` has made the first reference, and nobody has seen it.
+        // INVARIANT: `try_new` has made the first reference, and no other thread has seen it.
         Ok(Unique(Ref::try_new(value)?))
     }
 
@@ -262,7 +262,7 @@ impl<T: FromZeros> Boxed<T> {
         const { assert!(size_of::<T>() != 0) };
         let memory = backend::allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?;
         let place: NonNull<T> = memory.cast();
-        // SAFETY: memory of its layout that was allocated just now, and is nobody else's.
+        // SAFETY: memory of its layout that was allocated just now, and is not shared.
         unsafe { place.write_bytes(0, 1) };
         // INVARIANT: zeros are a `T`, and the memory is ours.
         Ok(Boxed(place))

@@ -60,9 +60,9 @@ enum Doubt {
     Leads,
     /// But another partner is, which is a lower system than ours.
     Lower,
-    /// Likewise, a higher one.
+    /// But another partner is, which is a higher system than ours.
     Higher,
-    /// Nor is anybody else, who may have chosen somebody else likewise.
+    /// Nor is any other partner; each may have chosen another system.
     Nobody,
     /// It is in sync, and does not collect.
     Idle,
@@ -268,8 +268,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.ports().any(|(_, port)| port.is_led && System::of(&port.partner) == partner)
     }
 
-    /// Whether ports may begin to distribute: all of the chosen aggregator can, or have had
-    /// [`GATHERING`] to come to that. Who is not in sync and knows that we are is not waited for.
+    /// Whether ports may begin to distribute: all of the chosen aggregator can, or have had [`GATHERING`]
+    /// to come to that. A partner that is not in sync, and knows that we are, is not waited for.
     pub(super) fn has_gathered(&mut self, now: Time) -> bool {
         let (mut distributes, mut some, mut all) = (false, false, true);
         for (_, port) in self.ports().filter(|(_, port)| port.selected == Selected::Selected) {

@@ -23,7 +23,7 @@ pub enum Responder {
     Unknown,
     /// It has answered.
     Answers,
-    /// It has not: nobody waits for it again until it does.
+    /// It has not: no flow waits for it again until it does.
     Silent,
 }
 
@@ -119,10 +119,10 @@ impl Port {
         answers
     }
 
-    /// Has a marker sent. True: frames that would overtake those before it have to wait for
-    /// its response; false if the partner is known not to answer, here or, if it is `silent`, on its
-    /// other ports. Neither if the link is down or the
-    /// partner is missed or does not collect: what is under way overtakes nothing there.
+    /// Requests a marker. True: frames that would overtake those before it have to wait for its response;
+    /// false if the partner is known not to answer, here or, if it is `silent`, on its other ports. Neither
+    /// if the link is down or the partner is missed or does not collect: what is under way overtakes
+    /// nothing there.
     pub(super) fn ask_marker(&mut self, silent: bool, now: Time) -> bool {
         let collects = self.partner.state.contains(Bits::SYNC | Bits::COLLECTING);
         self.is_enabled() && collects && self.marker.ask(silent, now)

@@ -62,7 +62,7 @@ pub enum Link {
     Down,
     /// Up, and not one to be aggregated: half duplex, or no Ethernet.
     Unfit,
-    /// Up; bits a second, 0 where nobody knows.
+    /// Up; bits a second, 0 if unknown.
     Up(u64),
 }
 
@@ -339,8 +339,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         moved
     }
 
-    /// Ready (5.4.8): counted anew each time, so that a port that leaves while it waits keeps nobody
-    /// waiting (F-15). Who has once waited waits for nobody who comes later.
+    /// Ready (5.4.8): counted again each time, so that a port that leaves while it waits keeps no other
+    /// waiting (F-15). A port that has waited once does not wait for later ones.
     fn run_ready(&mut self, now: Time) {
         for slot in Slot::all() {
             let number = self.port(slot).filter(|port| port.is_waiting()).map(|it| it.aggregator);
@@ -377,8 +377,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         None
     }
 
-    /// The next marker that is due, likewise. To be sent when no packet of a plan before the one that
-    /// asked for it is under way any more.
+    /// The next marker that is due, as above. Send it when no packet of a plan before the one that asked
+    /// for it is in flight any more.
     pub fn poll_marker(&mut self) -> Option<(Slot, [u8; FRAME])> {
         self.ports_mut().find_map(|(slot, port)| {
             let marker: Marker = port.poll_marker()?;
@@ -395,7 +395,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// A marker was not sent after all: nobody waits for its response.
+    /// A marker was not sent after all: no flow waits for its response.
     pub fn marker_failed(&mut self, slot: Slot) {
         if let Some(port) = self.port_mut(slot) {
             port.marker.stop();
@@ -429,7 +429,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         waiting
     }
 
-    /// Whether the partner's system has answered no marker on any port, and not answered one.
+    /// Whether this partner has let a marker time out, and has never answered one, on any port.
     fn is_silent(&self, slot: Slot) -> bool {
         let Some(system) = self.port(slot).map(|port| port.partner.system) else { return false };
         let ports = self.ports().filter(|(_, port)| port.partner.system == system);

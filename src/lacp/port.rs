@@ -12,7 +12,7 @@ use crate::wire::slow::Malformed;
 
 /// What a port has done and seen (802.1AX-2008 6.3.3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "their names say it")]
+#[expect(missing_docs, reason = "self-explanatory")]
 pub struct Statistics {
     pub pdus_in: u32,
     pub pdus_out: u32,
@@ -92,7 +92,7 @@ pub struct Port {
     /// It does not wait for others any more (Ready).
     pub(super) ready: bool,
     pub(super) ntt: bool,
-    /// Who is still to be told that LACP no longer uses the link.
+    /// The partner that is still to be told that LACP no longer uses the link.
     pub(super) farewell: Option<Info>,
     pub(super) window: transmit::Window,
     pub(super) failures: transmit::Failures,
@@ -185,7 +185,7 @@ impl Port {
         Lacpdu { actor: Info { state, ..self.actor }, partner }
     }
 
-    /// Who is to be told when LACP no longer uses the link: the partner, if it is spoken to at all.
+    /// The partner to tell when LACP no longer uses the link; none if it is not spoken to at all.
     pub(super) fn hearer(&self) -> Option<Info> {
         self.speaks().then_some(self.partner)
     }

@@ -7,8 +7,8 @@ use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
 /// Where the machine is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum State {
-    /// The link is down. What was known of the partner is kept: if it is still there when the link
-    /// comes back, nothing has to be negotiated anew.
+    /// The link is down. What was known of the partner is kept: if it is still there when the link comes
+    /// back, nothing has to be negotiated again.
     #[default]
     PortDisabled,
     /// The link is one that LACP does not aggregate: half duplex, or no Ethernet.
@@ -63,9 +63,9 @@ impl State {
     }
 }
 
-/// The partner that is assumed where none is heard (5.4.7's administrative values). Not strict: one
-/// that would agree to everything; it brings no port into service all the same. It wants to hear us as
-/// often as we want to hear it: who asks for LACPDUs every second finds a partner as soon (F-58).
+/// The partner that is assumed where none is heard (5.4.7's administrative values). Not strict: one that
+/// would agree to everything; it brings no port into service all the same. It wants to hear us as often as
+/// we want to hear it: a system that asks for LACPDUs every second finds a partner as soon (F-58).
 fn default_partner(strict: bool, short: bool) -> Info {
     let agreeing = Bits::AGGREGATION | Bits::SYNC | Bits::COLLECTING | Bits::DISTRIBUTING;
     let mut state = if strict { Bits::empty() } else { agreeing };
@@ -74,7 +74,7 @@ fn default_partner(strict: bool, short: bool) -> Info {
 }
 
 impl Port {
-    /// Has the receive machine take an event other than a LACPDU.
+    /// Runs the receive machine on an event other than a LACPDU.
     pub(super) fn receive_event(&mut self, event: Event, strict: bool, now: Time) {
         let Some(next) = self.receive.next(event) else { return };
         self.receive = next;
@@ -98,12 +98,12 @@ impl Port {
                 self.partner.state.insert(Bits::TIMEOUT);
                 self.current_while.start(now, SHORT_TIMEOUT);
                 self.actor.state.insert(Bits::EXPIRED);
-                // The partner hears at once that it was missed, and on a link that has just come up,
-                // that there is somebody (F-22, F-23).
+                // The partner hears at once that it was missed, and on a link that has just come up, that
+                // there is a system here (F-22, F-23).
                 self.ntt = true;
             }
             State::Defaulted => {
-                // update_Default_Selected: selection leaves who is defaulted unselected.
+                // update_Default_Selected: selection leaves a defaulted port unselected.
                 self.record_default(strict);
                 self.actor.state.remove(Bits::EXPIRED);
             }

@@ -77,7 +77,7 @@ impl LagId {
 }
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
-    /// Unselects who has no partner, and selects for who is without an aggregator.
+    /// Deselects ports without a partner, and selects an aggregator for ports that have none.
     pub(super) fn run_selection(&mut self) {
         self.free_aggregators();
         for slot in Slot::all() {
@@ -88,7 +88,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             let selected = port.selected != Selected::Unselected;
             let aggregator = port.aggregator;
             if selected {
-                // Who does not fit any more was unselected when that changed.
+                // A port that no longer fits was deselected when that changed.
                 if defaulted {
                     self.set_selected(slot, Selected::Unselected, aggregator);
                 }

@@ -152,7 +152,7 @@ impl Homes {
         }
     }
 
-    /// Whether the last rebuild was for these members, of whom these were up.
+    /// Whether the last rebuild was for these members, of which these were up.
     pub fn are_of(&self, members: SlotSet, up: SlotSet) -> bool {
         (self.members, self.up) == (members, up)
     }
@@ -195,9 +195,9 @@ impl Table {
         self.0[hash as usize % BUCKETS]
     }
 
-    /// Rebuilds the table in place for these members, of whom these are up (all, if none is). It
-    /// has to be what the last rebuild with these homes made, or a copy, or zeros: then the flows of
-    /// slots that are down are spread anew.
+    /// Rebuilds the table in place for these members, of which these are up (all, if none is). It has to be
+    /// what the last rebuild with these homes made, or a copy, or zeros: then the flows of slots that are
+    /// down are spread again.
     pub fn rebuild(&mut self, homes: &mut Homes, members: SlotSet, up: SlotSet) {
         let is_first = homes.members.is_empty();
         (homes.members, homes.up) = (members, up);

@@ -1,7 +1,7 @@
 //! The keyed hash of a flow.
 //!
-//! Folded multiplication (as in wyhash and foldhash): 64 by 64 bits, the halves of the product
-//! combined. Each lagg draws its own key, so that nobody can aim flows at one port from afar.
+//! Folded multiplication (as in wyhash and foldhash): 64 by 64 bits, the halves of the product combined.
+//! Each lagg draws its own key, so that a remote host cannot aim flows at one port.
 
 use crate::wire::flow::{Addresses, Flow};
 

@@ -235,7 +235,7 @@ mod tests {
     use crate::policy::buckets::Homes;
     use crate::slots::SlotMap;
 
-    /// Packets say it by their hash, and who pauses them by its bucket.
+    /// Packets are paused by their hash, and it is set by their bucket.
     #[test]
     fn a_bucket_has_one_slot_of_a_set_and_the_slots_as_many_buckets() {
         let (mut table, mut homes) = (Table::new_zeroed(), Homes::new_zeroed());

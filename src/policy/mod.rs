@@ -305,7 +305,7 @@ where
     }
 }
 
-/// What the lagg's link, and those who ask, are told.
+/// What is reported as the lagg's link, and to requests.
 impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
     /// Whether the protocol has the lagg's link up; none: that is for the ports' links to say.
     pub fn link(&self) -> Option<bool> {

@@ -1,4 +1,4 @@
-//! What the protocols have in common, of ports and packets that are nobody's.
+//! What the protocols have in common, with ports and packets of no driver.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;

@@ -41,7 +41,7 @@ pub trait Packet: Bytes {
     /// Its length, in bytes.
     fn length(&self) -> usize;
 
-    /// The VLAN tag that it carries beside its bytes.
+    /// The VLAN tag that it carries outside of its bytes.
     fn vlan_tag(&self) -> Option<u16>;
 
     /// What the card, or the socket, tells its flow by.

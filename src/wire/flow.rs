@@ -1,11 +1,11 @@
-//! A frame's flow: what tells it from other conversations' frames.
+//! A frame's flow: what distinguishes it from the frames of other conversations.
 //!
-//! Not C lagg's in two things: tags inside the frame are found where they are (F-30), and IPv6 counts
-//! by its ports, as IPv4 does, and by its flow label only where it has none (RFC 6438).
+//! It differs from C lagg's in two ways. Tags inside the frame are found where they are (F-30). IPv6 flows
+//! are told by their ports, as IPv4's are, and by the flow label only where there are none (RFC 6438).
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, big_endian, little_endian};
 
-/// Layers of a frame that a flow may be told by, as bits: the numbers of `lagghash` (lagg(4)).
+/// The layers that can tell flows apart, as bits: the numbers of `lagghash` (lagg(4)).
 pub mod layers {
     /// Ethernet addresses and VLANs.
     pub const L2: u32 = 1;
@@ -37,7 +37,7 @@ impl Bytes for [u8] {
     }
 }
 
-/// What a frame's layers say of its flow, in words for a hash. Zero: nothing, or not asked for.
+/// A frame's flow, in words for a hash. Zero: the frame has no such layer, or it does not count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Flow {
     /// The Ethernet addresses and the VLANs.
@@ -147,15 +147,14 @@ const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 const SCTP: u8 = 132;
 
-/// Tags inside a frame that are looked behind.
+/// How many tags inside a frame the parser skips.
 const MAX_TAGS: usize = 2;
 
-/// Extension headers that are looked behind: RFC 8200 4.1 has no more in a packet, save for ones
-/// that would hide what follows them.
+/// How many extension headers the parser skips: RFC 8200 4.1 has no more in a packet, except to hide what
+/// follows.
 const MAX_EXTENSIONS: usize = 8;
 
-/// Bytes of a frame that are looked at: more than all headers have that are not there to hide others. So
-/// many may have to be gathered.
+/// How far into a frame the parser looks: farther than any legitimate chain of headers.
 const LOOKED_AT: usize = 160;
 
 /// IPv4's more-fragments flag and fragment offset: any of them makes the packet a fragment.
@@ -230,7 +229,7 @@ impl<Ip, const TAGS: usize> Usual<Ip, TAGS> {
     }
 }
 
-/// Bytes by which [`Flow::usual_ipv4`] and [`Flow::usual_ipv6`] tell what is usual, with one tag at most.
+/// How many bytes [`Flow::usual_ipv4`] and [`Flow::usual_ipv6`] look at, with one tag at most.
 pub const USUAL: usize = size_of::<Usual<Ipv6, 1>>();
 
 /// Whether a frame of this kind has a tag.
@@ -245,7 +244,7 @@ fn has_ports(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP | SCTP)
 }
 
-/// The beginning of a frame, and whether something was looked for behind its end.
+/// The beginning of a frame, and whether the parser looked for something behind its end.
 struct Headers<'a> {
     bytes: &'a [u8],
     ends_early: bool,
@@ -257,7 +256,7 @@ impl<'a> Headers<'a> {
         Headers { bytes: bytes.get(..LOOKED_AT).unwrap_or(bytes), ends_early: false }
     }
 
-    /// Whether more bytes would change nothing.
+    /// Whether more bytes would make no difference.
     #[inline(always)]
     fn complete(&self) -> bool {
         !self.ends_early || self.bytes.len() == LOOKED_AT

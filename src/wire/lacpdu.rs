@@ -12,7 +12,7 @@ bitflags! {
     /// The state of an actor, or of a partner, as LACPDUs carry it (5.4.2.2 m).
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct State: u8 {
-        /// It speaks without being spoken to.
+        /// It speaks without being asked.
         const ACTIVITY = 0x01;
         /// It wants LACPDUs every second: the short timeout.
         const TIMEOUT = 0x02;
@@ -69,7 +69,7 @@ impl Info {
 pub struct Lacpdu {
     /// Its sender.
     pub actor: Info,
-    /// What its sender takes for the other side.
+    /// The other side, as its sender sees it.
     pub partner: Info,
 }
 
@@ -102,14 +102,14 @@ struct Side {
     reserved: [u8; 3],
 }
 
-/// A view: nothing of it is checked.
+/// A view: none of it is checked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Frame {
     header: Header,
     actor: Side,
     partner: Side,
-    /// From here on nothing is read: what is there, and whether it is, is the version's.
+    /// Nothing is read from here on: whether anything follows depends on the version.
     collector: Tlv,
     max_delay: U16,
     reserved: [u8; 12],
@@ -150,7 +150,7 @@ impl Lacpdu {
     /// not looked at (5.4.12), nor is anything behind the actor and the partner: it is not used (F-61).
     ///
     /// # Errors
-    /// It is dropped, and why.
+    /// Why the frame is dropped.
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         let (frame, _) = Frame::ref_from_prefix(frame).map_err(|_| Malformed::Short)?;
         if frame.header.destination != MULTICAST {
@@ -162,7 +162,7 @@ impl Lacpdu {
         Ok(Lacpdu { actor: frame.actor.info(), partner: frame.partner.info() })
     }
 
-    /// The frame that says it, from a port whose own address is `source`.
+    /// The frame that carries it, from a port whose own address is `source`.
     pub fn emit(&self, source: MacAddr) -> [u8; FRAME] {
         zerocopy::transmute!(Frame {
             header: Header::new(source, Subtype::LACP, VERSION),

@@ -22,14 +22,14 @@ impl Kind {
     const RESPONSE: u8 = 2;
 }
 
-/// Who asks, and which of his questions it is.
+/// Identifies the requester and its transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Marker {
     /// The asking port's number.
     pub port: u16,
     /// The asking system's address.
     pub system: MacAddr,
-    /// The question's number.
+    /// The transaction's number.
     pub transaction: u32,
 }
 
@@ -60,7 +60,7 @@ impl Frame {
     /// looked at (5.5.4.1).
     ///
     /// # Errors
-    /// It is dropped, and why.
+    /// Why the frame is dropped.
     pub fn parse(frame: &[u8]) -> Result<(&Self, Kind), Malformed> {
         let (frame, _) = Frame::ref_from_prefix(frame).map_err(|_| Malformed::Short)?;
         if frame.header.destination != MULTICAST {
@@ -76,7 +76,7 @@ impl Frame {
         }
     }
 
-    /// Who asks, or asked.
+    /// The requester and its transaction.
     pub fn marker(&self) -> Marker {
         Marker { port: self.port.get(), system: self.system, transaction: self.transaction.get() }
     }

@@ -1,11 +1,11 @@
-//! Slow protocols: frames for the other end of one link, which no bridge passes on (802.1AX-2008
-//! Annex 5A; IEEE 802.3 Annex 57A).
+//! Slow protocols: frames for the other end of one link, which bridges do not forward (802.1AX-2008 Annex
+//! 5A; IEEE 802.3 Annex 57A).
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
 
 use super::MacAddr;
 
-/// Where slow protocols' frames go.
+/// The destination of slow protocols' frames.
 pub const MULTICAST: MacAddr = [0x01, 0x80, 0xc2, 0x00, 0x00, 0x02];
 
 /// Their EtherType.
@@ -14,7 +14,7 @@ pub const ETHERTYPE: u16 = 0x8809;
 /// Octets of a LACPDU's frame, and of a Marker PDU's, without the checksum.
 pub const FRAME: usize = 124;
 
-/// What a slow protocol's frame begins with.
+/// The header of a slow protocol's frame.
 #[derive(
     Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
@@ -81,8 +81,8 @@ impl Subtype {
     }
 }
 
-/// Why a PDU is none (802.1AX-2008 5.4.12, 5.5.4.1: what a receiver may validate). Such a one is
-/// dropped and counted.
+/// Why a PDU is invalid (802.1AX-2008 5.4.12, 5.5.4.1: what a receiver may validate). It is dropped and
+/// counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Malformed {
     /// Shorter than its fields.

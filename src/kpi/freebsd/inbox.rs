@@ -9,7 +9,7 @@ use super::mbuf::Mbuf;
 /// The last packets that wait to be looked at. Putting one in takes no lock and never waits.
 ///
 /// # Invariants
-/// `head` is a list, linked by `m_nextpkt`, of packets that are nobody else's, the last one first.
+/// `head` is a list, linked by `m_nextpkt`, of packets that only it has, the last one first.
 pub struct Inbox {
     head: AtomicPtr<c::mbuf>,
     len: AtomicU32,

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use super::bindings as c;
 use crate::kpi::{Errno, Result};
 
-/// malloc(9) aligns to this, whatever the size; what is a power of two in size, to that, up to a page.
+/// malloc(9) aligns every size to this, and sizes that are a power of two to themselves, up to a page.
 const MALLOC_ALIGNMENT: usize = 16;
 
 /// Memory of `layout`, with unknown content. Sleeps until there is some.
@@ -47,13 +47,13 @@ pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, _: Layout) {
 pub(super) struct Pinned<T>(NonNull<T>);
 
 impl<T> Pinned<T> {
-    /// Has `init` make a value in its place: what is large does not go over the stack. May sleep.
+    /// Lets `init` make a value in place, so a large one does not go over the stack. May sleep.
     ///
     /// # Safety
     /// `init` leaves a value where its argument points, which is at zeros.
     pub(super) unsafe fn try_new(init: impl FnOnce(*mut T)) -> Result<Self> {
         let place: NonNull<T> = allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?.cast();
-        // SAFETY: memory of that layout was allocated just now, and is nobody else's.
+        // SAFETY: memory of that layout was allocated just now, and is not shared.
         unsafe { place.write_bytes(0, 1) };
         init(place.as_ptr());
         // INVARIANT: the memory is from `allocate`, and the caller promises that `init` leaves a value in it.
@@ -83,7 +83,7 @@ impl<T> Pinned<T> {
 
 impl<T> Drop for Pinned<T> {
     fn drop(&mut self) {
-        // SAFETY: by the invariant a value is there, in memory from `allocate`. The owner goes, and nobody
+        // SAFETY: by the invariant a value is there, in memory from `allocate`. The owner goes, and nothing
         // else has the place.
         unsafe {
             self.0.drop_in_place();

@@ -127,8 +127,8 @@ impl Counters {
         }
     }
 
-    /// What all processors have added to one of them; what is added meanwhile may be in it or not. 0 if
-    /// there is no such.
+    /// What all processors have added to one of them; what is added meanwhile may be included or not. 0 if
+    /// there is no such counter.
     pub fn fetch(&self, which: usize) -> u64 {
         if which >= Self::COUNT {
             return 0;

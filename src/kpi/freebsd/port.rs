@@ -23,7 +23,7 @@ impl Ifnet {
         self.lagg_slot().load(epoch)
     }
 
-    /// The port that this interface is, or is to be: also one that was claimed and not yet enslaved.
+    /// The port that this interface is or will be, which includes one that is claimed and not yet enslaved.
     pub fn lagg_port(&self) -> Option<Ref<Port>> {
         self.lagg_slot().get()
     }

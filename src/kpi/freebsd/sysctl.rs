@@ -20,7 +20,7 @@ pub(super) fn add_stats(lagg: &Ifnet) {
     unsafe { c::lagg_rs_stats_add(name.as_ptr(), lagg.index()) };
 }
 
-/// Removes all of them, when nobody reads them any more: the module is closed. Sleeps.
+/// Removes all of them. The module is closed, so they have no readers any more. Sleeps.
 pub(super) fn remove_stats() {
     // SAFETY: the caller may sleep; the kernel waits for readers, and the closed module lets no more in.
     // Once: there are none to be removed a second time.

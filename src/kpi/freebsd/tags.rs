@@ -1,8 +1,8 @@
 //! Send tags (`struct m_snd_tag`, `sys/mbuf.h`, `net/if_var.h`): a port's own, and the lagg's, which stand
 //! for those.
 //!
-//! They are here whatever the kernel's options say: layouts and functions do not depend on those, and a port's
-//! driver refuses what it was built without.
+//! They exist with any kernel options: layouts and functions do not depend on those, and a port's driver
+//! refuses what it was built without.
 
 use core::alloc::Layout;
 use core::ffi::{c_char, c_int};
@@ -21,7 +21,7 @@ pub type TagParams = c::if_snd_tag_alloc_params;
 
 impl<'a> TagRequest<'a> {
     /// # Safety
-    /// For `'a`, `params` are those of a request for a send tag, and nobody else's.
+    /// For `'a`, `params` are those of a request for a send tag, and nothing else uses them.
     pub(super) unsafe fn from_ptr(params: *mut TagParams) -> Option<Self> {
         // SAFETY: the caller promises the parameters of a request, which begin with the header, for all
         // types. It is read first: through the reference, which is the caller's alone for `'a`, it is not
@@ -89,7 +89,7 @@ impl Drop for SendTag {
 }
 
 impl Ifnet {
-    /// Has its driver make a send tag (m_snd_tag_alloc).
+    /// Asks its driver for a send tag (m_snd_tag_alloc).
     ///
     /// # Errors
     /// What the driver returned; EOPNOTSUPP if it makes none.
@@ -116,7 +116,7 @@ struct Wrapper {
 /// Memory for a lagg's send tag.
 ///
 /// # Invariants
-/// It is from `memory`, for a [`Wrapper`], and nobody else's.
+/// It is from `memory`, for a [`Wrapper`], and not shared.
 pub struct TagWrapper(NonNull<Wrapper>);
 
 impl TagWrapper {
@@ -238,8 +238,8 @@ unsafe extern "C" fn lagg_rs_tag_free(tag: *mut c::m_snd_tag) {
     let wrapper = tag.cast::<Wrapper>();
     // SAFETY: the last reference has gone, so the tag is ours alone, and the inner one is not used again.
     unsafe { (&raw mut (*wrapper).inner).drop_in_place() };
-    // The module may go once `reclaim` has run, and by then this thread must be out of it, which may be in no
-    // section of the epoch: so it leaves by a jump. check-ko sees that it does.
+    // After `reclaim` the module may be unloaded, and no epoch section of this thread prevents that. So
+    // this must be a tail call, which check-ko verifies.
     // SAFETY: the memory is kept until then, and the context is in no other use.
     unsafe { epoch_call(&raw mut (*wrapper).context, reclaim) }
 }
@@ -247,10 +247,10 @@ unsafe extern "C" fn lagg_rs_tag_free(tag: *mut c::m_snd_tag) {
 /// Unloading waits until this has returned: it drains the epoch's callbacks last.
 ///
 /// # Safety
-/// `context` is that of a [`Wrapper`] that is nobody's any more.
+/// `context` is that of a [`Wrapper`] that is no longer in use.
 unsafe extern "C" fn reclaim(context: *mut EpochContext) {
     // SAFETY: the epoch calls this with the context of a `Wrapper`, from which its address follows. It is
-    // nobody's any more, and its memory is from `memory`.
+    // no longer in use, and its memory is from `memory`.
     unsafe {
         let wrapper = context.byte_sub(offset_of!(Wrapper, context)).cast();
         memory::release(NonNull::new_unchecked(wrapper), Layout::new::<Wrapper>());

@@ -41,7 +41,7 @@ impl Ifnet {
         epoch::section(|_| unsafe { c::lagg_rs_vlans(self.as_ptr(), first, ids) })
     }
 
-    /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
+    /// Updates the VLANs on it to what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
     pub fn refresh_vlans(&self) {
         // SAFETY: the ifnet is there, and what it has for its VLANs is looked at under `vlan_sx`, which the
         // function takes: the caller holds no lock that comes after it.

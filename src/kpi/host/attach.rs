@@ -85,7 +85,7 @@ pub(super) fn link(ifp: IfnetRef) -> Result<Attached> {
 }
 
 impl Attached {
-    /// The interface, whose end is somebody else's affair.
+    /// The interface, which the caller need not detach.
     pub(super) fn keep(self) -> IfnetRef {
         let this = std::mem::ManuallyDrop::new(self);
         // SAFETY: the reference is moved out of `this`, which is not used again, and not dropped.

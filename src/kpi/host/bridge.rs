@@ -37,7 +37,7 @@ impl Members {
         let members = lock(&self.0).clone();
         for member in members {
             if let Some(copy) = m.copy() {
-                // Nobody is told.
+                // The error is not reported.
                 let _ = member.transmit(copy, epoch);
             }
         }

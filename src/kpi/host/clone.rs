@@ -86,7 +86,7 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
     ifp.softc.put(&softc);
     let can = capability::HWSTATS;
     ifp.store_offloads(&Offloads { capabilities: can, enabled: can, ..Offloads::default() });
-    // Nobody else makes one of this unit.
+    // No other thread makes one of this unit.
     attach::link(ifp).expect("the name is not taken").keep();
     Module::attached(&softc);
     inside.stay();
@@ -112,7 +112,7 @@ pub fn clone_destroy(name: &str) -> Result {
 pub(super) fn destroy_all(vnet: Vnet) {
     for ifp in Vnet::all().iter().flat_map(Vnet::interfaces) {
         if ifp.home == vnet && matches!(ifp.kind, Kind::Lagg) {
-            // Nobody else has it: that takes the lock that the caller has.
+            // No other thread has it: that takes the lock that the caller holds.
             let _ = destroy(&ifp);
         }
     }
@@ -121,7 +121,7 @@ pub(super) fn destroy_all(vnet: Vnet) {
 /// The driver's part (`ifc_destroy_f`).
 fn destroy(ifp: &Ifnet) -> Result {
     let _inside = Inside::enter();
-    // Somebody else may have been faster.
+    // Another thread may have been faster.
     let softc = ifp.lagg_softc().ok_or(Errno::ENXIO)?;
     ifp.in_vnet(|| {
         Module::destroy(&softc);

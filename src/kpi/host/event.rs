@@ -35,8 +35,8 @@ pub enum Event {
 
 pub(super) type Listener = Arc<dyn Fn(&Ifnet, &Event) + Send + Sync>;
 
-/// Has `listener` called with all that happens to `ifp` from now on, in the thread in which it
-/// happens and with the locks that this has.
+/// Calls `listener` with every event of `ifp` from now on, in the thread in which it happens and with the
+/// locks that this holds.
 pub fn listen(ifp: &Ifnet, listener: impl Fn(&Ifnet, &Event) + Send + Sync + 'static) {
     lock(&ifp.listeners).push(Arc::new(listener));
 }

@@ -7,7 +7,7 @@ use super::{module, vlan};
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::{Counter, Epoch, IfType, Ifnet, Mbuf, Result, epoch, iff};
 
-/// Has `sink` get the frames that `ifp` receives for itself, in a section of the epoch.
+/// Passes the frames that `ifp` receives for itself to `sink`, in an epoch section.
 pub fn set_input(ifp: &Ifnet, sink: impl Fn(Mbuf) + Send + Sync + 'static) {
     *ifp.input.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sink));
 }

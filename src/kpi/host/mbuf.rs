@@ -146,12 +146,12 @@ impl Mbuf {
         self.0.tag.as_ref()
     }
 
-    /// Has it carry that send tag.
+    /// Puts a send tag on it.
     pub fn set_tag(&mut self, tag: SendTag) {
         self.0.tag = Some(tag);
     }
 
-    /// The VLAN tag that goes beside it (M_VLANTAG).
+    /// The VLAN tag that it carries outside of its bytes (M_VLANTAG).
     pub fn vlan_tag(&self) -> Option<u16> {
         self.0.vlan_tag
     }

@@ -20,7 +20,7 @@ pub(super) enum IoctlMethod {
     Own,
     /// A lagg's, for its port.
     LaggPort,
-    /// Nobody's: the interface is detached.
+    /// None: the interface is detached.
     Dead,
     /// The driver has none.
     None,

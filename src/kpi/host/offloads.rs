@@ -24,7 +24,7 @@ pub struct Couplings {
     pub above_mtu: Option<(u32, u64)>,
     /// The card takes these off whenever its link comes up, as em(4) does with TSO at 100 Mb/s.
     pub at_link_up: u64,
-    /// Its link, lost by a restart, comes back later: when somebody says so. IFF_UP restarts it too.
+    /// Its link, lost by a restart, comes back later, when the test says so. IFF_UP restarts it too.
     pub is_late: bool,
 }
 
@@ -40,7 +40,7 @@ pub fn couple(ifp: &Ifnet, couplings: Couplings) {
     lock(&ifp.coupled).couplings = Some(couplings);
 }
 
-/// How often somebody has asked what `ifp` can do, or does.
+/// How often the capabilities of `ifp` were read.
 pub fn offload_looks(ifp: &Ifnet) -> u64 {
     ifp.offload_looks.load(Ordering::Relaxed)
 }
@@ -74,7 +74,7 @@ impl Ifnet {
         *lock(&self.offloads) = Offloads { enabled: offloads.enabled & !NETMAP, ..*offloads };
     }
 
-    /// Has the VLANs on it follow what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
+    /// Updates the VLANs on it to what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
     pub fn refresh_vlans(&self) {
         vlan::refresh(self);
     }

@@ -61,7 +61,7 @@ pub(super) fn set_lladdr(ifp: &Ifnet, lladdr: &LinkAddr) -> Result {
     Ok(())
 }
 
-/// Has the driver look at the flags (SIOCSIFFLAGS).
+/// Tells the driver to look at the flags (SIOCSIFFLAGS).
 pub(super) fn flags_changed(ifp: &Ifnet) -> Result {
     let mut request = InterfaceRequest::with_flags(ifp.flags()).named(ifp.name());
     methods::call(ifp, ifp.ioctl_method(), SIOCSIFFLAGS, &mut request)

@@ -175,7 +175,7 @@ impl TagWrapper {
 }
 
 impl Ifnet {
-    /// Has its driver make a send tag (m_snd_tag_alloc).
+    /// Asks its driver for a send tag (m_snd_tag_alloc).
     ///
     /// # Errors
     /// What the driver returned; EOPNOTSUPP if it makes none.

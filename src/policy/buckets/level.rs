@@ -1,4 +1,4 @@
-//! Levels: who has too many buckets, and who too few.
+//! Levels: which slots have too many buckets, and which too few.
 
 use super::BUCKETS;
 use crate::slots::{Slot, SlotMap, SlotSet};
@@ -6,9 +6,9 @@ use crate::slots::{Slot, SlotMap, SlotSet};
 /// How many buckets each slot has, and how many it is to have.
 pub(super) struct Level {
     slots: SlotSet,
-    /// Each of the slots is to have as many,
+    /// Buckets that every slot gets,
     least: u16,
-    /// and of all so many still one more.
+    /// and how many slots get one more.
     extra: u16,
     count: SlotMap<u16>,
     movable: SlotMap<u16>,

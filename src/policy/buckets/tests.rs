@@ -197,7 +197,7 @@ fn one_goes_and_returns() {
     }
 }
 
-/// Whatever was before: who goes and is the first to return gets exactly what it had.
+/// Whatever was before: a slot that goes and is the first to return gets exactly what it had.
 #[test]
 fn the_last_to_go_returns_as_it_was() {
     let mut random = random(3);

@@ -52,7 +52,7 @@ pub struct Failed {
     pub ifp: Option<String>,
     /// The command; 0 where there is none.
     pub command: usize,
-    /// In a thread of the kernel's own, which can return it to nobody.
+    /// In a thread of the kernel's own, which has no caller to return it to.
     pub in_task: bool,
 }
 

@@ -160,7 +160,7 @@ impl TestNic {
         lock(&self.state).refusals.clear();
     }
 
-    /// Has such commands block in the card until what is returned is dropped.
+    /// Makes such commands block in the card until the returned object is dropped.
     pub fn block(self: &Arc<Self>, command: usize) -> Blocked {
         lock(&self.state).blocked.push((command, 0));
         Blocked { nic: self.clone(), command }

@@ -23,7 +23,7 @@ impl Vlan {
         Ok(())
     }
 
-    /// Has the parent be in the groups that this VLAN is in.
+    /// Keeps the parent in the groups that this VLAN is in.
     pub(super) fn pass_groups(&self, parent: &Ifnet, wanted: Vec<LinkAddr>) -> Result {
         let had = std::mem::replace(&mut *lock(&self.groups), wanted.clone());
         had.iter().for_each(|group| multicast::leave(parent, group));
@@ -39,7 +39,7 @@ pub(in crate::kpi::host) fn parent_link_state(parent: &Ifnet, state: LinkState) 
     }
 }
 
-/// Has the VLANs of `parent` do what it can (VLAN_CAPABILITIES).
+/// Updates the VLANs of `parent` to what it can do (VLAN_CAPABILITIES).
 pub(in crate::kpi::host) fn refresh(parent: &Ifnet) {
     // Asked for also where there is no VLAN: a lock that must not be held here is found at once.
     let _vlan_sx = VLAN.lock();
