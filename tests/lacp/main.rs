@@ -21,3 +21,4 @@ mod solo;
 mod tables;
 mod whole;
 mod wirings;
+mod zoo;
