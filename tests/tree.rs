@@ -11,7 +11,7 @@ const WORDS: usize = 30;
 const LINES: usize = 400;
 
 /// Sources that are still too long. Split them; add none.
-const TOO_LONG: &[&str] = &["src/driver/lacp.rs", "src/lacp/mod.rs"];
+const TOO_LONG: &[&str] = &["src/lacp/mod.rs"];
 
 /// A text file, by its path from the root.
 struct File {

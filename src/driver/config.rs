@@ -253,15 +253,3 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
     Softc::wake_protocol(softc);
     Ok(())
 }
-
-/// Changes an option, and publishes the plan that has it. `change` refuses what is no option.
-///
-/// # Errors
-/// ENOMEM; what `change` returns.
-pub(super) fn set_options(softc: &Ref<Softc>, change: impl FnOnce(&mut State) -> Result) -> Result {
-    // D-26: all at once
-    softc.try_change(change)?;
-    // lacp may have something to say.
-    Softc::wake_protocol(softc);
-    Ok(())
-}

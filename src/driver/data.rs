@@ -2,7 +2,7 @@
 //! plan.
 
 use super::drops::Refused;
-use super::{Plan, Port, Softc, pdus, tags};
+use super::{Plan, Port, Softc, lacp_frames, tags};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
 use crate::policy::{self, Look, Packet, Unsent};
 use crate::wire::flow::Bytes;
@@ -143,8 +143,8 @@ fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf
     if !plan.has(port) {
         return refuse(port, m, Refused::NotMember);
     }
-    if let Some(frames) = plan.frames().filter(|_| pdus::is_slow(&m)) {
-        m = pdus::receive(port, m, frames)?;
+    if let Some(frames) = plan.frames().filter(|_| lacp_frames::is_slow(&m)) {
+        m = lacp_frames::receive(port, m, frames)?;
     }
     let look = Look::Closer { rx_all: failover_rx_all };
     if !plan.protocol().accepts(plan, port, &m, look) {

@@ -2,16 +2,19 @@
 
 use zerocopy::IntoBytes;
 
-use super::state::Phase;
+use super::lacp_state::Control;
+use super::options::bits;
+use super::state::{Phase, State};
 use super::{Plan, Port, Softc, config, join, lacp, leave, options};
 use crate::kpi::ioctl::{
-    FlagsRequest, InterfaceRequest, LaggRequest, PortRequest, SIOCADDMULTI, SIOCDELMULTI,
+    FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, PortRequest, SIOCADDMULTI, SIOCDELMULTI,
     SIOCGIFCAPNV, SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCGLAGG, SIOCGLAGGFLAGS, SIOCGLAGGOPTS,
     SIOCGLAGGPORT, SIOCSETVLAN, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
     SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, port as port_flag,
 };
 use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg};
 use crate::policy::Role;
+use crate::wire::lacpdu::{Info, State as Bits};
 
 /// A request to the lagg.
 pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
@@ -135,7 +138,7 @@ fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
     request.proto = plan.protocol().about().number;
     // D-8: under the mutex
     if let Some(lacp) = softc.state().mode.lacp() {
-        request.psc = lacp::aggregator_record(lacp);
+        request.psc = aggregator_record(lacp);
     }
     request.ports = written;
     request.size = u64::from(written.unsigned_abs()).wrapping_mul(RECORD as u64);
@@ -159,16 +162,47 @@ fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
         Some(Role { master, active }) => {
             bits(master, port_flag::MASTER) | bits(active, port_flag::ACTIVE)
         }
-        None => lacp::record(&port.softc().state(), port, &mut record.psc),
+        None => lacp_record(&port.softc().state(), port, &mut record.psc),
     };
+}
+
+/// A port's record: its flags; its sides go to `sides`.
+fn lacp_record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
+    let Some(lacp) = state.mode.lacp() else { return 0 };
+    let Some(machines) = lacp.machines.port(port.slot()) else { return 0 };
+    *sides = info(machines.actor(), machines.partner());
+    let state = machines.actor().state;
+    bits(lacp.machines.is_active(port.slot()), port_flag::ACTIVE)
+        | bits(state.contains(Bits::COLLECTING), port_flag::COLLECTING)
+        | bits(state.contains(Bits::DISTRIBUTING), port_flag::DISTRIBUTING)
+}
+
+/// The active aggregator's record; zeros if there is none.
+fn aggregator_record(lacp: &Control) -> LacpInfo {
+    let sides = lacp.machines.active_aggregator();
+    sides.map(|(actor, partner)| info(&actor, &partner)).unwrap_or_default()
+}
+
+fn info(actor: &Info, partner: &Info) -> LacpInfo {
+    LacpInfo {
+        actor_prio: actor.system_priority,
+        actor_mac: actor.system,
+        actor_key: actor.key,
+        actor_portprio: actor.port_priority,
+        actor_portno: actor.port,
+        actor_state: actor.state.bits(),
+        pad1: 0,
+        partner_prio: partner.system_priority,
+        partner_mac: partner.system,
+        partner_key: partner.key,
+        partner_portprio: partner.port_priority,
+        partner_portno: partner.port,
+        partner_state: partner.state.bits(),
+        pad2: 0,
+    }
 }
 
 /// SIOCSIFMTU: on failure the request says what the MTU still is.
 fn set_mtu(softc: &Softc, request: &mut InterfaceRequest) -> Result {
     config::set_mtu(softc, request.mtu()).inspect_err(|_| request.set_mtu(softc.ifp().mtu()))
-}
-
-/// Bits of the ABI that say whether something is so.
-pub(super) fn bits<T: Default>(is: bool, bits: T) -> T {
-    if is { bits } else { T::default() }
 }

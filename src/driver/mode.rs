@@ -4,7 +4,7 @@ use core::mem::take;
 use core::num::NonZeroU32;
 use core::ops::Deref;
 
-use super::lacp::{Control, Pauses};
+use super::lacp_state::{Control, Pauses};
 use super::plan::Plan;
 use crate::kpi::ioctl::hash;
 use crate::kpi::{Boxed, Defaults, Ifnet, PerCpu, Ref, Result, Unique, defaults, random};

@@ -2,9 +2,9 @@
 
 use core::num::NonZeroU32;
 
-use super::ioctl::bits;
+use super::Softc;
 use super::mode::{Mode, Options};
-use super::{Softc, config};
+use super::state::State;
 use crate::kpi::ioctl::{OptionsRequest, hash, opt};
 use crate::kpi::{Errno, Ref, Result};
 use crate::lacp::Lacp;
@@ -50,7 +50,7 @@ pub(super) fn get(softc: &Softc, request: &mut OptionsRequest) -> Result {
 /// # Errors
 /// EINVAL: no such option, more than one, a bad value, or one that the protocol does not have.
 pub(super) fn set(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
-    config::set_options(softc, |state| {
+    change(softc, |state| {
         let is_roundrobin = matches!(state.mode, Mode::RoundRobin(_));
         if let Some(lacp) = state.mode.lacp_mut()
             && let Some(options) = lacp_option(lacp.machines.options(), request.opts)
@@ -103,7 +103,7 @@ pub(super) fn set_hash(softc: &Ref<Softc>, flags: u32) -> Result {
     if flags & hash::MASK == 0 {
         return Err(Errno::EINVAL);
     }
-    config::set_options(softc, |state| {
+    change(softc, |state| {
         state.options.hash = flags & hash::MASK;
         Ok(())
     })
@@ -111,4 +111,21 @@ pub(super) fn set_hash(softc: &Ref<Softc>, flags: u32) -> Result {
 
 fn saturated(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Changes an option, and publishes the plan that has it. `change` refuses what is no option.
+///
+/// # Errors
+/// ENOMEM; what `change` returns.
+fn change(softc: &Ref<Softc>, change: impl FnOnce(&mut State) -> Result) -> Result {
+    // D-26: all at once
+    softc.try_change(change)?;
+    // lacp may have something to say.
+    Softc::wake_protocol(softc);
+    Ok(())
+}
+
+/// Bits of the ABI that say whether something is so.
+pub(super) fn bits<T: Default>(is: bool, bits: T) -> T {
+    if is { bits } else { T::default() }
 }

@@ -6,8 +6,8 @@ use core::num::NonZeroUsize;
 use arrayvec::ArrayVec;
 
 use super::Port;
+use super::lacp_state::Frames;
 use super::mode::Rules;
-use super::pdus::Frames;
 use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
 use crate::policy::Ports;
 use crate::slots::{Slot, SlotMap};

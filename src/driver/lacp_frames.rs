@@ -1,9 +1,9 @@
 //! LACP's frames: on their way in, from the data path to the machines, and out.
 
 use super::drops::Refused;
-use super::lacp::{Machines, now};
+use super::lacp_state::{Frames, Inboxes, Machines, now};
 use super::{Port, Softc};
-use crate::kpi::{Array, Epoch, Errno, Inbox, Mbuf, Ref, Result, epoch, lacp_debug, log};
+use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log};
 use crate::slots::Slot;
 use crate::wire::lacpdu::Lacpdu;
 use crate::wire::marker;
@@ -14,26 +14,6 @@ use crate::wire::slow::{self, FRAME, Subtype};
 pub(super) fn is_slow(m: &Mbuf) -> bool {
     // Those are for a group: the others need not be looked at any further.
     m.is_multicast() && m.vlan_tag().is_none() && slow::is_slow(m.first())
-}
-
-/// The frames of each slot's port that wait for the protocol task, a few of each kind: what floods one port
-/// is nothing to the others, and markers do not drive out LACPDUs.
-pub struct Frames(Array<Inboxes>);
-
-struct Inboxes {
-    pdus: Inbox,
-    markers: Inbox,
-}
-
-impl Frames {
-    /// None yet. May sleep.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub(super) fn try_new() -> Result<Ref<Self>> {
-        let none = |_| Inboxes { pdus: Inbox::new(), markers: Inbox::new() };
-        Ref::try_new(Frames(Array::try_new(Slot::COUNT, none)?))
-    }
 }
 
 /// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
@@ -49,7 +29,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
         return Some(m);
     };
     // D-3: LACP's state of a port is reached through the plan
-    let Inboxes { pdus, markers } = frames.0.get(usize::from(port.slot()))?;
+    let Inboxes { pdus, markers } = frames.of(port.slot())?;
     let inbox = match subtype {
         Subtype::Lacp => pdus,
         Subtype::Marker => markers,
@@ -65,7 +45,8 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
 /// Gives the machines the frames that have come in, and sends what answers them.
 pub(super) fn take_frames(softc: &Softc) {
     let Some(frames) = softc.state().mode.lacp().map(|lacp| lacp.frames.clone()) else { return };
-    for (slot, Inboxes { pdus, markers }) in Slot::all().zip(frames.0.iter()) {
+    let inboxes = Slot::all().filter_map(|slot| Some((slot, frames.of(slot)?)));
+    for (slot, Inboxes { pdus, markers }) in inboxes {
         for inbox in [pdus, markers] {
             inbox.take(|m, index| take_pieces(softc, slot, index, &m));
         }

@@ -1,0 +1,217 @@
+//! LACP's part of a lagg's state: the machines, the flows that wait, the frames that have come in.
+
+use super::Port;
+use super::mode::{Balancer, Circumstances, SharedTable, TableMemory};
+use super::state::NO_LLADDR;
+use crate::kpi::{
+    Array, Boxed, Ifnet, Inbox, LinkState, MacAddr, Ref, Result, Unique, defaults, uptime_ms,
+};
+use crate::lacp::{self, Lacp, LagId, Options, System, Time};
+use crate::policy;
+use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
+use crate::slots::{Slot, SlotMap, SlotSet};
+
+/// The machines, in memory of the kernel's.
+pub(super) type Machines = Lacp<Array<Option<lacp::Port>>, Array<Option<LagId>>>;
+
+/// LACP's part of a lagg's state.
+pub(super) struct Control {
+    pub machines: Machines,
+    pub balancer: Balancer,
+    /// Those that have come in.
+    pub frames: Ref<Frames>,
+    /// Its identifier has been taken, from the lagg or from the first port.
+    has_system: bool,
+    /// The flows that wait, while there are any.
+    waits: Option<Boxed<Waits>>,
+    /// What the plan has.
+    published: Published,
+    /// The ports of each NUMA domain, where packets keep to theirs.
+    domains: Option<Domains>,
+    /// A link may have come up since its media were last asked for.
+    pub links_changed: bool,
+    /// The address that each port had then, by slots.
+    pub addresses: Boxed<SlotMap<MacAddr>>,
+}
+
+/// Memory for what a plan has of LACP's own.
+pub(super) struct Pauses {
+    waits: Boxed<Waits>,
+    exceptions: Unique<Exceptions>,
+}
+
+impl Pauses {
+    /// May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new() -> Result<Self> {
+        Ok(Pauses { waits: Boxed::try_zeroed()?, exceptions: Unique::try_new(Exceptions::NONE)? })
+    }
+}
+
+/// What a plan takes from the machines.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Published {
+    collecting: SlotSet,
+    distributing: SlotSet,
+    waiting: SlotSet,
+}
+
+impl Published {
+    fn of(machines: &Machines) -> Self {
+        Published {
+            collecting: machines.collecting(),
+            distributing: machines.distributing(),
+            waiting: machines.waiting(),
+        }
+    }
+}
+
+impl Control {
+    /// LACP for a lagg whose protocol it is to be. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(ifp: &Ifnet) -> Result<Self> {
+        let strict = defaults().lacp_strict;
+        let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
+        Ok(Control {
+            machines: Lacp::new(
+                System::new(ifp.lladdr().ethernet()),
+                ifp.index(),
+                options,
+                Array::try_new(Slot::COUNT, |_| None)?,
+                Array::try_new(Slot::COUNT, |_| None)?,
+            ),
+            balancer: Balancer::try_new()?,
+            frames: Frames::try_new()?,
+            has_system: false,
+            waits: None,
+            published: Published::default(),
+            domains: None,
+            links_changed: true,
+            addresses: Boxed::try_zeroed()?,
+        })
+    }
+
+    /// A port is in the plan from now on.
+    pub fn add(&mut self, port: &Port) {
+        let lladdr = port.original_lladdr().ethernet();
+        if !self.has_system {
+            // Kept whatever becomes of the lagg's address: another system would have to agree with all
+            // partners again (F-56).
+            let own = port.softc().ifp().lladdr();
+            let address = if own == NO_LLADDR { lladdr } else { own.ethernet() };
+            self.machines.set_system(System::new(address));
+            self.has_system = true;
+        }
+        self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
+        self.links_changed = true;
+    }
+
+    /// Whether a port without IFF_UP, or of a lagg without, has been taken down: its partner is told if the
+    /// link is still up. A change of a port's address also takes it down and up again, and IFF_UP alone
+    /// does not tell the two apart.
+    pub fn is_taken_down(&self, port: &Port) -> bool {
+        let ifp = port.ifp();
+        let known = self.addresses[port.slot()];
+        ifp.link_state() == LinkState::Up && known == ifp.lladdr().ethernet()
+    }
+
+    /// Whether the plan has something else than the machines.
+    pub fn is_stale(&self) -> bool {
+        self.published != Published::of(&self.machines)
+    }
+
+    /// What the next plan has of LACP, in this memory: what the machines have now. Where there was no port
+    /// no frame is under way, and where there is none nothing waits.
+    pub fn rules(
+        &mut self,
+        around: &Circumstances<'_>,
+        table: TableMemory,
+        Pauses { waits, mut exceptions }: Pauses,
+    ) -> policy::Lacp<SharedTable, Ref<Exceptions>> {
+        let rehashed = self.balancer.set_options(around.options);
+        let distributing = self.machines.distributing();
+        let domains = around.domains.of(distributing);
+        if distributing.is_empty() {
+            // F-17: nothing distributes, so no flow waits
+            self.waits = None;
+        } else {
+            let spread = (around.members, distributing);
+            let left = self.move_flows(table, spread, domains, rehashed, waits);
+            // A port that is new is asked too, and nothing waits for it: so it is known which partners
+            // answer.
+            let asked = left | (distributing - self.published.distributing);
+            self.machines.ask_markers(asked, now());
+        }
+        let published = Published::of(&self.machines);
+        (self.published, self.domains, exceptions.domains) = (published, domains, domains);
+        self.waits.take_if(|waits| !waits.settle(published.waiting, &mut exceptions.paused));
+        let any = self.waits.is_some() || domains.is_some();
+        policy::Lacp {
+            flows: self.balancer.flows.clone(),
+            collecting: published.collecting,
+            // D-7: packets read it in the plan alone
+            distributing: published.distributing,
+            exceptions: any.then(|| exceptions.share()),
+        }
+    }
+
+    /// Moves flows to the ports that distribute now. Those that move wait for the frames that their old
+    /// port has under way, unless its partner is known not to tell: markers are due then. All do if packets
+    /// are told apart in another way now (`rehashed`). Returned: the ports that flows have left.
+    fn move_flows(
+        &mut self,
+        table: TableMemory,
+        (members, distributing): (SlotSet, SlotSet),
+        domains: Option<Domains>,
+        rehashed: bool,
+        waits: Boxed<Waits>,
+    ) -> SlotSet {
+        let distributed = self.published.distributing;
+        let old = self.balancer.flows.table.clone();
+        let spread_anew = self.balancer.spread(table, members, distributing);
+        if !(rehashed || spread_anew || self.domains != domains) {
+            return SlotSet::EMPTY;
+        }
+        let waits = self.waits.get_or_insert(waits);
+        if rehashed {
+            return waits.all(distributed);
+        }
+        let before = Choices { table: &old, domains: self.domains };
+        let after = Choices { table: &self.balancer.flows.table, domains };
+        waits.moved(&before, &after, distributed)
+    }
+}
+
+/// The time, as the machines have it.
+pub(super) fn now() -> Time {
+    Time::new(uptime_ms())
+}
+
+/// The frames of each slot's port that wait for the protocol task, a few of each kind: what floods one port
+/// is nothing to the others, and markers do not drive out LACPDUs.
+pub struct Frames(Array<Inboxes>);
+
+pub(super) struct Inboxes {
+    pub pdus: Inbox,
+    pub markers: Inbox,
+}
+
+impl Frames {
+    /// None yet. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn try_new() -> Result<Ref<Self>> {
+        let none = |_| Inboxes { pdus: Inbox::new(), markers: Inbox::new() };
+        Ref::try_new(Frames(Array::try_new(Slot::COUNT, none)?))
+    }
+
+    /// Those of a port.
+    pub(super) fn of(&self, slot: Slot) -> Option<&Inboxes> {
+        self.0.get(usize::from(slot))
+    }
+}
