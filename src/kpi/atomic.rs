@@ -11,8 +11,8 @@ pub use explored::{AtomicPtr, publish_relaxed};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-/// What loom is shown of a counted object's life: who looks at it has to come after who made it, and
-/// before who frees it. Nothing elsewhere.
+/// What loom is shown of a counted object's life: threads look at it after it is made and before it is
+/// freed. Nothing elsewhere.
 #[cfg(not(loom))]
 pub struct Watched(());
 
@@ -85,7 +85,7 @@ mod explored {
 
     pub struct Watched(loom::cell::UnsafeCell<()>);
 
-    // SAFETY: there is nothing in it; loom itself looks who comes to it when.
+    // SAFETY: there is nothing in it; loom itself checks which thread comes to it when.
     unsafe impl Sync for Watched {}
 
     impl Watched {

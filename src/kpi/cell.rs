@@ -31,7 +31,7 @@ impl<T: Send + Sync> EpochOption<T> {
     #[inline(always)]
     pub(super) unsafe fn from_ptr<'a>(place: *mut *mut core::ffi::c_void) -> &'a Self {
         // INVARIANT: NULL, or written by a method of `EpochOption<T>`.
-        // SAFETY: pointers are of one size, and the caller promises that all who touch this one do so through
+        // SAFETY: pointers are of one size, and the caller promises that this one is touched only through
         // this type, atomically; the transparent wrapper changes nothing.
         unsafe {
             let place = AtomicPtr::from_ptr(place.cast::<*mut Counted<T>>());
@@ -48,8 +48,8 @@ impl<T: Send + Sync> EpochOption<T> {
     #[inline(always)]
     pub fn load<'e>(&self, epoch: &'e Epoch) -> Option<&'e T> {
         let object = NonNull::new(self.0.load(Ordering::Acquire))?;
-        // SAFETY: by the invariant the place held a reference when it was read, in the section of `'e`, and that
-        // is dropped only after the place is cleared.
+        // SAFETY: by the invariant the place held a reference when it was read, in the section of `'e`, and
+        // that is dropped only after the place is cleared.
         Some(unsafe { Ref::shared(object, epoch) })
     }
 
@@ -58,8 +58,8 @@ impl<T: Send + Sync> EpochOption<T> {
     pub fn get(&self) -> Option<Ref<T>> {
         epoch::section(|epoch| {
             let object = NonNull::new(self.0.load(Ordering::Acquire))?;
-            // SAFETY: by the invariant the place held a reference when it was read, in this section, and that is
-            // dropped only after the place is cleared.
+            // SAFETY: by the invariant the place held a reference when it was read, in this section, and that
+            // is dropped only after the place is cleared.
             unsafe { Ref::upgrade(object, epoch) }
         })
     }

@@ -1,4 +1,4 @@
-//! Who keeps the module from being unloaded: laggs, send tags, and threads that sleep inside its entry points.
+//! What keeps the module from being unloaded: laggs, send tags, and threads that sleep inside its entry points.
 
 use super::atomic::{AtomicUsize, Ordering};
 use super::{Errno, Result};

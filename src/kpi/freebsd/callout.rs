@@ -93,8 +93,8 @@ impl<T: Send + Sync> Callout<T> {
 
 impl<T: Send + Sync> Drop for Callout<T> {
     fn drop(&mut self) {
-        // SAFETY: with a reference at `owner` the owner would not go, so the kernel is not to call; who
-        // has called gave the lock back before it gave up its reference, a grace period ago.
+        // SAFETY: with a reference at `owner` the owner would not go, so the kernel is not to call. A
+        // call that was made gave the lock back before it gave up its reference, a grace period ago.
         unsafe { c::lagg_rs_mtx_destroy(&raw mut (*self.0.get()).lock) };
     }
 }

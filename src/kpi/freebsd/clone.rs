@@ -95,7 +95,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     }
     // Comes last, for without it no VLAN takes this for its parent: it can be found since before it had a
     // broadcast address, and a VLAN would copy the NULL, and panic when it gets an address.
-    // Who was told of the new interface is told of this flag too.
+    // Listeners that were told of the new interface are told of this flag too.
     // SAFETY: the flags of our own interface, which is attached: routing sockets of its vnet, where the
     // caller is, are told.
     unsafe {

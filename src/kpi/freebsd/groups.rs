@@ -125,7 +125,7 @@ impl Ifnet {
     /// # Errors
     /// What the driver returned.
     pub fn want_promisc(&self, on: bool) -> Result {
-        // SAFETY: in the interface's vnet. The kernel counts who wants it, and calls the driver without a lock.
+        // SAFETY: in the interface's vnet. The kernel counts the requests, and calls the driver without a lock.
         Errno::check(self.in_vnet(|| unsafe { c::ifpromisc(self.as_ptr(), c_int::from(on)) }))
     }
 
@@ -134,7 +134,7 @@ impl Ifnet {
     /// # Errors
     /// What the driver returned.
     pub fn want_allmulti(&self, on: bool) -> Result {
-        // SAFETY: in the interface's vnet. The kernel counts who wants it, and calls the driver without a lock.
+        // SAFETY: in the interface's vnet. The kernel counts the requests, and calls the driver without a lock.
         Errno::check(self.in_vnet(|| unsafe { c::if_allmulti(self.as_ptr(), c_int::from(on)) }))
     }
 }

@@ -1,7 +1,7 @@
 //! Where the kernel calls in: the methods of laggs and ports, and the stack's hooks.
 //!
 //! All that are not in the network epoch count themselves inside ([`Inside`]), so the module is not unloaded
-//! under them (D-29). The stack's hooks do so only for ports: unloading waits for those who have found none.
+//! under them (D-29). The stack's hooks do so only for ports: unloading waits for callers that have found none.
 
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::ptr;

@@ -146,7 +146,7 @@ impl Ifnet {
         }
     }
 
-    /// Announces a link state; those who want to know hear of it later, on `taskqueue_swi`.
+    /// Announces a link state. Its handlers are called later, on `taskqueue_swi`.
     pub fn change_link_state(&self, state: LinkState) {
         // SAFETY: the ifnet is there, and it has been made with its task. The function stores the state and
         // enqueues that task, which detaching the interface waits for: this driver has ended its own tasks by

@@ -72,7 +72,7 @@ impl Ifnet {
     }
 
     /// Where its broadcast address is, for the rest of the section; NULL before it has one and when it
-    /// is detached. Who has put it there may free it then: the kernel marks the interface first, and
+    /// is detached. The lagg that has put it there may free it then: the kernel marks the interface first, and
     /// waits for the section.
     fn broadcast(&self, _: &Epoch) -> *mut u8 {
         if self.flags() & iff::DYING != 0 {
@@ -99,7 +99,7 @@ impl Ifnet {
         }
     }
 
-    /// Gives it a link-level address: its driver is called and those who want to know are told. May
+    /// Gives it a link-level address: its driver is called and the handlers of `iflladdr_event`. May
     /// sleep.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ impl<T> Drop for Mtx<T> {
 /// This thread holds the lock.
 pub struct MtxGuard<'a, T> {
     mtx: &'a Mtx<T>,
-    /// Who locked must unlock.
+    /// The thread that locked must unlock.
     not_send: PhantomData<*mut ()>,
 }
 
@@ -166,7 +166,7 @@ impl Cv {
         (guard, over)
     }
 
-    /// Wakes all who wait. What they wait for was changed under the lock.
+    /// Wakes all waiting threads. What they wait for was changed under the lock.
     pub fn broadcast(&self) {
         // SAFETY: by the invariant it is initialised. Waking does not sleep, and wants no lock.
         unsafe { c::lagg_rs_cv_broadcast(self.0.get()) };

@@ -164,7 +164,7 @@ impl Mbuf {
 
     /// Stores a number in it for whoever has it (PH_loc).
     pub(super) fn set_local(&self, number: u64) {
-        // SAFETY: the header is there and ours, and so is the place for who has the packet.
+        // SAFETY: the header is there and ours, and so is the place for the packet's owner.
         unsafe { (*self.header()).__bindgen_anon_4.PH_loc.sixtyfour = [number] };
     }
 

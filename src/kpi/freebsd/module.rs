@@ -55,7 +55,7 @@ extern "C" fn lagg_rs_unhook(_: *const c_void) {
     let Some(handlers) = HANDLERS.get() else { return };
     sysctl::remove_stats();
     handlers.deregister();
-    // Who has seen a port before the last one went may be about to call a hook: a link event on its
+    // A thread that saw a port before the last one went may be about to call a hook: a link event on its
     // taskqueue, a packet in the epoch. After these have passed nobody does.
     // SAFETY: the queue is the kernel's own, there from boot on. The caller may sleep, and holds nothing that
     // its tasks want.

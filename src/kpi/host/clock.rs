@@ -58,7 +58,7 @@ impl Vnet {
             };
             let Some(due) = due else { break };
             clock.ms.fetch_max(due.deadline, Ordering::AcqRel);
-            // Who drains it waits.
+            // A thread that drains it waits for this.
             let _running = lock(&due.callout);
             (due.run)();
         }

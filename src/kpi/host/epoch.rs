@@ -1,6 +1,6 @@
 //! The network epoch: sections, grace periods, and the thread that calls back after them.
 //!
-//! A thread in a section shows in a slot of its own in which epoch it entered. Who waits begins a
+//! A thread in a section shows in a slot of its own in which epoch it entered. A thread that waits begins a
 //! new epoch, and then waits until every slot is empty or shows that one or a later one. Whatever
 //! was unlinked before is seen by nobody any more: a section that the wait did not see began after
 //! it, and both sides have a fence between their store and their load.
@@ -108,7 +108,7 @@ mod real {
             let depth = DEPTH.get();
             DEPTH.set(depth + 1);
             if depth == 0 {
-                // Release: who sees this section sees the end of the one before.
+                // Release: a thread that sees this section sees the end of the one before.
                 slot.entered.store(EPOCH.load(Ordering::Relaxed), Ordering::Release);
                 fence(Ordering::SeqCst);
             }

@@ -179,7 +179,7 @@ impl Ifnet {
         }
     }
 
-    /// Announces a link state; those who want to know hear of it later, on `taskqueue_swi`.
+    /// Announces a link state. Its handlers are called later, on `taskqueue_swi`.
     pub fn change_link_state(&self, state: LinkState) {
         if self.link_state.swap(state as u8, Ordering::Relaxed) != state as u8 {
             let ifp = self.to_ref();

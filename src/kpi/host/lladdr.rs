@@ -54,7 +54,7 @@ impl Ifnet {
         store(&self.broadcast, address);
     }
 
-    /// Gives it a link-level address: its driver is called and those who want to know are told. May
+    /// Gives it a link-level address: its driver is called and the handlers of `iflladdr_event`. May
     /// sleep.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use super::sync::{Condvar, Mutex, lazy, thread};
 use super::witness::{self, Kind, lock};
 use crate::kpi::{Errno, Result};
 
-/// A lock that knows who has it.
+/// A lock that knows which thread has it.
 struct Raw {
     class: usize,
     name: String,
@@ -48,7 +48,7 @@ impl Raw {
         true
     }
 
-    /// Has those who wait look again.
+    /// Has the waiting threads look again.
     #[cfg(feature = "testing")]
     fn wake(&self) {
         drop(lock(&self.holder));
@@ -151,7 +151,7 @@ impl Cv {
     /// condition back, when it returns. Sleeps.
     pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
         let mtx = guard.mtx;
-        // Read before the mutex is given back: who changes what is waited for has it.
+        // Read before the mutex is given back: what is waited for is changed under it.
         let seen = *lock(&self.broadcasts);
         drop(guard);
         witness::may_sleep(&self.name);
@@ -189,7 +189,7 @@ impl Cv {
         (mtx.lock(), over)
     }
 
-    /// Wakes all who wait. What they wait for was changed under the lock.
+    /// Wakes all waiting threads. What they wait for was changed under the lock.
     pub fn broadcast(&self) {
         *lock(&self.broadcasts) += 1;
         self.broadcast.notify_all();
@@ -258,7 +258,7 @@ pub(super) struct SxGuard {
 impl Drop for SxGuard {
     fn drop(&mut self) {
         let mut depth = lock(&self.sx.depth);
-        let (_, times) = depth.as_mut().expect("who has a guard has the lock");
+        let (_, times) = depth.as_mut().expect("a guard has the lock");
         *times -= 1;
         if *times == 0 {
             *depth = None;

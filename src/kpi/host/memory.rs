@@ -24,7 +24,7 @@ pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     NonNull::new(unsafe { std::alloc::alloc(layout) })
 }
 
-/// Frees memory, which reads as 0xde from then on for who should not look there any more.
+/// Frees memory, which reads as 0xde from then on, where nothing should look any more.
 ///
 /// # Safety
 /// The memory is from [`allocate`] with this layout, and nobody's.

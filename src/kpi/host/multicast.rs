@@ -135,8 +135,8 @@ impl Ifnet {
     }
 }
 
-/// vlan(4) passes modes on with a shared lock: who changes them beside its task, which gives a VLAN its
-/// parent's address, has it ask the parent for the same twice (if_setflag: decrement non-positive refcount).
+/// vlan(4) passes modes on with a shared lock. A change beside its task, which gives a VLAN its parent's
+/// address, has it ask the parent for the same twice (if_setflag: decrement non-positive refcount).
 fn assert_alone(ifp: &Ifnet) {
     let alone = !matches!(ifp.kind, Kind::Vlan(_)) || is_stack_thread();
     assert!(alone, "{ifp:?} is asked for a mode beside its task on taskqueue_thread");
@@ -196,7 +196,7 @@ impl Membership {
     }
 }
 
-/// if_setppromisc: promiscuous mode also without anybody who wants it.
+/// if_setppromisc: promiscuous mode also when no driver wants it.
 pub(super) fn set_for_good(ifp: &Ifnet, on: bool) {
     if on {
         ifp.change_flags(iff::PROMISC, 0);

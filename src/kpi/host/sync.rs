@@ -96,7 +96,7 @@ mod explored {
             Ok(MutexGuard { mutex: self, value: self.value(), twin: Twin { guard, mutex } })
         }
 
-        /// Nobody else has it: who has the twin has this.
+        /// The thread that has the twin has this.
         fn value(&self) -> std::sync::MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }

@@ -74,7 +74,7 @@ impl Worker {
             job.work.pending.store(false, Relaxed);
             job.work.running.store(true, Relaxed);
             drop(jobs);
-            // Who drains it waits for what is asked for here.
+            // A thread that drains it waits for what is asked for here.
             witness::hold(self.class, Kind::Sleepable);
             (job.run)();
             witness::unhold(self.class);
@@ -87,7 +87,7 @@ impl Worker {
         jobs
     }
 
-    /// loom has no thread to spare: who waits for the tasks runs them.
+    /// loom has no thread to spare: the thread that waits for the tasks runs them.
     #[cfg(loom)]
     fn help(&self) {
         let held = witness::put_down();

@@ -1,8 +1,9 @@
-//! Who may sleep, and in which order locks are taken: what WITNESS and INVARIANTS check in the kernel.
+//! Where threads may sleep, and in which order locks are taken: what WITNESS and INVARIANTS check in the
+//! kernel.
 //!
 //! Locks are known by class, which is their name. A class that is asked for while another is held
 //! comes after it, for good: the reverse order panics, even if nobody waited this time. A task's
-//! queue is such a class too, held by what runs there and asked for by who drains it, and so is
+//! queue is such a class too, held by what runs there and asked for by threads that drain it, and so is
 //! what a sleeping call waits for.
 
 use std::cell::{Cell, RefCell};
@@ -41,7 +42,7 @@ thread_local! {
 struct Classes {
     numbers: BTreeMap<String, usize>,
     names: Vec<String>,
-    /// `after[a]` are the classes that were asked for with `a` held, each with the first who did.
+    /// `after[a]` are the classes that were asked for with `a` held, each with the first thread that did.
     after: Vec<BTreeMap<usize, String>>,
 }
 
@@ -52,7 +53,7 @@ const KERNEL: &[(&str, &str)] = &[
     ("in_multi_sx", "vlan_sx"),
 ];
 
-/// Of std in any case: who makes a class first is no matter.
+/// Of std in any case: it does not matter which thread makes a class first.
 static CLASSES: LazyLock<std::sync::Mutex<Classes>> = LazyLock::new(|| {
     let mut classes = Classes::default();
     for (first, second) in KERNEL {

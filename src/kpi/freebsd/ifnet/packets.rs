@@ -43,7 +43,7 @@ impl Ifnet {
         }
     }
 
-    /// Shows a packet to who listens on the interface with bpf(4).
+    /// Shows a packet to the listeners of bpf(4) on the interface.
     #[inline(always)]
     pub fn bpf_tap(&self, m: &Mbuf) {
         // SAFETY: packets come in the epoch, in which what bpf(4) has for the interface is not freed. The

@@ -48,7 +48,7 @@ impl Ifnet {
         self.has_taps.load(Ordering::Relaxed)
     }
 
-    /// Shows a packet to who listens on the interface with bpf(4).
+    /// Shows a packet to the listeners of bpf(4) on the interface.
     #[inline]
     pub fn bpf_tap(&self, m: &Mbuf) {
         if self.has_listeners() {

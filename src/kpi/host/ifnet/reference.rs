@@ -109,8 +109,8 @@ impl IfnetRef {
     /// # Safety
     /// `context` is that of an interface whose last reference has gone a grace period ago.
     unsafe extern "C" fn free(context: *mut EpochContext) {
-        // SAFETY: the caller promises the context of an interface, from which its address follows. No reference is
-        // left and the grace period is over, so it is nobody's any more.
+        // SAFETY: the caller promises the context of an interface, from which its address follows. No
+        // reference is left and the grace period is over, so it is nobody's any more.
         let ifnet = unsafe { &mut *context.byte_sub(offset_of!(Ifnet, context)).cast::<Ifnet>() };
         let name = ifnet.name();
         assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
@@ -144,7 +144,7 @@ impl Deref for IfnetRef {
 impl Drop for IfnetRef {
     fn drop(&mut self) {
         if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: no reference is left; who found the interface in the epoch is waited for.
+            // SAFETY: no reference is left, and sections in which the interface was found are waited for.
             unsafe { epoch_call((&raw mut (*self.0.as_ptr()).context).cast(), Self::free) };
         }
     }

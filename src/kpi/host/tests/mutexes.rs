@@ -15,7 +15,7 @@ fn d33_logging_with_a_mutex_panics() {
     assert!(text.contains("the log is written with console held"), "{text}");
 }
 
-/// Who is woken again and again waits no longer for that.
+/// A thread that is woken again and again waits no longer for that.
 #[test]
 fn d33_a_wait_has_one_end() {
     const MS: u32 = 100;
