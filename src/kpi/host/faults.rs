@@ -1,4 +1,4 @@
-//! Where what the driver calls may fail. By itself none of it does: [`testing`](super::testing) has it fail.
+//! Where what the driver calls may fail. By itself none of it does: `testing` has it fail.
 
 use crate::kpi::{Ifnet, Result};
 

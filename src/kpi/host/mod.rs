@@ -4,9 +4,9 @@
 //! mutex held, locks taken in two orders, a wait that does not end, memory used after it is freed.
 //! The stack's own locks are held where the kernel holds them.
 //!
-//! Beside the backend of [`kpi`](super) here is what stands around the driver: [`Vnet`]s, cards
-//! ([`attach`], [`Nic`]), the cloner, ioctls, VLANs, and [`testing`] for tests. All of it is for any
-//! number of threads; interfaces of different vnets do not meet.
+//! Beside the backend of [`kpi`](super) here is what stands around the driver: [`Vnet`]s, cards ([`attach`],
+//! [`Nic`]), the cloner, ioctls, VLANs, and `testing` for tests, behind the feature of that name. All of it
+//! is for any number of threads; interfaces of different vnets do not meet.
 
 mod attach;
 mod bridge;
