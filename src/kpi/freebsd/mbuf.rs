@@ -133,7 +133,7 @@ impl Mbuf {
         self.has_tag().then(|| unsafe { &*self.tag_place().cast() })
     }
 
-    /// Has it carry that send tag.
+    /// Puts a send tag on it.
     pub fn set_tag(&mut self, tag: SendTag) {
         let had = self.has_tag();
         // SAFETY: the header is there and ours; the flag says that a counted reference is in the place.
@@ -146,7 +146,7 @@ impl Mbuf {
         }
     }
 
-    /// The VLAN tag that goes beside it (M_VLANTAG).
+    /// The VLAN tag that it carries outside of its bytes (M_VLANTAG).
     #[inline(always)]
     pub fn vlan_tag(&self) -> Option<u16> {
         // SAFETY: by the invariant the mbuf is there and ours.

@@ -101,7 +101,7 @@ impl<T: Send + Sync> Task<T> {
         Ok(Task { inner, queue })
     }
 
-    /// Makes it run once more from now, for `owner`, which holds this task. Never sleeps.
+    /// Makes it run once more after now, for `owner`, which holds this task. Never sleeps.
     pub fn enqueue(&self, owner: &Ref<T>) {
         let place = self.inner.get();
         // SAFETY: the place is there for as long as the task, which `self` borrows.

@@ -311,7 +311,7 @@ impl Ifnet {
         }
     }
 
-    /// The port that this interface is, or is to be: also one that was claimed and not yet enslaved.
+    /// The port that this interface is or will be, which includes one that is claimed and not yet enslaved.
     pub fn lagg_port(&self) -> Option<Ref<Port>> {
         self.lagg.get()
     }

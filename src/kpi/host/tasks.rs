@@ -184,7 +184,7 @@ impl<T: Send + Sync> Task<T> {
         Ok(Task { worker, run, work: Arc::default() })
     }
 
-    /// Has it run once more after now, for `owner`, which holds this task. Never sleeps.
+    /// Makes it run once more after now, for `owner`, which holds this task. Never sleeps.
     pub fn enqueue(&self, owner: &Ref<T>) {
         let (run, owner) = (self.run, owner.clone());
         self.worker.enqueue(&self.work, move || run(&owner));
