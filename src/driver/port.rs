@@ -114,7 +114,8 @@ impl Port {
             return false;
         }
         self.softc.state().readdressed = Some(self.slot());
-        let shares = self.restarting(|| self.set_lladdr(lladdr));
+        let shares =
+            self.restarting(|| self.ifp.set_lladdr(lladdr).is_ok() && self.has_lladdr(lladdr));
         self.softc.state().readdressed = None;
         // F-47: the log says so
         if !shares {
