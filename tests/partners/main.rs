@@ -217,16 +217,23 @@ fn one_of_two_ports_is_in_another_aggregate(kind: Kind) {
     in_changes(flows);
 }
 
+/// The lagg's three ports have the speeds that the partner's have.
+fn know_speeds(partner: &Partner) {
+    for card in 0..3 {
+        let (near, speed) = (&partner.guest.lab.near, guest::SPEEDS[card]);
+        let ethtool = format!("ethtool -s em{card} speed {speed} duplex full autoneg off");
+        must(&format!("ip netns exec {near} {ethtool}"));
+    }
+}
+
 /// Two links are slower than the third, as the partner knows, and we do not, or do. Whichever are used,
 /// both ends use the same ones, now and when one of them is cut and comes back.
 fn links_have_different_speeds(kind: Kind) {
     let mut partner = some!(Partner::boot(kind, 3));
     let all = [0, 1, 2];
     for known in [false, true] {
-        for card in all.into_iter().filter(|_| known) {
-            let (near, speed) = (&partner.guest.lab.near, guest::SPEEDS[card]);
-            let ethtool = format!("ethtool -s em{card} speed {speed} duplex full autoneg off");
-            must(&format!("ip netns exec {near} {ethtool}"));
+        if known {
+            know_speeds(&partner);
         }
         create(&partner, 3, true);
         partner.create("agg0", &all, QUICK);
@@ -247,6 +254,31 @@ fn links_have_different_speeds(kind: Kind) {
         partner.guest.lab.ok("lagg0 destroy");
         partner.destroy("agg0");
     }
+}
+
+/// It changes to the fastest aggregator when that is back, and so do we, who know which it is.
+#[test]
+fn bonding_may_take_the_fastest() {
+    let mut partner = some!(Partner::boot(Kind::Bonding, 3));
+    know_speeds(&partner);
+    create(&partner, 3, true);
+    partner.create("agg0", &[0, 1, 2], QUICK);
+    for change in ["down", "type bond ad_select bandwidth", "up"] {
+        partner.guest.run(&format!("ip link set agg0 {change}"));
+    }
+    partner.until_same_use("agg0", &[2]);
+    let mut flows = partner.flows();
+    for _ in 0..2 {
+        flows.during(|| {
+            partner.guest.cut(2);
+            partner.until_same_use("agg0", &[0, 1]);
+        });
+        flows.during(|| {
+            partner.guest.heal(2);
+            partner.until_same_use("agg0", &[2]);
+        });
+    }
+    in_changes(flows);
 }
 
 /// Without LACP: each uses one link, and both the same.
