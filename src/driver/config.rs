@@ -236,15 +236,16 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         return Err(Errno::EPROTONOSUPPORT);
     }
     let token = softc.token()?;
-    let mode = Mode::try_new(kind, softc.ifp())?;
+    let mut mode = Mode::try_new(kind, softc.ifp())?;
     let memory = PlanMemory::try_new(kind)?;
     if mode.lacp().is_some() {
         groups::join_slow(softc, &token)?;
     }
-    let mut old = softc.switch(mode, memory, State::begin_mode);
+    softc.switch(&mut mode, memory, State::begin_mode);
     softc.debug(format_args!("the protocol is {}", kind.about().name));
-    lacp::say_farewells(&mut old, &token.ports());
-    drop(old);
+    // The old one.
+    lacp::say_farewells(&mut mode, &token.ports());
+    drop(mode);
     if softc.state().mode.lacp().is_none() {
         groups::leave_slow(softc, &token);
     }
