@@ -8,12 +8,14 @@ mod foreign;
 
 use std::collections::BTreeMap;
 
-use lagg_rs::lacp::{Lacp, Link, Options, System as Id, Time};
+use lagg_rs::lacp::{Link, Options, System as Id, Time};
+use lagg_rs::slots::{Slot, SlotSet};
 use lagg_rs::wire::lacpdu::Lacpdu;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::lab::{DEFAULTS, mac};
+use crate::whole::{Lacp, lacp};
 use foreign::{Foreign, Kind};
 
 /// After so many milliseconds all is at rest: what is heard lasts 90 s, and a partner that chooses by
@@ -110,15 +112,21 @@ struct World {
     count: u64,
 }
 
+/// The slot of our port on a cable.
+fn slot(cable: usize) -> Slot {
+    Slot::new(cable).unwrap()
+}
+
 impl World {
     fn new(script: &Script) -> World {
         let [fast, its_fast] = script.fast;
         let options = Options { fast_timeout: fast, ..DEFAULTS };
         let [ours, its] = if script.ours_is_lower { [1, 2] } else { [2, 1] };
         let now = 10_000;
-        let mut lacp = Lacp::try_new(Id::new(mac(ours)), 11, options).unwrap();
-        for slot in 0..script.cables.len() as u8 {
-            lacp.add(slot, 1 + u32::from(slot), [2, 0, 0, 1, 0, slot], Time::new(now));
+        let mut lacp = lacp(Id::new(mac(ours)), 11, options);
+        for slot in Slot::all().take(script.cables.len()) {
+            let number = slot.number();
+            lacp.add(slot, 1 + u32::from(number), [2, 0, 0, 1, 0, number], Time::new(now));
         }
         let ports = script.cables.len();
         let half =
@@ -144,7 +152,7 @@ impl World {
         let speed = SPEEDS[it.speeds[end]] * 1_000_000_000;
         if end == 0 {
             let link = if up { Link::Up(speed) } else { Link::Down };
-            self.ours.set_link(cable as u8, link, Time::new(self.now));
+            self.ours.set_link(slot(cable), link, Time::new(self.now));
             self.touched = true;
         } else {
             self.halves[it.half].link(cable, up.then_some(speed), self.now);
@@ -232,7 +240,7 @@ impl World {
                 let (cable, to, pdu) = flight.remove();
                 if !self.up[cable][to] {
                 } else if to == 0 {
-                    self.ours.receive(cable as u8, &pdu, Time::new(next));
+                    self.ours.receive(slot(cable), &pdu, Time::new(next));
                     self.touched = true;
                 } else {
                     self.halves[self.cables[cable].half].receive(cable, &pdu, next);
@@ -256,7 +264,7 @@ impl World {
         let mut carries = [false; 2];
         for (cable, it) in self.cables.iter().enumerate() {
             let half = &self.halves[it.half];
-            let has = |ports: u32| ports >> cable & 1 != 0;
+            let has = |ports: SlotSet| ports.contains(slot(cable));
             let ours = [has(self.ours.distributing()), has(self.ours.collecting())];
             let its = [half.distributes(cable), half.collects(cable)];
             assert!(!ours[0] || its[1], "{cable} takes nothing in: {}", self.describe());
@@ -269,7 +277,7 @@ impl World {
     /// Every port, for people.
     fn describe(&self) -> String {
         let ports = self.cables.iter().enumerate().map(|(cable, it)| {
-            let port = self.ours.port(cable as u8).unwrap();
+            let port = self.ours.port(slot(cable)).unwrap();
             let ours = format!("{:?} {:?} {:?}", port.mux(), port.actor(), port.partner());
             format!("\n{it:?}\n  {ours}\n  {}", self.halves[it.half].describe(cable))
         });
