@@ -19,6 +19,7 @@ pub mod periodic;
 pub mod port;
 pub mod receive;
 pub mod report;
+mod results;
 pub mod selection;
 pub mod time;
 pub mod transmit;
@@ -32,9 +33,8 @@ pub use time::{Time, Timer};
 use crate::slots::{Slot, SlotSet};
 use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
-use crate::wire::marker::{Frame, Kind, Marker};
+use crate::wire::marker::{Frame, Kind};
 use crate::wire::slow::{FRAME, Malformed};
-use marker::Responder;
 
 /// The priority of our system and of our ports: the standard's own.
 const PRIORITY: u16 = 0x8000;
@@ -352,135 +352,6 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 port.wait_while.start(now, choice::FOLLOW);
             }
         }
-    }
-
-    /// What an administrator has to know of a port, and the port's slot; it counts as said.
-    pub fn poll_report(&mut self) -> Option<(Slot, Report)> {
-        let (slot, report) =
-            self.ports_mut().find_map(|(slot, port)| Some((slot, port.reporter.poll()?)))?;
-        let is_standby = report == Report::NotInSync && self.is_active(slot);
-        Some((slot, if is_standby { Report::Standby } else { report }))
-    }
-
-    /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None:
-    /// nothing is due.
-    pub fn poll_transmit(&mut self, now: Time) -> Option<(Slot, [u8; FRAME])> {
-        let txtest = self.options.txtest;
-        for (slot, port) in self.ports_mut() {
-            while let Some(pdu) = port.poll_pdu(now) {
-                if !txtest {
-                    port.statistics.pdus_out = port.statistics.pdus_out.saturating_add(1);
-                    return Some((slot, pdu.emit(port.source)));
-                }
-            }
-        }
-        None
-    }
-
-    /// The next marker that is due, as above. Send it when no packet of a plan before the one that asked
-    /// for it is in flight any more.
-    pub fn poll_marker(&mut self) -> Option<(Slot, [u8; FRAME])> {
-        self.ports_mut().find_map(|(slot, port)| {
-            let marker: Marker = port.poll_marker()?;
-            port.statistics.markers_out = port.statistics.markers_out.saturating_add(1);
-            Some((slot, marker.emit(port.source)))
-        })
-    }
-
-    /// A LACPDU was not sent after all: it is tried again after a pause, which grows.
-    pub fn transmit_failed(&mut self, slot: Slot, now: Time) {
-        if let Some(port) = self.port_mut(slot) {
-            port.transmit_failed(now);
-            port.statistics.pdus_out = port.statistics.pdus_out.saturating_sub(1);
-        }
-    }
-
-    /// A marker was not sent after all: no flow waits for its response.
-    pub fn marker_failed(&mut self, slot: Slot) {
-        if let Some(port) = self.port_mut(slot) {
-            port.marker.stop();
-            port.statistics.markers_out = port.statistics.markers_out.saturating_sub(1);
-        }
-    }
-
-    /// Whether a marker is due.
-    pub fn has_marker(&self) -> bool {
-        self.ports().any(|(_, port)| port.marker.is_due())
-    }
-
-    /// When [`Lacp::run`] and the polls have something to do again, if nothing happens before.
-    pub fn deadline(&self, now: Time) -> Option<Time> {
-        let ports = self.ports().filter_map(|(_, port)| port.deadline(now));
-        ports.chain(self.gathering.deadline()).chain(self.doubts.deadline()).min()
-    }
-
-    /// Asks the partners of these ports to say when they have all frames. Returned: those that
-    /// are to be waited for.
-    pub fn ask_markers(&mut self, slots: SlotSet, now: Time) -> SlotSet {
-        let mut waiting = SlotSet::EMPTY;
-        for slot in slots.iter() {
-            let silent = self.is_silent(slot);
-            if let Some(port) = self.port_mut(slot)
-                && port.ask_marker(silent, now)
-            {
-                waiting.insert(slot);
-            }
-        }
-        waiting
-    }
-
-    /// Whether this partner has let a marker time out, and has never answered one, on any port.
-    fn is_silent(&self, slot: Slot) -> bool {
-        let Some(system) = self.port(slot).map(|port| port.partner.system) else { return false };
-        let ports = self.ports().filter(|(_, port)| port.partner.system == system);
-        let mut responders = ports.map(|(_, port)| port.marker.responder);
-        responders.clone().any(|responder| responder == Responder::Silent)
-            && responders.all(|responder| responder != Responder::Answers)
-    }
-
-    /// The ports whose markers' responses are waited for.
-    pub fn waiting(&self) -> SlotSet {
-        self.set(|port| port.marker.is_waiting())
-    }
-
-    /// The ports that frames are taken in from: those that say so.
-    pub fn collecting(&self) -> SlotSet {
-        self.set(|port| port.actor.state.contains(Bits::COLLECTING))
-    }
-
-    /// The ports that frames are sent on: those that say so.
-    pub fn distributing(&self) -> SlotSet {
-        self.set(|port| port.actor.state.contains(Bits::DISTRIBUTING))
-    }
-
-    /// Bits a second of the active aggregator.
-    pub fn bandwidth(&self) -> u64 {
-        let ports = self.ports().filter(|(_, port)| port.mux == mux::State::Distributing);
-        ports.fold(0, |sum, (_, port)| sum.saturating_add(port.speed))
-    }
-
-    /// How often a port has left DISTRIBUTING.
-    pub fn flapping(&self) -> u32 {
-        self.flapping
-    }
-
-    /// The aggregator that is chosen, once frames are sent on it.
-    fn in_service(&self) -> Option<Slot> {
-        self.active.filter(|_| !self.distributing().is_empty())
-    }
-
-    /// Actor and partner of the active aggregator, if there is one.
-    pub fn active_aggregator(&self) -> Option<(Info, Info)> {
-        let id = self.lag_id(self.in_service()?)?;
-        let System { priority, address } = self.system;
-        let own = Info { system_priority: priority, system: address, ..Info::default() };
-        Some(id.infos(&own))
-    }
-
-    /// Whether a port's aggregator is the active one.
-    pub fn is_active(&self, slot: Slot) -> bool {
-        let active = self.in_service();
-        active.is_some() && self.port(slot).is_some_and(|port| port.aggregator == active)
     }
 
     /// The machines of a port.
