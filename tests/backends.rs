@@ -1,5 +1,4 @@
-//! kpi is one interface with two backends: what both have takes and returns the same, in the same words. And
-//! it names nothing of what stands on it.
+//! kpi is one interface with two backends: what both have takes and returns the same, in the same words.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -99,32 +98,5 @@ fn both_backends_say_and_take_the_same() {
         }
     }
     assert!(both > 100, "there are functions in both: {both}");
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-}
-
-/// Paths of other parts of the crate that a source names.
-fn names_above(source: &str) -> Vec<&str> {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let paths = code.flat_map(|line| line.split("crate::").skip(1));
-    let paths = paths.map(|path| path.split(|c: char| !c.is_alphanumeric()).next().unwrap());
-    paths.filter(|path| !["", "kpi"].contains(path)).collect()
-}
-
-#[test]
-fn kpi_names_nothing_above() {
-    assert_eq!(names_above("use crate::driver::Plan;\nuse crate::kpi::Ref;"), ["driver"]);
-    fn look(folder: &Path, complaints: &mut Vec<String>) {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                look(&path, complaints);
-            } else {
-                let text = fs::read_to_string(&path).unwrap();
-                let names = names_above(&text).into_iter();
-                complaints.extend(names.map(|name| format!("{}: {name}", path.display())));
-            }
-        }
-    }
-    let mut complaints = Vec::new();
-    look(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kpi"), &mut complaints);
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
