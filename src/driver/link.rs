@@ -64,19 +64,20 @@ fn publish_link(softc: &Ref<Softc>) {
     if let Some(baudrate) = baudrate {
         ifp.set_baudrate(baudrate);
     }
-    let heard = softc.kind() == LaggType::Ethernet && can_be_heard(&plan);
-    let (up, restarting) = {
+    let (up, heard) = {
         let mut state = softc.state();
+        let up = is_up(&plan);
+        // A card is down for a moment where it gets another address or MTU, or is to do something else.
+        if !up && state.members().any(|port| state.is_restarting(port)) {
+            return;
+        }
+        let heard = softc.kind() == LaggType::Ethernet && plan.is_running() && up;
         if !heard && state.tell_again.take().is_some() {
             // A host may not have heard it the first time, so it is announced again when the link is back.
             state.told_lladdr = NO_LLADDR;
         }
-        (is_up(&plan), state.members().any(|port| state.is_restarting(port)))
+        (up, heard)
     };
-    // A card is down for a moment where it gets another address or MTU, or is to do something else.
-    if !up && restarting {
-        return;
-    }
     // Of a lagg that has not had a port yet nothing is known.
     // F-50: no port yet, so no event
     if plan.count().is_none() && ifp.link_state() == LinkState::Unknown {
@@ -140,11 +141,10 @@ fn can_be_heard(plan: &Plan) -> bool {
 /// Says that the lagg has another address (`iflladdr_event`), which the stack tells its peers. While
 /// they cannot hear it that is for nothing: the protocol task says it again when they can. May sleep.
 pub(super) fn tell_lladdr(softc: &Softc) {
-    let ifp = softc.ifp();
-    if can_be_heard(&softc.plan_ref()) {
-        softc.state().told_lladdr = ifp.lladdr();
+    if !can_be_heard(&softc.plan_ref()) {
+        softc.state().told_lladdr = NO_LLADDR;
     }
-    ifp.lladdr_event();
+    softc.ifp().lladdr_event();
 }
 
 /// With IFF_DEBUG: how many buckets each port has now, if that changed.

@@ -96,7 +96,7 @@ impl Softc {
     }
 
     /// Gives the lagg an address of a port's, or none, unless it has one that was given. True: it has
-    /// another one now.
+    /// another one now, for the caller to announce ([`link::tell_lladdr`](super::link::tell_lladdr)).
     pub(super) fn take_lladdr(&self, state: &mut State, lladdr: LinkAddr) -> bool {
         // F-40: what was given stays
         if self.has_given_lladdr(state) {
@@ -104,6 +104,8 @@ impl Softc {
         }
         state.lladdr = Setting::Taken(lladdr);
         state.lladdr_seen = lladdr.ethernet();
+        // Not for the protocol task to announce as well.
+        state.told_lladdr = lladdr;
         self.ifp.store_lladdr(&lladdr);
         true
     }
