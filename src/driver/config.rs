@@ -206,7 +206,7 @@ pub(super) fn set_port_capabilities(port: &Ref<Port>, request: &mut Ioctl<'_>) -
     };
     if softc.state().phase(port) != Some(Phase::Member) {
         drop(token);
-        // It has left meanwhile, and may be gone, or another lagg's.
+        // It has left, and may be gone by now, or belong to another lagg.
         return port.ifp().methods().forward(port.ifp(), request);
     }
     let result = ask_port(port, request);

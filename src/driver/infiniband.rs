@@ -29,7 +29,7 @@ pub(super) fn follow_address(softc: &Softc) {
     }
     let ifp = softc.ifp();
     {
-        // So no other thread writes it meanwhile, or uses an older plan later.
+        // So no other thread writes it at the same time, or uses an older plan later.
         let _state = softc.state();
         let (plan, now) = (softc.plan_ref(), ifp.lladdr());
         let stays = || plan.ports().any(|port| port.ifp().lladdr() == now);

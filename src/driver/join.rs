@@ -189,7 +189,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
 }
 
 /// Commits: from here on the interface is a port, and packets see it. Returned: whether the lagg has
-/// another address now. An address that is given meanwhile stays; the port gets it with the next up.
+/// another address now. An address that was given in the meantime stays; the port gets it with the next up.
 fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>) -> Result<bool> {
     softc.try_change(|state| {
         if state.phase(port) != Some(Phase::Joining) {

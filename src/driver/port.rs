@@ -59,7 +59,7 @@ impl Port {
     }
 
     /// Remembers what the interface is before it becomes a port: in the section in which it is claimed, so
-    /// it is not detached, and no other lagg has it meanwhile or changes it.
+    /// it is not detached, and no other lagg claims or changes it.
     pub(super) fn remember(&mut self, _: &Epoch) {
         self.lladdr = self.ifp.lladdr();
         self.mtu = self.ifp.mtu();

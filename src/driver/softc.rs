@@ -186,7 +186,7 @@ impl Softc {
             let kind = self.state().mode.kind();
             let memory = memory(kind)?;
             let mut state = self.state();
-            // The protocol may have been switched meanwhile.
+            // The protocol may have been switched since.
             if memory.fits(&state.mode) {
                 let result = change(&mut state)?;
                 self.publish(&mut state, memory);

@@ -93,7 +93,7 @@ pub(super) const NO_LLADDR: LinkAddr = LinkAddr::Ethernet([0; 6]);
 pub(super) enum Phase {
     /// Claimed, not yet committed.
     Joining,
-    /// Claimed, and its interface went away meanwhile: the joiner gives up.
+    /// Claimed, and its interface went away in the meantime: the joiner gives up.
     Gone,
     /// In the plan.
     Member,

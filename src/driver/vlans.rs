@@ -89,7 +89,7 @@ fn take(port: &Port, word: usize, ids: u64) {
     // F-36: its own VLANs' ids stay
     let ids = ids & !port.ifp().vlans(first(word), ids);
     port.ifp().vlan_events(first(word), ids, false);
-    // VLANs of its own may have come meanwhile.
+    // It may have got VLANs of its own since.
     let own = port.ifp().vlans(first(word), ids);
     port.ifp().vlan_events(first(word), own, true);
 }

@@ -42,7 +42,7 @@ mod explored {
         static RELAXED: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Has every pointer that this test publishes from now on be published without release: loom must find
+    /// Publishes every pointer of this test without release from now on: loom must find
     /// that.
     pub fn publish_relaxed() {
         RELAXED.set(true);

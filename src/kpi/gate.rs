@@ -60,13 +60,16 @@ pub(super) fn open() {
     STATE.fetch_and(!CLOSED, Ordering::Release);
 }
 
-/// Whether nobody is inside.
+/// Whether no thread is inside.
 #[cfg(feature = "kernel")]
 pub(super) fn is_empty() -> bool {
     STATE.load(Ordering::Acquire) & !CLOSED == 0
 }
 
-/// Closes the module if nobody is inside: EBUSY.
+/// Closes the module if no thread is inside.
+///
+/// # Errors
+/// EBUSY: one is, or a lagg or a send tag is left.
 pub(super) fn close() -> Result {
     // D-19: not while a lagg, a tag or a thread is inside
     match STATE.compare_exchange(0, CLOSED, Ordering::Acquire, Ordering::Relaxed) {

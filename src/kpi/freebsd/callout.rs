@@ -47,8 +47,8 @@ impl<T: Send + Sync> Callout<T> {
         Ok(Callout(inner))
     }
 
-    /// Has it called in `ms` milliseconds for `owner`, which holds this, and not at the time that was
-    /// said before. Never sleeps.
+    /// Calls it in `ms` milliseconds for `owner`, which holds this, instead of at the time that was
+    /// set before. Never sleeps.
     pub fn reset(&self, owner: &Ref<T>, ms: u32) {
         let place = self.0.get();
         let owner = owner.clone();
@@ -67,7 +67,7 @@ impl<T: Send + Sync> Callout<T> {
     pub fn drain(&self) {
         let place = self.0.get();
         // SAFETY: `try_new` has initialised the callout, and it is stopped under its lock: a call that has
-        // not begun does not begin any more, so nobody else takes the owner out.
+        // not begun does not begin any more, so no other thread takes the owner out.
         let before = self.locked(|| unsafe {
             c::lagg_rs_callout_stop(&raw mut (*place).callout);
             (*place).owner.clear()

@@ -53,7 +53,7 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     };
 
     // SAFETY: any sleeping context may make an interface, whose memory the kernel waits for. The name is a
-    // string, and nobody can find the interface while it is named.
+    // string, and no other thread can find the interface while it is named.
     let ifp = unsafe {
         let ifp = c::if_alloc(if_type as u8);
         c::if_initname(ifp, c"lagg".as_ptr(), unit as c_int);

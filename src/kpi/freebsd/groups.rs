@@ -93,7 +93,7 @@ impl Ifnet {
     /// Leaves a group; nothing if the stack has purged the interface's groups. May sleep.
     ///
     /// By its address, which the kernel looks up under its lock: a purge, before the departure event,
-    /// frees a membership that nobody but us had.
+    /// frees a membership that only we had.
     pub fn leave_group<A: Into<LinkAddr>>(&self, group: Group<A>) {
         let mut address = self.group_address(&group.0.into());
         // SAFETY: in the interface's vnet. The address is a sockaddr of ours, which is only read. The caller

@@ -44,7 +44,7 @@ pub(super) use field;
 macro_rules! scalar {
     ($accessor:ident, $ifp:expr $(, $argument:expr)?) => {{
         let ifp: *mut c::ifnet = $ifp.as_ptr();
-        // SAFETY: by the type's invariant the ifnet is not freed meanwhile. Such an accessor touches that one
+        // SAFETY: by the type's invariant the ifnet is not freed during the call. Such an accessor touches that one
         // field, in any context, and keeps nothing; `number` admits no pointer either way.
         $crate::kpi::freebsd::ifnet::number(unsafe {
             c::$accessor(ifp $(, $crate::kpi::freebsd::ifnet::number($argument))?)
@@ -270,12 +270,12 @@ impl Ifnet {
     /// Takes IPv6 off the interface. Sleeps, on tasks that may call back into the driver.
     pub fn in6_detach(&self) {
         // SAFETY: the interface is attached, and its departure waits until the caller gives the lagg's token
-        // back: so nobody else takes IPv6 off it. In its vnet, without lagg's mutex, for what the function
+        // back: so no other thread takes IPv6 off it. In its vnet, without lagg's mutex, for what the function
         // waits for may call the driver.
         self.in_vnet(|| unsafe { c::lagg_rs_in6_detach(self.as_ptr()) });
     }
 
-    /// Whether this is one of our laggs. Its other methods may be somebody else's: netmap(4) takes
+    /// Whether this is one of our laggs. Its other methods may not be ours: netmap(4) takes
     /// `if_transmit` and `if_input`.
     pub(super) fn is_lagg(&self) -> bool {
         let method = self.ioctl_place().load(Ordering::Acquire);

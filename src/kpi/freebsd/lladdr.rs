@@ -103,7 +103,7 @@ impl Ifnet {
     /// sleep.
     ///
     /// # Errors
-    /// EINVAL if it has no such address; ENODEV if its type has another kind, or one that nobody sets.
+    /// EINVAL if it has no such address; ENODEV if its type has another kind, or one that cannot be set.
     pub fn set_lladdr(&self, address: &LinkAddr) -> Result {
         let bytes = address.as_bytes();
         let len = bytes.len() as i32;
@@ -113,7 +113,7 @@ impl Ifnet {
         Errno::check(self.in_vnet(set))
     }
 
-    /// Has its neighbours hear its link-level address: a gratuitous ARP for each IPv4 address (arp(4)).
+    /// Announces its link-level address to its neighbours: a gratuitous ARP for each IPv4 address (arp(4)).
     pub fn announce(&self, _: &Epoch) {
         // SAFETY: in a section of the epoch, as the argument proves, in which the interface's addresses are not
         // freed, and in its vnet, as ARP wants it.

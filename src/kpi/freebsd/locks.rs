@@ -68,7 +68,7 @@ impl<T> Mtx<T> {
 
 impl<T> Drop for Mtx<T> {
     fn drop(&mut self) {
-        // SAFETY: by the invariant the lock is initialised. A guard would borrow the mutex, so nobody holds
+        // SAFETY: by the invariant the lock is initialised. A guard would borrow the mutex, so no thread holds
         // it, and it is not used again.
         unsafe { c::lagg_rs_mtx_destroy(self.raw()) };
     }
@@ -91,7 +91,7 @@ impl<T> Deref for MtxGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the lock is held, so nobody changes the value.
+        // SAFETY: the lock is held, so no other thread changes the value.
         unsafe { &*self.mtx.value() }
     }
 }
@@ -110,7 +110,7 @@ impl<T> Drop for MtxGuard<'_, T> {
     }
 }
 
-/// When a wait ends, however often it is begun anew.
+/// When a wait ends, however often it starts again.
 pub struct Deadline(u64);
 
 impl Deadline {
@@ -143,11 +143,11 @@ impl Cv {
         Ok(Cv(cv))
     }
 
-    /// Waits for a broadcast, without the lock meanwhile. Others may have changed the value, or the
+    /// Waits for a broadcast, without the lock while it waits. Others may have changed the value, or the
     /// condition back, when it returns. Sleeps.
     pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
         // SAFETY: by the invariant it is initialised. The guard's lock is held, is released while it waits,
-        // and is held again. The guard was moved here, so nobody borrows the value meanwhile.
+        // and is held again. The guard was moved here, so nothing borrows the value during the wait.
         unsafe { c::lagg_rs_cv_wait(self.0.get(), guard.mtx.raw()) };
         guard
     }
@@ -160,7 +160,7 @@ impl Cv {
     ) -> (MtxGuard<'a, T>, bool) {
         let left = u32::try_from(deadline.0.saturating_sub(uptime_ms())).unwrap_or(u32::MAX);
         // SAFETY: by the invariant it is initialised. The guard's lock is held, and is held again when this
-        // returns, timed out or not. The guard was moved here, so nobody borrows the value meanwhile.
+        // returns, timed out or not. The guard was moved here, so nothing borrows the value during the wait.
         let over =
             left == 0 || unsafe { c::lagg_rs_cv_wait_ms(self.0.get(), guard.mtx.raw(), left) };
         (guard, over)
@@ -180,7 +180,7 @@ impl Drop for Cv {
     }
 }
 
-/// `ifnet_detach_sxlock`, held by this thread until dropped: no interface departs meanwhile.
+/// `ifnet_detach_sxlock`, held by this thread until dropped: no interface departs until then.
 ///
 /// # Invariants
 /// This thread holds the lock.

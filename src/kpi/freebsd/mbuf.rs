@@ -11,7 +11,7 @@ use crate::kpi::packet;
 /// A packet, owned: freed when dropped.
 ///
 /// # Invariants
-/// The pointer is to the first mbuf of a chain with a packet header, which is nobody else's.
+/// The pointer is to the first mbuf of a chain with a packet header, which nothing else owns.
 pub struct Mbuf(NonNull<c::mbuf>);
 
 // SAFETY: a packet belongs to its owner and to no thread.

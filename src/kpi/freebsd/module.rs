@@ -56,12 +56,12 @@ extern "C" fn lagg_rs_unhook(_: *const c_void) {
     sysctl::remove_stats();
     handlers.deregister();
     // A thread that saw a port before the last one went may be about to call a hook: a link event on its
-    // taskqueue, a packet in the epoch. After these have passed nobody does.
+    // taskqueue, a packet in the epoch. After these have passed, none does.
     // SAFETY: the queue is the kernel's own, there from boot on. The caller may sleep, and holds nothing that
     // its tasks want.
     unsafe { c::taskqueue_drain_all(c::taskqueue_swi) };
     epoch::epoch_wait();
-    // SAFETY: the pointers are this driver's, and after the waits nobody has read them or will call them: no
+    // SAFETY: the pointers are this driver's, and after the waits no thread has read them or will call them: no
     // interface is a port.
     unsafe {
         c::lagg_input_ethernet_p = None;

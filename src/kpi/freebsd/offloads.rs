@@ -47,7 +47,7 @@ impl Ifnet {
         let (enabled, enabled2) = words(offloads.enabled);
         let [tsomaxbytes, tsomaxsegcount, tsomaxsegsize] = offloads.tso;
         let mut tso = c::ifnet_hw_tsomax { tsomaxbytes, tsomaxsegcount, tsomaxsegsize };
-        // netmap comes and goes meanwhile.
+        // netmap may come or go at the same time.
         const NETMAP: i32 = c::IFCAP_NETMAP as i32;
         let keep = |now: i32| Some(enabled & !NETMAP | now & NETMAP);
         let _ = self.first_enabled().fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);

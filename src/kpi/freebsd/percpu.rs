@@ -127,7 +127,7 @@ impl Counters {
         }
     }
 
-    /// What all processors have added to one of them; what is added meanwhile may be included or not. 0 if
+    /// What all processors have added to one of them; what is added during the call may be included or not. 0 if
     /// there is no such counter.
     pub fn fetch(&self, which: usize) -> u64 {
         if which >= Self::COUNT {

@@ -79,7 +79,7 @@ impl Ifnet {
     }
 
     /// Gives the interface what it had before; packets under way may still find the claim. A VLAN that has
-    /// got a parent meanwhile has its method from vlan(4).
+    /// got a parent since has its method from vlan(4).
     pub fn release(&self, methods: &PortMethods) {
         self.type_byte().store(methods.kind.number(), Ordering::Release);
         let ioctl = methods.ioctl.map_or(core::ptr::null_mut(), |method| method as *mut ());

@@ -159,7 +159,7 @@ struct Errand {
 unsafe extern "C" fn run_errand(errand: *mut c_void, _: c_int) {
     let errand: *mut Errand = errand.cast();
     // SAFETY: the kernel passes the errand that was queued. Its owner waits until this has returned, and keeps the
-    // interface meanwhile; only this writes the result.
+    // interface; only this writes the result.
     unsafe { (*errand).result = ((*errand).ask)(&*(*errand).ifp, (*errand).on) };
 }
 

@@ -1,4 +1,4 @@
-//! Time, and functions at a later time (callout(9)). It is virtual: a vnet's clock moves when somebody
+//! Time, and functions at a later time (callout(9)). It is virtual: a vnet's clock moves when a test
 //! moves it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +65,7 @@ impl Vnet {
         clock.ms.fetch_max(ms, Ordering::AcqRel);
     }
 
-    /// Has the clock go with the world's until `ends` says so, which it is asked a few times a second.
+    /// Runs the clock with the world's until `ends` says so, which it is asked a few times a second.
     pub fn run_clock(&self, ends: impl Fn() -> bool) {
         let clock = &self.state().clock;
         let (began, first) = (Instant::now(), self.uptime_ms());
@@ -114,8 +114,8 @@ impl<T: Send + Sync> Callout<T> {
         Ok(Callout { run, running: Arc::default(), vnet: Mutex::default() })
     }
 
-    /// Has it called in `ms` milliseconds for `owner`, which holds this, and not at the time that was
-    /// said before. Never sleeps.
+    /// Calls it in `ms` milliseconds for `owner`, which holds this, instead of at the time that was
+    /// set before. Never sleeps.
     pub fn reset(&self, owner: &Ref<T>, ms: u32) {
         let vnet = Vnet::current();
         let mut set_by = lock(&self.vnet);

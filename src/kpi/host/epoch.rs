@@ -2,7 +2,7 @@
 //!
 //! A thread in a section shows in a slot of its own in which epoch it entered. A thread that waits begins a
 //! new epoch, and then waits until every slot is empty or shows that one or a later one. Whatever
-//! was unlinked before is seen by nobody any more: a section that the wait did not see began after
+//! was unlinked before is seen by no section any more: a section that the wait did not see began after
 //! it, and both sides have a fence between their store and their load.
 
 /// What epoch(9) needs of an object to call back for it: nothing here.

@@ -78,7 +78,7 @@ pub struct Ifnet {
     pub(super) vlan_refreshes: AtomicU64,
     /// How often it has been looked up by its name.
     pub(super) lookups: AtomicU64,
-    /// How often somebody has asked what it can do, or does.
+    /// How often it was asked what it can do, or does.
     pub(super) offload_looks: AtomicU64,
     /// Whether its hardware lets in the VLANs of `vlan_filter` alone, while that is enabled.
     pub(super) filters_vlans: AtomicBool,

@@ -58,13 +58,13 @@ impl Ifnet {
     /// sleep.
     ///
     /// # Errors
-    /// EINVAL if it has no such address; ENODEV if its type has another kind, or one that nobody sets.
+    /// EINVAL if it has no such address; ENODEV if its type has another kind, or one that cannot be set.
     pub fn set_lladdr(&self, address: &LinkAddr) -> Result {
         self.assert_attached("if_setlladdr");
         stack::set_lladdr(self, address)
     }
 
-    /// Has its neighbours hear its link-level address: a gratuitous ARP for each IPv4 address (arp(4)).
+    /// Announces its link-level address to its neighbours: a gratuitous ARP for each IPv4 address (arp(4)).
     pub fn announce(&self, _: &Epoch) {
         event::tell(self, &Event::Announced);
     }

@@ -48,7 +48,7 @@ impl Raw {
         true
     }
 
-    /// Has the waiting threads look again.
+    /// Wakes the waiting threads.
     #[cfg(feature = "testing")]
     fn wake(&self) {
         drop(lock(&self.holder));
@@ -116,7 +116,7 @@ impl<T> Drop for MtxGuard<'_, T> {
     }
 }
 
-/// When a wait ends, however often it is begun anew.
+/// When a wait ends, however often it starts again.
 pub struct Deadline(Instant);
 
 impl Deadline {
@@ -147,7 +147,7 @@ impl Cv {
         })
     }
 
-    /// Waits for a broadcast, without the lock meanwhile. Others may have changed the value, or the
+    /// Waits for a broadcast, without the lock while it waits. Others may have changed the value, or the
     /// condition back, when it returns. Sleeps.
     pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
         let mtx = guard.mtx;

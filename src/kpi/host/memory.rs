@@ -1,4 +1,4 @@
-//! malloc(9), freed memory that nobody can mistake for anything, and the
+//! malloc(9), freed memory that cannot be mistaken for anything, and the
 //! memory of user programs.
 
 use std::alloc::Layout;
@@ -27,7 +27,7 @@ pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
 /// Frees memory, which reads as 0xde from then on, where nothing should look any more.
 ///
 /// # Safety
-/// The memory is from [`allocate`] with this layout, and nobody's.
+/// The memory is from [`allocate`] with this layout, and nothing uses it.
 pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, layout: Layout) {
     // SAFETY: the caller promises memory of `allocate` with this layout, which is not used any more.
     unsafe {
@@ -41,7 +41,7 @@ pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, layout: Layout) {
 pub(super) unsafe fn poison(memory: NonNull<u8>, len: usize) {
     // SAFETY: the caller promises that much memory, and that it is its own.
     unsafe { memory.write_bytes(0xde, len) };
-    // The compiler would leave out stores that nobody is to read.
+    // The compiler would leave out stores that are never read.
     std::hint::black_box(memory);
 }
 

@@ -193,12 +193,12 @@ impl Ifnet {
     }
 
     /// Gives the interface what it had before; packets under way may still find the claim. A VLAN that has
-    /// got a parent meanwhile has its method from vlan(4).
+    /// got a parent since has its method from vlan(4).
     pub fn release(&self, methods: &PortMethods) {
         assert!(DETACH.is_held() || !self.is_dead(), "{self:?} gets methods back when detached");
         self.set_if_type(methods.if_type);
         self.ioctl_method.store(methods.ioctl as u8, Ordering::Release);
-        // A VLAN that has got a parent meanwhile has vlan(4)'s.
+        // A VLAN that has got a parent since has vlan(4)'s.
         let ours = OutputMethod::LaggPort as u8;
         let own = methods.output as u8;
         let _ =

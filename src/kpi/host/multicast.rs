@@ -107,7 +107,7 @@ impl Ifnet {
     /// Leaves a group; nothing if the stack has purged the interface's groups. May sleep.
     ///
     /// By its address, which the kernel looks up under its lock: a purge, before the departure event,
-    /// frees a membership that nobody but us had.
+    /// frees a membership that only we had.
     pub fn leave_group<A: Into<LinkAddr>>(&self, group: Group<A>) {
         witness::may_sleep("if_delmulti");
         self.assert_attached("if_delmulti");

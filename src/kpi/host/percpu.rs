@@ -78,7 +78,7 @@ impl Counters {
         }
     }
 
-    /// What all processors have added to one of them; what is added meanwhile may be included or not. 0 if
+    /// What all processors have added to one of them; what is added during the call may be included or not. 0 if
     /// there is no such counter.
     pub fn fetch(&self, which: usize) -> u64 {
         let counters = self.0.iter().filter_map(|place| place.0.get(which));

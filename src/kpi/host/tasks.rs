@@ -44,7 +44,7 @@ impl Worker {
         Worker { name, class, jobs: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Has `run` run once, if `work` does not wait for that already.
+    /// Queues `run` once, unless `work` is queued already.
     pub(super) fn enqueue(&'static self, work: &Arc<Work>, run: impl FnOnce() + Send + 'static) {
         let mut jobs = lock(&self.jobs);
         if work.pending.swap(true, Relaxed) {

@@ -2,7 +2,7 @@
 //! kernel.
 //!
 //! Locks are known by class, which is their name. A class that is asked for while another is held
-//! comes after it, for good: the reverse order panics, even if nobody waited this time. A task's
+//! comes after it, for good: the reverse order panics, even if no thread waited this time. A task's
 //! queue is such a class too, held by what runs there and asked for by threads that drain it, and so is
 //! what a sleeping call waits for.
 

@@ -31,7 +31,7 @@ impl Ifnet {
         self.in_vnet(|| unsafe { c::if_input(self.as_ptr(), m.into_ptr()) });
     }
 
-    /// Whether somebody listens on the interface with bpf(4).
+    /// Whether bpf(4) has a reader on the interface.
     #[inline(always)]
     pub fn has_listeners(&self) -> bool {
         // SAFETY: an aligned pointer in an ifnet that is there for as long as `self`. bpf(4) has one for every
@@ -60,7 +60,7 @@ impl Ifnet {
         unsafe { c::infiniband_bpf_mtap(self.as_ptr(), m.as_ptr()) };
     }
 
-    /// Says whether packets that this lagg sends are looked at, lest they come back to it: its ports are VLANs,
+    /// Says whether packets that this lagg sends are checked for loops back to it: its ports are VLANs,
     /// which others give other parents. If netmap(4) has the method, that does not recurse, and has kept
     /// the one from before.
     pub fn guard(&self, on: bool) {

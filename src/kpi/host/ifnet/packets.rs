@@ -34,14 +34,14 @@ impl Ifnet {
         self.kind.transmit(self, m, epoch)
     }
 
-    /// Says whether packets that this lagg sends are looked at, lest they come back to it: its ports are VLANs,
+    /// Says whether packets that this lagg sends are checked for loops back to it: its ports are VLANs,
     /// which others give other parents. If netmap(4) has the method, that does not recurse, and has kept
     /// the one from before.
     pub fn guard(&self, on: bool) {
         self.guarded.store(on, Ordering::Release);
     }
 
-    /// Whether somebody listens on the interface with bpf(4).
+    /// Whether bpf(4) has a reader on the interface.
     #[inline]
     pub fn has_listeners(&self) -> bool {
         debug_assert!(self.has_bpf.load(Ordering::Relaxed), "bpf does not know {self:?} yet");

@@ -91,7 +91,7 @@ impl IfnetRef {
             context: UnsafeCell::new(EPOCH_CONTEXT),
             this,
         };
-        // SAFETY: memory for this type, allocated just now, and nobody else's.
+        // SAFETY: memory for this type, allocated just now, which nothing else owns.
         unsafe { this.write(ifnet) };
         // INVARIANT: made here; the count of 1 is this reference.
         IfnetRef(this)
@@ -110,13 +110,13 @@ impl IfnetRef {
     /// `context` is that of an interface whose last reference has gone a grace period ago.
     unsafe extern "C" fn free(context: *mut EpochContext) {
         // SAFETY: the caller promises the context of an interface, from which its address follows. No
-        // reference is left and the grace period is over, so it is nobody's any more.
+        // reference is left and the grace period is over, so nothing uses it any more.
         let ifnet = unsafe { &mut *context.byte_sub(offset_of!(Ifnet, context)).cast::<Ifnet>() };
         let name = ifnet.name();
         assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
         assert!(ifnet.softc.is_empty(), "{name} is freed, and still a lagg");
         let this = ifnet.this;
-        // SAFETY: the interface is nobody's any more, and its memory is from a `Box`, which allocates like
+        // SAFETY: nothing uses the interface any more, and its memory is from a `Box`, which allocates like
         // `memory`.
         unsafe {
             this.drop_in_place();
