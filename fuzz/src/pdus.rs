@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use arbitrary::{Result, Unstructured};
 use lagg_rs::lacp::{Link, Options, System, Time, transmit};
 use lagg_rs::slots::{Slot, SlotSet};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{Frame, Marker};
 use lagg_rs::wire::slow::{FRAME, Subtype};
 
@@ -122,7 +122,7 @@ impl Lab {
     fn lacpdu(&self, u: &mut Unstructured<'_>, slot: Slot) -> Result<[u8; FRAME]> {
         let ours = self.lacp.port(slot).map(|port| *port.actor()).unwrap_or_default();
         let side = |u: &mut Unstructured<'_>, info: Info| -> Result<Info> {
-            let mut info = Info { state: State::from_bits_retain(u.arbitrary()?), ..info };
+            let mut info = Info { state: StateBits::from_bits_retain(u.arbitrary()?), ..info };
             match u.int_in_range(0..=7)? {
                 0 => info.key = u.arbitrary()?,
                 1 => info.port = u.arbitrary()?,
@@ -138,7 +138,7 @@ impl Lab {
             key: 9,
             port_priority: 0x8000,
             port: 900 + u16::from(slot.number()),
-            state: State::empty(),
+            state: StateBits::empty(),
         };
         let pdu = Lacpdu { actor: side(u, partner)?, partner: side(u, ours)? };
         let mut frame = pdu.emit([2, 0, 0, 0, 9, 9]);
@@ -237,5 +237,5 @@ impl Lab {
 
 fn check_farewell(frame: &[u8]) {
     let farewell = Lacpdu::parse(frame).expect("what is sent is well formed");
-    assert!(!farewell.actor.state.intersects(State::SYNC | State::AGGREGATION));
+    assert!(!farewell.actor.state.intersects(StateBits::SYNC | StateBits::AGGREGATION));
 }

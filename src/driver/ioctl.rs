@@ -14,7 +14,7 @@ use crate::kpi::ioctl::{
 };
 use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg};
 use crate::policy::Role;
-use crate::wire::lacpdu::{Info, State as Bits};
+use crate::wire::lacpdu::{Info, StateBits};
 
 /// A request to the lagg.
 pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
@@ -173,8 +173,8 @@ fn lacp_record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
     *sides = info(machines.actor(), machines.partner());
     let state = machines.actor().state;
     bits(lacp.machines.is_active(port.slot()), port_flag::ACTIVE)
-        | bits(state.contains(Bits::COLLECTING), port_flag::COLLECTING)
-        | bits(state.contains(Bits::DISTRIBUTING), port_flag::DISTRIBUTING)
+        | bits(state.contains(StateBits::COLLECTING), port_flag::COLLECTING)
+        | bits(state.contains(StateBits::DISTRIBUTING), port_flag::DISTRIBUTING)
 }
 
 /// The active aggregator's record; zeros if there is none.

@@ -14,7 +14,7 @@ use super::state::State;
 use super::{Port, Softc, lacp_frames};
 use crate::kpi::{Array, Ref, epoch, lacp_debug, log};
 use crate::lacp::Link;
-use crate::lacp::mux::State as Mux;
+use crate::lacp::mux::MuxState;
 use crate::slots::{Slot, SlotMap, SlotSet};
 use crate::wire::slow::FRAME;
 
@@ -52,9 +52,9 @@ pub(super) fn say_that_ports_are_down(softc: &Softc) {
 }
 
 /// Where each port's mux machine is.
-fn muxes(machines: &Machines) -> SlotMap<Mux> {
+fn muxes(machines: &Machines) -> SlotMap<MuxState> {
     let mux = |slot: Slot| Some(machines.port(slot)?.mux());
-    SlotMap::from_fn(|slot| mux(slot).unwrap_or(Mux::Detached))
+    SlotMap::from_fn(|slot| mux(slot).unwrap_or(MuxState::Detached))
 }
 
 /// Runs the machines until they rest. False: there is no LACP.
@@ -88,12 +88,12 @@ fn run_machines(softc: &Softc) -> bool {
 }
 
 /// Says what administrators want to know, and the rest if they ask (`net.link.lagg.lacp.debug`).
-fn report(softc: &Softc, slot: Slot, from: Mux, to: Mux) {
+fn report(softc: &Softc, slot: Slot, from: MuxState, to: MuxState) {
     let Some(port) = softc.state().claimed(slot) else { return };
     let name = port.ifp().name();
     if lacp_debug() > 0 {
         log(softc.ifp(), format_args!("{name}: {} to {}", from.name(), to.name()));
-    } else if from == Mux::Distributing {
+    } else if from == MuxState::Distributing {
         log(softc.ifp(), format_args!("{name} does not distribute any more"));
     }
 }

@@ -114,7 +114,7 @@ pub(super) fn send_farewells(softc: &Softc) {
         return;
     }
     epoch::wait();
-    // Another thread, which has waited too, may have sent it meanwhile. If one is lost, the partner will
+    // Another thread, which has waited too, may have sent it by now. If one is lost, the partner will
     // miss the port.
     while send_next(softc, Machines::poll_farewell, |_, _| {}) {}
 }

@@ -14,7 +14,7 @@ use super::selection::{LagId, Selected, System};
 use super::time::{Time, Timer};
 use super::{Lacp, Memory, Port, mux};
 use crate::slots::Slot;
-use crate::wire::lacpdu::State as Bits;
+use crate::wire::lacpdu::StateBits;
 
 /// Milliseconds that the ports of an aggregator have to distribute together, from the first on: flows that
 /// begin on that one would have to move, and to wait, with each of the others.
@@ -120,14 +120,14 @@ impl Port {
             && self.selected != Selected::Unselected
             && self.ready
             && self.partner_knows_us
-            && self.partner.state.intersects(Bits::AGGREGATION | Bits::SYNC)
-            && !self.actor.state.intersects(Bits::DEFAULTED | Bits::EXPIRED)
+            && self.partner.state.intersects(StateBits::AGGREGATION | StateBits::SYNC)
+            && !self.actor.state.intersects(StateBits::DEFAULTED | StateBits::EXPIRED)
     }
 
     /// Whether frames would be lost on it, as it seems: its partner does not hear us, or did not come to
     /// collect.
     fn is_deaf(&self) -> bool {
-        self.is_idle || self.partner.state.contains(Bits::EXPIRED)
+        self.is_idle || self.partner.state.contains(StateBits::EXPIRED)
     }
 
     /// When the partner can answer at once to a change that takes what is in service out of it: the limit
@@ -245,8 +245,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             port: named.map(|info| (info.port_priority, info.port)).min()?,
             partner,
             number,
-            is_offered: !is_deaf && says(Bits::SYNC),
-            is_collected: !is_deaf && says(Bits::SYNC | Bits::COLLECTING),
+            is_offered: !is_deaf && says(StateBits::SYNC),
+            is_collected: !is_deaf && says(StateBits::SYNC | StateBits::COLLECTING),
             settles: ports.clone().filter_map(|port| port.settles(now)).max(),
         })
     }
@@ -273,11 +273,11 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     pub(super) fn has_gathered(&mut self, now: Time) -> bool {
         let (mut distributes, mut some, mut all) = (false, false, true);
         for (_, port) in self.ports().filter(|(_, port)| port.selected == Selected::Selected) {
-            distributes |= port.mux == mux::State::Distributing;
+            distributes |= port.mux == mux::MuxState::Distributing;
             let partner = port.partner.state;
-            let comes = partner.contains(Bits::SYNC) || !port.partner_has_our_sync;
+            let comes = partner.contains(StateBits::SYNC) || !port.partner_has_our_sync;
             if port.is_eligible() && comes {
-                let collects = partner.contains(Bits::SYNC | Bits::COLLECTING);
+                let collects = partner.contains(StateBits::SYNC | StateBits::COLLECTING);
                 (some, all) = (some | collects, all & collects);
             }
         }

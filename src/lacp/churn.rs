@@ -3,7 +3,7 @@
 
 use super::time::{Time, Timer};
 use super::{Port, Selected};
-use crate::wire::lacpdu::State as Bits;
+use crate::wire::lacpdu::StateBits;
 
 /// Where a machine is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -81,8 +81,8 @@ impl Port {
     pub(super) fn run_churn(&mut self, now: Time) {
         let enabled = self.is_enabled();
         let stands_by = self.selected == Selected::Standby && self.is_eligible();
-        let [ours, theirs] =
-            [self.actor, self.partner].map(|side| stands_by || side.state.contains(Bits::SYNC));
+        let [ours, theirs] = [self.actor, self.partner]
+            .map(|side| stands_by || side.state.contains(StateBits::SYNC));
         let ours = self.actor_churn.run(enabled, ours, now);
         let theirs = self.partner_churn.run(enabled, theirs, now);
         if ours || theirs {

@@ -5,7 +5,7 @@
 use super::port::Media;
 use super::time::{Time, Timer};
 use super::{Port, Statistics};
-use crate::wire::lacpdu::State as Bits;
+use crate::wire::lacpdu::StateBits;
 use crate::wire::marker::Marker;
 
 /// Milliseconds that a response is waited for. Nothing is under way for longer where a lagg is used; what a
@@ -124,7 +124,7 @@ impl Port {
     /// if the link is down or the partner is missed or does not collect: what is under way overtakes
     /// nothing there.
     pub(super) fn ask_marker(&mut self, silent: bool, now: Time) -> bool {
-        let collects = self.partner.state.contains(Bits::SYNC | Bits::COLLECTING);
+        let collects = self.partner.state.contains(StateBits::SYNC | StateBits::COLLECTING);
         self.is_enabled() && collects && self.marker.ask(silent, now)
     }
 

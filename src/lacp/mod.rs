@@ -32,7 +32,7 @@ pub use time::{Time, Timer};
 
 use crate::slots::{Slot, SlotSet};
 use crate::wire::MacAddr;
-use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
+use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
 use crate::wire::marker::{Frame, Kind};
 use crate::wire::slow::{FRAME, Malformed};
 
@@ -71,7 +71,7 @@ pub trait Memory<T>: DerefMut<Target = [Option<T>]> {}
 
 impl<T, M: DerefMut<Target = [Option<T>]>> Memory<T> for M {}
 
-/// LACP of one lagg. Ports are known by their slots, and aggregators are numbered likewise.
+/// LACP of one lagg. Ports are known by their slots, and aggregators are numbered in the same way.
 pub struct Lacp<P, A> {
     system: System,
     /// The lagg's number among the interfaces.
@@ -211,11 +211,13 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let (key, aggregatable) = match link {
             Link::Up(speed) => (key::aggregatable(lagg, speed), true),
             Link::Unfit => (key::individual(port.index.into()), false),
-            Link::Down => (port.actor.key, port.actor.state.contains(Bits::AGGREGATION)),
+            Link::Down => (port.actor.key, port.actor.state.contains(StateBits::AGGREGATION)),
         };
-        if (port.actor.key, port.actor.state.contains(Bits::AGGREGATION)) != (key, aggregatable) {
+        if (port.actor.key, port.actor.state.contains(StateBits::AGGREGATION))
+            != (key, aggregatable)
+        {
             port.actor.key = key;
-            port.actor.state.set(Bits::AGGREGATION, aggregatable);
+            port.actor.state.set(StateBits::AGGREGATION, aggregatable);
             port.selected = Selected::Unselected;
             port.ntt = true;
         }
@@ -259,7 +261,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     fn forget_moved(&mut self, slot: Slot, partner: &Info, now: Time) {
         let strict = self.options.strict;
         for (_, port) in self.ports_mut().filter(|(other, _)| *other != slot) {
-            let defaulted = port.actor.state.contains(Bits::DEFAULTED);
+            let defaulted = port.actor.state.contains(StateBits::DEFAULTED);
             let same = (port.partner.system, port.partner.port) == (partner.system, partner.port);
             if same && !defaulted {
                 port.receive_event(receive::Event::Moved, strict, now);
@@ -330,7 +332,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     fn run_mux(&mut self, gathered: bool, now: Time) -> bool {
         let (mut moved, mut flapping) = (false, 0);
         for (_, port) in self.ports_mut() {
-            let distributed = port.mux == mux::State::Distributing;
+            let distributed = port.mux == mux::MuxState::Distributing;
             let moves = port.run_mux(gathered, now);
             moved |= moves;
             flapping += u32::from(distributed && moves);

@@ -2,11 +2,11 @@
 
 use super::time::Time;
 use super::{Port, Selected};
-use crate::wire::lacpdu::State as Bits;
+use crate::wire::lacpdu::StateBits;
 
 /// Where the machine is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum State {
+pub enum MuxState {
     /// Attached to no aggregator.
     #[default]
     Detached,
@@ -36,38 +36,45 @@ pub struct Conditions {
 /// Milliseconds that a port waits for others (Aggregate_Wait_Time).
 pub const AGGREGATE_WAIT: u32 = 2_000;
 
-impl State {
+impl MuxState {
     /// All of them.
-    pub const ALL: [State; 5] =
-        [State::Detached, State::Waiting, State::Attached, State::Collecting, State::Distributing];
+    pub const ALL: [MuxState; 5] = [
+        MuxState::Detached,
+        MuxState::Waiting,
+        MuxState::Attached,
+        MuxState::Collecting,
+        MuxState::Distributing,
+    ];
 
     /// Where it goes; none: it stays. A port that is to stand by goes back to WAITING, where the
     /// standard has it go through DETACHED and wait for others once more: it has done that.
-    pub fn next(self, conditions: Conditions) -> Option<State> {
+    pub fn next(self, conditions: Conditions) -> Option<MuxState> {
         let Conditions { selected, ready, partner_sync, partner_collecting } = conditions;
         let unselected = selected == Selected::Unselected;
         let chosen = selected == Selected::Selected;
         let collects = chosen && partner_sync;
         match self {
-            State::Detached => (!unselected).then_some(State::Waiting),
-            State::Waiting | State::Attached if unselected => Some(State::Detached),
-            State::Waiting => (chosen && ready).then_some(State::Attached),
-            State::Attached if !chosen => Some(State::Waiting),
-            State::Attached => collects.then_some(State::Collecting),
-            State::Collecting if !collects => Some(State::Attached),
-            State::Collecting => partner_collecting.then_some(State::Distributing),
-            State::Distributing => (!collects || !partner_collecting).then_some(State::Collecting),
+            MuxState::Detached => (!unselected).then_some(MuxState::Waiting),
+            MuxState::Waiting | MuxState::Attached if unselected => Some(MuxState::Detached),
+            MuxState::Waiting => (chosen && ready).then_some(MuxState::Attached),
+            MuxState::Attached if !chosen => Some(MuxState::Waiting),
+            MuxState::Attached => collects.then_some(MuxState::Collecting),
+            MuxState::Collecting if !collects => Some(MuxState::Attached),
+            MuxState::Collecting => partner_collecting.then_some(MuxState::Distributing),
+            MuxState::Distributing => {
+                (!collects || !partner_collecting).then_some(MuxState::Collecting)
+            }
         }
     }
 
     /// Its name in 802.1AX.
     pub fn name(self) -> &'static str {
         match self {
-            State::Detached => "DETACHED",
-            State::Waiting => "WAITING",
-            State::Attached => "ATTACHED",
-            State::Collecting => "COLLECTING",
-            State::Distributing => "DISTRIBUTING",
+            MuxState::Detached => "DETACHED",
+            MuxState::Waiting => "WAITING",
+            MuxState::Attached => "ATTACHED",
+            MuxState::Collecting => "COLLECTING",
+            MuxState::Distributing => "DISTRIBUTING",
         }
     }
 }
@@ -79,8 +86,8 @@ impl Port {
         let Some(next) = self.mux.next(Conditions {
             selected: self.selected,
             ready: self.ready,
-            partner_sync: self.partner.state.contains(Bits::SYNC),
-            partner_collecting: self.partner.state.contains(Bits::COLLECTING) && gathered,
+            partner_sync: self.partner.state.contains(StateBits::SYNC),
+            partner_collecting: self.partner.state.contains(StateBits::COLLECTING) && gathered,
         }) else {
             return false;
         };
@@ -88,26 +95,26 @@ impl Port {
         self.statistics.last_change = now;
         let state = &mut self.actor.state;
         match next {
-            State::Detached => {
-                state.remove(Bits::SYNC | Bits::COLLECTING | Bits::DISTRIBUTING);
+            MuxState::Detached => {
+                state.remove(StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING);
                 self.aggregator = None;
                 self.wait_while.stop();
             }
-            State::Waiting if was == State::Detached => {
+            MuxState::Waiting if was == MuxState::Detached => {
                 self.ready = false;
                 self.wait_while.start(now, AGGREGATE_WAIT);
             }
-            State::Waiting => state.remove(Bits::SYNC),
-            State::Attached => {
-                state.insert(Bits::SYNC);
-                state.remove(Bits::COLLECTING | Bits::DISTRIBUTING);
+            MuxState::Waiting => state.remove(StateBits::SYNC),
+            MuxState::Attached => {
+                state.insert(StateBits::SYNC);
+                state.remove(StateBits::COLLECTING | StateBits::DISTRIBUTING);
             }
-            State::Collecting => {
+            MuxState::Collecting => {
                 // F-57: and frames are accepted from now on
-                state.insert(Bits::COLLECTING);
-                state.remove(Bits::DISTRIBUTING);
+                state.insert(StateBits::COLLECTING);
+                state.remove(StateBits::DISTRIBUTING);
             }
-            State::Distributing => state.insert(Bits::DISTRIBUTING),
+            MuxState::Distributing => state.insert(StateBits::DISTRIBUTING),
         }
         // In DISTRIBUTING too: the partner may have to know (F-27). And in WAITING, that it is known: as
         // long as it is not it does not choose this aggregator.
@@ -117,7 +124,7 @@ impl Port {
 
     /// Whether it waits for others that want its aggregator.
     pub(super) fn is_waiting(&self) -> bool {
-        self.mux == State::Waiting && !self.ready
+        self.mux == MuxState::Waiting && !self.ready
     }
 
     /// Whether others may stop waiting for this port (Ready_N).

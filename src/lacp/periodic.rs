@@ -3,7 +3,7 @@
 
 use super::Port;
 use super::time::Time;
-use crate::wire::lacpdu::State as Bits;
+use crate::wire::lacpdu::StateBits;
 
 /// Where the machine is. PERIODIC_TX is passed through, not stayed in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +53,7 @@ impl Port {
     pub(super) fn run_periodic(&mut self, now: Time) {
         let conditions = Conditions {
             enabled: self.speaks(),
-            short: self.partner.state.contains(Bits::TIMEOUT),
+            short: self.partner.state.contains(StateBits::TIMEOUT),
             expired: self.periodic_timer.expires(now),
         };
         let Some((next, due)) = self.periodic.next(conditions) else { return };

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::slots::Slot;
 use crate::wire::MacAddr;
-use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
+use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
 use crate::wire::slow::Malformed;
 
 /// What a port has done and seen (802.1AX-2008 6.3.3.1).
@@ -86,7 +86,7 @@ pub struct Port {
     pub(super) is_led: bool,
     /// The partner was in sync for long, and did not collect.
     pub(super) is_idle: bool,
-    pub(super) mux: mux::State,
+    pub(super) mux: mux::MuxState,
     /// Runs while it waits for others; and when it is ready, for as long as its partner may wait for some.
     pub(super) wait_while: Timer,
     /// It does not wait for others any more (Ready).
@@ -116,8 +116,8 @@ impl Port {
         options: Options,
         now: Time,
     ) -> Self {
-        let mut state = Bits::ACTIVITY;
-        state.set(Bits::TIMEOUT, options.fast_timeout);
+        let mut state = StateBits::ACTIVITY;
+        state.set(StateBits::TIMEOUT, options.fast_timeout);
         let actor = Info {
             system_priority: system.priority,
             system: system.address,
@@ -144,7 +144,7 @@ impl Port {
             partner_has_our_sync: false,
             is_led: false,
             is_idle: false,
-            mux: mux::State::default(),
+            mux: mux::MuxState::default(),
             wait_while: Timer::default(),
             ready: false,
             ntt: false,
@@ -181,7 +181,7 @@ impl Port {
     /// What tells its partner, which was this, that the port is no longer part of the aggregation: it is not in
     /// sync, and not to be aggregated.
     pub(super) fn last_words(&self, partner: Info) -> Lacpdu {
-        let state = self.actor.state & (Bits::ACTIVITY | Bits::TIMEOUT);
+        let state = self.actor.state & (StateBits::ACTIVITY | StateBits::TIMEOUT);
         Lacpdu { actor: Info { state, ..self.actor }, partner }
     }
 
@@ -215,7 +215,7 @@ impl Port {
     }
 
     /// Where its mux machine is.
-    pub fn mux(&self) -> mux::State {
+    pub fn mux(&self) -> mux::MuxState {
         self.mux
     }
 

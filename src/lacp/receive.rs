@@ -2,7 +2,7 @@
 
 use super::time::Time;
 use super::{Port, Selected, System};
-use crate::wire::lacpdu::{Info, Lacpdu, State as Bits};
+use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 /// Where the machine is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,9 +67,10 @@ impl State {
 /// would agree to everything; it brings no port into service all the same. It wants to hear us as often as
 /// we want to hear it: a system that asks for LACPDUs every second finds a partner as soon (F-58).
 fn default_partner(strict: bool, short: bool) -> Info {
-    let agreeing = Bits::AGGREGATION | Bits::SYNC | Bits::COLLECTING | Bits::DISTRIBUTING;
-    let mut state = if strict { Bits::empty() } else { agreeing };
-    state.set(Bits::TIMEOUT, short);
+    let agreeing =
+        StateBits::AGGREGATION | StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING;
+    let mut state = if strict { StateBits::empty() } else { agreeing };
+    state.set(StateBits::TIMEOUT, short);
     Info { system_priority: 0xffff, port_priority: 0xffff, state, ..Info::default() }
 }
 
@@ -83,21 +84,21 @@ impl Port {
                 if event == Event::Moved {
                     self.initialize(strict);
                 }
-                self.partner.state.remove(Bits::SYNC);
+                self.partner.state.remove(StateBits::SYNC);
                 self.current_while.stop();
             }
             State::LacpDisabled => {
                 self.selected = Selected::Unselected;
                 self.record_default(strict);
-                self.partner.state.remove(Bits::AGGREGATION);
-                self.actor.state.remove(Bits::EXPIRED);
+                self.partner.state.remove(StateBits::AGGREGATION);
+                self.actor.state.remove(StateBits::EXPIRED);
                 self.current_while.stop();
             }
             State::Expired => {
-                self.partner.state.remove(Bits::SYNC);
-                self.partner.state.insert(Bits::TIMEOUT);
+                self.partner.state.remove(StateBits::SYNC);
+                self.partner.state.insert(StateBits::TIMEOUT);
                 self.current_while.start(now, SHORT_TIMEOUT);
-                self.actor.state.insert(Bits::EXPIRED);
+                self.actor.state.insert(StateBits::EXPIRED);
                 // The partner hears at once that it was missed, and on a link that has just come up, that
                 // there is a system here (F-22, F-23).
                 self.ntt = true;
@@ -105,7 +106,7 @@ impl Port {
             State::Defaulted => {
                 // update_Default_Selected: selection leaves a defaulted port unselected.
                 self.record_default(strict);
-                self.actor.state.remove(Bits::EXPIRED);
+                self.actor.state.remove(StateBits::EXPIRED);
             }
             State::Current => {}
         }
@@ -118,25 +119,25 @@ impl Port {
         self.update_selected(pdu);
         self.update_ntt(pdu);
         self.record_pdu(pdu);
-        let short = self.actor.state.contains(Bits::TIMEOUT);
+        let short = self.actor.state.contains(StateBits::TIMEOUT);
         self.is_short = short;
         self.current_while.start(now, if short { SHORT_TIMEOUT } else { LONG_TIMEOUT });
-        self.actor.state.remove(Bits::EXPIRED);
+        self.actor.state.remove(StateBits::EXPIRED);
     }
 
     /// Asks the partner to speak every second, or every 30, from now on (Actor_Oper_Port_State's
     /// LACP_Timeout).
     pub(super) fn set_timeout(&mut self, short: bool) {
-        if self.actor.state.contains(Bits::TIMEOUT) == short {
+        if self.actor.state.contains(StateBits::TIMEOUT) == short {
             return;
         }
-        self.actor.state.set(Bits::TIMEOUT, short);
+        self.actor.state.set(StateBits::TIMEOUT, short);
         self.ntt = true;
         if self.receive == State::Defaulted {
-            self.partner.state.set(Bits::TIMEOUT, short);
+            self.partner.state.set(StateBits::TIMEOUT, short);
         }
         // A partner that is told to speak every 30 seconds does not speak once more before it begins
-        // with that: it must not be missed meanwhile. One that is to speak every second does so at
+        // with that: it must not be missed until then. One that is to speak every second does so at
         // once.
         if !short && self.receive == State::Current && core::mem::take(&mut self.is_short) {
             self.current_while.extend(LONG_TIMEOUT - SHORT_TIMEOUT);
@@ -147,27 +148,28 @@ impl Port {
     pub(super) fn initialize(&mut self, strict: bool) {
         self.selected = Selected::Unselected;
         self.record_default(strict);
-        self.actor.state.remove(Bits::EXPIRED);
+        self.actor.state.remove(StateBits::EXPIRED);
     }
 
     /// recordDefault (5.4.9).
     fn record_default(&mut self, strict: bool) {
-        self.partner = default_partner(strict, self.actor.state.contains(Bits::TIMEOUT));
+        self.partner = default_partner(strict, self.actor.state.contains(StateBits::TIMEOUT));
         self.partner_knows_us = false;
         (self.is_led, self.is_idle) = (false, false);
-        self.actor.state.insert(Bits::DEFAULTED);
+        self.actor.state.insert(StateBits::DEFAULTED);
     }
 
     /// update_Selected (5.4.9).
     fn update_selected(&mut self, pdu: &Lacpdu) {
-        if differs(&pdu.actor, &self.partner, Bits::AGGREGATION) {
+        if differs(&pdu.actor, &self.partner, StateBits::AGGREGATION) {
             self.selected = Selected::Unselected;
         }
     }
 
     /// update_NTT (5.4.9): the partner has something else of us than we are.
     fn update_ntt(&mut self, pdu: &Lacpdu) {
-        let told = Bits::ACTIVITY | Bits::TIMEOUT | Bits::SYNC | Bits::AGGREGATION;
+        let told =
+            StateBits::ACTIVITY | StateBits::TIMEOUT | StateBits::SYNC | StateBits::AGGREGATION;
         if differs(&pdu.partner, &self.actor, told) {
             self.ntt = true;
         }
@@ -176,24 +178,24 @@ impl Port {
     /// recordPDU (5.4.9).
     fn record_pdu(&mut self, pdu: &Lacpdu) {
         self.is_led &= System::of(&self.partner) == System::of(&pdu.actor);
-        self.is_idle &=
-            self.partner.is_same_port(&pdu.actor) && !pdu.actor.state.contains(Bits::COLLECTING);
+        self.is_idle &= self.partner.is_same_port(&pdu.actor)
+            && !pdu.actor.state.contains(StateBits::COLLECTING);
         self.partner = pdu.actor;
-        self.actor.state.remove(Bits::DEFAULTED);
-        let active = pdu.actor.state.contains(Bits::ACTIVITY)
-            || (self.actor.state & pdu.partner.state).contains(Bits::ACTIVITY);
-        let knows_us = !differs(&pdu.partner, &self.actor, Bits::AGGREGATION);
-        let individual = !pdu.actor.state.contains(Bits::AGGREGATION);
-        self.partner_has_our_sync = pdu.partner.state.contains(Bits::SYNC);
+        self.actor.state.remove(StateBits::DEFAULTED);
+        let active = pdu.actor.state.contains(StateBits::ACTIVITY)
+            || (self.actor.state & pdu.partner.state).contains(StateBits::ACTIVITY);
+        let knows_us = !differs(&pdu.partner, &self.actor, StateBits::AGGREGATION);
+        let individual = !pdu.actor.state.contains(StateBits::AGGREGATION);
+        self.partner_has_our_sync = pdu.partner.state.contains(StateBits::SYNC);
         self.partner_knows_us = active && (knows_us || individual);
         // What the LACPDU does not say is never added (F-24).
         if !self.partner_knows_us {
-            self.partner.state.remove(Bits::SYNC);
+            self.partner.state.remove(StateBits::SYNC);
         }
     }
 }
 
 /// Whether two are not the same port, or differ in one of these bits of their states.
-fn differs(a: &Info, b: &Info, bits: Bits) -> bool {
+fn differs(a: &Info, b: &Info, bits: StateBits) -> bool {
     !a.is_same_port(b) || a.state & bits != b.state & bits
 }

@@ -3,7 +3,7 @@
 use super::time::Time;
 use super::{Port, receive};
 use crate::wire::MacAddr;
-use crate::wire::lacpdu::{Info, State as Bits};
+use crate::wire::lacpdu::{Info, StateBits};
 
 /// What is not right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,9 +109,9 @@ impl Reporter {
 impl Port {
     /// A LACPDU has come, whose two sides these are, and is not recorded yet.
     pub(super) fn notice_pdu(&mut self, actor: &Info, partner: &Info, now: Time) {
-        self.reporter.knows = partner.state.contains(Bits::TIMEOUT);
+        self.reporter.knows = partner.state.contains(StateBits::TIMEOUT);
         let (was, is) = ((self.partner.system, self.partner.port), (actor.system, actor.port));
-        if self.actor.state.contains(Bits::DEFAULTED) || was == is {
+        if self.actor.state.contains(StateBits::DEFAULTED) || was == is {
             return;
         }
         let before = self.reporter.before.replace((was, now));
@@ -122,7 +122,7 @@ impl Port {
 
     /// Its partner is missed.
     pub(super) fn notice_missed(&mut self, now: Time) {
-        let asked = self.actor.state.contains(Bits::TIMEOUT) && self.reporter.knows;
+        let asked = self.actor.state.contains(StateBits::TIMEOUT) && self.reporter.knows;
         if self.receive != receive::State::Current || !asked {
             return;
         }
@@ -134,9 +134,9 @@ impl Port {
 
     /// One side has not got in sync in time.
     pub(super) fn notice_churn(&mut self, now: Time) {
-        if self.actor.state.contains(Bits::DEFAULTED) {
+        if self.actor.state.contains(StateBits::DEFAULTED) {
             self.reporter.add(Report::NoPartner, now);
-        } else if !self.partner.state.contains(Bits::SYNC) {
+        } else if !self.partner.state.contains(StateBits::SYNC) {
             self.reporter.add(Report::NotInSync, now);
         }
         // Else it is ours: the port stands by, or waits.

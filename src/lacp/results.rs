@@ -7,7 +7,7 @@ use super::selection::{LagId, System};
 use super::time::Time;
 use super::{Lacp, Memory, Port, mux};
 use crate::slots::{Slot, SlotSet};
-use crate::wire::lacpdu::{Info, State as Bits};
+use crate::wire::lacpdu::{Info, StateBits};
 use crate::wire::marker::Marker;
 use crate::wire::slow::FRAME;
 
@@ -103,17 +103,17 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
 
     /// The ports that frames are taken in from: those that say so.
     pub fn collecting(&self) -> SlotSet {
-        self.set(|port| port.actor.state.contains(Bits::COLLECTING))
+        self.set(|port| port.actor.state.contains(StateBits::COLLECTING))
     }
 
     /// The ports that frames are sent on: those that say so.
     pub fn distributing(&self) -> SlotSet {
-        self.set(|port| port.actor.state.contains(Bits::DISTRIBUTING))
+        self.set(|port| port.actor.state.contains(StateBits::DISTRIBUTING))
     }
 
-    /// Bits a second of the active aggregator.
+    /// StateBits a second of the active aggregator.
     pub fn bandwidth(&self) -> u64 {
-        let ports = self.ports().filter(|(_, port)| port.mux == mux::State::Distributing);
+        let ports = self.ports().filter(|(_, port)| port.mux == mux::MuxState::Distributing);
         ports.fold(0, |sum, (_, port)| sum.saturating_add(port.speed))
     }
 

@@ -1,10 +1,10 @@
 //! Selection: which aggregator a port belongs to (802.1AX-2008 5.4.14; in 802.1AX-2014, 6.4.14).
 
-use super::mux::State as Mux;
+use super::mux::MuxState;
 use super::{Lacp, Memory, PRIORITY, Port};
 use crate::slots::{Slot, SlotSet};
 use crate::wire::MacAddr;
-use crate::wire::lacpdu::{Info, State as Bits};
+use crate::wire::lacpdu::{Info, StateBits};
 
 /// Whether a port has an aggregator that suits it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,7 +52,7 @@ pub struct LagId {
 impl LagId {
     fn of(slot: Slot, port: &Port) -> Self {
         let both = port.actor.state & port.partner.state;
-        let individual = !both.contains(Bits::AGGREGATION);
+        let individual = !both.contains(StateBits::AGGREGATION);
         LagId {
             key: port.actor.key,
             partner: System::of(&port.partner),
@@ -64,7 +64,8 @@ impl LagId {
     /// Actor and partner as the ioctl SIOCGLAGG has them: what an aggregator knows of its ports, and of
     /// our system.
     pub(super) fn infos(&self, system: &Info) -> (Info, Info) {
-        let state = if self.individual.is_none() { Bits::AGGREGATION } else { Bits::empty() };
+        let state =
+            if self.individual.is_none() { StateBits::AGGREGATION } else { StateBits::empty() };
         let actor = Info { key: self.key, state, ..*system };
         let partner = Info {
             system_priority: self.partner.priority,
@@ -84,7 +85,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             let Some(port) = self.port(slot) else { continue };
             let id = LagId::of(slot, port);
             // Without a partner there is nothing to aggregate with.
-            let defaulted = port.actor.state.contains(Bits::DEFAULTED);
+            let defaulted = port.actor.state.contains(StateBits::DEFAULTED);
             let selected = port.selected != Selected::Unselected;
             let aggregator = port.aggregator;
             if selected {
@@ -92,7 +93,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 if defaulted {
                     self.set_selected(slot, Selected::Unselected, aggregator);
                 }
-            } else if aggregator.is_none() && port.mux == Mux::Detached && !defaulted {
+            } else if aggregator.is_none() && port.mux == MuxState::Detached && !defaulted {
                 let Some(number) = self.aggregator_for(slot, id) else { continue };
                 if let Some(aggregator) = self.aggregators.get_mut(usize::from(number)) {
                     *aggregator = Some(id);

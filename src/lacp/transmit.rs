@@ -2,7 +2,7 @@
 
 use super::time::{Time, Timer};
 use super::{Port, periodic};
-use crate::wire::lacpdu::{Lacpdu, State as Bits};
+use crate::wire::lacpdu::{Lacpdu, StateBits};
 
 /// LACPDUs on a port within any [`periodic::FAST`] ms.
 pub const LIMIT: usize = 3;
@@ -60,7 +60,7 @@ pub(super) struct Failures {
 impl Port {
     /// Whether LACPDUs are sent on it at all: the link is up, and one side at least is active.
     pub(super) fn speaks(&self) -> bool {
-        self.is_enabled() && (self.actor.state | self.partner.state).contains(Bits::ACTIVITY)
+        self.is_enabled() && (self.actor.state | self.partner.state).contains(StateBits::ACTIVITY)
     }
 
     /// The LACPDU that is due now, if there is one; it counts as sent.

@@ -11,7 +11,7 @@ use super::slow::{FRAME, Header, MULTICAST, Malformed, Subtype};
 bitflags! {
     /// The state of an actor, or of a partner, as LACPDUs carry it (5.4.2.2 m).
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct State: u8 {
+    pub struct StateBits: u8 {
         /// It speaks without being asked.
         const ACTIVITY = 0x01;
         /// It wants LACPDUs every second: the short timeout.
@@ -45,7 +45,7 @@ pub struct Info {
     /// The port's number.
     pub port: u16,
     /// Its state.
-    pub state: State,
+    pub state: StateBits,
 }
 
 impl fmt::Display for Info {
@@ -60,7 +60,7 @@ impl fmt::Display for Info {
 impl Info {
     /// Whether both are the same side of the same link, whatever their states.
     pub fn is_same_port(&self, other: &Info) -> bool {
-        Info { state: State::empty(), ..*self } == Info { state: State::empty(), ..*other }
+        Info { state: StateBits::empty(), ..*self } == Info { state: StateBits::empty(), ..*other }
     }
 }
 
@@ -140,7 +140,7 @@ impl Side {
             key: self.key.get(),
             port_priority: self.port_priority.get(),
             port: self.port.get(),
-            state: State::from_bits_retain(self.state),
+            state: StateBits::from_bits_retain(self.state),
         }
     }
 }
@@ -190,7 +190,7 @@ mod tests {
                 key: 0x016b,
                 port_priority: 0x8001,
                 port: 0x0203,
-                state: State::ACTIVITY | State::AGGREGATION | State::SYNC,
+                state: StateBits::ACTIVITY | StateBits::AGGREGATION | StateBits::SYNC,
             },
             partner: Info {
                 system_priority: 0xffff,
@@ -198,7 +198,7 @@ mod tests {
                 key: 0xbbcc,
                 port_priority: 0xddee,
                 port: 0x1234,
-                state: State::DEFAULTED | State::EXPIRED,
+                state: StateBits::DEFAULTED | StateBits::EXPIRED,
             },
         }
     }

@@ -10,7 +10,7 @@ use lagg_rs::kpi::ioctl::{
     InterfaceRequest, LaggRequest, PortRequest, SIOCSIFFLAGS, SIOCSLAGG, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{Driver, Epoch, IfType, Ifnet, LinkState, Mbuf, Ref, Result, epoch, iff};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 /// Packets to a section of the epoch, as many as a driver sends between two looks at its queue.
 pub const BATCH: usize = 64;
@@ -127,11 +127,11 @@ impl Card {
     fn answer(&self, ifp: &Ifnet) {
         let said = std::mem::take(&mut *self.said.lock().unwrap());
         for pdu in said.iter().filter_map(|frame| Lacpdu::parse(frame).ok()) {
-            let state = State::ACTIVITY | State::AGGREGATION | State::SYNC;
+            let state = StateBits::ACTIVITY | StateBits::AGGREGATION | StateBits::SYNC;
             let actor = Info {
                 system: [2, 0, 0, 0, 1, 0],
                 key: 1,
-                state: state | State::COLLECTING | State::DISTRIBUTING,
+                state: state | StateBits::COLLECTING | StateBits::DISTRIBUTING,
                 ..pdu.actor
             };
             let answer = Lacpdu { actor, partner: pdu.actor };

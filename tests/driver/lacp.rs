@@ -8,7 +8,7 @@ use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
 use lagg_rs::kpi::{Counter, Errno, LinkState, Mbuf};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 use lagg_rs::lacp::receive::{LONG_TIMEOUT, SHORT_TIMEOUT};
-use lagg_rs::wire::lacpdu::{Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Lacpdu, StateBits};
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
 use crate::lab::{card, lab};
@@ -81,7 +81,11 @@ fn a_port_that_leaves_says_so() {
         pair.left.remove("em2").unwrap();
         let last = pair.wires[1].0.nic.take_sent().pop().unwrap();
         let pdu = Lacpdu::parse(&last).unwrap();
-        assert!(!pdu.actor.state.intersects(State::AGGREGATION | State::SYNC | State::COLLECTING));
+        assert!(
+            !pdu.actor
+                .state
+                .intersects(StateBits::AGGREGATION | StateBits::SYNC | StateBits::COLLECTING)
+        );
         pair.wires[1].1.receive(&last);
         pair.exchange();
         assert_eq!(pair.distributing(&pair.right), 1);
@@ -138,7 +142,9 @@ fn f18_the_fast_timeout_holds_for_ports_that_join_later() {
         pair.left.add("em50").unwrap();
         host::settle();
         let states = pair.records(&pair.left).into_iter().map(|record| record.psc.actor_state);
-        assert!(states.map(State::from_bits_retain).all(|state| state.contains(State::TIMEOUT)));
+        assert!(
+            states.map(StateBits::from_bits_retain).all(|state| state.contains(StateBits::TIMEOUT))
+        );
         assert_ne!(pair.left.options().unwrap().opts & opt::LACP_FAST_TIMO, 0);
         drop(late);
     });

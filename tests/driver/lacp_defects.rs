@@ -7,7 +7,7 @@ use std::thread;
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::kpi::{Errno, IfType, LinkState, Mbuf};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::Marker;
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
@@ -15,11 +15,11 @@ use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg, lagg_of, spawn, with
 
 /// A LACPDU of a partner that agrees to everything on a port.
 fn agreeable(lagg: &Lagg, port: u8) -> Vec<u8> {
-    let state = State::ACTIVITY
-        | State::AGGREGATION
-        | State::SYNC
-        | State::COLLECTING
-        | State::DISTRIBUTING;
+    let state = StateBits::ACTIVITY
+        | StateBits::AGGREGATION
+        | StateBits::SYNC
+        | StateBits::COLLECTING
+        | StateBits::DISTRIBUTING;
     let actor = Info { system: [2, 9, 9, 9, 9, 9], port: port.into(), state, ..Info::default() };
     let record = lagg.port(&format!("em{port}")).map(|record| record.psc).unwrap_or_default();
     let partner = Info {
@@ -28,7 +28,7 @@ fn agreeable(lagg: &Lagg, port: u8) -> Vec<u8> {
         key: record.actor_key,
         port_priority: record.actor_portprio,
         port: record.actor_portno,
-        state: State::from_bits_retain(record.actor_state),
+        state: StateBits::from_bits_retain(record.actor_state),
     };
     Lacpdu { actor, partner }.emit([2, 9, 9, 9, 9, port]).to_vec()
 }

@@ -6,7 +6,7 @@ use lagg_rs::kpi::ioctl::{SIOCGIFMEDIA, SIOCGIFXMEDIA};
 use lagg_rs::kpi::{Errno, LinkState, MacAddr, iff};
 use lagg_rs::lacp::Report;
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
-use lagg_rs::wire::lacpdu::{Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Lacpdu, StateBits};
 
 use crate::lab::{ether, flags, lab};
 use crate::pair::{Pair, pair};
@@ -17,9 +17,9 @@ fn in_service(pair: &Pair, wire: usize, media: u32) -> bool {
     pair.link(wire, LinkState::Down);
     pair.link(wire, LinkState::Up);
     pair.pass(AGGREGATE_WAIT);
-    let state = State::from_bits_retain(pair.records(&pair.left)[wire].psc.actor_state);
-    let fits = state.contains(State::AGGREGATION | State::SYNC);
-    assert_eq!(fits, state.intersects(State::AGGREGATION | State::SYNC));
+    let state = StateBits::from_bits_retain(pair.records(&pair.left)[wire].psc.actor_state);
+    let fits = state.contains(StateBits::AGGREGATION | StateBits::SYNC);
+    assert_eq!(fits, state.intersects(StateBits::AGGREGATION | StateBits::SYNC));
     assert_eq!(fits, pair.distributing(&pair.left) == 2);
     fits
 }
@@ -65,8 +65,8 @@ fn f45_without_media_if_baudrate_says_the_speed() {
         pair.pass(AGGREGATE_WAIT);
         let records = pair.records(&pair.left);
         assert_ne!(records[0].psc.actor_key, keys[0]);
-        let state = State::from_bits_retain(records[0].psc.actor_state);
-        assert!(state.contains(State::AGGREGATION));
+        let state = StateBits::from_bits_retain(records[0].psc.actor_state);
+        assert!(state.contains(StateBits::AGGREGATION));
     });
 }
 
@@ -75,7 +75,7 @@ fn farewells(pair: &Pair) -> Vec<usize> {
     host::settle();
     let says = |frame: &Vec<u8>| {
         let said = Lacpdu::parse(frame).map(|pdu| pdu.actor.state);
-        said.is_ok_and(|state| !state.intersects(State::AGGREGATION | State::SYNC))
+        said.is_ok_and(|state| !state.intersects(StateBits::AGGREGATION | StateBits::SYNC))
     };
     let sent = pair.wires.iter().map(|(a, b)| {
         let sent = a.nic.take_sent();

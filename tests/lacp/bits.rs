@@ -2,7 +2,7 @@
 //! what follows, by the standard's words, of which this is another spelling than the machines' own.
 
 use lagg_rs::lacp::{Link, Options, mux};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, nth};
 use crate::solo::{IN_SERVICE, Solo};
@@ -12,7 +12,7 @@ use crate::solo::{IN_SERVICE, Solo};
 struct Side {
     actor: Info,
     partner: Info,
-    mux: mux::State,
+    mux: mux::MuxState,
 }
 
 impl Side {
@@ -22,7 +22,7 @@ impl Side {
     }
 }
 
-fn has(state: State, bit: State) -> bool {
+fn has(state: StateBits, bit: StateBits) -> bool {
     state.contains(bit)
 }
 
@@ -31,42 +31,47 @@ fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
     // recordPDU (802.1AX-2014 6.4.9): the partner's SYNC counts if the LACPDU is about this link, or the
     // partner's link is individual; and if one side keeps the link alive.
     let about_us = pdu.partner.is_same_port(&before.actor)
-        && has(pdu.partner.state, State::AGGREGATION)
-            == has(before.actor.state, State::AGGREGATION);
-    let individual = !has(pdu.actor.state, State::AGGREGATION);
-    let alive = has(pdu.actor.state | pdu.partner.state, State::ACTIVITY);
+        && has(pdu.partner.state, StateBits::AGGREGATION)
+            == has(before.actor.state, StateBits::AGGREGATION);
+    let individual = !has(pdu.actor.state, StateBits::AGGREGATION);
+    let alive = has(pdu.actor.state | pdu.partner.state, StateBits::ACTIVITY);
     let mut partner = pdu.actor;
-    partner
-        .state
-        .set(State::SYNC, has(partner.state, State::SYNC) && (about_us || individual) && alive);
+    partner.state.set(
+        StateBits::SYNC,
+        has(partner.state, StateBits::SYNC) && (about_us || individual) && alive,
+    );
 
     // update_Selected: another partner, or one that aggregates where it did not, or the other way round.
-    let stays = before.mux != mux::State::Detached
+    let stays = before.mux != mux::MuxState::Detached
         && partner.is_same_port(&before.partner)
-        && has(partner.state, State::AGGREGATION) == has(before.partner.state, State::AGGREGATION);
+        && has(partner.state, StateBits::AGGREGATION)
+            == has(before.partner.state, StateBits::AGGREGATION);
     let mux = match (stays, before.mux) {
         // It is selected again at once, and waits.
-        (false, _) | (true, mux::State::Waiting) => mux::State::Waiting,
-        _ if !has(partner.state, State::SYNC) => mux::State::Attached,
-        _ if !has(partner.state, State::COLLECTING) => mux::State::Collecting,
-        _ => mux::State::Distributing,
+        (false, _) | (true, mux::MuxState::Waiting) => mux::MuxState::Waiting,
+        _ if !has(partner.state, StateBits::SYNC) => mux::MuxState::Attached,
+        _ if !has(partner.state, StateBits::COLLECTING) => mux::MuxState::Collecting,
+        _ => mux::MuxState::Distributing,
     };
     let ours = match mux {
-        mux::State::Detached | mux::State::Waiting => State::empty(),
-        mux::State::Attached => State::SYNC,
-        mux::State::Collecting => State::SYNC | State::COLLECTING,
-        mux::State::Distributing => State::SYNC | State::COLLECTING | State::DISTRIBUTING,
+        mux::MuxState::Detached | mux::MuxState::Waiting => StateBits::empty(),
+        mux::MuxState::Attached => StateBits::SYNC,
+        mux::MuxState::Collecting => StateBits::SYNC | StateBits::COLLECTING,
+        mux::MuxState::Distributing => {
+            StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING
+        }
     };
-    let fixed = State::ACTIVITY | State::TIMEOUT | State::AGGREGATION;
+    let fixed = StateBits::ACTIVITY | StateBits::TIMEOUT | StateBits::AGGREGATION;
     let actor = Info { state: before.actor.state & fixed | ours, ..before.actor };
 
     // update_NTT: it has something else of us; or the mux machine has moved, into WAITING too, where the
     // partner may not know yet that it is known; or the partner has just asked to hear us every second.
-    let told = fixed | State::SYNC;
+    let told = fixed | StateBits::SYNC;
     let wrong = !pdu.partner.is_same_port(&before.actor)
         || pdu.partner.state & told != before.actor.state & told;
     let moved = mux != before.mux || !stays;
-    let hurried = has(partner.state, State::TIMEOUT) && !has(before.partner.state, State::TIMEOUT);
+    let hurried =
+        has(partner.state, StateBits::TIMEOUT) && !has(before.partner.state, StateBits::TIMEOUT);
     (Side { actor, partner, mux }, wrong || moved || hurried)
 }
 
@@ -115,8 +120,8 @@ const STATES: [(&str, bool); 7] = [
     ("LACP_DISABLED", false),
 ];
 
-fn every_state() -> impl Iterator<Item = State> {
-    (0..=u8::MAX).map(State::from_bits_retain)
+fn every_state() -> impl Iterator<Item = StateBits> {
+    (0..=u8::MAX).map(StateBits::from_bits_retain)
 }
 
 /// Of a partner that knows us, that takes us for another, and that knows no partner.
@@ -149,10 +154,10 @@ fn every_state_of_both_sides_where_the_partner_is_current() {
             // Both in service again, and nothing is due.
             solo.hear(0, IN_SERVICE);
             solo.pass(1_000);
-            if Side::of(&solo).mux == mux::State::Waiting {
+            if Side::of(&solo).mux == mux::MuxState::Waiting {
                 solo.agree();
             }
-            assert_eq!(Side::of(&solo).mux, mux::State::Distributing);
+            assert_eq!(Side::of(&solo).mux, mux::MuxState::Distributing);
             let mut pdu = solo.pdu(0, state);
             pdu.partner.state = ours;
             hears(&mut solo, &pdu, true, "CURRENT");

@@ -1,7 +1,7 @@
 //! Any bytes that a port can receive, as the driver takes them in.
 
 use lagg_rs::lacp::{Link, Time};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{Frame, Marker};
 use lagg_rs::wire::slow::{ETHERTYPE, MULTICAST, Malformed, Subtype};
 use proptest::collection::vec;
@@ -42,16 +42,16 @@ fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
             key,
             port_priority,
             port,
-            state: State::from_bits_retain(state),
+            state: StateBits::from_bits_retain(state),
         },
     );
     let or_so = |known: Info| {
         let known = any::<u8>()
-            .prop_map(move |state| Info { state: State::from_bits_retain(state), ..known });
+            .prop_map(move |state| Info { state: StateBits::from_bits_retain(state), ..known });
         prop_oneof![known, side.clone()]
     };
     let us = *Solo::new(2, DEFAULTS).port(0).actor();
-    let lacpdu = (or_so(Solo::partner(0, State::empty())), or_so(us))
+    let lacpdu = (or_so(Solo::partner(0, StateBits::empty())), or_so(us))
         .prop_map(|(actor, partner)| Lacpdu { actor, partner }.emit(mac(9)).to_vec());
     let marker = (any::<u16>(), any::<[u8; 6]>(), any::<u32>(), any::<bool>()).prop_map(
         |(port, system, transaction, response)| {
@@ -114,7 +114,7 @@ proptest! {
             whole::check(&mut solo.lacp, now);
             let partner = solo.port(0).partner().state;
             if solo.lacp.distributing().bits() & 1 != 0 {
-                prop_assert!(up && partner.contains(State::SYNC | State::COLLECTING));
+                prop_assert!(up && partner.contains(StateBits::SYNC | StateBits::COLLECTING));
             }
             solo.pass(100);
         }

@@ -1,14 +1,14 @@
 //! Invariants that hold whatever the cables do.
 
 use lagg_rs::lacp::{Link, mux, periodic, receive, transmit};
-use lagg_rs::wire::lacpdu::{Info, State};
+use lagg_rs::wire::lacpdu::{Info, StateBits};
 
 use super::lab::{Lab, Record, nth};
 use super::whole;
 
 /// Without what the partner is not told at once.
 fn told(info: &Info) -> Info {
-    Info { state: info.state - State::DEFAULTED - State::EXPIRED, ..*info }
+    Info { state: info.state - StateBits::DEFAULTED - StateBits::EXPIRED, ..*info }
 }
 
 impl Record {
@@ -49,10 +49,10 @@ impl Lab {
             }
             let record = &system.records[usize::from(end.slot)];
             let port = system.lacp.port(nth(end.slot)).unwrap();
-            if port.mux() == mux::State::Distributing {
+            if port.mux() == mux::MuxState::Distributing {
                 let heard = record.heard.expect("distributes without a partner");
                 assert!(heard.knew && heard.at + u64::from(receive::LONG_TIMEOUT) > self.now);
-                assert!(heard.pdu.actor.state.contains(State::SYNC | State::COLLECTING));
+                assert!(heard.pdu.actor.state.contains(StateBits::SYNC | StateBits::COLLECTING));
             }
             if matches!(end.link, Link::Up(_)) && record.hushed.is_none() {
                 let said =
@@ -71,7 +71,7 @@ impl Lab {
                 let end = &self.cables[cable].ends[from];
                 let collects = self[end.system]
                     .port(nth(end.slot))
-                    .is_some_and(|port| port.actor().state.contains(State::COLLECTING));
+                    .is_some_and(|port| port.actor().state.contains(StateBits::COLLECTING));
                 let (now, it) = (self.now, &mut self.cables[cable]);
                 let deaf = &mut it.ends[from].deaf;
                 *deaf = if collects { None } else { deaf.or(Some(now)) };
@@ -82,7 +82,7 @@ impl Lab {
                     let other = &it.ends[1 - from];
                     let distributes = self[other.system]
                         .port(nth(other.slot))
-                        .is_some_and(|port| port.mux() == mux::State::Distributing);
+                        .is_some_and(|port| port.mux() == mux::MuxState::Distributing);
                     assert!(!distributes, "into a deaf port: {}", self.describe());
                 }
             }

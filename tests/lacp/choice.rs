@@ -1,7 +1,7 @@
 //! Which aggregator is in service, and what the partners of the others are told (F-53, F-54, F-57).
 
 use lagg_rs::lacp::{Link, choice, mux};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, Lab, mac, nth};
 use crate::negotiation::{all_carry, carries, plug};
@@ -122,7 +122,7 @@ fn f54_of_two_switches_without_mlag_the_other_is_told() {
     assert_eq!(sends(&lab, a), [(used, true)]);
     assert_eq!(lab.port(other, 0).actor().state, NEW);
     assert_eq!(lab.port(other, 1).partner().state, NEW);
-    assert_eq!(lab.port(other, 1).actor().state, NEW | State::SYNC);
+    assert_eq!(lab.port(other, 1).actor().state, NEW | StateBits::SYNC);
     for system in [b, c] {
         assert!(sends(&lab, system).iter().all(|(_, taken)| *taken));
     }
@@ -131,15 +131,15 @@ fn f54_of_two_switches_without_mlag_the_other_is_told() {
     lab.advance(3_000);
     assert_eq!(sends(&lab, a), [(1, true), (2, true)]);
     assert_eq!((sends(&lab, b), sends(&lab, c)), (vec![], vec![(1, true), (2, true)]));
-    assert_eq!(lab.port(0, 1).actor().state, NEW | State::SYNC);
+    assert_eq!(lab.port(0, 1).actor().state, NEW | StateBits::SYNC);
 }
 
 /// Links that the partner does not want to aggregate: each would be an aggregator, and one is used.
 #[test]
 fn f54_of_individual_links_one_is_used_and_told_so() {
     let mut solo = Solo::new(2, DEFAULTS);
-    for state in [NEW, NEW | State::SYNC, IN_SERVICE] {
-        (0..2).for_each(|slot| solo.hear(slot, state - State::AGGREGATION));
+    for state in [NEW, NEW | StateBits::SYNC, IN_SERVICE] {
+        (0..2).for_each(|slot| solo.hear(slot, state - StateBits::AGGREGATION));
         solo.pass(2_000);
     }
     assert_eq!((solo.lacp.distributing().bits(), solo.lacp.collecting().bits()), (0b01, 0b01));
@@ -153,7 +153,7 @@ fn f54_a_port_that_stands_by_is_no_churn() {
     let mut lab = pair([1, 2], &[[1; 2], [10; 2]]);
     lab.advance(200_000);
     for end in [0, 1] {
-        assert_eq!(lab.port(0, end).mux(), mux::State::Waiting);
+        assert_eq!(lab.port(0, end).mux(), mux::MuxState::Waiting);
         assert_eq!(lab.port(0, end).churns(), (0, 0));
     }
 }
@@ -245,9 +245,9 @@ impl Stubborn {
 
     fn say(&mut self, slot: u8) {
         let ours = self.solo.port(slot).actor();
-        let state = match (slot == self.chosen, ours.state.contains(State::SYNC)) {
+        let state = match (slot == self.chosen, ours.state.contains(StateBits::SYNC)) {
             (true, true) => IN_SERVICE,
-            (true, false) => NEW | State::SYNC,
+            (true, false) => NEW | StateBits::SYNC,
             (false, _) => NEW,
         };
         let key = 9 + u16::from(slot);
@@ -321,14 +321,14 @@ fn f53_a_partner_that_stays_where_it_is_costs_a_second_and_once() {
 fn f57_collecting_is_told_and_done_at_once() {
     let told = |solo: &Solo| {
         (0..4).fold(0, |set, slot| {
-            let collecting = solo.port(slot).actor().state.contains(State::COLLECTING);
+            let collecting = solo.port(slot).actor().state.contains(StateBits::COLLECTING);
             set | u32::from(collecting) << slot
         })
     };
     let mut solo = Solo::new(4, DEFAULTS);
     (0..4).for_each(|slot| solo.hear(slot, NEW));
     solo.pass(2_000);
-    (0..3).for_each(|slot| solo.hear(slot, NEW | State::SYNC));
+    (0..3).for_each(|slot| solo.hear(slot, NEW | StateBits::SYNC));
     // As long as that lasts.
     for _ in 0..3 {
         assert_eq!(
@@ -337,19 +337,19 @@ fn f57_collecting_is_told_and_done_at_once() {
         );
         assert!(!solo.lacp.is_active(nth(0)) && solo.lacp.active_aggregator().is_none());
         solo.pass(50_000);
-        (0..3).for_each(|slot| solo.hear(slot, NEW | State::SYNC));
+        (0..3).for_each(|slot| solo.hear(slot, NEW | StateBits::SYNC));
         solo.hear(3, NEW);
     }
     // The first collects, and is waited with for the others, but not for the one out of sync.
-    solo.hear(0, NEW | State::SYNC | State::COLLECTING);
-    solo.hear(1, NEW | State::SYNC | State::COLLECTING);
+    solo.hear(0, NEW | StateBits::SYNC | StateBits::COLLECTING);
+    solo.hear(1, NEW | StateBits::SYNC | StateBits::COLLECTING);
     assert_eq!(
         (told(&solo), solo.lacp.collecting().bits(), solo.lacp.distributing().bits()),
         (7, 7, 0)
     );
     solo.pass(u64::from(choice::GATHERING) - 1);
     assert_eq!(solo.lacp.distributing().bits(), 0);
-    solo.hear(2, NEW | State::SYNC | State::COLLECTING);
+    solo.hear(2, NEW | StateBits::SYNC | StateBits::COLLECTING);
     assert_eq!(
         (told(&solo), solo.lacp.collecting().bits(), solo.lacp.distributing().bits()),
         (7, 7, 7)
@@ -362,9 +362,9 @@ fn f57_ports_that_do_not_come_to_collect_are_not_waited_for_longer() {
     let mut solo = Solo::new(2, DEFAULTS);
     (0..2).for_each(|slot| solo.hear(slot, NEW));
     solo.pass(2_000);
-    solo.hear(0, NEW | State::SYNC);
-    solo.hear(1, NEW | State::SYNC);
-    solo.hear(0, NEW | State::SYNC | State::COLLECTING);
+    solo.hear(0, NEW | StateBits::SYNC);
+    solo.hear(1, NEW | StateBits::SYNC);
+    solo.hear(0, NEW | StateBits::SYNC | StateBits::COLLECTING);
     solo.said();
     let deadline = solo.lacp.deadline(solo.now()).unwrap();
     assert_eq!(deadline.since(solo.now()), u64::from(choice::GATHERING));

@@ -1,7 +1,7 @@
 //! What C lagg's LACP does wrong, by number (docs/compared.md).
 
 use lagg_rs::lacp::{Link, Options, mux};
-use lagg_rs::wire::lacpdu::State;
+use lagg_rs::wire::lacpdu::StateBits;
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, PRIORITY, mac, nth, set};
 use crate::negotiation::{agreed, all_carry, carries, plug};
@@ -30,7 +30,7 @@ fn f15_a_port_that_leaves_while_it_waits_keeps_no_other_waiting() {
         let cables = [0; 3].map(|_| lab.cable(a, b));
         plug(&mut lab, cables);
         lab.advance(1_000);
-        assert_eq!(lab.port(1, 0).mux(), mux::State::Waiting);
+        assert_eq!(lab.port(1, 0).mux(), mux::MuxState::Waiting);
         if unplugged {
             lab.unplug(1)
         } else {
@@ -46,7 +46,7 @@ fn f16_losing_the_standby_of_two_switches_touches_nothing() {
     plug(&mut lab, [0, 1]);
     lab.advance(5_000);
     assert_eq!(lab[0].distributing().bits(), 0b01);
-    assert_eq!(lab.port(1, 0).mux(), mux::State::Waiting);
+    assert_eq!(lab.port(1, 0).mux(), mux::MuxState::Waiting);
     lab.unplug(1);
     assert_eq!((lab[0].distributing().bits(), lab[0].bandwidth()), (0b01, 1_000_000_000));
     lab.plug(1);
@@ -68,7 +68,7 @@ fn f16_losing_the_active_one_of_two_switches_hands_over_at_once() {
     lab.plug(0);
     lab.advance(5_000);
     assert_eq!(lab[0].distributing().bits(), 0b10);
-    assert_eq!(lab.port(0, 0).mux(), mux::State::Waiting);
+    assert_eq!(lab.port(0, 0).mux(), mux::MuxState::Waiting);
 }
 
 #[test]
@@ -92,15 +92,15 @@ fn f18_a_port_that_joins_later_has_the_short_timeout_too() {
     lab.options(0, FAST);
     let late = lab.cable(0, 1);
     lab.plug(late);
-    assert!(lab.port(late, 0).actor().state.contains(State::TIMEOUT));
+    assert!(lab.port(late, 0).actor().state.contains(StateBits::TIMEOUT));
     lab.until(3_000, all_carry);
-    assert!(lab.port(late, 1).partner().state.contains(State::TIMEOUT));
+    assert!(lab.port(late, 1).partner().state.contains(StateBits::TIMEOUT));
     lab.cut(late);
     lab.until(3_000, |lab| lab[0].distributing().bits() == 0b01);
     // And one that joins when it is off again has not.
     lab.options(0, DEFAULTS);
     let later = lab.cable(0, 1);
-    assert!(!lab.port(later, 0).actor().state.contains(State::TIMEOUT));
+    assert!(!lab.port(later, 0).actor().state.contains(StateBits::TIMEOUT));
 }
 
 /// In host order, whichever came first, and before the bandwidth.
@@ -175,11 +175,14 @@ fn f22_a_partner_that_is_missed_is_asked_every_second() {
     solo.agree();
     solo.hear(0, IN_SERVICE);
     let said = solo.pass(6_000);
-    let expired = said.iter().filter(|(_, pdu)| pdu.actor.state.contains(State::EXPIRED));
+    let expired = said.iter().filter(|(_, pdu)| pdu.actor.state.contains(StateBits::EXPIRED));
     let at: Vec<_> = expired.map(|(at, _)| *at).collect();
     assert_eq!(at, [3_000, 4_000, 5_000]);
     let last = said.last().unwrap();
-    assert_eq!((last.0, last.1.actor.state), (6_000, NEW | State::TIMEOUT | State::DEFAULTED));
+    assert_eq!(
+        (last.0, last.1.actor.state),
+        (6_000, NEW | StateBits::TIMEOUT | StateBits::DEFAULTED)
+    );
 }
 
 /// However long the link was down, and wherever the timers were.
@@ -206,13 +209,13 @@ fn f24_what_the_partner_does_not_say_is_never_added() {
         let mut solo = Solo::new(1, Options { strict, ..DEFAULTS });
         solo.hear(0, NEW);
         solo.pass(2_500);
-        assert_eq!(solo.port(0).mux(), mux::State::Attached);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Attached);
         for _ in 0..10 {
             solo.hear(0, NEW);
-            assert!(!solo.port(0).partner().state.contains(State::SYNC));
+            assert!(!solo.port(0).partner().state.contains(StateBits::SYNC));
             assert_eq!(solo.pass(1_000), []);
         }
-        assert_eq!(solo.port(0).mux(), mux::State::Attached);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Attached);
     }
 }
 
@@ -235,7 +238,7 @@ fn f25_txtest_and_rxtest_hold_for_every_port() {
     lab.advance(94_000);
     assert_eq!(lab[0].distributing().bits(), 0);
     for slot in 0..4 {
-        assert!(lab[0].port(nth(slot)).unwrap().actor().state.contains(State::DEFAULTED));
+        assert!(lab[0].port(nth(slot)).unwrap().actor().state.contains(StateBits::DEFAULTED));
     }
     lab.options(0, DEFAULTS);
     lab.until(33_000, all_carry);
@@ -264,17 +267,17 @@ fn f27_the_partner_is_told_of_distributing() {
     let mut solo = Solo::new(1, DEFAULTS);
     solo.hear(0, NEW);
     solo.pass(2_500);
-    solo.hear(0, NEW | State::SYNC);
-    assert_eq!(solo.port(0).mux(), mux::State::Collecting);
+    solo.hear(0, NEW | StateBits::SYNC);
+    assert_eq!(solo.port(0).mux(), mux::MuxState::Collecting);
     solo.pass(5_000);
-    solo.hear(0, NEW | State::SYNC | State::COLLECTING);
+    solo.hear(0, NEW | StateBits::SYNC | StateBits::COLLECTING);
     let said = solo.said();
     assert_eq!(said.len(), 1);
-    assert!(said[0].1.actor.state.contains(State::COLLECTING | State::DISTRIBUTING));
+    assert!(said[0].1.actor.state.contains(StateBits::COLLECTING | StateBits::DISTRIBUTING));
     // And when it has to stop again.
     solo.pass(5_000);
-    solo.hear(0, NEW | State::SYNC);
+    solo.hear(0, NEW | StateBits::SYNC);
     let said = solo.said();
     assert_eq!(said.len(), 1);
-    assert!(!said[0].1.actor.state.contains(State::DISTRIBUTING));
+    assert!(!said[0].1.actor.state.contains(StateBits::DISTRIBUTING));
 }

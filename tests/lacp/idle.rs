@@ -1,7 +1,7 @@
 //! Partners that agree and do not come to collect, and those that do not hear us.
 
 use lagg_rs::lacp::{Link, Options, choice, receive};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, Lab, STRAIGHT, Way, mac, nth};
 use crate::negotiation::carries;
@@ -29,8 +29,8 @@ impl Partners {
 
     fn say(&mut self, slot: u8) {
         let ours = *self.solo.port(slot).actor();
-        let collects = self.collects[usize::from(slot)] && ours.state.contains(State::SYNC);
-        let state = if collects { IN_SERVICE } else { NEW | State::SYNC };
+        let collects = self.collects[usize::from(slot)] && ours.state.contains(StateBits::SYNC);
+        let state = if collects { IN_SERVICE } else { NEW | StateBits::SYNC };
         let system = mac(self.systems[usize::from(slot)]);
         let actor = Info { system, key: 9 + u16::from(slot), ..Solo::partner(slot, state) };
         self.solo.receive(slot, &Lacpdu { actor, partner: ours });
@@ -79,7 +79,7 @@ fn f53_partners_of_which_none_collects_are_tried_in_turn() {
                 it.solo.pass(1_000);
                 assert_eq!(it.solo.lacp.distributing().bits(), 0);
                 let chosen =
-                    [0, 1].map(|slot| it.solo.port(slot).actor().state.contains(State::SYNC));
+                    [0, 1].map(|slot| it.solo.port(slot).actor().state.contains(StateBits::SYNC));
                 if tried.last() != Some(&chosen) {
                     tried.push(chosen);
                 }
@@ -107,7 +107,7 @@ fn f53_partners_of_which_none_collects_are_tried_in_turn() {
 fn f53_a_partner_that_is_alone_is_waited_for() {
     let mut solo = Solo::new(1, DEFAULTS);
     for n in 0..60 {
-        solo.hear(0, NEW | State::SYNC);
+        solo.hear(0, NEW | StateBits::SYNC);
         solo.pass(1_000);
         let collecting = u32::from(n > 0);
         assert_eq!(
@@ -139,7 +139,7 @@ fn f53_a_link_on_which_the_partner_does_not_hear_us_is_left_at_once() {
             lab.advance(20_000);
             assert!(carries(&lab, 0));
             lab.way(0, 1 - deaf, Way { cut: true, ..STRAIGHT });
-            let missed = |lab: &Lab| lab.port(0, deaf).actor().state.contains(State::EXPIRED);
+            let missed = |lab: &Lab| lab.port(0, deaf).actor().state.contains(StateBits::EXPIRED);
             lab.until(u64::from(receive::SHORT_TIMEOUT) + 1_000, missed);
             let took = lab.until(10_000, |lab| carries(lab, 1));
             assert!(took <= 10, "{addresses:?} {deaf}: {took} ms");

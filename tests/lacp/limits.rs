@@ -1,7 +1,7 @@
 //! How often LACPDUs are sent, and which numbers are never 0 (F-58, F-59, F-62).
 
 use lagg_rs::lacp::{Link, Options, System, Time, key};
-use lagg_rs::wire::lacpdu::State;
+use lagg_rs::wire::lacpdu::StateBits;
 
 use crate::lab::{DEFAULTS, Lab, lacp, mac, nth};
 use crate::negotiation::all_carry;
@@ -17,7 +17,7 @@ fn f58_a_port_that_wants_to_hear_every_second_speaks_every_second() {
         solo.pass(10_000);
         for fast_timeout in [true, false, true] {
             solo.lacp.set_options(Options { strict, fast_timeout, ..DEFAULTS });
-            assert!(solo.port(0).actor().state.contains(State::DEFAULTED));
+            assert!(solo.port(0).actor().state.contains(StateBits::DEFAULTED));
             solo.pass(1_000);
             assert_eq!(solo.pass(60_000).len(), if fast_timeout { 60 } else { 2 });
         }

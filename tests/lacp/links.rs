@@ -2,7 +2,7 @@
 
 use lagg_rs::lacp::{Link, Options, System, Time, mux};
 use lagg_rs::slots::SlotSet;
-use lagg_rs::wire::lacpdu::{Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Lacpdu, StateBits};
 use lagg_rs::wire::slow::Malformed;
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, lacp, mac, nth};
@@ -26,7 +26,7 @@ fn different_speeds_are_different_aggregators() {
     assert_eq!((lab[a].distributing().bits(), lab[b].distributing().bits()), (0b1000, 0b1000));
     assert_eq!((lab[a].is_active(nth(3)), lab[a].is_active(nth(0))), (true, false));
     for end in [0, 1] {
-        assert_eq!(lab.port(0, end).mux(), mux::State::Waiting);
+        assert_eq!(lab.port(0, end).mux(), mux::MuxState::Waiting);
     }
     lab.unplug(3);
     // In sync, and in return; collecting, and in return.
@@ -84,7 +84,7 @@ fn a_link_that_changes_its_speed_changes_its_aggregator() {
     assert_eq!((lab[0].distributing().bits(), lab[1].distributing().bits()), (0b01, 0b01));
     lab.advance(5_000);
     assert_eq!((lab[0].distributing().bits(), lab[1].distributing().bits()), (0b01, 0b01));
-    assert_eq!(lab.port(1, 0).mux(), mux::State::Waiting);
+    assert_eq!(lab.port(1, 0).mux(), mux::MuxState::Waiting);
     lab.plug(1);
     lab.advance(5_000);
     assert!(all_carry(&lab));
@@ -98,8 +98,8 @@ fn an_unfit_link_is_never_in_service_and_nothing_is_said_on_it() {
     lab.link(1, 0, Link::Unfit);
     assert_eq!(lab[0].distributing().bits(), 0b01);
     lab.advance(200_000);
-    assert_eq!(lab.port(1, 0).mux(), mux::State::Detached);
-    assert!(!lab.port(1, 0).actor().state.contains(State::AGGREGATION));
+    assert_eq!(lab.port(1, 0).mux(), mux::MuxState::Detached);
+    assert!(!lab.port(1, 0).actor().state.contains(StateBits::AGGREGATION));
     assert_eq!(lab.port(1, 0).statistics().pdus_out, out);
     assert_eq!(lab[1].distributing().bits(), 0b01);
     lab.link(1, 0, GIGABIT);
@@ -115,7 +115,7 @@ fn a_looped_link_has_no_partner() {
     lab.plug(cable);
     lab.advance(100_000);
     assert_eq!(lab[a].collecting().bits(), 0);
-    assert!(lab.port(cable, 0).actor().state.contains(State::DEFAULTED));
+    assert!(lab.port(cable, 0).actor().state.contains(StateBits::DEFAULTED));
     assert!(lab.port(cable, 0).statistics().looped > 0);
 }
 
@@ -136,7 +136,7 @@ fn partners_that_change_places_are_agreed_with_where_they_are() {
     lab.advance(2);
     assert_eq!(lab.port(0, 0).partner().port, old.port);
     let down = lab.port(1, 0);
-    assert!(down.actor().state.contains(State::DEFAULTED) && down.partner().port == 0);
+    assert!(down.actor().state.contains(StateBits::DEFAULTED) && down.partner().port == 0);
     lab.plug(1);
     lab.until(3_000, all_carry);
 }
@@ -171,8 +171,8 @@ fn f60_a_partner_is_told_of_a_port_that_is_taken_down_or_unfit() {
         let farewell = solo.lacp.poll_farewell().map(|(slot, frame)| {
             let Lacpdu { actor, partner } = Lacpdu::parse(&frame).unwrap();
             assert_eq!(slot, nth(0));
-            assert_eq!(actor.state, State::ACTIVITY);
-            assert!(partner.is_same_port(&Solo::partner(0, State::empty())));
+            assert_eq!(actor.state, StateBits::ACTIVITY);
+            assert!(partner.is_same_port(&Solo::partner(0, StateBits::empty())));
         });
         assert_eq!(solo.lacp.poll_farewell(), None);
         farewell.is_some()

@@ -2,7 +2,7 @@
 
 use lagg_rs::lacp::marker::{self, ANSWERS};
 use lagg_rs::lacp::{Link, Options, System};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{Frame, Kind, Marker};
 use lagg_rs::wire::slow::FRAME;
 
@@ -134,12 +134,12 @@ fn a_partner_that_is_missed_or_does_not_collect_is_not_waited_for() {
     let mut solo = Solo::new(3, Options { fast_timeout: true, ..DEFAULTS });
     solo.agree();
     solo.hear(0, IN_SERVICE);
-    solo.hear(1, IN_SERVICE - State::COLLECTING);
+    solo.hear(1, IN_SERVICE - StateBits::COLLECTING);
     solo.hear(2, NEW);
     assert_eq!(solo.lacp.ask_markers(set(0b111), solo.now()).bits(), 0b001);
     assert_eq!(asked(&mut solo).len(), 1);
     solo.pass(3_000);
-    assert!(solo.port(0).actor().state.contains(State::EXPIRED));
+    assert!(solo.port(0).actor().state.contains(StateBits::EXPIRED));
     assert_eq!(solo.lacp.ask_markers(set(0b111), solo.now()).bits(), 0);
     assert_eq!(asked(&mut solo), []);
 }
@@ -214,7 +214,7 @@ fn the_responder_answers_in_every_state() {
     };
     assert!(answers(&mut solo).is_some(), "missed");
     solo.pass(10_000);
-    assert!(solo.port(0).actor().state.contains(State::DEFAULTED));
+    assert!(solo.port(0).actor().state.contains(StateBits::DEFAULTED));
     assert!(answers(&mut solo).is_some(), "without a partner");
     solo.lacp.set_options(DEFAULTS);
     solo.agree();

@@ -1,7 +1,7 @@
 //! How two systems come to an agreement, lose it, and find it again.
 
 use lagg_rs::lacp::{Link, Options, mux};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac, nth};
 use crate::solo::{IN_SERVICE, NEW, Solo};
@@ -201,7 +201,7 @@ fn a_farewell_ends_the_partners_service_at_once() {
     lab.advance(1);
     assert_eq!((lab[0].distributing().bits(), lab[1].distributing().bits()), (0b01, 0b01));
     let said = lab.systems[1].records[1].heard.unwrap().pdu;
-    assert_eq!(said.actor.state, State::ACTIVITY);
+    assert_eq!(said.actor.state, StateBits::ACTIVITY);
     assert_eq!(said.partner.system, mac(2));
     // Back, it is in service as fast as a new one.
     lab.advance(60_000);
@@ -279,12 +279,13 @@ fn a_partner_that_does_not_know_us_gets_no_frames() {
         Info { key: us.key + 1, ..us },
         Info { port: us.port + 1, ..us },
         Info { port_priority: 1, ..us },
-        Info { state: us.state - State::AGGREGATION, ..us },
+        Info { state: us.state - StateBits::AGGREGATION, ..us },
         Info::default(),
     ];
     let in_service = strangers.map(|partner| (IN_SERVICE, partner));
-    let passive = Info { state: us.state - State::ACTIVITY, ..us };
-    for (state, partner) in in_service.into_iter().chain([(IN_SERVICE - State::ACTIVITY, passive)])
+    let passive = Info { state: us.state - StateBits::ACTIVITY, ..us };
+    for (state, partner) in
+        in_service.into_iter().chain([(IN_SERVICE - StateBits::ACTIVITY, passive)])
     {
         let mut solo = Solo::new(1, DEFAULTS);
         for _ in 0..5 {
@@ -293,9 +294,9 @@ fn a_partner_that_does_not_know_us_gets_no_frames() {
             assert!(!solo.pass(2_000).is_empty());
             assert_eq!(solo.lacp.collecting().bits(), 0);
         }
-        assert_eq!(solo.port(0).mux(), mux::State::Waiting);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Waiting);
         solo.hear(0, IN_SERVICE);
-        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Distributing);
     }
 }
 
@@ -305,12 +306,12 @@ fn a_partner_that_is_missed_is_not_waited_for_longer() {
     let mut solo = Solo::new(1, Options { fast_timeout: true, ..DEFAULTS });
     solo.hear(0, NEW);
     solo.pass(3_000);
-    assert!(solo.port(0).actor().state.contains(State::EXPIRED));
+    assert!(solo.port(0).actor().state.contains(StateBits::EXPIRED));
     solo.lacp.set_options(DEFAULTS);
     solo.pass(2_999);
-    assert!(!solo.port(0).actor().state.contains(State::DEFAULTED));
+    assert!(!solo.port(0).actor().state.contains(StateBits::DEFAULTED));
     solo.pass(1);
-    assert!(solo.port(0).actor().state.contains(State::DEFAULTED));
+    assert!(solo.port(0).actor().state.contains(StateBits::DEFAULTED));
 }
 
 /// What is told of the active aggregator is what its ports have in common (SIOCGLAGG).
@@ -320,7 +321,7 @@ fn the_active_aggregator_is_told_without_its_ports() {
     assert_eq!(solo.lacp.active_aggregator(), None);
     solo.agree();
     let Info { key, .. } = *solo.port(0).actor();
-    let state = State::AGGREGATION;
+    let state = StateBits::AGGREGATION;
     let of = |system, key, state| Info {
         system_priority: 0x8000,
         system,
@@ -328,14 +329,14 @@ fn the_active_aggregator_is_told_without_its_ports() {
         state,
         ..Info::default()
     };
-    let expected = (of(mac(1), key, state), of(mac(9), 9, State::empty()));
+    let expected = (of(mac(1), key, state), of(mac(9), 9, StateBits::empty()));
     assert_eq!(solo.lacp.active_aggregator(), Some(expected));
     // A partner's link that is not to be aggregated.
     for state in [NEW, IN_SERVICE, IN_SERVICE] {
-        (0..2).for_each(|slot| solo.hear(slot, state - State::AGGREGATION));
+        (0..2).for_each(|slot| solo.hear(slot, state - StateBits::AGGREGATION));
         solo.pass(2_000);
     }
-    let alone = (of(mac(1), key, State::empty()), of(mac(9), 9, State::empty()));
+    let alone = (of(mac(1), key, StateBits::empty()), of(mac(9), 9, StateBits::empty()));
     assert_eq!(solo.lacp.active_aggregator(), Some(alone));
 }
 

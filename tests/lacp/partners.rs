@@ -36,7 +36,7 @@ fn half_of_an_mlag_pair_that_restarts_under_its_own_name_takes_no_traffic_with_i
     lab.advance(60_000);
     assert_eq!((lab[0].distributing().bits(), lab[0].bandwidth()), (0b0011, 2_000_000_000));
     // They stand by with it in an aggregator of its own.
-    assert_eq!(lab.port(2, 0).mux(), mux::State::Waiting);
+    assert_eq!(lab.port(2, 0).mux(), mux::MuxState::Waiting);
     assert!(!lab[0].is_active(nth(2)) && lab[0].is_active(nth(0)));
     assert_eq!(lab[0].active_aggregator().unwrap().1.system, mac(7));
 

@@ -1,7 +1,7 @@
 //! What the tests of Open vSwitch (`lacp.at`) and of Linux's bonding driver see of LACP, seen here.
 
 use lagg_rs::lacp::{Link, Options, mux};
-use lagg_rs::wire::lacpdu::State;
+use lagg_rs::wire::lacpdu::StateBits;
 
 use crate::lab::{DEFAULTS, GIGABIT, Lab, mac, nth};
 use crate::negotiation::{agreed, all_carry, carries, plug};
@@ -19,7 +19,7 @@ fn fast_pair() -> Lab {
     lab
 }
 
-fn has(lab: &Lab, cable: usize, end: usize, bits: State) -> bool {
+fn has(lab: &Lab, cable: usize, end: usize, bits: StateBits) -> bool {
     lab.port(cable, end).actor().state.contains(bits)
 }
 
@@ -29,21 +29,21 @@ fn has(lab: &Lab, cable: usize, end: usize, bits: State) -> bool {
 fn ovs_a_cut_link_is_expired_after_3_s_and_defaulted_3_s_later() {
     let mut lab = fast_pair();
     for end in [0, 1] {
-        assert!(has(&lab, 0, end, IN_SERVICE | State::TIMEOUT));
-        assert!(!has(&lab, 0, end, State::DEFAULTED) && !has(&lab, 0, end, State::EXPIRED));
+        assert!(has(&lab, 0, end, IN_SERVICE | StateBits::TIMEOUT));
+        assert!(!has(&lab, 0, end, StateBits::DEFAULTED) && !has(&lab, 0, end, StateBits::EXPIRED));
     }
     lab.cut(1);
-    let expired = lab.until(3_001, |lab| has(lab, 1, 0, State::EXPIRED));
-    assert!(expired > 2_000 && !has(&lab, 1, 0, State::DEFAULTED));
+    let expired = lab.until(3_001, |lab| has(lab, 1, 0, StateBits::EXPIRED));
+    assert!(expired > 2_000 && !has(&lab, 1, 0, StateBits::DEFAULTED));
     assert_eq!(lab[0].distributing().bits(), 0b01);
-    assert_eq!(lab.until(3_001, |lab| has(lab, 1, 0, State::DEFAULTED)), 3_000);
-    assert!(!has(&lab, 1, 0, State::EXPIRED));
+    assert_eq!(lab.until(3_001, |lab| has(lab, 1, 0, StateBits::DEFAULTED)), 3_000);
+    assert!(!has(&lab, 1, 0, StateBits::EXPIRED));
     assert_eq!(lab.port(1, 0).partner().system, [0; 6]);
     lab.advance(10_000);
     lab.heal(1);
     lab.until(32_100, all_carry);
     assert_eq!((lab[0].flapping(), lab[1].flapping()), (1, 1));
-    assert_eq!(lab.port(0, 0).mux(), mux::State::Distributing);
+    assert_eq!(lab.port(0, 0).mux(), mux::MuxState::Distributing);
 }
 
 /// Healed before it is given up, it is in service at once.
@@ -51,7 +51,9 @@ fn ovs_a_cut_link_is_expired_after_3_s_and_defaulted_3_s_later() {
 fn ovs_a_link_that_is_healed_while_it_is_expired_needs_no_new_agreement() {
     let mut lab = fast_pair();
     lab.cut(0);
-    lab.until(3_001, |lab| has(lab, 0, 0, State::EXPIRED) && has(lab, 0, 1, State::EXPIRED));
+    lab.until(3_001, |lab| {
+        has(lab, 0, 0, StateBits::EXPIRED) && has(lab, 0, 1, StateBits::EXPIRED)
+    });
     lab.advance(1_500);
     lab.heal(0);
     assert!(lab.until(2_000, all_carry) <= 1_003);
@@ -85,14 +87,14 @@ fn ovs_a_side_that_forgets_all_is_agreed_with_again() {
 /// A partner that is passive is spoken to, and speaks.
 #[test]
 fn ovs_a_passive_partner_is_agreed_with() {
-    let passive = IN_SERVICE - State::ACTIVITY;
+    let passive = IN_SERVICE - StateBits::ACTIVITY;
     let mut solo = Solo::new(1, FAST);
-    for state in [NEW - State::ACTIVITY, passive] {
+    for state in [NEW - StateBits::ACTIVITY, passive] {
         solo.hear(0, state);
         assert!(!solo.pass(2_000).is_empty());
     }
     assert_eq!(solo.lacp.distributing().bits(), 1);
-    solo.hear(0, passive | State::TIMEOUT);
+    solo.hear(0, passive | StateBits::TIMEOUT);
     assert_eq!(solo.pass(2_000).len(), 3);
 }
 
@@ -104,7 +106,7 @@ fn bonding_strict_or_not_there_is_no_service_without_a_partner() {
         let mut solo = Solo::new(2, options);
         solo.pass(100_000);
         assert_eq!((solo.lacp.collecting().bits(), solo.lacp.distributing().bits()), (0, 0));
-        assert_eq!(solo.port(0).mux(), mux::State::Detached);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Detached);
         // A partner on one of the two.
         for state in [NEW, IN_SERVICE, IN_SERVICE] {
             solo.hear(0, state);

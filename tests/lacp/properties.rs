@@ -2,7 +2,7 @@
 //! (`checks.rs`), and afterwards all come to agree.
 
 use lagg_rs::lacp::{Link, Options, mux, mux::AGGREGATE_WAIT, periodic};
-use lagg_rs::wire::lacpdu::{Info, State};
+use lagg_rs::wire::lacpdu::{Info, StateBits};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -138,7 +138,7 @@ fn end_disturbances(lab: &mut Lab) {
 
 /// What partners know of each other, apart from what they are not told at once.
 fn known(info: &Info) -> Info {
-    Info { state: info.state - State::DEFAULTED - State::EXPIRED, ..*info }
+    Info { state: info.state - StateBits::DEFAULTED - StateBits::EXPIRED, ..*info }
 }
 
 fn all_agree(lab: &Lab) {
@@ -149,9 +149,9 @@ fn all_agree(lab: &Lab) {
     let mut wanted = [0; SYSTEMS];
     for cable in 0..CABLES.len() {
         let ports = [0, 1].map(|end| lab.port(cable, end));
-        let mut muxes = [mux::State::Waiting, mux::State::Attached];
+        let mut muxes = [mux::MuxState::Waiting, mux::MuxState::Attached];
         if id(ports[0].partner()) == id(&active) {
-            muxes = [mux::State::Distributing; 2];
+            muxes = [mux::MuxState::Distributing; 2];
             for end in &lab.cables[cable].ends {
                 wanted[end.system] |= 1 << end.slot;
             }
@@ -227,5 +227,5 @@ fn what_the_limit_holds_back_is_sent_when_it_ends() {
     lab.advance(2_001);
     let told = lab.systems[1].records[0].said.unwrap();
     assert_eq!((lab.now, told.at), (5_006, 4_001));
-    assert!(!told.pdu.actor.state.contains(State::COLLECTING));
+    assert!(!told.pdu.actor.state.contains(StateBits::COLLECTING));
 }

@@ -1,7 +1,7 @@
 //! What is logged about faulty links.
 
 use lagg_rs::lacp::{Link, Options, Report, churn, report};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, GIGABIT, mac, nth};
 use crate::solo::{IN_SERVICE, NEW, Solo};
@@ -120,7 +120,7 @@ fn f63_a_partner_that_does_not_keep_the_short_timeout_is_told() {
         let mut reports = Vec::new();
         for _ in 0..4 {
             let mut pdu = solo.pdu(0, IN_SERVICE);
-            pdu.partner.state.set(State::TIMEOUT, knows);
+            pdu.partner.state.set(StateBits::TIMEOUT, knows);
             solo.receive(0, &pdu);
             solo.pass(30_000);
             reports.extend(said(&mut solo));

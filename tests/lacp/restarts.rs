@@ -1,7 +1,7 @@
 //! A partner that restarts, or becomes another one.
 
 use lagg_rs::lacp::{Options, mux};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, Lab, mac};
 use crate::negotiation::{agreed, all_carry, carries, plug};
@@ -59,11 +59,11 @@ fn another_port_of_the_same_partner_is_agreed_with_again() {
     ] {
         let mut solo = Solo::new(1, DEFAULTS);
         solo.agree();
-        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Distributing);
         solo.receive(0, &Lacpdu { actor: other, partner: *solo.port(0).actor() });
-        assert_eq!(solo.port(0).mux(), mux::State::Waiting);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Waiting);
         solo.pass(2_000);
-        assert_eq!(solo.port(0).mux(), mux::State::Distributing);
+        assert_eq!(solo.port(0).mux(), mux::MuxState::Distributing);
     }
 }
 
@@ -73,8 +73,8 @@ fn another_port_of_the_same_partner_is_agreed_with_again() {
 fn no_partner_is_a_partner_of_the_lowest_priority() {
     for strict in [true, false] {
         let solo = Solo::new(1, Options { strict, ..DEFAULTS });
-        let agrees = (IN_SERVICE - State::ACTIVITY - State::SYNC) | State::TIMEOUT;
-        let state = if strict { State::TIMEOUT } else { agrees };
+        let agrees = (IN_SERVICE - StateBits::ACTIVITY - StateBits::SYNC) | StateBits::TIMEOUT;
+        let state = if strict { StateBits::TIMEOUT } else { agrees };
         let expected =
             Info { system_priority: 0xffff, port_priority: 0xffff, state, ..Info::default() };
         assert_eq!(*solo.port(0).partner(), expected);

@@ -1,19 +1,19 @@
 //! One system whose partners' LACPDUs are written by hand.
 
 use lagg_rs::lacp::{Options, Port, System, Time};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{GIGABIT, Lacp, lacp, mac, nth};
 
 /// What a partner in service says of itself.
-pub const IN_SERVICE: State = State::ACTIVITY
-    .union(State::AGGREGATION)
-    .union(State::SYNC)
-    .union(State::COLLECTING)
-    .union(State::DISTRIBUTING);
+pub const IN_SERVICE: StateBits = StateBits::ACTIVITY
+    .union(StateBits::AGGREGATION)
+    .union(StateBits::SYNC)
+    .union(StateBits::COLLECTING)
+    .union(StateBits::DISTRIBUTING);
 
 /// What one says that has just begun.
-pub const NEW: State = State::ACTIVITY.union(State::AGGREGATION);
+pub const NEW: StateBits = StateBits::ACTIVITY.union(StateBits::AGGREGATION);
 
 pub struct Solo {
     pub lacp: Lacp,
@@ -42,13 +42,13 @@ impl Solo {
     }
 
     /// The other side of a port, in the state `state`: system 9, key 9.
-    pub fn partner(slot: u8, state: State) -> Info {
+    pub fn partner(slot: u8, state: StateBits) -> Info {
         let port = 900 + u16::from(slot);
         Info { system_priority: 0x8000, system: mac(9), key: 9, port_priority: 0x8000, port, state }
     }
 
     /// What it says if it knows us as we are.
-    pub fn pdu(&self, slot: u8, state: State) -> Lacpdu {
+    pub fn pdu(&self, slot: u8, state: StateBits) -> Lacpdu {
         Lacpdu { actor: Self::partner(slot, state), partner: *self.port(slot).actor() }
     }
 
@@ -59,7 +59,7 @@ impl Solo {
     }
 
     /// Hears a partner that knows us.
-    pub fn hear(&mut self, slot: u8, state: State) {
+    pub fn hear(&mut self, slot: u8, state: StateBits) {
         self.receive(slot, &self.pdu(slot, state));
     }
 

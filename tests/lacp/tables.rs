@@ -4,7 +4,7 @@
 use std::fmt::{Debug, Write};
 
 use lagg_rs::lacp::{Link, Options, Selected, churn, mux, periodic, receive};
-use lagg_rs::wire::lacpdu::{Info, State};
+use lagg_rs::wire::lacpdu::{Info, StateBits};
 
 use crate::lab::{DEFAULTS, GIGABIT, nth};
 use crate::solo::{IN_SERVICE, NEW, Solo};
@@ -68,7 +68,7 @@ fn periodic_table() {
 #[test]
 fn mux_table() {
     let mut text = String::new();
-    for state in mux::State::ALL {
+    for state in mux::MuxState::ALL {
         for selected in [Selected::Unselected, Selected::Standby, Selected::Selected] {
             for ready in BOTH {
                 for partner_sync in BOTH {
@@ -165,17 +165,17 @@ const EVENTS: [Event; 15] = [
     ("3 s pass", |solo| drop(solo.pass(3_000))),
     ("90 s pass", |solo| drop(solo.pass(90_000))),
     ("in service", |solo| solo.hear(0, IN_SERVICE)),
-    ("not collecting", |solo| solo.hear(0, NEW | State::SYNC)),
+    ("not collecting", |solo| solo.hear(0, NEW | StateBits::SYNC)),
     ("not in sync", |solo| solo.hear(0, NEW)),
-    ("short timeout", |solo| solo.hear(0, IN_SERVICE | State::TIMEOUT)),
-    ("passive", |solo| solo.hear(0, IN_SERVICE - State::ACTIVITY)),
+    ("short timeout", |solo| solo.hear(0, IN_SERVICE | StateBits::TIMEOUT)),
+    ("passive", |solo| solo.hear(0, IN_SERVICE - StateBits::ACTIVITY)),
     ("passive, so are we", |solo| {
-        let mut pdu = solo.pdu(0, IN_SERVICE - State::ACTIVITY);
-        pdu.partner.state.remove(State::ACTIVITY);
+        let mut pdu = solo.pdu(0, IN_SERVICE - StateBits::ACTIVITY);
+        pdu.partner.state.remove(StateBits::ACTIVITY);
         solo.receive(0, &pdu);
     }),
     ("individual", |solo| {
-        let mut pdu = solo.pdu(0, IN_SERVICE - State::AGGREGATION);
+        let mut pdu = solo.pdu(0, IN_SERVICE - StateBits::AGGREGATION);
         pdu.partner = Info::default();
         solo.receive(0, &pdu);
     }),

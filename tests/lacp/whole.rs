@@ -2,7 +2,7 @@
 
 use lagg_rs::lacp::{self, LagId, Link, Options, Port, System, Time, mux};
 use lagg_rs::slots::Slot;
-use lagg_rs::wire::lacpdu::{Info, State};
+use lagg_rs::wire::lacpdu::{Info, StateBits};
 
 /// The machines, in memory of this process.
 pub type Lacp = lacp::Lacp<Vec<Option<Port>>, Vec<Option<LagId>>>;
@@ -52,7 +52,7 @@ fn check_sets(lacp: &Lacp) {
         let port = lacp.port(slot).unwrap();
         assert!(matches!(lacp.link(slot), Some(Link::Up(_))));
         assert_eq!(lacp.is_active(slot), !distributing.is_empty());
-        assert!(!port.actor().state.contains(State::DEFAULTED), "in service without a partner");
+        assert!(!port.actor().state.contains(StateBits::DEFAULTED), "in service without a partner");
         // All are of one aggregator: of one partner, for both sides.
         let this = (id(port.actor()), id(port.partner()));
         assert_eq!(*lag.get_or_insert(this), this);
@@ -63,7 +63,7 @@ fn check_sets(lacp: &Lacp) {
     // A partner that says it is in sync belongs to that one too.
     for slot in Slot::all().filter(|slot| lag.is_some() && lacp.is_active(*slot)) {
         let port = lacp.port(slot).unwrap();
-        if port.actor().state.contains(State::SYNC) {
+        if port.actor().state.contains(StateBits::SYNC) {
             assert_eq!(Some((id(port.actor()), id(port.partner()))), lag);
         }
     }
@@ -76,12 +76,14 @@ fn check_sets(lacp: &Lacp) {
 fn check_bits(lacp: &Lacp) {
     for port in Slot::all().filter_map(|slot| lacp.port(slot)) {
         let bits = match port.mux() {
-            mux::State::Detached | mux::State::Waiting => State::empty(),
-            mux::State::Attached => State::SYNC,
-            mux::State::Collecting => State::SYNC | State::COLLECTING,
-            mux::State::Distributing => State::SYNC | State::COLLECTING | State::DISTRIBUTING,
+            mux::MuxState::Detached | mux::MuxState::Waiting => StateBits::empty(),
+            mux::MuxState::Attached => StateBits::SYNC,
+            mux::MuxState::Collecting => StateBits::SYNC | StateBits::COLLECTING,
+            mux::MuxState::Distributing => {
+                StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING
+            }
         };
-        let told = State::SYNC | State::COLLECTING | State::DISTRIBUTING;
+        let told = StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING;
         assert_eq!(port.actor().state & told, bits);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{self, Kind, Marker};
 use lagg_rs::wire::slow::{FRAME, Subtype};
 
@@ -124,13 +124,13 @@ fn tshark_reads_what_was_put_in() {
         key: 0x016b,
         port_priority: 0x8203,
         port: 0x0405,
-        state: State::ACTIVITY | State::AGGREGATION,
+        state: StateBits::ACTIVITY | StateBits::AGGREGATION,
     };
     let partner = Info { system: [2, 9, 8, 7, 6, 5], key: 0xfedc, port: 0xffff, ..actor };
     let marker = Marker { port: 0x0102, system: [2, 3, 4, 5, 6, 7], transaction: 0x8070_6050 };
     let mut frames: Vec<_> = (0..=u8::MAX)
         .map(|bits| {
-            let [state, other] = [bits, !bits].map(State::from_bits_retain);
+            let [state, other] = [bits, !bits].map(StateBits::from_bits_retain);
             let (actor, partner) = (Info { state, ..actor }, Info { state: other, ..partner });
             Lacpdu { actor, partner }.emit([2, 0, 0, 0, 0, 1])
         })
@@ -184,7 +184,7 @@ fn tshark_reads_a_negotiation() {
     until("the farewell has come", || {
         let said = |frame: &[u8; FRAME]| Lacpdu::parse(frame).ok().map(|pdu| pdu.actor.state);
         let last = listen().last().and_then(said);
-        last.is_some_and(|state| !state.contains(State::AGGREGATION))
+        last.is_some_and(|state| !state.contains(StateBits::AGGREGATION))
     });
     let frames = listen();
     assert!(frames.len() > 5, "{}", frames.len());

@@ -5,7 +5,7 @@ use lagg_rs::kpi::host::testing::SET_LLADDR;
 use lagg_rs::kpi::host::{self, IFM_ETHER, IFM_ETHER_AUTO, IFM_HDX, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCGIFXMEDIA, SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU};
 use lagg_rs::kpi::{Errno, LinkState, iff};
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{Frame, Kind};
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
@@ -128,7 +128,7 @@ fn answer(sent: &[u8], n: u16) -> Option<Vec<u8>> {
                 key: 9,
                 port_priority: 0x8000,
                 port: 900 + n,
-                state: pdu.actor.state | State::COLLECTING | State::DISTRIBUTING,
+                state: pdu.actor.state | StateBits::COLLECTING | StateBits::DISTRIBUTING,
             };
             Some(Lacpdu { actor, partner: pdu.actor }.emit([2, 0, 0, 0, 9, 9]).to_vec())
         }

@@ -3,7 +3,7 @@
 //! [`Lacp`]: lagg_rs::lacp::Lacp
 
 use lagg_rs::lacp::System as Id;
-use lagg_rs::wire::lacpdu::{Info, Lacpdu, State};
+use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 /// Who made it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +83,7 @@ fn system(info: &Info) -> Id {
 }
 
 /// Whether one end has another opinion of a port than the other, as far as these bits go.
-fn differs(one: &Info, other: &Info, bits: State) -> bool {
+fn differs(one: &Info, other: &Info, bits: StateBits) -> bool {
     !one.is_same_port(other) || one.state & bits != other.state & bits
 }
 
@@ -97,9 +97,9 @@ impl Foreign {
     }
 
     fn port(&self, number: u16, speed: Option<u64>) -> Port {
-        let mut state = State::AGGREGATION | State::DEFAULTED;
-        state.set(State::ACTIVITY, !self.passive);
-        state.set(State::TIMEOUT, self.fast);
+        let mut state = StateBits::AGGREGATION | StateBits::DEFAULTED;
+        state.set(StateBits::ACTIVITY, !self.passive);
+        state.set(StateBits::TIMEOUT, self.fast);
         let Id { priority: system_priority, address: system } = self.id;
         let (key, port) = (self.key(speed), 500 + number);
         let actor = Info { system_priority, system, key, port_priority: 0x8000, port, state };
@@ -153,20 +153,21 @@ impl Foreign {
         if port.receive == Receive::Disabled || pdu.actor.system == self.id.address {
             return;
         }
-        if differs(&pdu.actor, &port.partner, State::AGGREGATION) {
+        if differs(&pdu.actor, &port.partner, StateBits::AGGREGATION) {
             port.group = None;
         }
-        let mentioned = State::ACTIVITY | State::TIMEOUT | State::SYNC | State::AGGREGATION;
+        let mentioned =
+            StateBits::ACTIVITY | StateBits::TIMEOUT | StateBits::SYNC | StateBits::AGGREGATION;
         port.has_to_say |= differs(&pdu.partner, &port.actor, mentioned);
-        if (port.partner.state ^ pdu.actor.state).contains(State::TIMEOUT) {
+        if (port.partner.state ^ pdu.actor.state).contains(StateBits::TIMEOUT) {
             port.speaks = now;
         }
         port.partner = pdu.actor;
-        if differs(&pdu.partner, &port.actor, State::AGGREGATION) {
-            port.partner.state.remove(State::SYNC);
+        if differs(&pdu.partner, &port.actor, StateBits::AGGREGATION) {
+            port.partner.state.remove(StateBits::SYNC);
         }
         port.receive = Receive::Current;
-        port.actor.state.remove(State::EXPIRED | State::DEFAULTED);
+        port.actor.state.remove(StateBits::EXPIRED | StateBits::DEFAULTED);
         port.until = now + if self.fast { 3_000 } else { 90_000 };
     }
 
@@ -177,7 +178,7 @@ impl Foreign {
         for _ in 0..self.ports.len() + 4 {
             for port in &mut self.ports {
                 let is_wanted = port.receive != Receive::Disabled
-                    && port.partner.state.contains(State::AGGREGATION);
+                    && port.partner.state.contains(StateBits::AGGREGATION);
                 let (key, partner) = (port.actor.key, system(&port.partner));
                 let group = Group { key, partner, partner_key: port.partner.key };
                 // It leaves one before it joins another.
@@ -219,7 +220,7 @@ impl Foreign {
                 let lead = current.min_by_key(|port| {
                     let lower = self.id < system(&port.partner);
                     let named = if lower { &port.actor } else { &port.partner };
-                    let is_offered = port.partner.state.contains(State::SYNC);
+                    let is_offered = port.partner.state.contains(StateBits::SYNC);
                     (!is_offered, named.port_priority, named.port)
                 });
                 lead.and_then(|lead| lead.group)
@@ -247,11 +248,11 @@ impl Foreign {
         let mut said = Vec::new();
         for (number, port) in self.ports.iter_mut().enumerate() {
             let both = port.actor.state | port.partner.state;
-            if port.receive == Receive::Disabled || !both.contains(State::ACTIVITY) {
+            if port.receive == Receive::Disabled || !both.contains(StateBits::ACTIVITY) {
                 continue;
             }
             if now >= port.speaks {
-                let is_short = port.partner.state.contains(State::TIMEOUT);
+                let is_short = port.partner.state.contains(StateBits::TIMEOUT);
                 port.speaks = now + if is_short { 1_000 } else { 30_000 };
                 port.has_to_say = true;
             }
@@ -297,9 +298,9 @@ impl Port {
     fn expire(&mut self, now: u64) {
         self.receive = Receive::Expired;
         self.until = now + 3_000;
-        self.partner.state.remove(State::SYNC);
-        self.partner.state.insert(State::TIMEOUT);
-        self.actor.state.insert(State::EXPIRED);
+        self.partner.state.remove(StateBits::SYNC);
+        self.partner.state.insert(StateBits::TIMEOUT);
+        self.actor.state.insert(StateBits::EXPIRED);
         self.has_to_say = true;
         self.speaks = now;
     }
@@ -311,8 +312,8 @@ impl Port {
                 self.receive = Receive::Defaulted;
                 self.partner = Info::default();
                 self.until = u64::MAX;
-                self.actor.state.remove(State::EXPIRED);
-                self.actor.state.insert(State::DEFAULTED);
+                self.actor.state.remove(StateBits::EXPIRED);
+                self.actor.state.insert(StateBits::DEFAULTED);
             }
             _ => {}
         }
@@ -320,10 +321,10 @@ impl Port {
 
     fn run_mux(&mut self, kind: Kind, is_used: bool, now: u64) {
         let is_bonding = kind == Kind::Bonding;
-        let is_offered = self.partner.state.contains(State::SYNC);
+        let is_offered = self.partner.state.contains(StateBits::SYNC);
         // Who distributes when it collects does not look whether the partner does.
         let is_coupled = kind != Kind::Lagg;
-        let distributes = is_coupled || self.partner.state.contains(State::COLLECTING);
+        let distributes = is_coupled || self.partner.state.contains(StateBits::COLLECTING);
         let stays = is_offered && (is_used || is_bonding);
         self.mux = match self.mux {
             _ if self.group.is_none() => Mux::Detached,
@@ -339,19 +340,19 @@ impl Port {
             _ => Mux::Collecting,
         };
         let before = self.actor.state;
-        let in_sync = before & (State::SYNC | State::COLLECTING) == State::SYNC;
-        let mut says = State::empty();
+        let in_sync = before & (StateBits::SYNC | StateBits::COLLECTING) == StateBits::SYNC;
+        let mut says = StateBits::empty();
         says.set(
-            State::SYNC,
+            StateBits::SYNC,
             match self.mux {
                 Mux::Detached | Mux::Waiting => false,
                 Mux::Attached => is_used || is_bonding && in_sync,
                 Mux::Collecting | Mux::Distributing => true,
             },
         );
-        says.set(State::COLLECTING, self.mux >= Mux::Collecting);
-        says.set(State::DISTRIBUTING, self.mux == Mux::Distributing);
-        let bits = State::SYNC | State::COLLECTING | State::DISTRIBUTING;
+        says.set(StateBits::COLLECTING, self.mux >= Mux::Collecting);
+        says.set(StateBits::DISTRIBUTING, self.mux == Mux::Distributing);
+        let bits = StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING;
         self.actor.state = (before - bits) | says;
         self.has_to_say |= self.actor.state != before;
     }
