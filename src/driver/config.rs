@@ -236,16 +236,15 @@ pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
         return Err(Errno::EPROTONOSUPPORT);
     }
     let token = softc.token()?;
-    let mut mode = Mode::try_new(kind, softc.ifp())?;
+    let mode = Mode::try_new(kind, softc.ifp())?;
     let memory = PlanMemory::try_new(kind)?;
     if mode.lacp().is_some() {
         groups::join_slow(softc, &token)?;
     }
-    softc.switch(&mut mode, memory, State::begin_mode);
+    let mut old = softc.switch(mode, memory, State::begin_mode);
     softc.debug(format_args!("the protocol is {}", kind.about().name));
-    // The old one.
-    lacp::say_farewells(&mut mode, &token.ports());
-    drop(mode);
+    lacp::say_farewells(&mut old, &token.ports());
+    drop(old);
     if softc.state().mode.lacp().is_none() {
         groups::leave_slow(softc, &token);
     }

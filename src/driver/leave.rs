@@ -70,8 +70,7 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
     let memory = insist(|| PlanMemory::try_new(Kind::None));
     // Only the holder of the token changes them.
     let ports = softc.state().joined();
-    let mut mode = Mode::None;
-    softc.switch(&mut mode, memory, |state| {
+    let mut mode = softc.switch(Mode::None, memory, |state| {
         state.running = false;
         state.primary = None;
         for port in &ports {

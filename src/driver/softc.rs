@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 use core::fmt;
-use core::mem::{offset_of, swap};
+use core::mem::{offset_of, replace};
 use core::result;
 
 use arrayvec::ArrayVec;
@@ -195,18 +195,19 @@ impl Softc {
         }
     }
 
-    /// Switches to `mode`, and publishes its first plan, which `memory` is for; `change` is made as well. The
-    /// caller has the token. `mode` is the old one then, to be dropped without the mutex.
+    /// Switches the mode, and publishes the first plan of the new one, which `memory` is for; `change` is
+    /// made as well. The caller has the token. Returned: the old mode, to be dropped without the mutex.
     pub(super) fn switch(
         &self,
-        mode: &mut Mode,
+        mode: Mode,
         memory: PlanMemory,
         change: impl FnOnce(&mut State),
-    ) {
+    ) -> Mode {
         let mut state = self.state();
-        swap(&mut state.mode, mode);
+        let old = replace(&mut state.mode, mode);
         change(&mut state);
         self.publish(&mut state, memory);
+        old
     }
 
     /// Publishes a plan that has flows where they belong now, unless packets see one already. Waits for
