@@ -71,16 +71,16 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     // F-28: the first one is returned
     let mut first_error = Ok(());
     active.for_each(|port| {
-        let sent = match m.copy() {
-            Some(copy) => last.ifp().transmit(copy, epoch).inspect_err(|_| {
+        if let Some(copy) = m.copy() {
+            let sent = last.ifp().transmit(copy, epoch);
+            if sent.is_err() {
                 count_unsent(softc, plan, None);
-            }),
-            None => {
-                count_unsent(softc, plan, Some(Unsent::NoCopy));
-                Err(errno(Unsent::NoCopy))
+                first_error = first_error.and(sent);
             }
-        };
-        first_error = first_error.and(sent);
+        } else {
+            count_unsent(softc, plan, Some(Unsent::NoCopy));
+            first_error = first_error.and(Err(errno(Unsent::NoCopy)));
+        }
         last = port;
     });
     first_error.and(last.ifp().transmit(m, epoch))
