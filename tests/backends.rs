@@ -1,8 +1,10 @@
 //! kpi is one interface with two backends: what both have takes and returns the same, in the same words.
 
+mod files;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+
+use files::sources;
 
 /// A public function of a backend.
 struct Function {
@@ -38,18 +40,14 @@ fn without_names(signature: &str) -> String {
     Vec::from_iter(words).join(" ").replace(",)", ")").replace(", )", ")")
 }
 
-fn read(folder: &Path, found: &mut Backend) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            // What only the host has: its kit for tests, and its own tests.
-            if !path.ends_with("testing") && !path.ends_with("tests") {
-                read(&path, found);
-            }
+fn backend(name: &str) -> Backend {
+    let mut found = Backend::new();
+    for file in sources(&format!("src/kpi/{name}")) {
+        // What only the host has: its kit for tests, and its own tests.
+        if file.path.contains("/testing/") || file.path.contains("/tests/") {
             continue;
         }
-        let text = fs::read_to_string(&path).unwrap();
-        let lines = Vec::from_iter(text.lines());
+        let lines = Vec::from_iter(file.text.lines());
         let mut owner = String::new();
         for (number, line) in lines.iter().enumerate() {
             if line.starts_with("impl") {
@@ -73,11 +71,6 @@ fn read(folder: &Path, found: &mut Backend) {
             found.insert((owner.clone(), name.to_owned()), Function { words, signature });
         }
     }
-}
-
-fn backend(name: &str) -> Backend {
-    let mut found = Backend::new();
-    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kpi").join(name), &mut found);
     found
 }
 

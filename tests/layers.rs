@@ -1,7 +1,8 @@
 //! What each folder of `src` may name: those beneath it (docs/architecture.md).
 
-use std::fs;
-use std::path::Path;
+mod files;
+
+use files::{File, sources};
 
 /// The layers, and which of them each may name beside itself.
 const LAYERS: [(&str, &[&str]); 7] = [
@@ -13,26 +14,6 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("driver", &["slots", "wire", "lacp", "policy", "kpi"]),
     ("userlagg", &["kpi"]),
 ];
-
-/// The sources of a layer: its file, or all in its folder.
-fn sources(layer: &str) -> Vec<(String, String)> {
-    fn walk(path: &Path, found: &mut Vec<(String, String)>) {
-        if path.is_dir() {
-            fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path(), found));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push((path.display().to_string(), fs::read_to_string(path).unwrap()));
-        }
-    }
-    let mut found = Vec::new();
-    for path in [format!("src/{layer}.rs"), format!("src/{layer}")] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        if path.exists() {
-            walk(&path, &mut found);
-        }
-    }
-    assert!(!found.is_empty(), "{layer} is not there");
-    found
-}
 
 /// What a line of code names of the crate, by the first part of each path; nothing of `crate::{…}`, which a
 /// line has to do without.
@@ -51,7 +32,7 @@ fn a_layer_names_only_those_beneath_it() {
     let is_layer = |name: &str| LAYERS.iter().any(|(layer, _)| *layer == name);
     let mut complaints = Vec::new();
     for (layer, beneath) in LAYERS {
-        for (path, text) in sources(layer) {
+        for File { path, text } in sources(&format!("src/{layer}")) {
             for (number, line) in (1..).zip(text.lines()) {
                 assert!(!named(line).any(str::is_empty), "{path}:{number}: name one layer a line");
                 let others = named(line).filter(|name| is_layer(name) && *name != layer);

@@ -2,8 +2,12 @@
 //! the number in their names, and one in `docs/compared.md`, which names the file and the function
 //! that guard against it. There a comment bears the number.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use files::sources;
 
 const PROOF: &str = include_str!("../docs/proof.md");
 const COMPARED: &str = include_str!("../docs/compared.md");
@@ -35,44 +39,35 @@ fn counts(cell: &str) -> Counts {
     counts.unwrap_or_else(|| panic!("`{cell}` counts no tests"))
 }
 
-/// Calls `found` with the name of each test under a folder, except those that are ignored.
-fn tests_in(folder: &Path, found: &mut dyn FnMut(&Path, &str)) {
-    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            tests_in(&entry, found);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&entry).unwrap();
-            let mut is_test = false;
-            for line in text.lines().map(str::trim) {
-                is_test = line == "#[test]" || is_test && !line.starts_with("#[ignore");
-                if let Some((name, _)) = line.strip_prefix("fn ").and_then(|f| f.split_once('(')) {
-                    if is_test {
-                        found(&entry, name);
-                    }
-                    is_test = false;
-                }
+/// The names of the tests in a source, except those that are ignored.
+fn tests_in(text: &str) -> Vec<&str> {
+    let mut is_test = false;
+    let mut names = Vec::new();
+    for line in text.lines().map(str::trim) {
+        is_test = line == "#[test]" || is_test && !line.starts_with("#[ignore");
+        if let Some((name, _)) = line.strip_prefix("fn ").and_then(|f| f.split_once('(')) {
+            if is_test {
+                names.push(name);
             }
+            is_test = false;
         }
     }
+    names
 }
 
 /// The tests of each number in the tree.
 fn tests_by_number() -> BTreeMap<String, Counts> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tests: BTreeMap<String, Counts> = BTreeMap::new();
-    let mut found = |file: &Path, name: &str| {
-        let file = file.strip_prefix(root).unwrap();
-        let target = match file.strip_prefix("tests") {
+    for file in sources("src").into_iter().chain(sources("tests")) {
+        let target = match Path::new(&file.path).strip_prefix("tests") {
             Ok(test) => Path::new(test.iter().next().unwrap()).file_stem().unwrap(),
             Err(_) => "lib".as_ref(),
         };
-        for number in numbers_of(name) {
+        for number in tests_in(&file.text).into_iter().flat_map(numbers_of) {
             let target = target.to_str().unwrap().to_owned();
             *tests.entry(number).or_default().entry(target).or_default() += 1;
         }
-    };
-    tests_in(&root.join("src"), &mut found);
-    tests_in(&root.join("tests"), &mut found);
+    }
     tests
 }
 

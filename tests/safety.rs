@@ -1,7 +1,8 @@
 //! Proofs of `unsafe`: each says by itself why it holds.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod files;
+
+use files::{File, sources};
 
 /// Words that stand for a proof which is somewhere else.
 const ELSEWHERE: [&str; 5] =
@@ -9,17 +10,6 @@ const ELSEWHERE: [&str; 5] =
 
 /// What a shorter one would leave out.
 const WORDS: usize = 6;
-
-fn sources(of: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(of).expect("the sources can be read") {
-        let path = entry.expect("the sources can be read").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// The comments of a source that begin with `// SAFETY:`, each as one line, with its line's number.
 fn proofs(source: &str) -> Vec<(usize, String)> {
@@ -54,16 +44,13 @@ fn fault(proof: &str) -> Option<&'static str> {
 #[test]
 fn each_proof_says_why_it_holds() {
     assert!(fault("as above.").is_some() && fault("initialised, and not used again.").is_some());
-    let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let mut faults = Vec::new();
     let mut count = 0;
-    for file in files {
-        let source = fs::read_to_string(&file).expect("the sources can be read");
-        for (line, proof) in proofs(&source) {
+    for File { path, text } in sources("src") {
+        for (line, proof) in proofs(&text) {
             count += 1;
             if let Some(fault) = fault(&proof) {
-                faults.push(format!("{}:{line}: {fault}: {proof}", file.display()));
+                faults.push(format!("{path}:{line}: {fault}: {proof}"));
             }
         }
     }

@@ -1,7 +1,10 @@
 //! What holds of every file in the tree: documents and sources are short, and cite only what is here.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod files;
+
+use std::path::Path;
+
+use files::{File, files};
 
 /// Columns of a line of documentation.
 const COLUMNS: usize = 100;
@@ -9,35 +12,6 @@ const COLUMNS: usize = 100;
 const WORDS: usize = 30;
 /// Lines of a source file.
 const LINES: usize = 400;
-
-/// A text file, by its path from the root.
-struct File {
-    path: String,
-    text: String,
-}
-
-/// All text files, except what is built, fetched or found by fuzzers.
-fn files() -> Vec<File> {
-    fn walk(root: &Path, folder: &Path, found: &mut Vec<File>) {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            let other = ["build", ".git", "fuzz/corpus", "fuzz/crashes"].contains(&&*name);
-            if other || path.ends_with("target") {
-                continue;
-            }
-            if path.is_dir() {
-                walk(root, &path, found);
-            } else if let Ok(text) = fs::read_to_string(&path) {
-                found.push(File { path: name, text });
-            }
-        }
-    }
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    walk(&root, &root, &mut found);
-    assert!(found.len() > 200, "the tree is not here");
-    found
-}
 
 impl File {
     fn has_extension(&self, extensions: &[&str]) -> bool {
