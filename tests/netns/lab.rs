@@ -13,6 +13,17 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
+/// The value, or the end of the test if there is none.
+macro_rules! some {
+    ($option:expr) => {
+        match $option {
+            Some(value) => value,
+            None => return,
+        }
+    };
+}
+pub(crate) use some;
+
 /// The program under test.
 pub const USERLAGG: &str = env!("CARGO_BIN_EXE_userlagg");
 /// For all that has to come true without our doing.

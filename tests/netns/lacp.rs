@@ -1,7 +1,7 @@
 //! LACP between two laggs, each in a namespace of its own.
 
 use crate::flows;
-use crate::lab::{Lab, must, ok, until, until_no_link, until_port};
+use crate::lab::{Lab, must, ok, some, until, until_no_link, until_port};
 use crate::view::{ACTIVE, FAST, IDLE, IN_SERVICE, STANDBY, shown};
 
 /// Waits until a port's state is that.

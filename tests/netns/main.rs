@@ -3,20 +3,10 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
-/// The value, or the end of the test if there is none.
-macro_rules! some {
-    ($option:expr) => {
-        match $option {
-            Some(value) => value,
-            None => return,
-        }
-    };
-}
-
 /// A lab, or the end of the test where there can be none.
 macro_rules! lab {
     ($cards:literal) => {
-        some!(Lab::new($cards))
+        $crate::lab::some!(Lab::new($cards))
     };
 }
 

@@ -7,7 +7,7 @@ use lagg_rs::lacp::receive::SHORT_TIMEOUT;
 
 use crate::converters::Converters;
 use crate::flow::{Flow, Flows};
-use crate::lab::{Directory, Lab, has, inside, must, set, until};
+use crate::lab::{Directory, Lab, has, inside, must, set, some, until};
 use crate::packet::{Buffer, PacketSocket};
 use crate::view::{ACTIVE, FAST, IN_SERVICE, STANDBY, Shown, Side, shown};
 use crate::{back, flows, out};

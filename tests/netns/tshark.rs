@@ -8,7 +8,7 @@ use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{self, Kind, Marker};
 use lagg_rs::wire::slow::{FRAME, Subtype};
 
-use crate::lab::{Directory, Lab, has, inside, must, until};
+use crate::lab::{Directory, Lab, has, inside, must, some, until};
 use crate::lacp::laggs;
 use crate::packet::{Buffer, PacketSocket};
 

@@ -3,16 +3,6 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
-/// The value, or the end of the test if there is none.
-macro_rules! some {
-    ($option:expr) => {
-        match $option {
-            Some(value) => value,
-            None => return,
-        }
-    };
-}
-
 #[path = "../netns/flow.rs"]
 #[allow(dead_code, reason = "some of it is for links that are no cables")]
 mod flow;
@@ -28,7 +18,7 @@ use lagg_rs::lacp::receive::SHORT_TIMEOUT;
 
 use flow::Flows;
 use guest::Way;
-use lab::{must, until};
+use lab::{must, some, until};
 use partner::{Kind, Options, Partner, QUICK, SLOW};
 use view::shown;
 
