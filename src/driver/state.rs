@@ -335,10 +335,11 @@ impl State {
         (self.members().map(slots_of).collect(), active.map(slots_of).collect())
     }
 
-    /// The ports of each NUMA domain, if packets are to keep to theirs.
+    /// The ports of each NUMA domain, if packets are to keep to theirs: with LACP alone they do.
     fn domains(&self) -> Domains {
+        let keep = self.options.use_numa && self.mode.lacp().is_some();
         let mut domains = Domains::default();
-        for port in self.members().filter(|_| self.options.use_numa) {
+        for port in self.members().filter(|_| keep) {
             domains.add(port.slot(), port.ifp().numa_domain());
         }
         domains
