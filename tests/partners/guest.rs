@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::lab::{Directory, Lab, has, leave_out_but_in_ci, must, until};
@@ -37,7 +37,11 @@ pub struct Guest {
     pub lab: Lab,
     directory: Directory,
     cards: usize,
+    _turn: MutexGuard<'static, ()>,
 }
+
+/// One runs at a time: what waits for a processor loses frames, and answers late.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// The kernel, and its initial file system, the same for all machines.
 fn files() -> &'static Option<[PathBuf; 2]> {
@@ -85,6 +89,8 @@ impl Guest {
             leave_out_but_in_ci(&format!("there is no Linux kernel in {KERNEL}"));
             return None;
         };
+        // A test that failed with it has done no harm.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let lab = Lab::cables(0)?;
         let directory = Directory::new(&lab);
         let path = directory.path();
@@ -121,7 +127,7 @@ impl Guest {
         let console = accept(console, &mut process);
         let monitor = accept(monitor, &mut process);
 
-        let mut guest = Guest { process, console, monitor, lab, directory, cards };
+        let mut guest = Guest { process, console, monitor, lab, directory, cards, _turn: turn };
         guest.ask("qmp_capabilities", "");
         guest.becomes_a_switch();
         let Lab { near, far } = &guest.lab;
