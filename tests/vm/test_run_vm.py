@@ -5,11 +5,13 @@ import importlib.util
 import io
 import os
 import shutil
+import socket
 import stat
 import struct
 import subprocess
 import tarfile
 import tempfile
+import threading
 import unittest
 from unittest import mock
 
@@ -124,6 +126,13 @@ class Replayed(unittest.TestCase):
             status, out = self.run_vm(said, then='while sleep 0.1; do echo .; done', **{limit: '1'})
             self.assertEqual(status, 4)
             self.assertIn('FAILED: ' + told, out)
+
+    def test_links(self):
+        """What scripts want of cards' links, and nothing that only looks like it, as the echo of a command does."""
+        asks = 'VM-LINK: h0 off\r\n+ echo VM-LINK: h1 off >/dev/console\r\nVM-LINK: h0 on\r\n'
+        with mock.patch.object(qemu.Machine, 'link') as link:
+            self.assertEqual(self.run_vm(BOOT + asks + PASS)[0], 0)
+        self.assertEqual([call[0] for call in link.call_args_list], [('h0', 'off'), ('h0', 'on')])
 
     def test_kvm_that_is_not_up_to_it(self):
         """It ends at once, or says nothing: on without it. What fails once the kernel runs does not begin again."""
@@ -311,6 +320,22 @@ class Machines(unittest.TestCase):
             command = ' '.join(self.qemu('arm64', IMAGE=image.name, FIRMWARE='fw'))
             self.assertIn(f'-bios fw -drive file={image.name},if=virtio,format=raw,snapshot=on', command)
             self.assertNotIn('-kernel', command)
+
+    def test_a_cable_is_cut(self):
+        """The monitor gets a command, and is not left before it has prompted for another."""
+        with tempfile.TemporaryDirectory() as work, socket.socket(socket.AF_UNIX) as listener:
+            machine = qemu.Machine({'KERNEL': 'k', 'ROOT': 'r.img'}, 'amd64', [], work, 'tcg')
+            listener.bind(machine.monitor)
+            listener.listen()
+            asking = threading.Thread(target=machine.link, args=('h0', 'off'))
+            asking.start()
+            with listener.accept()[0] as monitor:
+                monitor.sendall(b'QEMU 7.2 monitor\r\n(qemu) ')
+                self.assertEqual(monitor.recv(64), b'set_link h0 off\n')
+                self.assertTrue(asking.is_alive())
+                monitor.sendall(b'set_link h0 off\r\n(qemu) ')
+                asking.join(5)
+            self.assertFalse(asking.is_alive())
 
     def test_links(self):
         command = self.qemu(VM_LINKS='02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1')

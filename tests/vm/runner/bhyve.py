@@ -31,6 +31,9 @@ class Machine:
         """Into the kernel's debugger, if it has one."""
         subprocess.run(['bhyvectl', f'--vm={self.vm}', '--inject-nmi'], stderr=subprocess.DEVNULL)
 
+    def link(self, card, state):
+        """It cannot take a cable out of a card."""
+
     def end(self):
         subprocess.run(['bhyvectl', f'--vm={self.vm}', '--destroy'], stderr=subprocess.DEVNULL)
 

@@ -5,6 +5,8 @@ import re
 KERNEL = re.compile(r'---<<BOOT>>---')
 BEGIN = re.compile(r'VM-BEGIN\s*$')
 VERDICT = re.compile(r'VM-VERDICT: (\d+)\s*$')
+# A script wants carrier on a card, or none: by the id of its -netdev
+LINK = re.compile(r'VM-LINK: (\w+) (on|off)\s*$')
 PANIC = re.compile(r'panic: |Fatal (trap \d|double fault|data abort)')
 WITNESS = re.compile(r'lock order reversal|acquiring duplicate lock|with the following .*locks held|'
                      r'(shared|exclusive|forbidden) (un)?lock of')
@@ -30,6 +32,7 @@ class Console:
         self.verdict = None
         self.panic = None       # the panic's lines
         self.reports = []       # WITNESS reports and leaks that name lagg, each a list of lines
+        self.links = []         # what scripts want of cards' links, each an id and on or off
         self.hung = False
         self._report = None
         self._shell = False     # the next prompt is a shell's
@@ -68,6 +71,9 @@ class Console:
                 self.close()
         if LEAK.search(line):
             self.reports.append([line])
+        link = LINK.search(line)
+        if link:
+            self.links.append(link.groups())
         verdict = VERDICT.search(line)
         if verdict:
             self.verdict = int(verdict[1])

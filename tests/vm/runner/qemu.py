@@ -3,7 +3,6 @@
 import os
 import platform
 import socket
-import time
 
 PROGRAMS = {'amd64': 'qemu-system-x86_64', 'arm64': 'qemu-system-aarch64'}
 PACKAGES = {'amd64': 'qemu-system-x86', 'arm64': 'qemu-system-arm'}
@@ -57,12 +56,25 @@ class Machine:
 
     def interrupt(self):
         """Into the kernel's debugger, if it has one."""
+        self.ask('nmi')
+
+    def link(self, card, state):
+        """Has a card notice that its cable is there (on), or not (off). Frames do not come through then."""
+        self.ask(f'set_link {card} {state}')
+
+    def ask(self, command):
+        """Of the monitor, which prompts before and after."""
+        said = b''
         try:
             with socket.socket(socket.AF_UNIX) as s:
                 s.settimeout(5)
                 s.connect(self.monitor)
-                s.sendall(b'nmi\n')
-                time.sleep(0.5)
+                s.sendall(f'{command}\n'.encode())
+                while said.count(b'(qemu) ') < 2:
+                    more = s.recv(4096)
+                    if not more:
+                        break
+                    said += more
         except OSError:
             pass
 

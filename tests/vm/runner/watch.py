@@ -45,6 +45,8 @@ def watch(machine, env, out):
                         process.stdin.write(console.feed(text).encode())
                     except BrokenPipeError:
                         pass
+                    while console.links:
+                        machine.link(*console.links.pop(0))
                 now = time.monotonic()
                 if console.step != step:
                     step = console.step
