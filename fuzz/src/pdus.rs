@@ -210,11 +210,11 @@ impl Lab {
     }
 
     fn send(&mut self) {
-        while let Some((slot, frame)) = self.lacp.poll_marker() {
+        while let Some((slot, frame)) = self.lacp.poll_marker(self.lacp.last_order()) {
             let (frame, _) = Frame::parse(&frame).expect("what is sent is well formed");
             self.markers[usize::from(slot)] = Some(frame.marker());
         }
-        while let Some((slot, frame)) = self.lacp.poll_farewell() {
+        while let Some((slot, frame)) = self.lacp.poll_farewell(self.lacp.last_order()) {
             check_farewell(&frame);
             assert!(!matches!(self.lacp.link(slot), Some(Link::Up(_))));
         }

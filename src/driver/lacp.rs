@@ -47,6 +47,8 @@ pub(super) fn say_that_ports_are_down(softc: &Softc) {
         if run_machines(softc) {
             softc.publish_if_stale();
             lacp_frames::send_farewells(softc);
+            // The protocol task may have taken one from the machines, and be about to send it.
+            epoch::wait();
         }
     });
 }

@@ -4,6 +4,7 @@ use super::drops::Refused;
 use super::lacp_state::{Frames, Inboxes, Machines, now};
 use super::{Port, Softc};
 use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log};
+use crate::lacp::order::Order;
 use crate::slots::Slot;
 use crate::wire::lacpdu::Lacpdu;
 use crate::wire::marker;
@@ -107,25 +108,40 @@ fn trace(softc: &Softc, slot: Slot, way: &str, frame: &[u8]) {
     }
 }
 
+/// What the machines have to say, and the slot of the port that says it.
+type Said = (Slot, [u8; FRAME]);
+
 /// Tells the partners of ports that are used no longer: behind all packets, and all LACPDUs, of plans that
 /// had them. Sleeps if there are such.
 pub(super) fn send_farewells(softc: &Softc) {
-    if !softc.state().mode.lacp().is_some_and(|lacp| lacp.machines.has_farewell()) {
-        return;
-    }
-    epoch::wait();
-    // Another thread, which has waited too, may have sent it by now. If one is lost, the partner will
-    // miss the port.
-    while send_next(softc, Machines::poll_farewell, |_, _| {}) {}
+    // If one is lost, the partner will miss the port.
+    send_behind(softc, Machines::has_farewell, Machines::poll_farewell, |_, _| {});
 }
 
-/// Sends the markers that are due: behind all packets of the plans before this one.
+/// Sends the markers that are due: behind all packets of the plans before those that asked for them.
+/// Sleeps if there are such.
 pub(super) fn send_markers(softc: &Softc) {
-    if !softc.state().mode.lacp().is_some_and(|lacp| lacp.machines.has_marker()) {
-        return;
+    send_behind(softc, Machines::has_marker, Machines::poll_marker, Machines::marker_failed);
+}
+
+/// Sends what the machines have for behind the packets of plans before this one.
+fn send_behind(
+    softc: &Softc,
+    has: fn(&Machines, Order) -> bool,
+    poll: fn(&mut Machines, Order) -> Option<Said>,
+    failed: fn(&mut Machines, Slot),
+) {
+    let due = || {
+        let state = softc.state();
+        let lacp = state.mode.lacp()?;
+        Some(lacp.last_order()).filter(|last| has(&lacp.machines, *last))
+    };
+    // F-67: what is ordered while this waits has to wait for packets of the next plan
+    while let Some(last) = due() {
+        epoch::wait();
+        // Another thread, which has waited too, may have sent it by now.
+        while send_next(softc, |machines| poll(machines, last), failed) {}
     }
-    epoch::wait();
-    while send_next(softc, |lacp| lacp.poll_marker(), Machines::marker_failed) {}
 }
 
 /// Sends the LACPDUs that are due.
@@ -138,7 +154,7 @@ pub(super) fn send_pdus(softc: &Softc) {
 /// then waits for the epoch, knows that none of their frames will still be sent on it.
 fn send_next(
     softc: &Softc,
-    poll: impl Fn(&mut Machines) -> Option<(Slot, [u8; FRAME])>,
+    poll: impl Fn(&mut Machines) -> Option<Said>,
     failed: impl Fn(&mut Machines, Slot),
 ) -> bool {
     epoch::section(|epoch| {

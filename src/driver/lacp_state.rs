@@ -6,6 +6,7 @@ use super::state::NO_LLADDR;
 use crate::kpi::{
     Array, Boxed, Ifnet, Inbox, LinkState, MacAddr, Ref, Result, Unique, defaults, uptime_ms,
 };
+use crate::lacp::order::Order;
 use crate::lacp::{self, Lacp, LagId, Options, System, Time};
 use crate::policy;
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
@@ -51,11 +52,13 @@ impl Pauses {
 }
 
 /// What a plan takes from the machines.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Published {
     collecting: SlotSet,
     distributing: SlotSet,
     waiting: SlotSet,
+    /// What it has of their orders.
+    order: Order,
 }
 
 impl Published {
@@ -64,6 +67,7 @@ impl Published {
             collecting: machines.collecting(),
             distributing: machines.distributing(),
             waiting: machines.waiting(),
+            order: machines.last_order(),
         }
     }
 }
@@ -76,19 +80,20 @@ impl Control {
     pub fn try_new(ifp: &Ifnet) -> Result<Self> {
         let strict = defaults().lacp_strict;
         let options = Options { strict, fast_timeout: false, txtest: false, rxtest: false };
+        let machines = Lacp::new(
+            System::new(ifp.lladdr().ethernet()),
+            ifp.index(),
+            options,
+            Array::try_new(Slot::COUNT, |_| None)?,
+            Array::try_new(Slot::COUNT, |_| None)?,
+        );
         Ok(Control {
-            machines: Lacp::new(
-                System::new(ifp.lladdr().ethernet()),
-                ifp.index(),
-                options,
-                Array::try_new(Slot::COUNT, |_| None)?,
-                Array::try_new(Slot::COUNT, |_| None)?,
-            ),
+            published: Published::of(&machines),
+            machines,
             balancer: Balancer::try_new()?,
             frames: Frames::try_new()?,
             has_system: false,
             waits: None,
-            published: Published::default(),
             domains: None,
             links_changed: true,
             addresses: Boxed::try_zeroed()?,
@@ -122,6 +127,11 @@ impl Control {
     /// Whether the plan has something else than the machines.
     pub fn is_stale(&self) -> bool {
         self.published != Published::of(&self.machines)
+    }
+
+    /// The last marker or farewell that was ordered before packets had the plan that they have now.
+    pub fn last_order(&self) -> Order {
+        self.published.order
     }
 
     /// What the next plan has of LACP, in this memory: what the machines have now. Where there was no port

@@ -157,6 +157,7 @@ impl State {
 
     /// Puts a claimed port in its slot.
     pub fn insert(&mut self, port: Ref<Port>, parent: Option<(IfnetRef, u16)>) {
+        self.restarting.remove(port.slot());
         if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
             let wanted = port.original_enabled();
             let (parent, vlan) = parent.map_or((None, 0), |(parent, vlan)| (Some(parent), vlan));

@@ -2,6 +2,7 @@
 //! another port, the old one's partner says when it has all of it. And the responder, which says so
 //! to others.
 
+use super::order::Order;
 use super::port::Media;
 use super::time::{Time, Timer};
 use super::{Port, Statistics};
@@ -28,20 +29,26 @@ pub enum Responder {
 }
 
 /// One port's generator.
-#[derive(Default)]
 pub(super) struct Generator {
-    transaction: u32,
+    /// The last: what it is known by on the link, too.
+    order: Order,
     waiting: Timer,
     due: bool,
     pub responder: Responder,
 }
 
 impl Generator {
+    pub const NEW: Self = Generator {
+        order: Order::FIRST,
+        waiting: Timer::STOPPED,
+        due: false,
+        responder: Responder::Unknown,
+    };
+
     /// Asks a partner whose other ports, if it has some here, are `silent` or not. True: the answer is to
     /// be waited for.
-    fn ask(&mut self, silent: bool, now: Time) -> bool {
-        self.due = true;
-        self.transaction = self.transaction.wrapping_add(1);
+    fn ask(&mut self, silent: bool, order: Order, now: Time) -> bool {
+        (self.order, self.due) = (order, true);
         let waits = match self.responder {
             Responder::Unknown => !silent,
             Responder::Answers => true,
@@ -57,6 +64,13 @@ impl Generator {
     pub fn stop(&mut self) {
         self.waiting.stop();
         self.due = false;
+    }
+
+    /// The one that was just due could not be sent. There may be another already.
+    pub fn failed(&mut self) {
+        if !self.due {
+            self.waiting.stop();
+        }
     }
 
     /// The partner is another one, which was not asked yet.
@@ -76,8 +90,8 @@ impl Generator {
         self.waiting.deadline()
     }
 
-    pub fn is_due(&self) -> bool {
-        self.due
+    pub fn is_due(&self, last: Order) -> bool {
+        self.due && self.order.is_by(last)
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -123,14 +137,16 @@ impl Port {
     /// false if the partner is known not to answer, here or, if it is `silent`, on its other ports. Neither
     /// if the link is down or the partner is missed or does not collect: what is under way overtakes
     /// nothing there.
-    pub(super) fn ask_marker(&mut self, silent: bool, now: Time) -> bool {
+    pub(super) fn ask_marker(&mut self, silent: bool, order: Order, now: Time) -> bool {
         let collects = self.partner.state.contains(StateBits::SYNC | StateBits::COLLECTING);
-        self.is_enabled() && collects && self.marker.ask(silent, now)
+        self.is_enabled() && collects && self.marker.ask(silent, order, now)
     }
 
-    /// The marker that is due, if there is one; it counts as sent.
-    pub(super) fn poll_marker(&mut self) -> Option<Marker> {
-        core::mem::take(&mut self.marker.due).then(|| self.asked())
+    /// The marker that is due, if there is one that was ordered by then; it counts as sent.
+    pub(super) fn poll_marker(&mut self, last: Order) -> Option<Marker> {
+        let is_due = self.marker.is_due(last);
+        self.marker.due &= !is_due;
+        is_due.then(|| self.asked())
     }
 
     /// A response came. If it is the one to what was asked, nothing waits any more.
@@ -145,7 +161,7 @@ impl Port {
         Marker {
             port: self.actor.port,
             system: self.actor.system,
-            transaction: self.marker.transaction,
+            transaction: self.marker.order.number(),
         }
     }
 }

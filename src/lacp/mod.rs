@@ -15,6 +15,7 @@ pub mod churn;
 pub mod key;
 pub mod marker;
 pub mod mux;
+pub mod order;
 pub mod periodic;
 pub mod port;
 pub mod receive;
@@ -24,6 +25,7 @@ pub mod selection;
 pub mod time;
 pub mod transmit;
 
+use order::Order;
 use port::Media;
 pub use port::{Port, Statistics};
 pub use report::Report;
@@ -85,6 +87,7 @@ pub struct Lacp<P, A> {
     /// Until when its ports wait to distribute together.
     gathering: Timer,
     flapping: u32,
+    last_order: Order,
 }
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
@@ -101,6 +104,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             doubts: choice::Doubts::default(),
             gathering: Timer::default(),
             flapping: 0,
+            last_order: Order::FIRST,
         }
     }
 
@@ -128,32 +132,6 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let port = self.ports.get_mut(usize::from(slot))?.take()?;
         let partner = port.hearer().filter(|_| !self.options.txtest)?;
         Some(port.last_words(partner).emit(port.source))
-    }
-
-    /// A port goes down by its administrator's hand. Its link may stay, so its partner is told
-    /// ([`Lacp::poll_farewell`]), and does not go on sending for up to 90 s (F-60).
-    pub fn take_down(&mut self, slot: Slot, now: Time) {
-        let farewell = self.port(slot).and_then(Port::hearer);
-        self.set_link(slot, Link::Down, now);
-        if let Some(port) = self.port_mut(slot) {
-            port.farewell = port.farewell.or(farewell);
-        }
-    }
-
-    /// The next LACPDU that tells a partner that its port is used no longer, as in [`Lacp::remove`], and the
-    /// slot; it counts as sent. To be sent when no packet of a plan that has the port is under way any
-    /// more.
-    pub fn poll_farewell(&mut self) -> Option<(Slot, [u8; FRAME])> {
-        let txtest = self.options.txtest;
-        self.ports_mut().find_map(|(slot, port)| {
-            let partner = port.farewell.take().filter(|_| !txtest)?;
-            Some((slot, port.last_words(partner).emit(port.source)))
-        })
-    }
-
-    /// Whether a partner is to be told.
-    pub fn has_farewell(&self) -> bool {
-        self.ports().any(|(_, port)| port.farewell.is_some())
     }
 
     /// The system has another identifier: partners are told (F-26).
@@ -192,15 +170,18 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// they are (5.4.12, PORT_DISABLED). The partner on a link that is unfit now is told.
     pub fn set_link(&mut self, slot: Slot, link: Link, now: Time) {
         let (lagg, strict) = (self.index, self.options.strict);
+        if link == Link::Unfit {
+            self.order_farewell(slot);
+        }
         let Some(port) = self.port_mut(slot) else { return };
-        let (was, farewell) = (port.link(), port.hearer());
+        let was = port.link();
         let event = match link {
             Link::Up(speed) => {
                 (port.media, port.speed, port.farewell) = (Media::Up, speed, None);
                 receive::Event::Up
             }
             Link::Unfit => {
-                (port.media, port.farewell) = (Media::Unfit, port.farewell.or(farewell));
+                port.media = Media::Unfit;
                 receive::Event::Unfit
             }
             Link::Down => {
@@ -235,12 +216,15 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let (options, own) = (self.options, self.system);
         let Some(port) = self.port_mut(slot) else { return };
         port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
+        let is_own = System::of(&pdu.actor) == own;
         // An echo: the link is looped.
-        if System::of(&pdu.actor) == own {
+        if is_own && !self.gives_way(&pdu.actor) {
+            let Some(port) = self.port_mut(slot) else { return };
             port.statistics.looped = port.statistics.looped.saturating_add(1);
             port.reporter.add(Report::Looped, now);
             return;
         }
+        let Some(port) = self.port_mut(slot) else { return };
         if options.rxtest || !port.is_enabled() {
             return;
         }
@@ -254,6 +238,21 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             self.doubts.tries = 0;
         }
         self.forget_moved(slot, &pdu.actor, now);
+    }
+
+    /// Another system may have our identifier: the address of a port that has lent it to us, has left, and is
+    /// theirs now. Then ours is the address of a port that is here. False: it is such an address already, so
+    /// the other gives way; or the LACPDU is our own.
+    fn gives_way(&mut self, actor: &Info) -> bool {
+        let System { priority, address } = self.system;
+        let stays = |port: &Port| port.actor.port == actor.port || port.source == address;
+        if self.ports().any(|(_, port)| stays(port)) {
+            return false;
+        }
+        let Some(address) = self.ports().next().map(|(_, port)| port.source) else { return false };
+        // F-66: two laggs that are one system would never agree
+        self.set_system(System { priority, address });
+        true
     }
 
     /// A partner that speaks on one port has left the one that is down, where it was last heard

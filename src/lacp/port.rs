@@ -1,5 +1,6 @@
 //! A port: where its machines are, and what they have done.
 
+use super::order::Order;
 use super::selection::{Selected, System};
 use super::time::{Time, Timer};
 use super::{
@@ -93,7 +94,7 @@ pub struct Port {
     pub(super) ready: bool,
     pub(super) ntt: bool,
     /// The partner that is still to be told that LACP no longer uses the link.
-    pub(super) farewell: Option<Info>,
+    pub(super) farewell: Option<(Info, Order)>,
     pub(super) window: transmit::Window,
     pub(super) failures: transmit::Failures,
     pub(super) actor_churn: churn::Machine,
@@ -153,7 +154,7 @@ impl Port {
             failures: transmit::Failures::default(),
             actor_churn: churn::Machine::default(),
             partner_churn: churn::Machine::default(),
-            marker: marker::Generator::default(),
+            marker: marker::Generator::NEW,
             answers: marker::Answers::default(),
             reporter: report::Reporter::default(),
             statistics: Statistics {

@@ -1,14 +1,12 @@
 //! What follows from the machines: what is to be sent and logged, which ports are in service, and when to
 //! run again.
 
-use super::marker::Responder;
 use super::report::Report;
 use super::selection::{LagId, System};
 use super::time::Time;
 use super::{Lacp, Memory, Port, mux};
 use crate::slots::{Slot, SlotSet};
 use crate::wire::lacpdu::{Info, StateBits};
-use crate::wire::marker::Marker;
 use crate::wire::slow::FRAME;
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
@@ -35,16 +33,6 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         None
     }
 
-    /// The next marker that is due, as above. Send it when no packet of a plan before the one that asked
-    /// for it is in flight any more.
-    pub fn poll_marker(&mut self) -> Option<(Slot, [u8; FRAME])> {
-        self.ports_mut().find_map(|(slot, port)| {
-            let marker: Marker = port.poll_marker()?;
-            port.statistics.markers_out = port.statistics.markers_out.saturating_add(1);
-            Some((slot, marker.emit(port.source)))
-        })
-    }
-
     /// A LACPDU was not sent after all: it is tried again after a pause, which grows.
     pub fn transmit_failed(&mut self, slot: Slot, now: Time) {
         if let Some(port) = self.port_mut(slot) {
@@ -53,47 +41,10 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// A marker was not sent after all: no flow waits for its response.
-    pub fn marker_failed(&mut self, slot: Slot) {
-        if let Some(port) = self.port_mut(slot) {
-            port.marker.stop();
-            port.statistics.markers_out = port.statistics.markers_out.saturating_sub(1);
-        }
-    }
-
-    /// Whether a marker is due.
-    pub fn has_marker(&self) -> bool {
-        self.ports().any(|(_, port)| port.marker.is_due())
-    }
-
     /// When [`Lacp::run`] and the polls have something to do again, if nothing happens before.
     pub fn deadline(&self, now: Time) -> Option<Time> {
         let ports = self.ports().filter_map(|(_, port)| port.deadline(now));
         ports.chain(self.gathering.deadline()).chain(self.doubts.deadline()).min()
-    }
-
-    /// Asks the partners of these ports to say when they have all frames. Returned: those that
-    /// are to be waited for.
-    pub fn ask_markers(&mut self, slots: SlotSet, now: Time) -> SlotSet {
-        let mut waiting = SlotSet::EMPTY;
-        for slot in slots.iter() {
-            let silent = self.is_silent(slot);
-            if let Some(port) = self.port_mut(slot)
-                && port.ask_marker(silent, now)
-            {
-                waiting.insert(slot);
-            }
-        }
-        waiting
-    }
-
-    /// Whether this partner has let a marker time out, and has never answered one, on any port.
-    fn is_silent(&self, slot: Slot) -> bool {
-        let Some(system) = self.port(slot).map(|port| port.partner.system) else { return false };
-        let ports = self.ports().filter(|(_, port)| port.partner.system == system);
-        let mut responders = ports.map(|(_, port)| port.marker.responder);
-        responders.clone().any(|responder| responder == Responder::Silent)
-            && responders.all(|responder| responder != Responder::Answers)
     }
 
     /// The ports whose markers' responses are waited for.

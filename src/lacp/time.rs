@@ -48,6 +48,9 @@ impl Time {
 pub struct Timer(Option<Time>);
 
 impl Timer {
+    /// Not running.
+    pub const STOPPED: Self = Timer(None);
+
     /// Runs for `ms` milliseconds from `now` on.
     pub fn start(&mut self, now: Time, ms: u32) {
         self.0 = Some(now.after(ms));

@@ -3,7 +3,7 @@
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
-use crate::lab::{ether, lab, mac};
+use crate::lab::{card, ether, lab, mac};
 use crate::pair::{Pair, flow, pair, strangers};
 
 /// The system that the right side knows on all ports.
@@ -74,5 +74,28 @@ fn f26_f56_the_address_is_told_that_the_lagg_has_when_lacp_begins() {
         pair.pass(AGGREGATE_WAIT + 2_000);
         assert_eq!(pair.distributing(&pair.left), 1);
         assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, mac(77));
+    });
+}
+
+/// A port that has lent a lagg its address goes, and is the first one of the other side: both have one
+/// identifier then, until the one without the port takes another.
+#[test]
+fn f66_two_laggs_do_not_stay_one_system() {
+    lab(|| {
+        let lent = card(50);
+        let mut pair = strangers(0);
+        pair.left.add(&lent.name()).unwrap();
+        pair.left.remove(&lent.name()).unwrap();
+        pair.right.add(&lent.name()).unwrap();
+        pair.wires = [1, 2].map(|n| (card(n), card(100 + n))).into();
+        for (a, b) in &pair.wires {
+            pair.left.add(&a.name()).unwrap();
+            pair.right.add(&b.name()).unwrap();
+        }
+        pair.pass(AGGREGATE_WAIT + 2_000);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+        let [left, right] = [&pair.left, &pair.right].map(|it| it.get(0).unwrap().0.psc);
+        assert_eq!((left.actor_mac, left.partner_mac), (mac(1), mac(50)));
+        assert_eq!((right.actor_mac, right.partner_mac), (mac(50), mac(1)));
     });
 }

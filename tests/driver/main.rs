@@ -30,6 +30,7 @@ mod netmap;
 mod offloads;
 mod offloads_in_time;
 mod options;
+mod orders;
 mod own_vlans;
 mod pair;
 mod pauses;

@@ -336,7 +336,8 @@ impl Lab {
                 let (cable, end) = self.end_at(system, slot);
                 self.send(cable, end, frame);
             }
-            while let Some((slot, frame)) = self.systems[system].lacp.poll_marker() {
+            let last = self.systems[system].lacp.last_order();
+            while let Some((slot, frame)) = self.systems[system].lacp.poll_marker(last) {
                 let (cable, end) = self.end_at(system, slot);
                 self.send(cable, end, frame);
             }

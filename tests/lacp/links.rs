@@ -155,7 +155,7 @@ fn slots_without_a_port_are_ignored() {
     }
     lacp.run(now);
     assert_eq!(
-        (lacp.poll_transmit(now), lacp.poll_marker(), lacp.deadline(now)),
+        (lacp.poll_transmit(now), lacp.poll_marker(lacp.last_order()), lacp.deadline(now)),
         (None, None, None)
     );
     assert_eq!(
@@ -168,13 +168,13 @@ fn slots_without_a_port_are_ignored() {
 #[test]
 fn f60_a_partner_is_told_of_a_port_that_is_taken_down_or_unfit() {
     let farewell = |solo: &mut Solo| {
-        let farewell = solo.lacp.poll_farewell().map(|(slot, frame)| {
+        let farewell = solo.lacp.poll_farewell(solo.lacp.last_order()).map(|(slot, frame)| {
             let Lacpdu { actor, partner } = Lacpdu::parse(&frame).unwrap();
             assert_eq!(slot, nth(0));
             assert_eq!(actor.state, StateBits::ACTIVITY);
             assert!(partner.is_same_port(&Solo::partner(0, StateBits::empty())));
         });
-        assert_eq!(solo.lacp.poll_farewell(), None);
+        assert_eq!(solo.lacp.poll_farewell(solo.lacp.last_order()), None);
         farewell.is_some()
     };
     type Down = fn(&mut Solo);
@@ -187,7 +187,7 @@ fn f60_a_partner_is_told_of_a_port_that_is_taken_down_or_unfit() {
         let mut solo = Solo::new(1, DEFAULTS);
         solo.agree();
         down(&mut solo);
-        assert_eq!(solo.lacp.has_farewell(), says);
+        assert_eq!(solo.lacp.has_farewell(solo.lacp.last_order()), says);
         solo.lacp.run(solo.now());
         assert_eq!(farewell(&mut solo), says);
         down(&mut solo);

@@ -11,6 +11,7 @@ mod limits;
 mod links;
 mod markers;
 mod negotiation;
+mod orders;
 mod partners;
 mod parts;
 mod peers;

@@ -27,7 +27,7 @@ fn respond(solo: &mut Solo, marker: Marker) {
 /// What is asked now.
 fn asked(solo: &mut Solo) -> Vec<(u8, Marker)> {
     let mut asked = Vec::new();
-    while let Some((slot, frame)) = solo.lacp.poll_marker() {
+    while let Some((slot, frame)) = solo.lacp.poll_marker(solo.lacp.last_order()) {
         let (frame, kind) = Frame::parse(&frame).unwrap();
         assert_eq!(kind, Kind::Information);
         asked.push((slot.number(), frame.marker()));

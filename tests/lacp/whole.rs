@@ -38,7 +38,7 @@ fn check_fixpoint(lacp: &mut Lacp, now: Time) {
     lacp.run(now);
     assert_eq!(before, view(lacp), "it was not at its fixpoint");
     assert_eq!(lacp.poll_transmit(now), None);
-    assert_eq!(lacp.poll_marker(), None);
+    assert_eq!(lacp.poll_marker(lacp.last_order()), None);
     assert!(lacp.deadline(now).is_none_or(|at| at > now), "a busy loop");
 }
 

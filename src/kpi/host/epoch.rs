@@ -30,6 +30,8 @@ impl Call {
     }
 }
 
+#[cfg(all(feature = "testing", not(loom)))]
+pub(super) use real::waits;
 #[cfg(not(loom))]
 pub(super) use real::{drain_round, in_section};
 #[cfg(not(loom))]
@@ -47,6 +49,7 @@ mod real {
     use std::sync::{Condvar, Mutex};
 
     use super::{Call, Callback, EpochContext};
+    use crate::kpi::host::locks::Waiters;
     use crate::kpi::host::witness::{self, lock};
 
     /// Where a thread shows its section. Slots live for ever, and pass from thread to thread.
@@ -64,6 +67,7 @@ mod real {
     static WAITERS: AtomicUsize = AtomicUsize::new(0);
     static WAITING: Mutex<()> = Mutex::new(());
     static SECTION_ENDED: Condvar = Condvar::new();
+    static WAITING_THREADS: Waiters = Waiters::none();
 
     thread_local! {
         /// How many sections the thread is in.
@@ -147,6 +151,12 @@ mod real {
         f()
     }
 
+    /// Whether a thread waits for sections to end.
+    #[cfg(feature = "testing")]
+    pub(in crate::kpi::host) fn waits(thread: std::thread::ThreadId) -> bool {
+        WAITING_THREADS.has(thread)
+    }
+
     pub(in crate::kpi) fn epoch_wait() {
         witness::may_sleep("NET_EPOCH_WAIT");
         let epoch = EPOCH.fetch_add(1, Ordering::SeqCst) + 1;
@@ -160,7 +170,9 @@ mod real {
             })
         };
         let who = |_: &()| "the sections of the epoch to end".into();
-        drop(witness::wait_until(&SECTION_ENDED, lock(&WAITING), ended, who));
+        WAITING_THREADS.during(|| {
+            drop(witness::wait_until(&SECTION_ENDED, lock(&WAITING), ended, who));
+        });
         WAITERS.fetch_sub(1, Ordering::SeqCst);
     }
 

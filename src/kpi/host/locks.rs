@@ -155,15 +155,14 @@ impl Cv {
         let seen = *lock(&self.broadcasts);
         drop(guard);
         witness::may_sleep(&self.name);
-        let me = thread::current().id();
-        lock(&WAITING).push(me);
-        drop(witness::wait_until(
-            &self.broadcast,
-            lock(&self.broadcasts),
-            |now| *now != seen,
-            |_| self.name.clone(),
-        ));
-        lock(&WAITING).retain(|thread| *thread != me);
+        WAITING.during(|| {
+            drop(witness::wait_until(
+                &self.broadcast,
+                lock(&self.broadcasts),
+                |now| *now != seen,
+                |_| self.name.clone(),
+            ));
+        });
         mtx.lock()
     }
 
@@ -293,14 +292,30 @@ pub fn detach_lock() -> Result<DetachGuard> {
     DETACH.lock_or_signal().map(DetachGuard).ok_or(Errno::EINTR)
 }
 
-/// Threads that wait for a condition.
-static WAITING: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
+/// Threads that wait for something.
+pub(super) struct Waiters(Mutex<Vec<thread::ThreadId>>);
 
-/// Whether a thread waits for a condition.
-#[cfg(feature = "testing")]
-pub(super) fn waits(thread: thread::ThreadId) -> bool {
-    lock(&WAITING).contains(&thread)
+impl Waiters {
+    pub const fn none() -> Self {
+        Waiters(Mutex::new(Vec::new()))
+    }
+
+    /// The thread is one of them while it waits.
+    pub fn during(&self, wait: impl FnOnce()) {
+        let me = thread::current().id();
+        lock(&self.0).push(me);
+        wait();
+        lock(&self.0).retain(|thread| *thread != me);
+    }
+
+    #[cfg(feature = "testing")]
+    pub fn has(&self, thread: thread::ThreadId) -> bool {
+        lock(&self.0).contains(&thread)
+    }
 }
+
+/// Those that wait for a condition.
+pub(super) static WAITING: Waiters = Waiters::none();
 
 /// Threads that a signal has come for, and that have not heard of it yet.
 static SIGNALS: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());

@@ -199,13 +199,13 @@ impl World {
         if self.touched || self.ours.deadline(now).is_some_and(|at| at <= now) {
             self.touched = false;
             self.ours.run(now);
-            while let Some((slot, frame)) = self.ours.poll_farewell() {
+            while let Some((slot, frame)) = self.ours.poll_farewell(self.ours.last_order()) {
                 said.push((usize::from(slot), 0, Lacpdu::parse(&frame).unwrap()));
             }
             while let Some((slot, frame)) = self.ours.poll_transmit(now) {
                 said.push((usize::from(slot), 0, Lacpdu::parse(&frame).unwrap()));
             }
-            while self.ours.poll_marker().is_some() {}
+            while self.ours.poll_marker(self.ours.last_order()).is_some() {}
             while self.ours.poll_report().is_some() {}
         }
         for half in &mut self.halves {

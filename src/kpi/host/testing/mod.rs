@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::kpi::host::attach::{Attached, attach};
 use crate::kpi::host::driver::{Kind, Nic, default_ioctl};
+#[cfg(not(loom))]
+use crate::kpi::host::epoch;
 use crate::kpi::host::event::{self, Event};
 use crate::kpi::host::locks::{self, DetachGuard};
 use crate::kpi::host::media::media_of;
@@ -94,7 +96,13 @@ pub fn interrupt(thread: thread::ThreadId) {
 
 /// Whether a thread waits for a [`Cv`](super::Cv), as for a lagg's token.
 pub fn waits(thread: thread::ThreadId) -> bool {
-    locks::waits(thread)
+    locks::WAITING.has(thread)
+}
+
+/// Whether a thread waits for sections of the epoch to end.
+#[cfg(not(loom))]
+pub fn waits_for_epoch(thread: thread::ThreadId) -> bool {
+    epoch::waits(thread)
 }
 
 /// A card without a wire.

@@ -1,0 +1,138 @@
+//! What is to be sent behind packets: markers and farewells. Each is an order, and a plan knows the orders
+//! that came before it.
+
+use core::num::NonZeroU16;
+
+use super::marker::Responder;
+use super::{Lacp, LagId, Link, Memory, Port, Time};
+use crate::slots::{Slot, SlotSet};
+use crate::wire::marker::Marker;
+use crate::wire::slow::FRAME;
+
+/// The number of an order. Those of one [`super::Lacp`] go up, and begin again after the last. Far fewer than
+/// half of them are ever due at once. 16 bits: a port has two of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Order(NonZeroU16);
+
+impl Order {
+    /// The first.
+    pub(super) const FIRST: Self = Order(NonZeroU16::MIN);
+
+    /// The next one.
+    pub(super) fn next(self) -> Self {
+        Order(self.0.checked_add(1).unwrap_or(NonZeroU16::MIN))
+    }
+
+    /// As a marker's transaction.
+    pub(super) fn number(self) -> u32 {
+        self.0.get().into()
+    }
+
+    /// Whether it was given no later than `last`.
+    pub(super) fn is_by(self, last: Order) -> bool {
+        last.0.get().wrapping_sub(self.0.get()) <= u16::MAX / 2
+    }
+}
+
+impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
+    /// Asks the partners of these ports to say when they have all frames. Returned: those that
+    /// are to be waited for.
+    pub fn ask_markers(&mut self, slots: SlotSet, now: Time) -> SlotSet {
+        let mut waiting = SlotSet::EMPTY;
+        self.last_order = self.last_order.next();
+        let order = self.last_order;
+        for slot in slots.iter() {
+            let silent = self.is_silent(slot);
+            if let Some(port) = self.port_mut(slot)
+                && port.ask_marker(silent, order, now)
+            {
+                waiting.insert(slot);
+            }
+        }
+        waiting
+    }
+
+    /// Whether this partner has let a marker time out, and has never answered one, on any port.
+    fn is_silent(&self, slot: Slot) -> bool {
+        let Some(system) = self.port(slot).map(|port| port.partner.system) else { return false };
+        let ports = self.ports().filter(|(_, port)| port.partner.system == system);
+        let mut responders = ports.map(|(_, port)| port.marker.responder);
+        responders.clone().any(|responder| responder == Responder::Silent)
+            && responders.all(|responder| responder != Responder::Answers)
+    }
+
+    /// The last marker or farewell that was ordered.
+    pub fn last_order(&self) -> Order {
+        self.last_order
+    }
+
+    /// The next marker that is due and was ordered by `last`, and the slot of the port that sends it; it counts
+    /// as sent. Send it when no packet of a plan before that order is in flight any more.
+    pub fn poll_marker(&mut self, last: Order) -> Option<(Slot, [u8; FRAME])> {
+        self.ports_mut().find_map(|(slot, port)| {
+            let marker: Marker = port.poll_marker(last)?;
+            port.statistics.markers_out = port.statistics.markers_out.saturating_add(1);
+            Some((slot, marker.emit(port.source)))
+        })
+    }
+
+    /// A marker was not sent after all: no flow waits for its response.
+    pub fn marker_failed(&mut self, slot: Slot) {
+        if let Some(port) = self.port_mut(slot) {
+            port.marker.failed();
+            port.statistics.markers_out = port.statistics.markers_out.saturating_sub(1);
+        }
+    }
+
+    /// Whether a marker is due that was ordered by `last`.
+    pub fn has_marker(&self, last: Order) -> bool {
+        self.ports().any(|(_, port)| port.marker.is_due(last))
+    }
+
+    /// A port goes down by its administrator's hand. Its link may stay, so its partner is told
+    /// ([`Lacp::poll_farewell`]), and does not go on sending for up to 90 s (F-60).
+    pub fn take_down(&mut self, slot: Slot, now: Time) {
+        self.order_farewell(slot);
+        self.set_link(slot, Link::Down, now);
+    }
+
+    /// The partner on a port that LACP uses no longer is to be told, if there is one.
+    pub(super) fn order_farewell(&mut self, slot: Slot) {
+        let order = self.last_order.next();
+        let Some(port) = self.port_mut(slot) else { return };
+        if let Some(partner) = port.hearer().filter(|_| port.farewell.is_none()) {
+            port.farewell = Some((partner, order));
+            self.last_order = order;
+        }
+    }
+
+    /// The next LACPDU that tells a partner that its port is used no longer, as in [`Lacp::remove`], and the
+    /// slot; it counts as sent. Only those that were ordered by `last`. To be sent when no packet of a
+    /// plan before that order is in flight any more.
+    pub fn poll_farewell(&mut self, last: Order) -> Option<(Slot, [u8; FRAME])> {
+        let txtest = self.options.txtest;
+        self.ports_mut().find_map(|(slot, port)| {
+            let farewell = port.farewell.take_if(|(_, order)| order.is_by(last));
+            let (partner, _) = farewell.filter(|_| !txtest)?;
+            Some((slot, port.last_words(partner).emit(port.source)))
+        })
+    }
+
+    /// Whether a partner is to be told, by an order no later than `last`.
+    pub fn has_farewell(&self, last: Order) -> bool {
+        self.ports().any(|(_, port)| port.farewell.is_some_and(|(_, order)| order.is_by(last)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NonZeroU16, Order};
+
+    #[test]
+    fn the_first_comes_after_the_last() {
+        let last = Order(NonZeroU16::MAX);
+        let first = last.next();
+        assert_eq!(first, Order::FIRST);
+        assert!(last.is_by(first) && first.is_by(first) && !first.is_by(last));
+    }
+}
