@@ -6,14 +6,15 @@ ARCH ?= $(DEFAULT_ARCH)
 FUZZ_SECONDS ?= 600
 # FreeBSD: the kernel's source
 SYSDIR ?= /usr/src/sys
-# KERNCONFDIR reaches kmod/build.sh through the environment.
+# KERNCONFDIR, KASAN and KCSAN reach kmod/build.sh through the environment.
 KMODDIR ?= /boot/modules
 # The section's number is appended, as in bsd.man.mk.
 MANDIR ?= /usr/local/share/man/man
 TESTSDIR ?= /usr/local/tests/lagg-rs
 
 TOOLS = . kmod/env.sh &&
-KO = build/$(ARCH)/if_lagg_rs.ko
+OUT = build/$(ARCH)$(KASAN:1=-kasan)$(KCSAN:1=-kcsan)
+KO ?= $(OUT)/if_lagg_rs.ko
 
 all: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH)
@@ -22,6 +23,8 @@ help:
 	@echo 'make [ARCH=arm64]  build build/ARCH/if_lagg_rs.ko, the kernel module'
 	@echo '                   on FreeBSD: SYSDIR=the kernel source (SYSDIR=$(SYSDIR))'
 	@echo '                   KERNCONFDIR=where your kernel was built, if it is not GENERIC'
+	@echo 'make KASAN=1, KCSAN=1  the same in build/ARCH-kasan, build/ARCH-kcsan: for a kernel with'
+	@echo '                   that option, which then watches the module too; also for vm, load'
 	@echo 'make run           build, then watch a lagg fail over'
 	@echo 'make userlagg      build target/release/userlagg, the program for Linux'
 	@echo 'make test          run every test that this machine can run'
@@ -92,15 +95,15 @@ fuzz:
 vm-modules: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_traffic tests/vm/traffic/*.c
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_infiniband tests/vm/infiniband/*.c
-	@tests/vm/program.sh $(ARCH) lagg_netmap tests/vm/netmap/forward.c
-	@tests/vm/program.sh $(ARCH) lagg_control tests/vm/control/requests.c
+	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_netmap tests/vm/netmap/forward.c
+	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_control tests/vm/control/requests.c
 
 # The scripts take the variables of the command line from the environment.
 vm: all vm-modules
-	@ARCH="$(ARCH)" tests/vm/run-vm
+	@ARCH="$(ARCH)" KO="$(KO)" tests/vm/run-vm
 
 vm-c: vm-modules
-	@ARCH="$(ARCH)" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
+	@ARCH="$(ARCH)" KO="$(KO)" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
 
 # Use a kernel without debugging options: otherwise their cost is measured too.
 vm-bench: all vm-modules
@@ -133,7 +136,7 @@ port:
 	kmod/port/crates.sh >kmod/port/Makefile.crates
 
 clean:
-	rm -rf target fuzz/target build/amd64 build/arm64 build/test
+	rm -rf target fuzz/target build/amd64* build/arm64* build/test
 
 distclean: clean
 	rm -rf build

@@ -1,6 +1,7 @@
 //! Builds bindings to FreeBSD's headers and the C shim's objects, for the kernel module alone; for any
-//! other build it does nothing. `kmod/build.sh` runs it, and passes the flags for C (`KERNEL_CFLAGS`), the
-//! directory of the kernel's options (`KERNEL_OPTIONS`), and that for the objects (`KERNEL_OBJECTS`).
+//! other build it does nothing. `kmod/build.sh` runs it, and passes the flags for C (`KERNEL_CFLAGS`), those
+//! for the shim alone (`KERNEL_SANITIZER`), the directory of the kernel's options (`KERNEL_OPTIONS`), and that
+//! for the objects (`KERNEL_OBJECTS`).
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -47,13 +48,15 @@ mod kernel {
     pub fn build() {
         let cflags = variable("KERNEL_CFLAGS");
         let cflags: Vec<&str> = cflags.split_whitespace().collect();
+        let sanitizer = variable("KERNEL_SANITIZER");
+        let sanitizer: Vec<&str> = sanitizer.split_whitespace().collect();
         for input in ["sys-headers", "kmod", &variable("KERNEL_OPTIONS")] {
             println!("cargo::rerun-if-changed={input}");
         }
 
         let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
         bindings(&cflags, &out.join("bindings.rs"));
-        compile_shim(&cflags, Path::new(&variable("KERNEL_OBJECTS")));
+        compile_shim(&cflags, &sanitizer, Path::new(&variable("KERNEL_OBJECTS")));
     }
 
     fn variable(name: &str) -> String {
@@ -93,7 +96,7 @@ mod kernel {
     }
 
     /// Compiles one object for each file, into a directory of their own: the linker gets all of it.
-    fn compile_shim(cflags: &[&str], to: &Path) {
+    fn compile_shim(cflags: &[&str], sanitizer: &[&str], to: &Path) {
         let mut sources: Vec<PathBuf> = std::fs::read_dir("kmod")
             .expect("kmod/ is there")
             .map(|entry| entry.expect("kmod/ can be read").path())
@@ -107,6 +110,7 @@ mod kernel {
             .no_default_flags(true)
             .inherit_rustflags(false)
             .flags(cflags)
+            .flags(sanitizer)
             .flags(WARNINGS)
             .files(sources)
             .out_dir(to)

@@ -3,6 +3,7 @@
 # stops at build/ARCH/lagg_rs.o, its Rust.
 # kmod/build.sh ARCH c MODULE SOURCE...: builds build/ARCH/MODULE.ko, all C, the same way.
 # KERNCONFDIR  the directory in which the kernel was built that it is for, with its options in opt_*.h; GENERIC's without
+# KASAN=1, KCSAN=1  for a kernel with that option, which watches what the module does: in build/ARCH-kasan, -kcsan
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
@@ -14,6 +15,7 @@ amd64)
 	include=x86_64-freebsd-none
 	# The code model reaches the top 2 GB, where modules are; calls go by PLT32, which the kernel's linker resolves.
 	flags="-Ccode-model=kernel -Crelocation-model=static -Zplt=yes"
+	shadow=0xdffff7c000000000
 	cflags="--target=x86_64-unknown-freebsd15 -mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float -mno-aes -mno-avx"
 	;;
 arm64)
@@ -21,6 +23,7 @@ arm64)
 	include=aarch64-freebsd-none
 	# x18 holds the kernel's per-CPU pointer. Modules are shared objects.
 	flags="-Crelocation-model=pic -Zfixed-x18=yes -Zbranch-protection=bti,pac-ret"
+	shadow=0xdfff208000000000
 	cflags="--target=aarch64-unknown-freebsd15 -mgeneral-regs-only -ffixed-x18 -mbranch-protection=standard"
 	cflags="$cflags -mno-outline-atomics -fPIC"
 	;;
@@ -38,8 +41,53 @@ cflags="$cflags -ffreestanding -fwrapv -fno-strict-aliasing -fno-common -fstack-
 cflags="$cflags -mno-omit-leaf-frame-pointer -fno-asynchronous-unwind-tables -fno-unwind-tables"
 cflags="$cflags -D__printf__=__freebsd_kprintf__"
 
-work=target/$target/kmod
+# A kernel with KASAN or KCSAN watches what the module does. The options are those of sys/conf/kern.mk.
+sanitizer=
+sanitizer_cflags=
 out=build/$arch
+target_flags="--target $target"
+case ${KASAN:+kasan}${KCSAN:+kcsan} in
+kasan)
+	sanitizer=kasan
+	instrument=kernel-address
+	options="-asan-stack=true -asan-instrument-dynamic-allocas=true -asan-globals=true -asan-use-after-scope=true"
+	options="$options -asan-instrumentation-with-call-threshold=0 -asan-instrument-byval=false -asan-use-stack-safety=0"
+	# Rust's target would get Linux's.
+	options="$options -asan-mapping-offset=$shadow"
+	cflags="$cflags -DKASAN=1"
+	;;
+kcsan)
+	sanitizer=kcsan
+	instrument=thread
+	# The kernel has no such functions: its own atomics are watched by macros.
+	options=-tsan-instrument-atomics=false
+	cflags="$cflags -DKCSAN=1"
+	;;
+kasankcsan)
+	echo "KASAN and KCSAN: a kernel has one of them at most" >&2
+	exit 1
+	;;
+esac
+if [ "$sanitizer" ]; then
+	# Not for the bindings: Rust sees the kernel's functions by their own names.
+	sanitizer_cflags="-DSAN_NEEDS_INTERCEPTORS -DSAN_INTERCEPTOR_PREFIX=$sanitizer -DLAGG_RS_MISTAKES -fsanitize=$instrument"
+	flags="$flags -Zsanitizer=$instrument --cfg lagg_mistakes"
+	for option in $options; do
+		sanitizer_cflags="$sanitizer_cflags -mllvm $option"
+		flags="$flags -Cllvm-args=$option"
+	done
+	# Rust's own target knows no ThreadSanitizer. One of another name is built in a directory of its own.
+	mkdir -p target/sanitizers
+	specification=target/sanitizers/$arch-$sanitizer.json
+	RUSTC_BOOTSTRAP=1 "${RUSTC:-rustc}" -Zunstable-options --print target-spec-json --target $target |
+	    sed 's/"kernel-address"/&, "thread"/' >$specification.new
+	cmp -s $specification.new $specification || mv $specification.new $specification
+	target=$arch-$sanitizer
+	target_flags="-Zjson-target-spec --target $specification"
+	out=$out-$sanitizer
+fi
+
+work=target/$target/kmod
 mkdir -p "$work" "$out"
 
 # The kernel's options are copied, because the directory of a kernel's build has headers too. cargo watches the copies.
@@ -81,12 +129,13 @@ if [ "${2:-}" = c ]; then
 	mkdir "$work/$module"
 	for source; do
 		object=$work/$module/$(basename "$source" .c).o
-		"$CLANG" $cflags -Wall -Wextra -Wno-unused-parameter -Wno-pointer-sign -Wno-missing-field-initializers -Werror \
-		    -c -o "$object" "$source"
+		"$CLANG" $cflags $sanitizer_cflags -Wall -Wextra -Wno-unused-parameter -Wno-pointer-sign \
+		    -Wno-missing-field-initializers -Werror -c -o "$object" "$source"
 	done
 	exec kmod/link.sh $arch "$out/$module.ko" "$work/$module"/*.o
 fi
 KERNEL_CFLAGS=$cflags
+KERNEL_SANITIZER=$sanitizer_cflags
 KERNEL_OPTIONS=$work/opt
 KERNEL_OBJECTS=$work/shim
 KERNEL_CC=$CLANG
@@ -94,17 +143,24 @@ KERNEL_CC=$CLANG
 RUSTC_BOOTSTRAP=1
 CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY=never
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY
-export KERNEL_CFLAGS KERNEL_OPTIONS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
+export KERNEL_CFLAGS KERNEL_SANITIZER KERNEL_OPTIONS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
 # These flags must reach core too.
 eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
 
-cargo="--locked --lib --release --no-default-features --features kernel --target $target -Zbuild-std=core"
+cargo="--locked --lib --release --no-default-features --features kernel $target_flags -Zbuild-std=core"
 if [ "${2:-}" = clippy ]; then
 	exec cargo clippy $cargo -- -D warnings
 fi
 # An archive would add compiler_builtins, so only this crate's object, with everything it uses, is linked.
 [ -e "$work/lagg_rs.o" ] || touch build.rs
 cargo rustc $cargo --crate-type staticlib -- --emit=obj="$work/lagg_rs.o"
+if [ "$sanitizer" ]; then
+	# The kernel's functions that look at what they are given: the headers name them in C, where the compiler does not.
+	names=$(printf -- "--redefine-sym=%s=${sanitizer}_%s " memcpy memcpy memmove memmove memset memset memcmp memcmp copyout copyout)
+	for object in "$work/lagg_rs.o" "$work"/shim/*.o; do
+		"$OBJCOPY" $names "$object"
+	done
+fi
 
 if [ "${2:-}" = object ]; then
 	exec cp "$work/lagg_rs.o" "$out/lagg_rs.o"

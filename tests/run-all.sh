@@ -11,6 +11,7 @@ step "manual page" mandoc -Tlint -W warning kmod/lagg_rs.4
 loom
 step "threads" tests/tsan.sh
 step "module, for other kernels" python3 -B tests/kernel-options.py
+step "modules, for kernels that watch" python3 -B tests/sanitizers.py
 step "module, amd64" kmod/build.sh amd64
 step "module, arm64" kmod/build.sh arm64
 step "clippy, kernel" kmod/build.sh amd64 clippy

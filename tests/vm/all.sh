@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs every script here, or those that SUITE names, each for at most LIMIT (3600) seconds, and prints a line for each.
-all='smoke protocols lacp unload churn traffic tags memory vlan vnet netmap infiniband kyua compare'
+all='sanitizer smoke protocols lacp unload churn traffic tags memory vlan vnet netmap infiniband kyua compare'
 case $LAGG_KO in
 */if_lagg.ko)
 	# There is nothing to compare it with.

@@ -1,11 +1,11 @@
 #!/bin/sh
-# tests/vm/program.sh ARCH NAME SOURCE: builds build/ARCH/NAME, a program for FreeBSD that is linked with nothing.
+# tests/vm/program.sh ARCH PROGRAM SOURCE: builds a program for FreeBSD that is linked with nothing.
 set -eu
 cd "$(dirname "$0")/../.."
 . kmod/env.sh
 
 arch=$1
-name=$2
+program=$2
 source=$3
 case $arch in
 amd64) target=x86_64 emulation=elf_x86_64_fbsd ;;
@@ -15,7 +15,7 @@ flags="--target=$target-unknown-freebsd15 -std=gnu17 -O2 -ffreestanding -fno-sta
 if [ "$(uname -s)" != FreeBSD ]; then
 	flags="$flags -nostdinc -isystem build/headers/$target-freebsd-none -isystem build/headers/generic-freebsd"
 fi
-mkdir -p "build/$arch"
-"$CLANG" $flags -c -o "build/$arch/$name.o" "$source"
-"$LLD" -m $emulation -static -o "build/$arch/$name" "build/$arch/$name.o"
-rm "build/$arch/$name.o"
+mkdir -p "$(dirname "$program")"
+"$CLANG" $flags -c -o "$program.o" "$source"
+"$LLD" -m $emulation -static -o "$program" "$program.o"
+rm "$program.o"

@@ -51,6 +51,14 @@ lock order vlan_sx -> %s established at:\r
 #0 0xffffffff80c2f4ed at witness_checkorder+0x32d\r
 VM-NOTE: on we go\r
 """
+ASAN = """ASan: Invalid access, 4-byte read at 0xfffffe0048c8a280, UMAUseAfterFree(fd)\r
+#0 0xffffffff808acb35 at __asan_unpoison_memory_region+0x45\r
+#1 0xffffffff8265a458 at %s+0xd8\r
+VM-NOTE: on we go\r
+"""
+CSAN = ('CSan: Racy Access [Cpu1 Write Addr=0xffffffff81245740 Size=4 PC=0xffffffff80863b88<%s>] '
+        '[Cpu0 Atomic Read Addr=0xffffffff81245740 Size=4 PC=0xffffffff80863b88<%s>]\r\n')
+SEND = '_RNvNtCs1234_7lagg_rs6driver4send'
 LEAK = 'Warning: memory type lagg leaked memory on destroy (1 allocations, 64 bytes leaked).\r\n'
 
 
@@ -162,6 +170,16 @@ class Replayed(unittest.TestCase):
         report = (LOR % (('if_lagg sx',) * 3)).replace('/src/a.c', '/src/if_lagg.c')
         self.assertEqual(self.run_vm(BOOT + report + PASS)[0], 0)
 
+    def test_sanitizers(self):
+        """What they find is ours if it names the module, and is not done on purpose; so is what KASAN finds in the kernel."""
+        status, out = self.run_vm(BOOT + ASAN % SEND + PASS)
+        self.assertEqual(status, 6)
+        self.assertIn('    #1 0xffffffff8265a458', out)
+        self.assertEqual(self.run_vm(BOOT + CSAN % ('witness_lock', SEND) + PASS)[0], 6)
+        self.assertEqual(self.run_vm(BOOT + ASAN % 'ether_output' + PASS)[0], 6)
+        for others in ASAN % 'lagg_rs_mistake_freed', ASAN % 'lagg_transmit', CSAN % (('witness_lock',) * 2), CSAN % (('lagg_c_mistake_race',) * 2):
+            self.assertEqual(self.run_vm(BOOT + others + PASS)[0], 0)
+
     def test_leak(self):
         self.assertEqual(self.run_vm(BOOT + PASS + LEAK)[0], 6)
         status, out = self.run_vm(BOOT + PASS + LEAK, VM_ENV='LAGG_KO=/boot/kernel/if_lagg.ko')
@@ -233,14 +251,17 @@ class Replayed(unittest.TestCase):
     def test_names_of_a_panic(self):
         """A backtrace's names of ours, as they are in the source."""
         compiler, linker = verdict.tool('clang'), verdict.tool('ld.lld')
-        source = self.file('source.c', 'int send(int n) __asm__("_RNvNtCs1234_7lagg_rs6driver4send"); int send(int n) { return n + 1; }')
+        source = self.file('source.c', f'int send(int n) __asm__("{SEND}"); int send(int n) {{ return n + 1; }}')
         module = os.path.join(self.dir.name, 'module.ko')
         subprocess.run([compiler, '--target=x86_64-unknown-freebsd15', '-ffreestanding', '-c', '-o', module + '.o', source], check=True)
         subprocess.run([linker, '-m', 'elf_x86_64', '-r', '-o', module, module + '.o'], check=True)
-        frame = '_RNvNtCs1234_7lagg_rs6driver4send() at _RNvNtCs1234_7lagg_rs6driver4send+0x1/frame 0xfffffe00\r\n'
+        frame = f'{SEND}() at {SEND}+0x1/frame 0xfffffe00\r\n'
         status, out = self.run_vm(BOOT + PANIC + frame + frame, KO=module)
         self.assertEqual(status, 3)
         self.assertEqual(out.count('run-vm: of ours: lagg_rs::driver::send+0x1\n'), 1)
+        status, out = self.run_vm(BOOT + CSAN % ('witness_lock', SEND) + PASS, KO=module)
+        self.assertEqual(status, 6)
+        self.assertEqual(out.count('run-vm: of ours: lagg_rs::driver::send\n'), 1)
 
 
 class Peers(unittest.TestCase):

@@ -15,6 +15,8 @@ mod mbuf;
 mod media;
 mod memory;
 mod misc;
+#[cfg(lagg_mistakes)]
+mod mistakes;
 mod module;
 mod offloads;
 mod panic;

@@ -10,7 +10,10 @@ LINK = re.compile(r'VM-LINK: (\w+) (on|off)\s*$')
 PANIC = re.compile(r'panic: |Fatal (trap \d|double fault|data abort)')
 WITNESS = re.compile(r'lock order reversal|acquiring duplicate lock|with the following .*locks held|'
                      r'(shared|exclusive|forbidden) (un)?lock of')
-# What follows the first line of a WITNESS report.
+# KASAN's and KCSAN's. What is done on purpose (kmod/mistakes.c) is none of ours.
+SANITIZER = re.compile(r'ASan: Invalid access|CSan: Racy Access')
+ON_PURPOSE = re.compile(r'lagg_(rs|c)_mistake_')
+# What follows the first line of such a report.
 REPORT = re.compile(r'\s+(1st|2nd|3rd) |lock order |stack backtrace|#\d+ |while |(shared|exclusive) ')
 LEAK = re.compile(r'Warning: memory type lagg.* leaked|lagg.*was not empty|Freed UMA keg \(lagg')
 
@@ -31,7 +34,7 @@ class Console:
         self.step = 'kernel'    # what is waited for: the kernel, the script's begin, its verdict
         self.verdict = None
         self.panic = None       # the panic's lines
-        self.reports = []       # WITNESS reports and leaks that name lagg, each a list of lines
+        self.reports = []       # reports of WITNESS, KASAN and KCSAN, and leaks, that name lagg, each a list of lines
         self.links = []         # what scripts want of cards' links, each an id and on or off
         self.hung = False
         self._report = None
@@ -61,7 +64,7 @@ class Console:
             self.step = 'begin'
         elif BEGIN.search(line):
             self.step = 'verdict'
-        if WITNESS.search(line):
+        if WITNESS.search(line) or SANITIZER.search(line):
             self.close()
             self._report = [line]
         elif self._report is not None:
@@ -79,9 +82,17 @@ class Console:
             self.verdict = int(verdict[1])
 
     def close(self):
-        """The end of a WITNESS report: those that name lagg are ours, unless it is C lagg, with which a script may compare."""
+        """
+        The end of a report: those that name lagg are ours, unless it is C lagg, with which a script may compare.
+        What KASAN finds in others may be memory of ours; races they have of their own.
+        """
         report = '\n'.join(self._report or [])
-        if 'lagg' in report.lower() and '/if_lagg.c:' not in report:
+        if SANITIZER.search(report):
+            ours = 'lagg_rs' in report or ('ASan: ' in report and 'lagg' not in report)
+            ours = ours and not ON_PURPOSE.search(report)
+        else:
+            ours = 'lagg' in report.lower() and '/if_lagg.c:' not in report
+        if ours:
             self.reports.append(self._report)
         self._report = None
 

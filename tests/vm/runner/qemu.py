@@ -96,8 +96,8 @@ def boot_image(env, arch):
 
 def boot_kernel(env, arch):
     # A kernel without a loader has no device hints: the console's are given here. The root's disk is the first.
-    # An NMI asks a hung kernel where it is: with this it gets to the debugger.
-    kenv = 'vfs.root.mountfrom=ufs:/dev/vtbd0 debug.debugger_on_panic=1 boot_serial=YES'
+    # An NMI asks a hung kernel where it is: with this it gets to the debugger. KASAN reports all that it finds.
+    kenv = 'vfs.root.mountfrom=ufs:/dev/vtbd0 debug.debugger_on_panic=1 debug.kasan.panic_on_violation=0 boot_serial=YES'
     if arch == 'amd64':
         kenv += ' console=comconsole hint.uart.0.at=acpi hint.uart.0.port=0x3F8 hint.uart.0.flags=0x10'
     else:

@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 
-FRAME = re.compile(r'(\S+)\+(0x[0-9a-f]+)')
+# Of a backtrace; and KCSAN's
+FRAME = re.compile(r'(\S+)\+0x[0-9a-f]+|PC=0x[0-9a-f]+<([^>]+)>')
 
 
 def tool(name):
@@ -14,13 +15,13 @@ def tool(name):
 
 
 def symbols(module, lines):
-    """The frames of a backtrace that are our module's, each once, by the names that they have in the source."""
+    """The frames of a report that are our module's, each once, by the names that they have in the source."""
     nm, demangle = tool('llvm-nm'), tool('llvm-cxxfilt')
     if not (os.path.exists(module) and nm and demangle):
         return []
     ours = {row.split()[-1] for row in subprocess.run([nm, '--defined-only', module], capture_output=True, text=True).stdout.splitlines()}
-    found = (FRAME.search(line) for line in lines)
-    frames = dict.fromkeys(frame[0] for frame in found if frame and frame[1] in ours)
+    found = (frame for line in lines for frame in FRAME.finditer(line))
+    frames = dict.fromkeys(frame[2] or frame[0] for frame in found if (frame[2] or frame[1]) in ours)
     return subprocess.run([demangle], input='\n'.join(frames), capture_output=True, text=True).stdout.splitlines()
 
 
