@@ -41,7 +41,7 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) {
         let up = flags & iff::UP != 0;
         softc.has_given_lladdr(&mut state);
         // The address of an InfiniBand lagg cannot be given.
-        let is_given = softc.kind() == LaggType::Ethernet
+        let is_given = softc.kind == LaggType::Ethernet
             && lladdr != replace(&mut state.lladdr_seen, lladdr.ethernet());
         if is_given && !up {
             return;
@@ -232,7 +232,7 @@ fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
 /// served, and for InfiniBand for all but failover.
 pub(super) fn set_protocol(softc: &Ref<Softc>, number: u32) -> Result {
     let kind = Kind::numbered(number).ok_or(Errno::EPROTONOSUPPORT)?;
-    if softc.kind() == LaggType::Infiniband && kind != Kind::Failover {
+    if softc.kind == LaggType::Infiniband && kind != Kind::Failover {
         return Err(Errno::EPROTONOSUPPORT);
     }
     let token = softc.token()?;

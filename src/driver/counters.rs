@@ -102,7 +102,7 @@ pub(super) fn settle(cell: &EpochCell<Ledger>, ports: &[Ref<Port>], mut ledger: 
     let now = cell.get();
     (ledger.balance, ledger.refused) = (now.balance, now.refused);
     for port in ports {
-        for (sum, count) in ledger.refused.iter_mut().zip(port.refused().fetch()) {
+        for (sum, count) in ledger.refused.iter_mut().zip(port.refused.fetch()) {
             *sum = sum.wrapping_add(count);
         }
         for (balance, counter) in ledger.balance.iter_mut().zip(Counter::ALL) {

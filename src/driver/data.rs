@@ -110,7 +110,7 @@ fn errno(why: Unsent) -> Errno {
 fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
     softc.ifp().count(Counter::Oerrors, 1);
     if let Some(why) = why {
-        softc.unsent().count(plan.protocol().about(), why);
+        softc.unsent.count(plan.protocol().about(), why);
     }
 }
 
@@ -177,7 +177,7 @@ fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
             return refuse(port, m, Refused::Monitor);
         }
     } else if monitors {
-        port.refused().count(Refused::Monitor);
+        port.refused.count(Refused::Monitor);
     }
     ifp.input(m, epoch);
     None
@@ -188,7 +188,7 @@ fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
 #[inline(never)]
 fn refuse(port: &Port, m: Mbuf, why: Refused) -> Option<Mbuf> {
     drop(m);
-    port.refused().count(why);
+    port.refused.count(why);
     None
 }
 
@@ -203,7 +203,7 @@ pub(super) fn port_output(port: &Port, family: u8) -> Result {
     if matches!(family, AF_UNSPEC | PSEUDO_AF_HDRCMPLT) {
         return Ok(());
     }
-    port.refused().count(Refused::OwnOutput);
+    port.refused.count(Refused::OwnOutput);
     Err(Errno::ENETDOWN)
 }
 

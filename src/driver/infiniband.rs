@@ -12,7 +12,7 @@ const POLL_MS: u32 = 1000;
 /// The protocol task's part.
 pub(super) fn run(softc: &Ref<Softc>) {
     follow_address(softc);
-    if softc.kind() == LaggType::Infiniband && softc.state().running {
+    if softc.kind == LaggType::Infiniband && softc.state().running {
         Softc::wake_protocol_in(softc, POLL_MS);
     }
 }
@@ -24,7 +24,7 @@ pub(super) fn run(softc: &Ref<Softc>) {
 /// to be when a peer can hear it.
 pub(super) fn follow_address(softc: &Softc) {
     const NONE: LinkAddr = LinkAddr::Infiniband([0; 20]);
-    if softc.kind() == LaggType::Ethernet {
+    if softc.kind == LaggType::Ethernet {
         return;
     }
     let ifp = softc.ifp();

@@ -68,14 +68,14 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
             Ok(())
         }
         SIOCSIFMEDIA => {
-            softc.media().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)?;
+            softc.media.as_ref().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)?;
             softc
                 .debug(format_args!("the media are set to autoselect, which is all that there is"));
             Ok(())
         }
         // F-29: both forms of the request
         SIOCGIFMEDIA | SIOCGIFXMEDIA => {
-            softc.media().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)
+            softc.media.as_ref().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)
         }
         _ => softc.ifp().ether_ioctl(request),
     }

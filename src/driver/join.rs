@@ -81,7 +81,7 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
             Some(Phase::Leaving | Phase::Looping) | None => Ok(ifp),
         };
     }
-    let fits = match softc.kind() {
+    let fits = match softc.kind {
         LaggType::Ethernet => {
             matches!(if_type, IfType::Ethernet | IfType::Vlan) && ifp.addr_len() == 6
         }
@@ -201,7 +201,7 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
                 state.mtu = Setting::Taken(port.ifp().mtu());
                 softc.ifp().store_mtu(port.ifp().mtu());
             }
-            if softc.kind() == LaggType::Ethernet {
+            if softc.kind == LaggType::Ethernet {
                 new_lladdr = softc.take_lladdr(state, port.ifp().lladdr());
             }
             state.primary = Some(port.slot());
@@ -211,7 +211,7 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
             // D-4: LACP knows the port before a frame can reach it
             lacp.add(port);
         }
-        counters::enter(softc.ledger(), port, ledger);
+        counters::enter(&softc.ledger, port, ledger);
         port.ifp().enslave(port.methods());
         Ok(new_lladdr)
     })

@@ -37,7 +37,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
     };
     // By its interface: the slot may be another port's by then.
     for _ in 0..inbox.put(m, port.ifp().index().into()) {
-        port.refused().count(Refused::NoRoom);
+        port.refused.count(Refused::NoRoom);
     }
     Softc::wake_protocol(port.softc());
     None

@@ -122,7 +122,7 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
     if !ports.is_empty() {
         epoch::wait();
     }
-    counters::settle(softc.ledger(), ports, ledger);
+    counters::settle(&softc.ledger, ports, ledger);
     for port in ports {
         groups::give_back(softc, port);
         vlans::withdraw(softc, port);
@@ -134,7 +134,7 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
 /// The primary port left: the lagg takes the new one's own address, and so do its ports; without
 /// ports it has none. One that was given stays.
 fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
-    if softc.kind() == LaggType::Infiniband {
+    if softc.kind == LaggType::Infiniband {
         infiniband::follow_address(softc);
         return;
     }

@@ -71,7 +71,7 @@ fn publish_link(softc: &Ref<Softc>) {
         if !up && state.members().any(|port| state.is_restarting(port)) {
             return;
         }
-        let heard = softc.kind() == LaggType::Ethernet && plan.is_running() && up;
+        let heard = softc.kind == LaggType::Ethernet && plan.is_running() && up;
         if !heard && state.tell_again.take().is_some() {
             // A host may not have heard it the first time, so it is announced again when the link is back.
             state.told_lladdr = NO_LLADDR;

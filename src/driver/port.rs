@@ -23,7 +23,7 @@ pub struct Port {
     mtu: u32,
     enabled: u64,
     methods: PortMethods,
-    refused: RefusedCounters,
+    pub(super) refused: RefusedCounters,
     /// Frames of slow protocols that are none of LACP's.
     unknown: AtomicU32,
 }
@@ -162,10 +162,6 @@ impl Port {
     /// How many of those there were.
     pub(super) fn unknown(&self) -> u32 {
         self.unknown.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn refused(&self) -> &RefusedCounters {
-        &self.refused
     }
 
     /// The interface that this one is a VLAN of, whichever that is now. Takes the mutex.

@@ -27,8 +27,9 @@ use crate::slots::Slot;
 pub struct Softc {
     ifp: IfnetRef,
     plan: EpochCell<Plan>,
-    kind: LaggType,
-    ledger: EpochCell<Ledger>,
+    /// Never changes.
+    pub(super) kind: LaggType,
+    pub(super) ledger: EpochCell<Ledger>,
     state: Mtx<State>,
     /// Signalled when the configuration token is given back.
     token_returned: Cv,
@@ -37,9 +38,9 @@ pub struct Softc {
     protocol_callout: Callout<Softc>,
     configuration_task: Task<Softc>,
     /// None for InfiniBand.
-    media: Option<Media>,
-    unsent: UnsentCounters,
-    high_water: HighWater,
+    pub(super) media: Option<Media>,
+    pub(super) unsent: UnsentCounters,
+    pub(super) high_water: HighWater,
 }
 
 static_assertions::const_assert_eq!(offset_of!(Softc, ifp), 0);
@@ -82,12 +83,6 @@ impl Softc {
     #[inline]
     pub fn ifp(&self) -> &Ifnet {
         &self.ifp
-    }
-
-    /// Its kind, which never changes.
-    #[inline]
-    pub(super) fn kind(&self) -> LaggType {
-        self.kind
     }
 
     /// Whether an administrator has given the lagg its address.
@@ -139,22 +134,6 @@ impl Softc {
     /// The plan as it is now, to be kept.
     pub fn plan_ref(&self) -> Ref<Plan> {
         self.plan.get()
-    }
-
-    pub(super) fn ledger(&self) -> &EpochCell<Ledger> {
-        &self.ledger
-    }
-
-    pub(super) fn high_water(&self) -> &HighWater {
-        &self.high_water
-    }
-
-    pub(super) fn media(&self) -> Option<&Media> {
-        self.media.as_ref()
-    }
-
-    pub(super) fn unsent(&self) -> &UnsentCounters {
-        &self.unsent
     }
 
     pub(super) fn state(&self) -> MtxGuard<'_, State> {

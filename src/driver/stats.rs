@@ -8,7 +8,7 @@ use crate::kpi::{Counter, Epoch};
 
 /// A counter of the lagg (`if_get_counter`).
 pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
-    let ledger = softc.ledger().load(epoch);
+    let ledger = softc.ledger.load(epoch);
     let ports = ledger.ports().iter().map(|port| port.ifp().counter(counter));
     let balance = ledger.balance(counter);
     let own = match counter {
@@ -18,7 +18,7 @@ pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
         _ => softc.ifp().own_counter(counter),
     };
     let own = own.wrapping_add(balance);
-    softc.high_water().at_least(counter, ports.fold(own, u64::wrapping_add))
+    softc.high_water.at_least(counter, ports.fold(own, u64::wrapping_add))
 }
 
 /// Writes all records: words, and a number or a word at the end. Holds no lock while it
@@ -30,10 +30,10 @@ pub(super) fn write(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
     writeln!(to, "lagg {}", softc.ifp().name())?;
     writeln!(to, "protocol {}", softc.plan_ref().protocol().about().name)?;
     for (place, (protocol, why)) in unsent().enumerate() {
-        let count = softc.unsent().fetch(place);
+        let count = softc.unsent.fetch(place);
         writeln!(to, "dropped {} {} {count}", protocol.name, why.name())?;
     }
-    let ledger = softc.ledger().get();
+    let ledger = softc.ledger.get();
     for port in ledger.ports() {
         write_port(port, to)?;
     }
@@ -46,7 +46,7 @@ pub(super) fn write(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
 /// The records of a port.
 fn write_port(port: &Port, to: &mut dyn Write) -> fmt::Result {
     let name = port.ifp().name();
-    for (reason, count) in REFUSED_NAMES.iter().zip(port.refused().fetch()) {
+    for (reason, count) in REFUSED_NAMES.iter().zip(port.refused.fetch()) {
         writeln!(to, "port {name} dropped {reason} {count}")?;
     }
     lacp::write(port, to)
