@@ -1,5 +1,5 @@
-//! What is wanted of the ports, and what their drivers have been asked for: the state's memory of it. What
-//! differs is asked for by [`groups`](super::groups), [`offloads`](super::offloads) and
+//! What the lagg wants of its ports, and what it has asked their drivers for, as the state remembers it.
+//! The difference is asked for by [`groups`](super::groups), [`offloads`](super::offloads) and
 //! [`vlans`](super::vlans).
 
 use zerocopy::FromZeros;
@@ -8,7 +8,7 @@ use crate::kpi::{Array, Group, LinkAddr, Result};
 use crate::slots::{Slot, SlotMap};
 use crate::wire::slow;
 
-/// What the driver has asked of a port's interface, and has to take back.
+/// What the lagg has asked of a port's interface, and has to undo when the port leaves.
 #[derive(Default)]
 pub(super) struct Wants {
     pub modes: Modes,
@@ -16,16 +16,16 @@ pub(super) struct Wants {
     pub groups: Array<Option<Group>>,
 }
 
-/// What needs no memory of its own.
+/// The modes and groups that need no memory of their own.
 #[derive(Default)]
 pub(super) struct Modes {
     pub promisc: bool,
     pub allmulti: bool,
-    /// The slow protocols' group, for LACP: it may be one of the lagg's own too.
+    /// The slow protocols' group, for LACP. It may also be among the lagg's own groups.
     pub slow: Option<Group<SlowProtocols>>,
 }
 
-/// The slow protocols' group: it is the same everywhere, so its address takes no room in each port.
+/// The slow protocols' group. Its address is constant, so it takes no room in each port.
 #[derive(Clone, Copy)]
 pub(super) struct SlowProtocols;
 
@@ -35,12 +35,12 @@ impl From<SlowProtocols> for LinkAddr {
     }
 }
 
-/// What the ports were last asked about. While it is the same they are not asked again.
+/// What the ports were last asked. They are not asked again while it is the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Question {
     /// The capabilities that all of them are wanted to have enabled.
     pub wanted: u64,
-    /// The MTU of the port in each slot, in 16 bits, as large as there are; 0: there is none.
+    /// The MTU of the port in each slot, 0 if there is none. No MTU needs more than 16 bits.
     pub mtus: SlotMap<u16>,
 }
 
@@ -48,20 +48,20 @@ impl Question {
     /// No port was asked.
     pub const NONE: Question = Question { wanted: u64::MAX, mtus: SlotMap::new([0; Slot::COUNT]) };
 
-    /// Whether the port in this slot was among them.
+    /// Whether the port in this slot was asked.
     pub fn had(&self, slot: Slot) -> bool {
         self.mtus[slot] != 0
     }
 
-    /// Whether ports have joined since `before`, and nothing else has changed.
+    /// Whether nothing but new ports distinguishes this from `before`.
     pub fn only_grew(&self, before: &Question) -> bool {
         self.wanted & !before.wanted == 0
             && before.mtus.iter().all(|(slot, then)| *then == 0 || self.mtus[slot] == *then)
     }
 }
 
-/// What the ports were last asked, and whether a driver failed: that is no answer, and all are asked once
-/// more with the next change of anything.
+/// What the ports were last asked, and whether a driver failed. A failure is no answer, so all ports are
+/// asked again at the next change of anything.
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub question: Question,
@@ -69,11 +69,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Nothing yet.
+    /// The ports have not been asked yet.
     pub const NOTHING: Asked = Asked { question: Question::NONE, unanswered: false };
 }
 
-/// An answer of a port's that was not what it was asked.
+/// A port's answer that differs from what it was asked for.
 #[derive(Clone, Copy, FromZeros)]
 pub(super) struct Answer {
     pub asked: u64,
@@ -84,19 +84,19 @@ pub(super) struct Answer {
 
 /// Sets of VLAN ids.
 pub(super) struct Vlans {
-    /// Those that are on the lagg.
+    /// The ids of the VLANs on the lagg.
     pub wanted: Array<u64>,
-    /// Those that the ports have been told of.
+    /// The ids that the ports have been told of.
     told: Array<u64>,
 }
 
-/// Words of a set: 4,096 ids.
+/// Words of a set, which has 4,096 ids.
 const WORDS: usize = 64;
 
-/// Ids of which a port was told, and that its filter has not any more; 0: none.
+/// Ids that a port was told of, but that its filter has lost; 0 is none.
 pub(super) type Lost = [u16; 2];
 
-/// No id: more of them than there is room for.
+/// Not an id: there are more of them than there is room for.
 pub(super) const ANY: u16 = u16::MAX;
 
 impl Vlans {
@@ -105,8 +105,8 @@ impl Vlans {
         Ok(Vlans { wanted: none()?, told: none()? })
     }
 
-    /// The first word, from this one on, in which ids have come or gone since the ports were told, with
-    /// both; the ports are told next.
+    /// The first word, from this one on, in which ids have come or gone since the ports were told: its
+    /// place, the new ids and the old ones. They count as told.
     pub fn take_changes(&mut self, from: usize) -> Option<(usize, u64, u64)> {
         let words = (0..).zip(self.wanted.iter().zip(self.told.iter_mut())).skip(from);
         for (n, (wanted, told)) in words {
@@ -118,7 +118,8 @@ impl Vlans {
         None
     }
 
-    /// The first word, from this one on, with ids that the ports have been told of, and they.
+    /// The first word, from this one on, with ids that the ports have been told of: its place, and those
+    /// ids.
     pub fn next_told(&self, from: usize) -> Option<(usize, u64)> {
         let mut words = (0..).zip(self.told.iter().copied()).skip(from);
         words.find(|(_, told)| *told != 0)
@@ -130,7 +131,7 @@ impl Vlans {
     }
 }
 
-/// The place of an id's word in a set, and its bit there.
+/// The place of an id's word in a set, and its bit in that word.
 pub(super) fn word(id: u16) -> usize {
     usize::from(id / 64)
 }

@@ -9,8 +9,8 @@ use super::{Port, Softc, groups, infiniband, lacp, leave, offloads, vlans};
 use crate::kpi::{Errno, Ioctl, LaggType, Ref, Result, iff, log};
 use crate::policy::Kind;
 
-/// How long a request for up or down waits for others to finish before it leaves the work to the
-/// configuration task, in milliseconds.
+/// How long a request for up or down waits for others to finish, in milliseconds. Then it leaves the work
+/// to the configuration task.
 const PATIENCE_MS: u32 = 10_000;
 
 /// The flags that the stack changes with its locks held.
@@ -20,19 +20,19 @@ const MODES: u32 = iff::PROMISC | iff::ALLMULTI;
 ///
 /// An administrator's up or down is done when this returns. A change of PROMISC or ALLMULTI comes from the
 /// stack with its locks held (a VLAN's with `vlan_sx`), so it must not wait for port drivers, which may
-/// want the same locks: the configuration task does it. Both look alike but for the flag that differs;
-/// where two changes meet and the guess is wrong, the wait has an end. Up and down, and the address, are
-/// compared with what the ports were brought to: the stack takes a lagg down on its own where it goes to
-/// another vnet, and no event reports an address that it then gets.
+/// want the same locks: the configuration task does it. Only the flag that differs tells the two apart. If
+/// two changes coincide and the guess is wrong, the wait is limited. Up, down and the address are compared
+/// with what the ports have: the stack takes a lagg down when it moves to another vnet, and no event
+/// reports an address that it then gets.
 ///
-/// A change of the lagg's address (if_setlladdr) takes it down, then up again. For its ports that is not
-/// the end of the lagg: they get the address when it is up again.
+/// A change of the lagg's address (if_setlladdr) takes it down, then up again. The ports get the address
+/// when it is up again.
 ///
 /// Nothing is done for a lagg that is being destroyed.
 pub(super) fn flags_changed(softc: &Ref<Softc>) {
     let (new_modes, new_up) = {
         let mut state = softc.state();
-        // Its address goes when it is detached, which is next.
+        // Its interface is detached next, and loses its address then.
         if state.destroying {
             return;
         }
@@ -60,16 +60,16 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) {
     }
 }
 
-/// SIOCADDMULTI, SIOCDELMULTI: the lagg's groups have changed, and perhaps IFF_ALLMULTI: IPv6 sets it
-/// silently when all groups are joined. If it counted as new with the next down, that down would not be
-/// waited for.
+/// SIOCADDMULTI, SIOCDELMULTI: the lagg's groups have changed, and perhaps IFF_ALLMULTI: IPv6 sets that
+/// silently when it joins all groups. If it counted as new at the next `down`, that `down` would return
+/// early.
 pub(super) fn groups_changed(softc: &Ref<Softc>) {
-    // F-39: or it would be new to the next `down`
+    // F-39: so that the next `down` does not take it for new
     softc.state().modes_seen = softc.ifp().flags() & MODES;
     Softc::wake_configuration(softc);
 }
 
-/// Brings the ports to what is wanted of them. The configuration task's function.
+/// Applies to the ports what is wanted of them. The configuration task's function.
 pub(super) fn reconcile(softc: &Ref<Softc>) {
     let Ok(token) = softc.token() else { return };
     softc.ifp().in_vnet(|| {
@@ -82,7 +82,7 @@ pub(super) fn reconcile(softc: &Ref<Softc>) {
     });
 }
 
-/// Brings the lagg up (`if_init`): an address has set IFF_UP, of which no SIOCSIFFLAGS tells.
+/// Brings the lagg up (`if_init`): adding an address has set IFF_UP, without SIOCSIFFLAGS.
 ///
 /// # Errors
 /// ENXIO: the lagg is being destroyed.
@@ -100,14 +100,14 @@ fn follow_flags(softc: &Ref<Softc>, token: &Token<'_>) {
     }
 }
 
-/// Up: the ports get the lagg's address and come up, then packets are taken in.
+/// Up: the ports get the lagg's address and come up, then packets are accepted.
 fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     let ifp = softc.ifp();
     let lladdr = ifp.lladdr();
     let ports = token.ports();
     let mut is_new = false;
     for port in &ports {
-        // What a port refused the next up tries again.
+        // The address is tried again at each `up`, for ports that refused it.
         is_new |= port.share_lladdr(&lladdr);
     }
     if ifp.is_running() {
@@ -123,7 +123,7 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
     lacp::follow_links(softc, token);
 }
 
-/// Down: no packet is taken in, LACP's partners are told, then the ports go down.
+/// Down: packets are no longer accepted, LACP's partners are told, then the ports go down.
 fn stop(softc: &Ref<Softc>, token: &Token<'_>) {
     if !softc.ifp().is_running() {
         return;
@@ -145,8 +145,7 @@ fn set_running(softc: &Ref<Softc>, _: &Token<'_>, running: bool) {
     lacp::link_changed(softc);
 }
 
-/// SIOCSIFMTU: the MTU of the lagg and of all its ports, which it keeps. What one port refuses none of
-/// them keeps.
+/// SIOCSIFMTU: sets the MTU of the lagg and of all its ports. If one port refuses it, all keep the old one.
 ///
 /// # Errors
 /// What the port's driver returned; ENXIO while the lagg is being destroyed.
@@ -165,7 +164,7 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
                     errno.number()
                 ),
             );
-            // Among them may be the one that refused: it may have failed half way.
+            // This includes the port that refused, if it failed half way.
             for port in ports.iter().filter(|port| port.ifp().mtu() != old) {
                 let _ = port.restarting(|| port.methods().set_mtu(port.ifp(), old));
             }
@@ -178,8 +177,8 @@ pub(super) fn set_mtu(softc: &Softc, mtu: u32) -> Result {
     Ok(())
 }
 
-/// SIOCSIFCAP, SIOCSIFCAPNV: all ports are asked for the same; what each of them makes of it is what
-/// it is wanted to do from now on.
+/// SIOCSIFCAP, SIOCSIFCAPNV: asks all ports for the same. What each of them then has enabled is wanted of
+/// it from now on.
 ///
 /// # Errors
 /// ENXIO while the lagg is being destroyed.
@@ -192,21 +191,20 @@ pub(super) fn set_capabilities(softc: &Softc, request: &mut Ioctl<'_>) -> Result
     Ok(())
 }
 
-/// SIOCSIFCAP, SIOCSIFCAPNV of a port itself: when this returns the lagg offers no more than it, and the
-/// VLANs on the lagg neither. May sleep; the callers, a user and a bridge, hold nothing that the token's
-/// holder asks for.
+/// SIOCSIFCAP, SIOCSIFCAPNV of a port itself. When this returns, the lagg and its VLANs offer no more than
+/// the port does. May sleep: the callers, a user and a bridge, hold no lock that the token's holder takes.
 ///
 /// # Errors
 /// What its driver returned.
 pub(super) fn set_port_capabilities(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
     let softc = port.softc();
-    // Refused only while the lagg is being destroyed: the port leaves it just now.
+    // Refused only while the lagg is being destroyed, so the port is leaving it.
     let Ok(token) = softc.token() else {
         return port.methods().forward(port.ifp(), request);
     };
     if softc.state().phase(port) != Some(Phase::Member) {
         drop(token);
-        // It has left, and may be gone by now, or belong to another lagg.
+        // The port has left. Its interface may be gone, or belong to another lagg.
         return port.ifp().methods().forward(port.ifp(), request);
     }
     let result = ask_port(port, request);
@@ -225,7 +223,7 @@ fn ask_port(port: &Port, request: &mut Ioctl<'_>) -> Result {
     Ok(())
 }
 
-/// SIOCSLAGG: packets under way finish under the old protocol, new ones start under the new one.
+/// SIOCSLAGG: packets in flight finish under the old protocol, new ones start under the new one.
 ///
 /// # Errors
 /// ENOMEM; ENXIO while the lagg is being destroyed; EPROTONOSUPPORT for a protocol that is not

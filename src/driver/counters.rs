@@ -1,4 +1,4 @@
-//! The lagg's counters: what its ports have carried for it, those that left included. They never go
+//! The lagg's counters: what its ports have carried for it, including ports that have left. They never go
 //! back.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,14 +13,14 @@ use crate::slots::Slot;
 /// The kinds of counters.
 const KINDS: usize = Counter::ALL.len();
 
-/// Whose counters are the lagg's: read in the epoch, replaced as a whole.
+/// The ports whose counters add up to the lagg's. Read in the epoch, and replaced as a whole.
 pub(super) struct Ledger {
-    /// The ports, and those that are just leaving.
+    /// The ports, including those that are leaving.
     ports: ArrayVec<Ref<Port>, { Slot::COUNT }>,
-    /// The lagg's own part, added to what its ports count now: what former ports have carried, less what
-    /// the others had counted when they joined. Modulo 2^64.
+    /// What is added to the ports' counters: what former ports have carried, minus what each present port
+    /// had counted when it joined. Modulo 2^64.
     balance: [u64; KINDS],
-    /// What they did not take in.
+    /// The frames of former ports that were not accepted.
     refused: [u64; REFUSED],
 }
 
@@ -28,7 +28,7 @@ impl Ledger {
     pub const NEW: Ledger =
         Ledger { ports: ArrayVec::new_const(), balance: [0; KINDS], refused: [0; REFUSED] };
 
-    /// What the lagg has beside what its ports count now.
+    /// What is added to the sum of the ports' counters.
     pub fn balance(&self, counter: Counter) -> u64 {
         self.balance.get(counter as usize).copied().unwrap_or(0)
     }
@@ -38,27 +38,27 @@ impl Ledger {
         &self.ports
     }
 
-    /// What those did not take in that left.
+    /// The frames of former ports that were not accepted, by reason.
     pub fn refused_by_left(&self) -> [u64; REFUSED] {
         self.refused
     }
 
     fn add<'a>(&mut self, ports: impl Iterator<Item = &'a Ref<Port>>) {
         for port in ports {
-            // There is room: no more ports than slots.
+            // There is room, because there are no more ports than slots.
             let _ = self.ports.try_push(port.clone());
         }
     }
 }
 
-/// The most that was reported of each counter. A reader of an older ledger may have seen more of a port
-/// that has just left, or of a card that has started again, than the next ledger adds up.
+/// The highest value reported of each counter. A reader of an older ledger may have seen a higher sum than
+/// the next ledger gives, if a port has just left or a card has reset its counters.
 #[derive(Default)]
 pub(super) struct HighWater([AtomicU64; KINDS]);
 
 impl HighWater {
     pub fn at_least(&self, counter: Counter, now: u64) -> u64 {
-        // A card that has started again may owe more than there is.
+        // The sum is negative if a card has reset its counters.
         let now = now.cast_signed().max(0).unsigned_abs();
         let told = self.0.get(counter as usize);
         // D-13: never less than was reported before
@@ -66,7 +66,7 @@ impl HighWater {
     }
 }
 
-/// A ledger for when `ifp` is a port, whose counters count from here on. May sleep.
+/// A ledger for when `ifp` is a port, which counts from here on. May sleep.
 ///
 /// # Errors
 /// ENOMEM.

@@ -1,5 +1,5 @@
-//! The data path: nothing here takes a lock, sleeps, allocates, or reaches a port but through the
-//! plan.
+//! The data path. Nothing here takes a lock, sleeps, allocates (but for broadcast's copies), or reaches a
+//! port except through the plan.
 
 use super::drops::Refused;
 use super::{Plan, Port, Softc, lacp_frames, tags};
@@ -9,12 +9,12 @@ use crate::wire::flow::Bytes;
 
 /// Sends a packet on the port that the plan's protocol chooses.
 ///
-/// What most packets need is here and in what is inlined; the rest is in functions that are called last,
-/// so that nothing has to be kept over a call.
+/// What most packets need is here and in inlined functions. The rest is in functions that are called last,
+/// so no register has to be saved across a call.
 ///
 /// # Errors
-/// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp has
-/// the packet's flow wait; EAGAIN for a send tag of another port; else what the port's driver returns.
+/// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp makes the
+/// packet's flow wait; EAGAIN for a send tag of another port; else what the port's driver returns.
 #[inline]
 pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     // D-1: count, list and ports belong to one plan
@@ -31,7 +31,7 @@ pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     }
 }
 
-/// Sends a packet whose first port is down, that bpf(4) listens to, or that carries a send tag or needs a
+/// Sends a packet whose first port is down, that bpf(4) listens to, that has a send tag, or that needs a
 /// closer look.
 #[inline(never)]
 fn choose_and_send(
@@ -52,12 +52,13 @@ fn choose_and_send(
     }
 }
 
-/// Sends a packet on every active port, a copy on all but the last. What one cannot send the others have
-/// sent: the first error is returned.
+/// Sends a packet on every active port, as a copy on all but the last. If one port fails, the others still
+/// send; the first error is returned.
 #[inline(never)]
 fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     if m.has_tag() {
-        // It is one port's, from before the protocol was broadcast. Its owner lets go of it now.
+        // The tag belongs to one port, from before the protocol was broadcast. Its owner drops it on
+        // EAGAIN.
         return Err(Errno::EAGAIN);
     }
     if plan.count().is_none() {
@@ -86,7 +87,7 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
     first_error.and(last.ifp().transmit(m, epoch))
 }
 
-/// Drops what no port is chosen for.
+/// Drops a packet for which no port was chosen.
 #[cold]
 #[inline(never)]
 fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, why: Unsent) -> Result {
@@ -95,7 +96,7 @@ fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, why: Unsent) -> Result {
     Err(errno(why))
 }
 
-/// What the sender is told.
+/// The errno that the sender gets.
 fn errno(why: Unsent) -> Errno {
     match why {
         Unsent::NoPorts => Errno::ENXIO,
@@ -104,7 +105,7 @@ fn errno(why: Unsent) -> Errno {
     }
 }
 
-/// Counts an output error, and why if it is not a port's driver that refused.
+/// Counts an output error, and its reason unless a port's driver refused the packet.
 #[cold]
 #[inline(never)]
 fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
@@ -114,7 +115,7 @@ fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
     }
 }
 
-/// Takes a frame in from a port, as received by the lagg, if the plan's protocol accepts it.
+/// Receives a frame from a port. If the plan's protocol accepts it, the lagg is its receiver from here on.
 #[inline]
 pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     let softc: &Softc = port.softc();
@@ -133,7 +134,7 @@ pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     Some(m)
 }
 
-/// Takes a frame in that needs a closer look than most.
+/// Receives a frame that needs a closer look than most.
 #[cold]
 #[inline(never)]
 fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf> {
@@ -163,9 +164,9 @@ fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf
     Some(m)
 }
 
-/// Hands a frame to the lagg's own `if_input`: where the lagg is in another vnet than the port, for the
-/// stack would go on with it in the port's (F-31), and where netmap(4) has the lagg.
-/// The stack's `if_input` shows it to bpf(4), and drops it if that is all; netmap's does neither.
+/// Hands a frame to the lagg's own `if_input`. It is needed if the lagg is in another vnet than the port,
+/// where the stack would continue in the port's (F-31), and if netmap(4) has the lagg. The stack's
+/// `if_input` shows the frame to bpf(4), and drops it if the lagg is a monitor; netmap's does neither.
 #[cold]
 #[inline(never)]
 fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
@@ -183,7 +184,7 @@ fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     None
 }
 
-/// Drops what is not taken in.
+/// Drops a frame that is not accepted.
 #[cold]
 #[inline(never)]
 fn refuse(port: &Port, m: Mbuf, why: Refused) -> Option<Mbuf> {
@@ -192,8 +193,8 @@ fn refuse(port: &Port, m: Mbuf, why: Refused) -> Option<Mbuf> {
     None
 }
 
-/// Asks whether a packet of this address family may go out on a port itself: frames whose header
-/// the sender wrote, as bpf(4) does, and no protocol's.
+/// Asks whether a packet of this address family may be sent on a port itself. Only frames whose header the
+/// sender wrote may, as bpf(4) does; no protocol's packets may.
 ///
 /// # Errors
 /// ENETDOWN: it may not.

@@ -1,6 +1,7 @@
-//! What a lagg drops, and why: counted where it is dropped.
+//! Counts what a lagg drops, by reason.
 //!
-//! Processors that drop at the same time do not write the same cache line, nor one that packets read.
+//! Processors that drop packets at the same time do not write the same cache line, nor one that packets
+//! read.
 
 use crate::kpi::{Counters, Result};
 use crate::policy::{About, Kind, Unsent};
@@ -8,17 +9,17 @@ use crate::policy::{About, Kind, Unsent};
 /// Why a lagg drops what comes to one of its ports.
 #[derive(Clone, Copy)]
 pub(super) enum Refused {
-    /// The protocol takes nothing in from this port.
+    /// The protocol does not accept frames from this port.
     NotAccepted,
     /// The lagg is down.
     NotRunning,
-    /// The port just joins or leaves.
+    /// The port is joining or leaving.
     NotMember,
-    /// The lagg is a monitor: bpf(4) alone has seen it.
+    /// The lagg is a monitor: only bpf(4) has seen the frame.
     Monitor,
-    /// The host wanted to send it on the port itself.
+    /// The host tried to send a packet on the port itself.
     OwnOutput,
-    /// lacp: a frame of its own, and too many wait to be looked at.
+    /// lacp: one of its frames, of which too many wait to be processed.
     NoRoom,
 }
 
@@ -29,10 +30,10 @@ pub(super) const REFUSED: usize = 6;
 pub(super) const REFUSED_NAMES: [&str; REFUSED] =
     ["not_accepted", "not_running", "not_member", "monitor", "own_output", "no_room"];
 
-/// What a lagg did not send.
+/// Counters of packets that a lagg did not send.
 pub(super) struct UnsentCounters([Counters; 2]);
 
-/// What is counted: all reasons of each protocol, in the order of the text.
+/// What is counted: all reasons of each protocol, in the order of `net.link.lagg.stats`.
 pub(super) fn unsent() -> impl Iterator<Item = (&'static About, Unsent)> {
     let abouts = Kind::ALL.into_iter().map(|kind| kind.about());
     abouts.flat_map(|about| about.unsent.iter().map(move |why| (about, *why)))
@@ -70,13 +71,13 @@ impl UnsentCounters {
         Some((counters, place % Counters::COUNT))
     }
 
-    /// How many there were, in the order of [`unsent`].
+    /// The count at a place in the order of [`unsent`].
     pub fn fetch(&self, place: usize) -> u64 {
         self.at(place).map_or(0, |(counters, which)| counters.fetch(which))
     }
 }
 
-/// What a port did not take in, or not send.
+/// Counters of what was not accepted from a port, or not sent on it.
 pub(super) struct RefusedCounters(Counters);
 
 static_assertions::const_assert!(REFUSED <= Counters::COUNT);
@@ -95,7 +96,7 @@ impl RefusedCounters {
         self.0.increment(why as usize);
     }
 
-    /// How many there were of each reason.
+    /// The count of each reason.
     pub fn fetch(&self) -> [u64; REFUSED] {
         core::array::from_fn(|why| self.0.fetch(why))
     }

@@ -1,14 +1,14 @@
-//! Multicast groups and promiscuous mode: the ports have what the lagg has.
+//! Multicast groups and promiscuous mode: the ports follow the lagg.
 
 use super::asked::SlowProtocols;
 use super::softc::Token;
 use super::{Port, Softc};
 use crate::kpi::{Array, Group, Ifnet, LinkAddr, Result, iff, log};
 
-/// Brings all ports to what the lagg has.
+/// Makes all ports follow the lagg.
 pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     for port in &token.ports() {
-        // What cannot be had is in the log.
+        // A failure has been logged.
         let _ = follow(softc, port, has_lacp(softc));
     }
 }
@@ -16,7 +16,7 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
 /// Puts all ports into the slow protocols' group.
 ///
 /// # Errors
-/// ENOMEM; those that were not in it are not in it then.
+/// ENOMEM; then no port has joined the group here.
 pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
     if has_lacp(softc) {
         return Ok(());
@@ -26,7 +26,7 @@ pub(super) fn join_slow(softc: &Softc, token: &Token<'_>) -> Result {
     joined.inspect_err(|_| leave_slow(softc, token))
 }
 
-/// Takes all ports out of it. Cannot fail.
+/// Takes all ports out of that group. Cannot fail.
 pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
     for port in &token.ports() {
         let mut wants = softc.state().take_wants(port);
@@ -37,16 +37,16 @@ pub(super) fn leave_slow(softc: &Softc, token: &Token<'_>) {
     }
 }
 
-/// Whether ports are to be in the slow protocols' group.
+/// Whether ports must be in the slow protocols' group.
 pub(super) fn has_lacp(softc: &Softc) -> bool {
     softc.state().mode.lacp().is_some()
 }
 
-/// Brings one port to what the lagg has: only what differs is asked for. What cannot be had is tried
-/// again with the next change. The caller has the token.
+/// Makes one port follow the lagg, asking only for what differs. What fails is tried again at the next
+/// change. The caller has the token.
 ///
 /// # Errors
-/// ENOMEM: the port has not joined all groups. A driver that refuses a mode is left at that.
+/// ENOMEM: the port has not joined all groups. A mode that a driver refuses is not an error.
 pub(super) fn follow(softc: &Softc, port: &Port, is_slow: bool) -> Result {
     let (lagg, ifp) = (softc.ifp(), port.ifp());
     let mut wants = softc.state().take_wants(port);
@@ -65,12 +65,11 @@ pub(super) fn follow(softc: &Softc, port: &Port, is_slow: bool) -> Result {
     joined
 }
 
-/// Takes everything back from a port that leaves, or did not come.
+/// Undoes all that was asked of a port that leaves or has failed to join.
 pub(super) fn give_back(softc: &Softc, port: &Port) {
     let mut wants = softc.state().take_wants(port);
     let ifp = port.ifp();
-    // The stack looks for each from the one that was joined last.
-    // F-9: of an interface that departs too
+    // The stack's list begins with the group that was joined last. F-9: also if the interface departs
     for group in wants.groups.iter_mut().rev().filter_map(Option::take) {
         ifp.leave_group(group);
     }
@@ -79,17 +78,17 @@ pub(super) fn give_back(softc: &Softc, port: &Port) {
     }
     // An interface that is being destroyed has no use for modes.
     if ifp.flags() & iff::DYING == 0 {
-        // F-8: before the stack looks at them
+        // F-8: before the stack checks them
         switch(&mut wants.modes.promisc, false, port, Ifnet::want_promisc);
         switch(&mut wants.modes.allmulti, false, port, Ifnet::want_allmulti);
     }
 }
 
-/// Asks for a mode that is wanted and has not been asked for, or the other way round.
+/// Turns a mode on or off, unless that has been asked for already.
 ///
-/// vlan(4) passes modes on to the parent with a shared lock, and two threads that change them at once ask
-/// for the same twice. The other thread is its own task, which gives a VLAN its parent's address: so a VLAN
-/// is asked on the thread where that runs (D-27).
+/// vlan(4) passes modes on to the parent under a shared lock, so two threads at once pass on the same
+/// change twice. The other thread is vlan(4)'s own task, which gives a VLAN its parent's address. Therefore
+/// a VLAN is asked on the thread of that task (D-27).
 fn switch(asked: &mut bool, wanted: bool, port: &Port, ask: fn(&Ifnet, bool) -> Result) {
     if *asked == wanted {
         return;
@@ -102,7 +101,7 @@ fn switch(asked: &mut bool, wanted: bool, port: &Port, ask: fn(&Ifnet, bool) -> 
     }
 }
 
-/// Joins the slow protocols' group, if the port is to be in it and is not.
+/// Joins the slow protocols' group, if the port must be in it and is not.
 fn join_for_lacp(ifp: &Ifnet, is_slow: bool, joined: &mut Option<Group<SlowProtocols>>) -> Result {
     if is_slow && joined.is_none() {
         *joined = Some(ifp.join_group(SlowProtocols)?);
@@ -110,9 +109,9 @@ fn join_for_lacp(ifp: &Ifnet, is_slow: bool, joined: &mut Option<Group<SlowProto
     Ok(())
 }
 
-/// Joins what the lagg is in and the port is not, and leaves what the lagg has left.
+/// Joins the groups that only the lagg is in, and leaves those that the lagg has left.
 fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result {
-    // The stack has those first that were joined last.
+    // The stack lists the group that was joined last first.
     let mut wanted = lagg.groups()?;
     wanted.reverse();
     let mut stays = Array::try_new(joined.len(), |_| false)?;
@@ -138,7 +137,7 @@ fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result 
     let mut refused = Ok(());
     let new = wanted.iter().zip(is_new.iter());
     let mut new = new.filter_map(|(address, is_new)| is_new.then_some(address));
-    // Those that it is in come first: in the order in which they were joined.
+    // The groups that it stays in come first, in the order in which they were joined.
     let mut old = joined.iter_mut().filter_map(Option::take);
     let now = Array::try_new(wanted.len(), |_| match old.next() {
         None => ifp.join_group(*new.next()?).inspect_err(|errno| refused = Err(*errno)).ok(),
@@ -149,8 +148,8 @@ fn join(lagg: &Ifnet, ifp: &Ifnet, joined: &mut Array<Option<Group>>) -> Result 
     refused
 }
 
-/// Where that group is among those that were joined, which mostly are in the lagg's order: it is looked for
-/// from the place that is next.
+/// The place of a group among those that were joined. They are mostly in the lagg's order, so the search
+/// begins at the next place.
 fn place_of(address: &LinkAddr, joined: &[Option<Group>], next: usize) -> Option<usize> {
     // F-65: a search from where the last one ended
     let has = |(_, group): &(usize, &Option<Group>)| {

@@ -1,12 +1,12 @@
-//! InfiniBand: the fabric gives a port its address, so the lagg takes over that of the port that sends,
-//! and its peers are told.
+//! InfiniBand: the fabric gives a port its address. So the lagg has the address of the port that sends, and
+//! announces it to its peers.
 
 use super::Softc;
 use crate::kpi::{LaggType, LinkAddr, Ref};
 use crate::policy::failover;
 
-/// How often it is looked whether the address is another one, in milliseconds: neither a port's
-/// IFF_UP nor what the fabric does is told of in time, or at all.
+/// How often the address is polled, in milliseconds. Changes of a port's IFF_UP, and what the fabric does,
+/// are reported late or not at all.
 const POLL_MS: u32 = 1000;
 
 /// The protocol task's part.
@@ -17,11 +17,11 @@ pub(super) fn run(softc: &Ref<Softc>) {
     }
 }
 
-/// Gives an InfiniBand lagg the address of the port that sends, or the primary's before one does. Without
-/// ports it has no address. Does nothing for an Ethernet lagg. The caller may sleep.
+/// Gives an InfiniBand lagg the address of the port that sends, or that of the primary until a port does.
+/// Without ports it has no address. Does nothing for an Ethernet lagg. May sleep.
 ///
-/// While no port is active the address stays if it is still a port's: a change is announced once, which has
-/// to be when a peer can hear it.
+/// While no port is active, the address stays if it is still a port's. A change is announced only once, so
+/// it must be when peers can receive that.
 pub(super) fn follow_address(softc: &Softc) {
     const NONE: LinkAddr = LinkAddr::Infiniband([0; 20]);
     if softc.kind == LaggType::Ethernet {
@@ -29,7 +29,8 @@ pub(super) fn follow_address(softc: &Softc) {
     }
     let ifp = softc.ifp();
     {
-        // So no other thread writes it at the same time, or uses an older plan later.
+        // Under the mutex, so that no other thread writes the address at the same time, or later from an
+        // older plan.
         let _state = softc.state();
         let (plan, now) = (softc.plan_ref(), ifp.lladdr());
         let stays = || plan.ports().any(|port| port.ifp().lladdr() == now);
@@ -46,6 +47,6 @@ pub(super) fn follow_address(softc: &Softc) {
         ifp.store_lladdr(&lladdr);
         ifp.store_broadcast_lladdr(&broadcast);
     }
-    // D-23: with nothing held
+    // D-23: with no lock held
     ifp.lladdr_event();
 }

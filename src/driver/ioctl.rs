@@ -20,8 +20,8 @@ use crate::wire::lacpdu::{Info, StateBits};
 pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
     if softc.state().destroying {
         return match request.command() {
-            // A VLAN on it takes back what it has asked for, and says on the console if it cannot.
-            // F-38: a VLAN takes its modes back in silence
+            // A VLAN on the lagg undoes what it has asked for, and complains on the console if that fails.
+            // F-38: so let it succeed
             SIOCSIFFLAGS | SIOCADDMULTI | SIOCDELMULTI => Ok(()),
             _ => Err(Errno::ENXIO),
         };
@@ -61,7 +61,7 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
         }
         SIOCSIFMTU => set_mtu(softc, request.argument()?),
         SIOCSIFCAP | SIOCSIFCAPNV => config::set_capabilities(softc, request),
-        // The stack has the answer.
+        // The stack fills in the answer.
         SIOCGIFCAPNV => Ok(()),
         SIOCADDMULTI | SIOCDELMULTI => {
             config::groups_changed(softc);
@@ -69,8 +69,7 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
         }
         SIOCSIFMEDIA => {
             softc.media.as_ref().ok_or(Errno::EINVAL)?.ioctl(softc.ifp(), request)?;
-            softc
-                .debug(format_args!("the media are set to autoselect, which is all that there is"));
+            softc.debug(format_args!("the media are set to autoselect, the only choice"));
             Ok(())
         }
         // F-29: both forms of the request
@@ -97,10 +96,10 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
             Ok(())
         }
         SIOCSIFMTU => Err(Errno::EINVAL),
-        // It might be given the lagg for its parent.
+        // Its new parent might be this lagg.
         SIOCSETVLAN => Err(Errno::EBUSY),
         SIOCSIFCAP | SIOCSIFCAPNV => config::set_port_capabilities(port, request),
-        // Down and up again, for another address, of which the lagg knows.
+        // The lagg is changing the port's address, which takes it down and up again.
         SIOCSIFFLAGS if port.softc().state().readdressed == Some(port.slot()) => {
             port.methods().forward(port.ifp(), request)
         }
@@ -110,8 +109,7 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
                 lacp::say_that_ports_are_down(port.softc());
             }
             let result = port.methods().forward(port.ifp(), request);
-            // Where flows go, and whether the lagg's link is up, goes by IFF_UP too, which SIOCSIFADDR
-            // sets as well.
+            // The choice of ports and the lagg's link depend on IFF_UP, which SIOCSIFADDR sets too.
             if command == SIOCSIFFLAGS || port.ifp().flags() & iff::UP != was_up {
                 lacp::link_changed(port.softc());
             }
@@ -120,11 +118,11 @@ pub(super) fn port(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {
     }
 }
 
-/// SIOCGLAGG: the protocol, and a record for each port as far as there is room.
+/// SIOCGLAGG: the protocol, and a record for each port for which there is room.
 fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
     const RECORD: usize = size_of::<PortRequest>();
     let plan = softc.plan_ref();
-    // The ABI looks at the lower 32 bits alone.
+    // The ABI uses only the lower 32 bits.
     let room = usize::try_from(request.size & 0xffff_ffff).unwrap_or(0) / RECORD;
     let mut to = request.port;
     let mut written: i32 = 0;
@@ -166,7 +164,7 @@ fn fill(record: &mut PortRequest, plan: &Plan, port: &Port) {
     };
 }
 
-/// A port's record: its flags; its sides go to `sides`.
+/// LACP's part of a port's record. Returns its flags, and fills in `sides`, the actor and partner.
 fn lacp_record(state: &State, port: &Port, sides: &mut LacpInfo) -> u32 {
     let Some(lacp) = state.mode.lacp() else { return 0 };
     let Some(machines) = lacp.machines.port(port.slot()) else { return 0 };
@@ -202,7 +200,7 @@ fn info(actor: &Info, partner: &Info) -> LacpInfo {
     }
 }
 
-/// SIOCSIFMTU: on failure the request says what the MTU still is.
+/// SIOCSIFMTU. On failure the request returns the MTU that the lagg still has.
 fn set_mtu(softc: &Softc, request: &mut InterfaceRequest) -> Result {
     config::set_mtu(softc, request.mtu()).inspect_err(|_| request.set_mtu(softc.ifp().mtu()))
 }

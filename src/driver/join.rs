@@ -11,34 +11,34 @@ use crate::kpi::{
     Errno, IfType, IfnetRef, LaggType, Ref, Result, Unique, detach_lock, epoch, iff, log,
 };
 
-/// SIOCSLAGGPORT: makes the interface `name` a port. It is published last, when all that can fail
-/// has succeeded; what has been changed of it by then is put back on failure.
+/// SIOCSLAGGPORT: makes the interface `name` a port. It is published last, when everything that can fail
+/// has succeeded. On failure, what was changed of it is restored.
 ///
 /// # Errors
-/// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg or a bridge. ENOSPC: 32 ports.
-/// EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: not of the lagg's type.
-/// ENXIO: the lagg or the interface goes away. ENOMEM. EINTR, or what restarts the system call: a
-/// signal came; the interface is no port. What the port's driver says to the lagg's MTU.
+/// EINVAL: no such interface, the lagg itself, a lagg, or a VLAN on this lagg or a bridge. ENOSPC: 32
+/// ports. EEXIST: a port of this lagg already. EBUSY: of another. EPROTONOSUPPORT: not of the lagg's type.
+/// ENXIO: the lagg or the interface goes away. ENOMEM. EINTR, or the code that restarts the system call: a
+/// signal came, and the interface is no port. The error of the port's driver for the lagg's MTU.
 pub(super) fn add(softc: &Ref<Softc>, name: &Name) -> Result {
     let token = match softc.free_token()? {
         Some(token) => token,
         None => {
-            // A request that cannot succeed is refused without waiting. A port that is just leaving the
-            // lagg will have left when the token comes.
+            // Refuse at once what cannot succeed. A port that is leaving the lagg will have left when this
+            // thread gets the token.
             candidate(softc, name)?;
             softc.token()?
         }
     };
     leave::remove_looping(softc, &token);
-    // D-28: with the token at hand
+    // D-28: only now, with the token
     let port = claim(softc, name, &token)?;
     let old_mtu = softc.ifp().mtu();
     prepare(softc, &port, &token).inspect_err(|_| {
-        // Another lagg that is just looking what the interface was like does not find it free.
+        // Wait for other laggs that have found the interface free.
         epoch::wait();
         leave::abandon(softc, &port);
     })?;
-    // As long as the token keeps its departure waiting, for that takes from it what is looked at.
+    // Look while the token delays a departure, which would remove the addresses.
     let has_ipv6 = port.ifp().has_ipv6_lladdr();
     drop(token);
     Softc::wake_protocol(softc);
@@ -76,8 +76,7 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
         }
         return match softc.state().phase(&port) {
             Some(Phase::Joining | Phase::Gone | Phase::Member) => Err(Errno::EEXIST),
-            // What else there is to see of it is there when it has left.
-            // F-37: it joins once it has left
+            // Look at the rest when it has left. F-37: it joins once it has left
             Some(Phase::Leaving | Phase::Looping) | None => Ok(ifp),
         };
     }
@@ -96,15 +95,16 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
     Ok(ifp)
 }
 
-/// Claims the interface for this lagg: two laggs cannot have it, and a departure from here on finds the
-/// claim and waits for the token before the driver detaches. So nothing that the token's holder asks of
-/// the interface meets a driver that is gone.
+/// Claims the interface for this lagg. Two laggs cannot claim it. A departure from here on finds the claim,
+/// and waits for the token before the driver detaches. So the token's holder never calls a driver that is
+/// gone.
 fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
     let ifp = candidate(softc, name)?;
     // Only the holder of the token fills slots.
     let slot = softc.state().free_slot().ok_or(Errno::ENOSPC)?;
     let mut port = Port::try_new(ifp, softc, slot)?;
-    // A departure takes the interface off the list, then waits for this section, then looks for a claim.
+    // A departure removes the interface from the list, waits for this section to end, then looks for a
+    // claim.
     let port = epoch::section(move |epoch| {
         let is = |ifp: &IfnetRef| ifp.same(port.ifp());
         // D-14: an interface that departs is no longer in the list
@@ -121,7 +121,7 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
     })?;
     {
         let mut state = softc.state();
-        // From here on it is told when the interface gets another.
+        // From here on `stacking::moved` is called when the interface gets another parent.
         let parent = epoch::section(|epoch| port.ifp().vlan_of(epoch));
         state.insert(port.clone(), parent);
     }
@@ -148,7 +148,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
             log(
                 lagg,
                 format_args!(
-                    "{} does not take the MTU {} (error {})",
+                    "{} refuses the MTU {} (error {})",
                     ifp.name(),
                     lagg.mtu(),
                     errno.number()
@@ -164,8 +164,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     let ledger = counters::begin(ifp).inspect_err(|_| leave::restore(port))?;
     let new_lladdr = groups::follow(softc, port, groups::has_lacp(softc))
         .and_then(|()| {
-            // No packet may ask the port for what it cannot do.
-            // F-35: before the port is in the plan
+            // Packets must not ask the port for what it cannot do. F-35: before the port is in the plan
             offloads::update(softc, token, Some(port));
             publish(softc, port, first, ledger)
         })
@@ -182,14 +181,15 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
         port.up();
     }
     infiniband::follow_address(softc);
-    // F-14: those that were there before
+    // F-14: including those that were there before
     vlans::announce(softc, port);
     lacp::follow_links(softc, token);
     Ok(())
 }
 
-/// Commits: from here on the interface is a port, and packets see it. Returned: whether the lagg has
-/// another address now. An address that was given in the meantime stays; the port gets it with the next up.
+/// Commits: from here on the interface is a port, and packets see it. Returns whether the lagg's address
+/// has changed. An address that an administrator has set meanwhile stays, and the port gets it at the next
+/// `up`.
 fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>) -> Result<bool> {
     softc.try_change(|state| {
         if state.phase(port) != Some(Phase::Joining) {
@@ -217,12 +217,12 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
     })
 }
 
-/// A port has no IPv6 of its own: its addresses would answer beside the lagg's. Comes last, because it
-/// cannot be undone, and with no lock of lagg held, because it sleeps on tasks that call back into it. The
-/// detach lock keeps the interface from detaching, which does the same, at the same time.
+/// Removes the port's IPv6 addresses, for which it would otherwise answer beside the lagg. Comes last,
+/// because it cannot be undone. The caller holds no lock of the lagg, because this sleeps for tasks that
+/// call back into the lagg. The detach lock keeps out a detach of the interface, which removes them too.
 ///
 /// # Errors
-/// EINTR, or what restarts the system call: a signal came while others detached.
+/// EINTR, or the code that restarts the system call: a signal came while other interfaces detached.
 fn remove_ipv6(softc: &Softc, port: &Port) -> Result {
     // D-35: a signal ends the wait
     let _detach = detach_lock()?;

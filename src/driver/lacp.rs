@@ -1,9 +1,9 @@
 //! LACP in the driver: the machines of [`crate::lacp`] with the lagg's clock, ports and plan.
 //!
-//! The machines are in the lagg's state, under its mutex. The protocol task brings them what has happened
-//! (frames, from the inbox; time, from the callout; links that went down), publishes the plan that
-//! follows, and sends what is due in the network epoch, the mutex given back. What a port's driver
-//! has to be asked for, its media, the configuration task asks.
+//! The machines are in the lagg's state, under its mutex. The protocol task gives them what has happened:
+//! frames from the inbox, the time, links that went down. It publishes the plan that follows. Then it sends
+//! what is due, in the network epoch and without the mutex. The configuration task asks port drivers for
+//! their media.
 
 use core::fmt::{self, Write};
 
@@ -18,7 +18,7 @@ use crate::lacp::mux::MuxState;
 use crate::slots::{Slot, SlotMap, SlotSet};
 use crate::wire::slow::FRAME;
 
-/// What the protocol task does for LACP. True: there is LACP.
+/// The protocol task's work for LACP. Returns whether the protocol is lacp.
 pub(super) fn run(softc: &Ref<Softc>) -> bool {
     lacp_frames::take_frames(softc);
     if !run_machines(softc) {
@@ -28,38 +28,38 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
     lacp_frames::send_farewells(softc);
     log_reports(softc);
     lacp_frames::send_markers(softc);
-    // No flow waits for one that could not be sent.
+    // A marker that could not be sent releases the flows that waited for it.
     softc.publish_if_stale();
     lacp_frames::send_pdus(softc);
     true
 }
 
-/// In how many milliseconds LACP has something to do.
+/// The milliseconds until LACP has something to do.
 pub(super) fn until_due(state: &State) -> Option<u64> {
     let now = now();
     Some(state.mode.lacp()?.machines.deadline(now)?.since(now))
 }
 
-/// Tells the partners of ports that were taken down, by their administrator or with the lagg, before their
-/// drivers know. Sleeps if there are such ports. Does nothing without LACP.
+/// Sends the farewells of ports that are taken down, by an administrator or with the lagg, before their
+/// drivers stop. Sleeps if there are such ports. Does nothing without LACP.
 pub(super) fn say_that_ports_are_down(softc: &Softc) {
     softc.ifp().in_vnet(|| {
         if run_machines(softc) {
             softc.publish_if_stale();
             lacp_frames::send_farewells(softc);
-            // The protocol task may have taken one from the machines, and be about to send it.
+            // The protocol task may have taken a farewell from the machines, and be about to send it.
             epoch::wait();
         }
     });
 }
 
-/// Where each port's mux machine is.
+/// The state of each port's mux machine.
 fn muxes(machines: &Machines) -> SlotMap<MuxState> {
     let mux = |slot: Slot| Some(machines.port(slot)?.mux());
     SlotMap::from_fn(|slot| mux(slot).unwrap_or(MuxState::Detached))
 }
 
-/// Runs the machines until they rest. False: there is no LACP.
+/// Runs the machines until they rest. Returns whether the protocol is lacp.
 fn run_machines(softc: &Softc) -> bool {
     let (before, after) = {
         let mut guard = softc.state();
@@ -89,18 +89,18 @@ fn run_machines(softc: &Softc) -> bool {
     true
 }
 
-/// Says what administrators want to know, and the rest if they ask (`net.link.lagg.lacp.debug`).
+/// Logs that a port no longer distributes or, with `net.link.lagg.lacp.debug`, every state change.
 fn report(softc: &Softc, slot: Slot, from: MuxState, to: MuxState) {
     let Some(port) = softc.state().claimed(slot) else { return };
     let name = port.ifp().name();
     if lacp_debug() > 0 {
         log(softc.ifp(), format_args!("{name}: {} to {}", from.name(), to.name()));
     } else if from == MuxState::Distributing {
-        log(softc.ifp(), format_args!("{name} does not distribute any more"));
+        log(softc.ifp(), format_args!("{name} no longer distributes"));
     }
 }
 
-/// Says what is not right with links.
+/// Logs what is wrong with links.
 fn log_reports(softc: &Softc) {
     loop {
         let (port, report) = {
@@ -116,17 +116,16 @@ fn log_reports(softc: &Softc) {
     }
 }
 
-/// Tells the partner of a port that has left that it is no longer part of the aggregation. The caller
-/// has waited for the epoch since: this comes behind all packets, and all LACPDUs, that were under way.
+/// Tells the partner of a port that has left that the port is no longer part of the aggregation. The caller
+/// has waited for the epoch since it left, so this is sent after all packets and LACPDUs in flight.
 pub(super) fn say_farewell(port: &Port, frame: &[u8; FRAME]) {
     if port.is_active() {
-        // If it is lost, the partner will miss the port.
-        // D-20: LACP sends in the epoch too
+        // If it is lost, the partner will time out. D-20: LACP sends in the epoch too
         let _ = epoch::section(|epoch| lacp_frames::transmit(port, frame, epoch));
     }
 }
 
-/// The same for all ports of a lagg that no longer has this mode, if that was LACP. Sleeps then.
+/// Says farewell on all ports of a lagg that no longer has this mode, if the mode was LACP. Sleeps then.
 pub(super) fn say_farewells(old: &mut Mode, ports: &[Ref<Port>]) {
     let Some(lacp) = old.lacp_mut() else { return };
     epoch::wait();
@@ -137,7 +136,7 @@ pub(super) fn say_farewells(old: &mut Mode, ports: &[Ref<Port>]) {
     }
 }
 
-/// Asks ports whose link may have come up for their media. The caller has the token, so the ports stay.
+/// Asks all ports for their media, if a link may have come up. The caller has the token, so the ports stay.
 pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     let running = {
         let mut state = softc.state();
@@ -155,7 +154,7 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     };
     // On the heap: a kernel stack is small.
     let links = insist(|| Array::try_new(plan.ports().count(), link_of));
-    // All at once: ports that come up together are to be found together.
+    // All at once, so that ports which come up together are found together.
     if let Some(lacp) = softc.state().mode.lacp_mut() {
         for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
         {
@@ -166,8 +165,8 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
     Softc::wake_protocol(softc);
 }
 
-/// The link of an active port. Virtual cards say neither full nor half duplex, and of new media drivers
-/// know the speed alone, if anything (F-45).
+/// The link of a port. Virtual cards report neither full nor half duplex, and for new media a driver may
+/// know only the speed, or nothing (F-45).
 fn link(port: &Port) -> Link {
     let media = port.methods().media(port.ifp());
     if media.is_some_and(|media| !media.ethernet || media.half_duplex) {
@@ -177,8 +176,8 @@ fn link(port: &Port) -> Link {
     Link::Up(if speed == 0 { port.ifp().baudrate() } else { speed })
 }
 
-/// A link has changed: down is for the protocol task, up for the configuration task too. Does not
-/// wait.
+/// A link has changed. The protocol task handles a link that went down, the configuration task one that
+/// came up. Does not wait.
 pub(super) fn link_changed(softc: &Ref<Softc>) {
     Softc::wake_protocol(softc);
     {
@@ -189,13 +188,13 @@ pub(super) fn link_changed(softc: &Ref<Softc>) {
     Softc::wake_configuration(softc);
 }
 
-/// Bits a second of the active aggregator.
+/// The bandwidth of the active aggregator, in bits per second.
 pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
     softc.state().mode.lacp().map(|lacp| lacp.machines.bandwidth())
 }
 
-/// Writes the records of a port: what its machines have done and seen, in seconds and counts. Takes the
-/// mutex and gives it back before it writes.
+/// Writes LACP's records of a port: counts, and the seconds since the last state change. Takes the mutex,
+/// and releases it before it writes.
 ///
 /// # Errors
 /// Those of `to`.

@@ -10,18 +10,18 @@ use crate::wire::lacpdu::Lacpdu;
 use crate::wire::marker;
 use crate::wire::slow::{self, FRAME, Subtype};
 
-/// Whether a frame is of a slow protocol. Its first 14 bytes are in one piece: ether_input(9) sees to it.
+/// Whether a frame is of a slow protocol. Its first 14 bytes are contiguous: ether_input(9) ensures that.
 #[inline]
 pub(super) fn is_slow(m: &Mbuf) -> bool {
-    // Those are for a group: the others need not be looked at any further.
+    // Frames of slow protocols are multicast, so others need no further look.
     m.is_multicast() && m.vlan_tag().is_none() && slow::is_slow(m.first())
 }
 
-/// A frame of a slow protocol has come in: one of LACP's own is for the protocol task to look at.
-/// Returned: a frame of others, to go its way.
+/// A frame of a slow protocol was received. LACP's own go to the protocol task; any other is returned, to
+/// be treated as a usual frame.
 #[cold]
 pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
-    // The rest of it may be in other pieces (F-49).
+    // Bytes after the header may be in other mbufs (F-49).
     let mut number = [0];
     m.copy_to(Subtype::OFFSET, &mut number);
     let [number] = number;
@@ -35,7 +35,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
         Subtype::Lacp => pdus,
         Subtype::Marker => markers,
     };
-    // By its interface: the slot may be another port's by then.
+    // With its interface index, because the slot may be another port's by then.
     for _ in 0..inbox.put(m, port.ifp().index().into()) {
         port.refused.count(Refused::NoRoom);
     }
@@ -43,7 +43,7 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
     None
 }
 
-/// Gives the machines the frames that have come in, and sends what answers them.
+/// Gives the machines the frames received, and sends their responses.
 pub(super) fn take_frames(softc: &Softc) {
     let Some(frames) = softc.state().mode.lacp().map(|lacp| lacp.frames.clone()) else { return };
     let inboxes = Slot::all().filter_map(|slot| Some((slot, frames.of(slot)?)));
@@ -66,7 +66,7 @@ fn take_pieces(softc: &Softc, slot: Slot, index: u64, m: &Mbuf) {
     take_frame(softc, slot, index, frame);
 }
 
-/// Gives the machines one frame, which has come in on the port in `slot` whose `if_index` this is.
+/// Gives the machines one frame, received on the port in `slot` with this `if_index`.
 fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
     trace(softc, slot, "in", frame);
     let answer = {
@@ -108,23 +108,23 @@ fn trace(softc: &Softc, slot: Slot, way: &str, frame: &[u8]) {
     }
 }
 
-/// What the machines have to say, and the slot of the port that says it.
+/// A frame from the machines, and the slot of the port that sends it.
 type Said = (Slot, [u8; FRAME]);
 
-/// Tells the partners of ports that are used no longer: behind all packets, and all LACPDUs, of plans that
-/// had them. Sleeps if there are such.
+/// Sends the farewells of ports that are no longer used, after all packets and LACPDUs of plans that had
+/// these ports. Sleeps if there are any.
 pub(super) fn send_farewells(softc: &Softc) {
-    // If one is lost, the partner will miss the port.
+    // If one is lost, the partner will time out.
     send_behind(softc, Machines::has_farewell, Machines::poll_farewell, |_, _| {});
 }
 
-/// Sends the markers that are due: behind all packets of the plans before those that asked for them.
-/// Sleeps if there are such.
+/// Sends the markers that are due, after all packets of the plans before those that asked for them. Sleeps
+/// if there are any.
 pub(super) fn send_markers(softc: &Softc) {
     send_behind(softc, Machines::has_marker, Machines::poll_marker, Machines::marker_failed);
 }
 
-/// Sends what the machines have for behind the packets of plans before this one.
+/// Sends the machines' markers or farewells after the packets of the plans before the present one.
 fn send_behind(
     softc: &Softc,
     has: fn(&Machines, Order) -> bool,
@@ -136,10 +136,10 @@ fn send_behind(
         let lacp = state.mode.lacp()?;
         Some(lacp.last_order()).filter(|last| has(&lacp.machines, *last))
     };
-    // F-67: what is ordered while this waits has to wait for packets of the next plan
+    // F-67: an order that comes during this wait must wait for the packets of another plan
     while let Some(last) = due() {
         epoch::wait();
-        // Another thread, which has waited too, may have sent it by now.
+        // Another thread that has waited too may have sent it.
         while send_next(softc, |machines| poll(machines, last), failed) {}
     }
 }
@@ -150,8 +150,8 @@ pub(super) fn send_pdus(softc: &Softc) {
     while send_next(softc, |lacp| lacp.poll_transmit(now()), failed) {}
 }
 
-/// Sends what the machines give. In one epoch section: a thread that takes a port from the machines, and
-/// then waits for the epoch, knows that none of their frames will still be sent on it.
+/// Sends the machines' next frame, all in one epoch section. So after a thread has removed a port from the
+/// machines and waited for the epoch, none of their frames will be sent on it.
 fn send_next(
     softc: &Softc,
     poll: impl Fn(&mut Machines) -> Option<Said>,

@@ -1,4 +1,4 @@
-//! LACP's part of a lagg's state: the machines, the flows that wait, the frames that have come in.
+//! LACP's part of a lagg's state: the machines, the flows that wait, the frames received.
 
 use super::Port;
 use super::mode::{Balancer, Circumstances, SharedTable, TableMemory};
@@ -12,30 +12,30 @@ use crate::policy;
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
 use crate::slots::{Slot, SlotMap, SlotSet};
 
-/// The machines, in memory of the kernel's.
+/// The machines, in the kernel's memory.
 pub(super) type Machines = Lacp<Array<Option<lacp::Port>>, Array<Option<LagId>>>;
 
 /// LACP's part of a lagg's state.
 pub(super) struct Control {
     pub machines: Machines,
     pub balancer: Balancer,
-    /// Those that have come in.
+    /// The frames received.
     pub frames: Ref<Frames>,
-    /// Its identifier has been taken, from the lagg or from the first port.
+    /// The system identifier has been taken, from the lagg or from the first port.
     has_system: bool,
     /// The flows that wait, while there are any.
     waits: Option<Boxed<Waits>>,
-    /// What the plan has.
+    /// What the current plan has of the machines' state.
     published: Published,
-    /// The ports of each NUMA domain, where packets keep to theirs.
+    /// The ports of each NUMA domain, if packets keep to theirs.
     domains: Option<Domains>,
-    /// A link may have come up since its media were last asked for.
+    /// A link may have come up since the ports were last asked for their media.
     pub links_changed: bool,
-    /// The address that each port had then, by slots.
+    /// The address that each port had at that time, by slot.
     pub addresses: Boxed<SlotMap<MacAddr>>,
 }
 
-/// Memory for what a plan has of LACP's own.
+/// Memory for LACP's part of a plan.
 pub(super) struct Pauses {
     waits: Boxed<Waits>,
     exceptions: Unique<Exceptions>,
@@ -57,7 +57,7 @@ struct Published {
     collecting: SlotSet,
     distributing: SlotSet,
     waiting: SlotSet,
-    /// What it has of their orders.
+    /// The last order that the plan follows.
     order: Order,
 }
 
@@ -73,7 +73,7 @@ impl Published {
 }
 
 impl Control {
-    /// LACP for a lagg whose protocol it is to be. May sleep.
+    /// LACP for a lagg that is to use it. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -104,7 +104,7 @@ impl Control {
     pub fn add(&mut self, port: &Port) {
         let lladdr = port.original_lladdr().ethernet();
         if !self.has_system {
-            // Kept whatever becomes of the lagg's address: another system would have to agree with all
+            // Kept even if the lagg's address changes: another system would have to negotiate with all
             // partners again (F-56).
             let own = port.softc().ifp().lladdr();
             let address = if own == NO_LLADDR { lladdr } else { own.ethernet() };
@@ -115,27 +115,27 @@ impl Control {
         self.links_changed = true;
     }
 
-    /// Whether a port without IFF_UP, or of a lagg without, has been taken down: its partner is told if the
-    /// link is still up. A change of a port's address also takes it down and up again, and IFF_UP alone
-    /// does not tell the two apart.
+    /// Whether a port, which or whose lagg lacks IFF_UP, has been taken down, so that its partner must be
+    /// told if the link is still up. A change of a port's address also takes it down and up again, and
+    /// IFF_UP alone does not tell the two apart.
     pub fn is_taken_down(&self, port: &Port) -> bool {
         let ifp = port.ifp();
         let known = self.addresses[port.slot()];
         ifp.link_state() == LinkState::Up && known == ifp.lladdr().ethernet()
     }
 
-    /// Whether the plan has something else than the machines.
+    /// Whether the plan differs from the machines' state.
     pub fn is_stale(&self) -> bool {
         self.published != Published::of(&self.machines)
     }
 
-    /// The last marker or farewell that was ordered before packets had the plan that they have now.
+    /// The last marker or farewell that was ordered before the current plan was published.
     pub fn last_order(&self) -> Order {
         self.published.order
     }
 
-    /// What the next plan has of LACP, in this memory: what the machines have now. Where there was no port
-    /// no frame is under way, and where there is none nothing waits.
+    /// LACP's part of the next plan, in this memory, from the machines' present state. If no port
+    /// distributed before, no packet is in flight; if none distributes now, no flow waits.
     pub fn rules(
         &mut self,
         around: &Circumstances<'_>,
@@ -151,7 +151,7 @@ impl Control {
         } else {
             let spread = (around.members, distributing);
             let left = self.move_flows(table, spread, domains, rehashed, waits);
-            // A port that is new is asked too, and nothing waits for it: so it is known which partners
+            // A new port's partner gets a marker too, for which nothing waits. It shows which partners
             // answer.
             let asked = left | (distributing - self.published.distributing);
             self.machines.ask_markers(asked, now());
@@ -163,15 +163,15 @@ impl Control {
         policy::Lacp {
             flows: self.balancer.flows.clone(),
             collecting: published.collecting,
-            // D-7: packets read it in the plan alone
+            // D-7: packets read it only in the plan
             distributing: published.distributing,
             exceptions: any.then(|| exceptions.share()),
         }
     }
 
-    /// Moves flows to the ports that distribute now. Those that move wait for the frames that their old
-    /// port has under way, unless its partner is known not to tell: markers are due then. All do if packets
-    /// are told apart in another way now (`rehashed`). Returned: the ports that flows have left.
+    /// Moves flows to the ports that distribute now. Flows that move wait for the packets in flight on
+    /// their old port, unless its partner is known not to answer markers. If the hash has changed
+    /// (`rehashed`), all flows do. Returns the ports that flows have left, where markers are due.
     fn move_flows(
         &mut self,
         table: TableMemory,
@@ -196,13 +196,13 @@ impl Control {
     }
 }
 
-/// The time, as the machines have it.
+/// The time, as the machines represent it.
 pub(super) fn now() -> Time {
     Time::new(uptime_ms())
 }
 
-/// The frames of each slot's port that wait for the protocol task, a few of each kind: what floods one port
-/// is nothing to the others, and markers do not drive out LACPDUs.
+/// The frames of each slot's port that wait for the protocol task, a few of each kind. So a flood on one
+/// port does not affect the others, and markers do not displace LACPDUs.
 pub struct Frames(Array<Inboxes>);
 
 pub(super) struct Inboxes {
@@ -211,7 +211,7 @@ pub(super) struct Inboxes {
 }
 
 impl Frames {
-    /// None yet. May sleep.
+    /// No frames yet. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -220,7 +220,7 @@ impl Frames {
         Ref::try_new(Frames(Array::try_new(Slot::COUNT, none)?))
     }
 
-    /// Those of a port.
+    /// The inboxes of the port in a slot.
     pub(super) fn of(&self, slot: Slot) -> Option<&Inboxes> {
         self.0.get(usize::from(slot))
     }

@@ -26,7 +26,7 @@ pub(super) fn member(softc: &Softc, ifp: &Ifnet) -> Option<Ref<Port>> {
     (softc.state().phase(&port) == Some(Phase::Member)).then_some(port)
 }
 
-/// Whether `port` is a port that has not begun to leave `softc`, though it may not be in the plan any more.
+/// Whether `port` has joined `softc` and has not begun to leave, though it may no longer be in the plan.
 fn is_in(softc: &Softc, port: &Port) -> bool {
     matches!(softc.state().phase(port), Some(Phase::Member | Phase::Looping))
 }
@@ -41,7 +41,7 @@ pub(super) fn remove_looping(softc: &Ref<Softc>, token: &Token<'_>) {
 }
 
 /// The port's interface goes away or moves to another vnet. A claim that is not committed yet is marked,
-/// and its joiner, which has the token, gives up.
+/// and the joining thread, which has the token, gives up.
 pub(super) fn departure(port: &Ref<Port>) {
     let softc = port.softc();
     {
@@ -54,11 +54,11 @@ pub(super) fn departure(port: &Ref<Port>) {
     take_out(softc, port);
 }
 
-/// Takes a port out, if it is one when the token has come.
+/// Takes a port out, if it still is one when this thread has the token.
 pub(super) fn take_out(softc: &Ref<Softc>, port: &Ref<Port>) {
-    // Refused only while the lagg is being destroyed; then it has no ports.
+    // Refused only if the lagg is being destroyed, which removes all ports.
     let Ok(token) = softc.token() else { return };
-    // D-9: another may have taken it out while this waited for the token
+    // D-9: another thread may have taken it out while this one waited for the token
     if is_in(softc, port) {
         leave(softc, port, &token);
     }
@@ -68,7 +68,7 @@ pub(super) fn take_out(softc: &Ref<Softc>, port: &Ref<Port>) {
 pub(super) fn destroy(softc: &Ref<Softc>) {
     let token = softc.last_token();
     let memory = insist(|| PlanMemory::try_new(Kind::None));
-    // Only the holder of the token changes them.
+    // Only the holder of the token changes the set of ports.
     let ports = softc.state().joined();
     let mut mode = softc.switch(Mode::None, memory, |state| {
         state.running = false;
@@ -84,7 +84,7 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
     softc.drain_tasks();
 }
 
-/// Takes one port out: first no packet finds it, then it is restored.
+/// Takes one port out: first from the plan, then it is restored.
 fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
     let (primary_left, farewell) = softc.change(|state| {
         state.set_phase(port, Phase::Leaving);
@@ -110,9 +110,9 @@ fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
     Softc::wake_protocol(softc);
 }
 
-/// Makes interfaces that no plan has any more what they were. `if_lagg` goes a grace period after
-/// `if_type`, for the stack reads them in this order; and last of all, for as long as it is there a
-/// departure waits for the token, and so for what their drivers are asked here.
+/// Restores interfaces that are in no plan any more. `if_lagg` is cleared a grace period after `if_type`,
+/// because the stack reads them in this order. It is cleared last, because until then a departure waits for
+/// the token, and so for the calls of the drivers here.
 fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
     let ledger = insist(counters::memory);
     for port in ports {
@@ -131,8 +131,8 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
     }
 }
 
-/// The primary port left: the lagg takes the new one's own address, and so do its ports; without
-/// ports it has none. One that was given stays.
+/// The primary port has left: the lagg and its ports take the new one's own address. Without ports the lagg
+/// has no address. An address that an administrator has set stays.
 fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
     if softc.kind == LaggType::Infiniband {
         infiniband::follow_address(softc);
@@ -151,12 +151,12 @@ fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
     for port in &token.ports() {
         port.share_lladdr(&lladdr);
     }
-    // Once for all of them, not for each.
+    // Once for all ports, not for each.
     lacp::link_changed(softc);
 }
 
-/// Gives an interface that is, or was nearly, no port any more its own address, MTU and capabilities
-/// back. It keeps its IFF_UP.
+/// Gives an interface back its own address, MTU and capabilities, when it leaves or has failed to join.
+/// IFF_UP stays as it is.
 pub(super) fn restore(port: &Port) {
     // F-33: IFF_UP stays as it is
     let ifp = port.ifp();
@@ -174,7 +174,7 @@ pub(super) fn restore(port: &Port) {
     }
 }
 
-/// Ends a claim: the slot is free, and so is the interface.
+/// Ends a claim: the slot and the interface are free again.
 pub(super) fn abandon(softc: &Softc, port: &Port) {
     softc.state().remove(port);
     port.ifp().unclaim(port);

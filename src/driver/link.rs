@@ -1,5 +1,4 @@
-//! Link state and baud rate of the lagg: published by the protocol task, in the order in which they
-//! came true.
+//! Link state and baud rate of the lagg. The protocol task publishes them, so their changes are in order.
 
 use core::mem::replace;
 
@@ -10,14 +9,14 @@ use crate::kpi::{Ifnet, LaggType, LinkState, Ref, epoch, uptime_ms};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
 
-/// After how many milliseconds an address is told of once more.
+/// Milliseconds after which an address is announced once more.
 const AGAIN_MS: u64 = 1000;
 
-/// Whether the link of a lagg with this plan is up, for the link state and the media status alike: lacp's
-/// while a port distributes, another one's while a port is active.
+/// Whether the link of a lagg with this plan is up, for both link state and media status: with lacp while a
+/// port distributes, else while a port is active.
 ///
-/// A lagg that is down has taken its ports down with it, so only their links count then: a change of the
-/// lagg's address takes it down and up, and its link must not follow.
+/// A lagg that is down has taken its ports down, so only their links count then. A change of the lagg's
+/// address takes it down and up, and its link must not follow that.
 pub(super) fn is_up(plan: &Plan) -> bool {
     // F-43: the one rule for the link state and the media status
     plan.protocol().link().unwrap_or_else(|| {
@@ -30,14 +29,14 @@ pub(super) fn is_up(plan: &Plan) -> bool {
     })
 }
 
-/// Publishes what the ports' link states make of the lagg's. The protocol task's function.
+/// Publishes the lagg's link state and baud rate, from its ports. The protocol task's function.
 pub(super) fn publish(softc: &Ref<Softc>) {
     if softc.state().destroying {
         return;
     }
     softc.ifp().in_vnet(|| {
         if !lacp::run(softc) {
-            // Until then packets take their flow's second choice.
+            // Until this, packets take their flow's second choice.
             softc.publish_if_stale();
         }
         let until_due = until_due(&softc.state());
@@ -67,19 +66,18 @@ fn publish_link(softc: &Ref<Softc>) {
     let (up, heard) = {
         let mut state = softc.state();
         let up = is_up(&plan);
-        // A card is down for a moment where it gets another address or MTU, or is to do something else.
+        // A card may be down for a moment after a request, such as for another address or MTU.
         if !up && state.members().any(|port| state.is_restarting(port)) {
             return;
         }
         let heard = softc.kind == LaggType::Ethernet && plan.is_running() && up;
         if !heard && state.tell_again.take().is_some() {
-            // A host may not have heard it the first time, so it is announced again when the link is back.
+            // Hosts may have missed the first announcement, so it is repeated when the link is back.
             state.told_lladdr = NO_LLADDR;
         }
         (up, heard)
     };
-    // Of a lagg that has not had a port yet nothing is known.
-    // F-50: no port yet, so no event
+    // A lagg that has never had a port keeps its link state unknown. F-50: no port yet, so no event
     if plan.count().is_none() && ifp.link_state() == LinkState::Unknown {
         return;
     }
@@ -89,13 +87,13 @@ fn publish_link(softc: &Ref<Softc>) {
     }
 }
 
-/// Announces an address that no host has heard of yet, and once more a little later: a partner that has
-/// only just been found may need a moment before it accepts frames.
+/// Announces an address that has not been announced yet, and once more a little later. A partner that has
+/// just been found may need a moment before it accepts frames.
 fn tell_again(softc: &Ref<Softc>) {
     let (lladdr, now) = (softc.ifp().lladdr(), uptime_ms());
     let (is_new, is_due) = {
         let mut state = softc.state();
-        // F-64: no host has heard this one
+        // F-64: this one has not been announced
         let is_new = replace(&mut state.told_lladdr, lladdr) != lladdr;
         let is_due = state.tell_again.take_if(|at| *at <= now).is_some();
         if is_new {
@@ -111,8 +109,8 @@ fn tell_again(softc: &Ref<Softc>) {
     }
 }
 
-/// Announces the addresses of the lagg and of its VLANs to their neighbours. Not by `iflladdr_event`, which
-/// would give the VLANs the lagg's address.
+/// Announces the addresses of the lagg and of its VLANs to their neighbours. `iflladdr_event` would do
+/// more: give the VLANs the lagg's address.
 fn announce(ifp: &Ifnet) {
     epoch::section(|epoch| ifp.announce(epoch));
     stacking::each_vlan_id(ifp, |id| {
@@ -124,8 +122,8 @@ fn announce(ifp: &Ifnet) {
     });
 }
 
-/// In how many milliseconds the address is to be told of once more, it is known of a card that restarts
-/// whether it stays down, or LACP has something to do.
+/// Milliseconds until the protocol task must run again: to repeat an announcement, to see whether a
+/// restarting card stays down, or for LACP.
 fn until_due(state: &State) -> Option<u32> {
     let at = state.tell_again.into_iter().chain(state.next_restarted()).min();
     let ms = at.map(|at| at.saturating_sub(uptime_ms()));
@@ -133,13 +131,13 @@ fn until_due(state: &State) -> Option<u32> {
     Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 
-/// Whether what is sent now can arrive.
+/// Whether what is sent now can reach other hosts.
 fn can_be_heard(plan: &Plan) -> bool {
     plan.is_running() && is_up(plan)
 }
 
-/// Says that the lagg has another address (`iflladdr_event`), which the stack tells its peers. While
-/// they cannot hear it that is for nothing: the protocol task says it again when they can. May sleep.
+/// Reports a new address of the lagg (`iflladdr_event`), which the stack announces to its peers. If nothing
+/// can be sent, that is lost, and the protocol task announces it when something can. May sleep.
 pub(super) fn tell_lladdr(softc: &Softc) {
     if !can_be_heard(&softc.plan_ref()) {
         softc.state().told_lladdr = NO_LLADDR;
@@ -147,7 +145,7 @@ pub(super) fn tell_lladdr(softc: &Softc) {
     softc.ifp().lladdr_event();
 }
 
-/// With IFF_DEBUG: how many buckets each port has now, if that changed.
+/// With IFF_DEBUG, logs how many buckets each port has, if that has changed.
 fn log_flows(softc: &Softc) {
     let changed = match &mut softc.state().mode {
         Mode::LoadBalance(balancer) => balancer.take_changed(),

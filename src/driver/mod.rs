@@ -93,7 +93,7 @@ impl Driver for Module {
     }
 
     fn init(softc: &Ref<Softc>) {
-        // Refused only while the lagg is being destroyed.
+        // Fails only while the lagg is being destroyed.
         let _ = config::bring_up(softc);
     }
 

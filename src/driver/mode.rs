@@ -14,10 +14,10 @@ use crate::policy::lacp::{Domains, Exceptions};
 use crate::policy::{Flows, Kind, Lacp, Protocol, RoundRobin, Rounds};
 use crate::slots::SlotSet;
 
-/// The protocol, as the state has it.
+/// The protocol, as part of the state.
 pub(super) type Mode = Protocol<PerCpu, Balancer, Control>;
 
-/// The protocol, as packets have it.
+/// The protocol, as part of a plan.
 pub type Rules =
     Protocol<RoundRobin<PerCpu>, Flows<SharedTable>, Lacp<SharedTable, Ref<Exceptions>>>;
 
@@ -42,7 +42,7 @@ impl Rounds for PerCpu {
 }
 
 impl Mode {
-    /// The mode of a lagg that is to have this protocol. May sleep.
+    /// The mode for a lagg that is to have this protocol. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -50,7 +50,7 @@ impl Mode {
         kind.try_with(PerCpu::try_new, Balancer::try_new, || Control::try_new(ifp))
     }
 
-    /// The protocol as the next plan has it, in this memory. None: it is another protocol's.
+    /// The protocol for the next plan, in this memory. None if the memory is for another protocol.
     fn rules(&mut self, parts: Parts, around: &Circumstances<'_>) -> Option<Rules> {
         let Circumstances { options, members, up, .. } = *around;
         let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
@@ -66,7 +66,7 @@ impl Mode {
         )
     }
 
-    /// Whether the plan has flows on other ports than they are to be on now.
+    /// Whether the plan's flows are on other ports than they should be.
     pub fn has_stale_plan(&self, members: SlotSet, up: SlotSet) -> bool {
         match self {
             Mode::LoadBalance(balancer) => !balancer.are_spread_over(members, up),
@@ -76,17 +76,17 @@ impl Mode {
     }
 }
 
-/// What the control side has of flows.
+/// The control side's part of flows.
 pub(super) struct Balancer {
     pub flows: Flows<SharedTable>,
-    /// Where each bucket of flows belongs.
+    /// The home of each bucket of flows.
     homes: Boxed<Homes>,
-    /// The flows are spread over other ports than was last logged.
+    /// The flows are spread over other ports than those last logged.
     changed: bool,
 }
 
 impl Balancer {
-    /// Flows that have not been placed yet. May sleep.
+    /// Flows that are not spread yet. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -97,7 +97,7 @@ impl Balancer {
         Ok(Balancer { flows, homes, changed: false })
     }
 
-    /// Tells flows apart as the options say. True: in another way than before.
+    /// Sets the options by which flows are told apart. Returns whether that changes anything.
     pub fn set_options(&mut self, options: &Options) -> bool {
         let flows = &mut self.flows;
         let before = (flows.layers, flows.flowid_shift);
@@ -106,8 +106,8 @@ impl Balancer {
         (flows.layers, flows.flowid_shift) != before
     }
 
-    /// Spreads the flows over these members, of which these are up: the table is a new one then, in this
-    /// memory. False: over these they are.
+    /// Spreads the flows over these members, of which these are up, in a new table in this memory. Returns
+    /// false, and does nothing, if they are spread over these already.
     pub fn spread(&mut self, mut memory: TableMemory, members: SlotSet, up: SlotSet) -> bool {
         if self.are_spread_over(members, up) {
             return false;
@@ -124,7 +124,7 @@ impl Balancer {
         self.homes.are_of(members, up)
     }
 
-    /// Whether they are spread over other ports than when this was last asked.
+    /// Whether the flows are spread over other ports than at the last call.
     pub fn take_changed(&mut self) -> bool {
         take(&mut self.changed)
     }
@@ -132,7 +132,7 @@ impl Balancer {
 
 pub(super) type TableMemory = Unique<Boxed<Table>>;
 
-/// Memory for a plan, and for what it points at: for one of a certain protocol.
+/// Memory for a plan of a certain protocol, and for what the plan points at.
 pub(super) struct PlanMemory {
     plan: Unique<Plan>,
     parts: Parts,
@@ -151,12 +151,12 @@ impl PlanMemory {
         Ok(PlanMemory { plan: Plan::try_new(Rules::None)?, parts })
     }
 
-    /// Whether it is for a plan of this mode.
+    /// Whether the memory is for a plan of this mode.
     pub fn fits(&self, mode: &Mode) -> bool {
         self.parts.kind() == mode.kind()
     }
 
-    /// The rules of a mode, and a plan that does not have them yet. None: it is not for this mode.
+    /// The rules of a mode, and a plan without them. None if the memory is not for this mode.
     pub fn rules(
         self,
         mode: &mut Mode,
@@ -166,7 +166,7 @@ impl PlanMemory {
     }
 }
 
-/// The options of a lagg, but for LACP's, which its machines have.
+/// The options of a lagg, except LACP's, which are in its machines.
 #[derive(Clone, Copy)]
 pub(super) struct Options {
     pub use_flowid: bool,
@@ -180,7 +180,7 @@ impl Options {
     /// The largest shift of a flow id.
     pub const MAX_FLOWID_SHIFT: i32 = 31;
 
-    /// What a new lagg has, as the vnet's sysctls say; a shift that is none counts as the usual one.
+    /// The options of a new lagg, from the vnet's sysctls. An invalid shift counts as the usual one.
     pub fn of_vnet() -> Self {
         let Defaults { use_flowid, use_numa, flowid_shift, .. } = defaults();
         let is_shift = (0..=Self::MAX_FLOWID_SHIFT).contains(&flowid_shift);
@@ -194,8 +194,8 @@ pub(super) struct Circumstances<'a> {
     pub options: &'a Options,
     /// The ports in the plan.
     pub members: SlotSet,
-    /// Those of them that are active.
+    /// The members that are active.
     pub up: SlotSet,
-    /// The ports of each NUMA domain, if packets are to keep to theirs.
+    /// The ports of each NUMA domain, if packets keep to theirs.
     pub domains: Domains,
 }

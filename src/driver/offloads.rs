@@ -1,9 +1,9 @@
-//! Capabilities: the lagg offers what all of its ports have now, and they are asked to have what all of
-//! them are wanted to.
+//! Capabilities: the lagg offers what all of its ports have enabled. Each port is asked to enable what is
+//! wanted of all of them.
 //!
-//! Many cards restart when they are asked, and what one answers may hang on what else it has, on its MTU
-//! and on its link. So ports are asked only when what is wanted, the set of ports or an MTU has changed.
-//! What a driver switches by itself is taken as it is, and what a port is known to answer is not asked.
+//! Many cards restart when they are asked, and their answer may depend on their other capabilities, MTU and
+//! link. So ports are asked only when what is wanted, the set of ports or an MTU has changed. Capabilities
+//! that a driver switches by itself are accepted, and a port is not asked if its answer is known.
 
 use super::asked::{Answer, Asked, Question};
 use super::softc::Token;
@@ -11,10 +11,11 @@ use super::{Port, Softc};
 use crate::kpi::offloads::{Offloads, capability};
 use crate::kpi::{Boxed, Ref, Result, epoch};
 
-/// Each round takes something off that a port refused; drivers that never agree are left at that.
+/// Each round takes off what a port has refused. Drivers that still disagree after this many are left as
+/// they are.
 const ROUNDS: usize = 8;
 
-/// What a lagg without ports has.
+/// What a lagg without ports offers.
 const ALONE: Offloads = Offloads {
     capabilities: capability::HWSTATS,
     enabled: capability::HWSTATS,
@@ -22,12 +23,11 @@ const ALONE: Offloads = Offloads {
     tso: [0; 3],
 };
 
-/// Enables on all ports the capabilities that each of them is wanted to have, and offers on the lagg what
-/// all of them have. What a port was wanted to do when it joined is not forgotten: it does so again when a
-/// port that could not has left.
+/// Enables on all ports the capabilities that are wanted of each of them, and offers on the lagg what all
+/// of them have. A capability that one port lacks is enabled on the others again when that port leaves.
 ///
-/// `joiner` is no port yet, and is counted as one. When this returns no packet is under way any more that
-/// asks for what it cannot do. Sleeps; asks for `vlan_sx`.
+/// `joiner` is not a port yet, but counts as one. When this returns, no packet is in flight that needs what
+/// it cannot do. Sleeps; takes `vlan_sx`.
 pub(super) fn update(softc: &Softc, _: &Token<'_>, joiner: Option<&Ref<Port>>) {
     let plan = softc.plan_ref();
     let ports = plan.ports().chain(joiner);
@@ -35,7 +35,7 @@ pub(super) fn update(softc: &Softc, _: &Token<'_>, joiner: Option<&Ref<Port>>) {
     let mut less = false;
     if let Some(Request { enabled, is_new }) = request {
         if let Some(joiner) = joiner.filter(|_| plan.count().is_some()) {
-            // Before the others are asked to do without.
+            // Before the other ports are asked to disable them.
             less = store(softc, softc.ifp().offloads().common(joiner.ifp().offloads()));
         }
         let unanswered = ask(softc, &ports, enabled).is_err();
@@ -53,12 +53,12 @@ pub(super) fn update(softc: &Softc, _: &Token<'_>, joiner: Option<&Ref<Port>>) {
 /// What the ports are to be asked for.
 struct Request {
     enabled: u64,
-    /// They have not been asked that before.
+    /// The ports have not been asked for that before.
     is_new: bool,
 }
 
-/// Looks at each port once: what all of them have, if there are any, and what they are to be asked for, if
-/// not all of them have just that.
+/// Looks at each port once. Returns what all of them have, if there are any, and what to ask them for, if
+/// any of them has something else.
 fn look<'a>(
     softc: &Softc,
     ports: impl Iterator<Item = &'a Ref<Port>>,
@@ -84,7 +84,7 @@ fn look<'a>(
     }
     let mut enabled = question.wanted;
     if is_new && question.only_grew(&before.question) {
-        // Those that were there are not asked for what they do not have.
+        // The earlier ports are not asked for what they do not have.
         enabled &= there;
     }
     state.asked = Asked { question, unanswered: false };
@@ -96,7 +96,7 @@ fn look<'a>(
 /// Asks the ports to have this enabled, and no more, until they agree.
 ///
 /// # Errors
-/// What the last driver returned that did not answer.
+/// The error of the last driver that failed.
 fn ask<'a>(
     softc: &Softc,
     ports: &(impl Iterator<Item = &'a Ref<Port>> + Clone),
@@ -122,7 +122,7 @@ fn ask<'a>(
                         *answer = Answer { asked: enabled, answered, mtu };
                         softc.state().set_answer(port, answer);
                     }
-                    // As if it had not answered.
+                    // Treated as no answer.
                     Err(errno) => result = Err(errno),
                 }
             }
@@ -136,7 +136,7 @@ fn ask<'a>(
     result
 }
 
-/// What is left of `enabled` where a port is known not to have it all when it is asked for it.
+/// What remains of `enabled` without what a port is known to refuse.
 fn foresee<'a>(
     softc: &Softc,
     ports: &(impl Iterator<Item = &'a Ref<Port>> + Clone),
@@ -154,8 +154,8 @@ fn foresee<'a>(
     enabled
 }
 
-/// A port's link has changed: drivers switch capabilities by themselves when theirs comes up. The
-/// configuration task follows, if there is something to follow. Does not wait.
+/// A port's link has changed. Some drivers switch capabilities by themselves when their link comes up; the
+/// configuration task follows if they have. Does not wait.
 pub(super) fn link_changed(softc: &Ref<Softc>) {
     let (plan, now) = (softc.plan_ref(), softc.ifp().offloads());
     let common = plan.ports().map(|port| port.ifp().offloads()).reduce(Offloads::common);
@@ -164,17 +164,16 @@ pub(super) fn link_changed(softc: &Ref<Softc>) {
     }
 }
 
-/// What a lagg that offers `now` is to offer, whose ports have this in common.
+/// What a lagg should offer that offers `now` and whose ports have this in common.
 fn offered(mut common: Offloads, now: &Offloads) -> Offloads {
     common.capabilities &= !capability::IPSEC_OFFLOAD;
     common.enabled &= !(capability::IPSEC_OFFLOAD | capability::NETMAP);
-    // Whether netmap(4) has the lagg does not depend on which ports it has. F-7b: netmap's flag is the
-    // lagg's own
+    // F-7b: netmap's flag is the lagg's own, whichever ports it has
     common.enabled |= now.enabled & capability::NETMAP;
     common
 }
 
-/// Offers this on the lagg, and on its VLANs. Returns whether that is less than before. The caller has the
+/// Offers this on the lagg and its VLANs. Returns whether that is less than before. The caller has the
 /// token.
 fn store(softc: &Softc, common: Offloads) -> bool {
     let ifp = softc.ifp();

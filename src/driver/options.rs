@@ -10,7 +10,7 @@ use crate::kpi::{Errno, Ref, Result};
 use crate::lacp::Lacp;
 use crate::wire::flow::layers;
 
-// The bits of `lagghash` are the layers that flows are told by.
+// The bits of `lagghash` are those of the layers.
 static_assertions::const_assert!(
     hash::L2 == layers::L2 && hash::L3 == layers::L3 && hash::L4 == layers::L4
 );
@@ -48,7 +48,7 @@ pub(super) fn get(softc: &Softc, request: &mut OptionsRequest) -> Result {
 /// SIOCSLAGGOPTS: one option a call.
 ///
 /// # Errors
-/// EINVAL: no such option, more than one, a bad value, or one that the protocol does not have.
+/// EINVAL: no such option, more than one, a bad value, or an option that the protocol does not have.
 pub(super) fn set(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
     change(softc, |state| {
         let is_roundrobin = matches!(state.mode, Mode::RoundRobin(_));
@@ -67,7 +67,7 @@ pub(super) fn set(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
             (NO_USE_FLOWID, _) => *use_flowid = false,
             (opt::USE_NUMA, _) => *use_numa = true,
             (NO_USE_NUMA, _) => *use_numa = false,
-            // F-2: or EINVAL
+            // F-2: else EINVAL
             (opt::FLOWIDSHIFT, _)
                 if (0..=Options::MAX_FLOWID_SHIFT).contains(&request.flowid_shift) =>
             {
@@ -79,7 +79,7 @@ pub(super) fn set(softc: &Ref<Softc>, request: &OptionsRequest) -> Result {
     })
 }
 
-/// LACP's options after one of them was set or cleared; none if it is not one of them.
+/// LACP's options after this request; none if the request is not about one of them.
 fn lacp_option(mut options: crate::lacp::Options, request: i32) -> Option<crate::lacp::Options> {
     let option = match request.checked_abs()? {
         opt::LACP_STRICT => &mut options.strict,
@@ -98,7 +98,7 @@ const NO_USE_NUMA: i32 = -opt::USE_NUMA;
 /// SIOCSLAGGHASH.
 ///
 /// # Errors
-/// EINVAL: none of the known flags. ENOMEM.
+/// EINVAL: no known flag. ENOMEM.
 pub(super) fn set_hash(softc: &Ref<Softc>, flags: u32) -> Result {
     if flags & hash::MASK == 0 {
         return Err(Errno::EINVAL);
@@ -113,19 +113,19 @@ fn saturated(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Changes an option, and publishes the plan that has it. `change` refuses what is no option.
+/// Changes an option, and publishes the plan that has it. `change` refuses an invalid one.
 ///
 /// # Errors
 /// ENOMEM; what `change` returns.
 fn change(softc: &Ref<Softc>, change: impl FnOnce(&mut State) -> Result) -> Result {
     // D-26: all at once
     softc.try_change(change)?;
-    // lacp may have something to say.
+    // LACPDUs may be due.
     Softc::wake_protocol(softc);
     Ok(())
 }
 
-/// Bits of the ABI that say whether something is so.
+/// These bits of the ABI if the condition holds, else none.
 pub(super) fn bits<T: Default>(is: bool, bits: T) -> T {
     if is { bits } else { T::default() }
 }

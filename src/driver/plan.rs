@@ -12,10 +12,10 @@ use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
 use crate::policy::Ports;
 use crate::slots::{Slot, SlotMap};
 
-/// What a packet reads of a lagg: loaded once, through one pointer, and never edited after it was
-/// published. A change makes a new one.
+/// What a packet reads of a lagg. It is loaded once, through one pointer, and never edited after it was
+/// published: a change makes a new plan.
 ///
-/// What is read to choose a port, but for the port, is in its first cache line.
+/// What is read to choose a port, except the port itself, is in the first cache line.
 ///
 /// # Invariants
 /// The first `count` of `order` are the slots of the ports, in ascending order of their `if_index`. All
@@ -56,8 +56,8 @@ impl Plan {
         }
     }
 
-    /// Fills a plan that is as it was made: `ports` in any order, the primary's slot, where LACP's frames
-    /// wait.
+    /// Fills a plan that has no ports yet: `ports` in any order, the primary's slot, the inbox of LACP's
+    /// frames.
     pub(super) fn fill<'a>(
         &mut self,
         protocol: Rules,
@@ -86,7 +86,7 @@ impl Plan {
         &self.protocol
     }
 
-    /// Whether the lagg is up and takes packets in.
+    /// Whether the lagg is up and receives packets.
     #[inline]
     pub fn is_running(&self) -> bool {
         self.running
@@ -98,7 +98,7 @@ impl Plan {
         order.iter().filter_map(|slot| self.slots[*slot].as_ref())
     }
 
-    /// How many ports there are; none: a remainder by it does not compile then.
+    /// The number of ports. It is an option so that a remainder by it does not compile.
     #[inline]
     pub fn count(&self) -> Option<NonZeroUsize> {
         NonZeroUsize::new(self.count.into())
@@ -116,7 +116,7 @@ impl Plan {
         self.primary.as_deref()
     }
 
-    /// Where LACP's frames wait, if the protocol is lacp.
+    /// The inbox of LACP's frames, if the protocol is lacp.
     pub(super) fn frames(&self) -> Option<&Frames> {
         self.frames.as_deref()
     }

@@ -10,8 +10,8 @@ use crate::kpi::{
 use crate::policy;
 use crate::slots::Slot;
 
-/// A port of a lagg. Immutable but for what it counts: what else changes about it is the interface's
-/// own, or in the lagg's state.
+/// A port of a lagg. Immutable except for its counters: all else that changes belongs to the interface, or
+/// is in the lagg's state.
 ///
 /// `if_lagg` of the port's interface points at it; the kernel's LRO code reads the first two words.
 #[repr(C)]
@@ -24,7 +24,7 @@ pub struct Port {
     enabled: u64,
     methods: PortMethods,
     pub(super) refused: RefusedCounters,
-    /// Frames of slow protocols that are none of LACP's.
+    /// Counts frames of slow protocols other than LACP's.
     unknown: AtomicU32,
 }
 
@@ -32,15 +32,15 @@ static_assertions::assert_eq_size!(IfnetRef, *const ());
 static_assertions::assert_eq_size!(Ref<Softc>, *const ());
 static_assertions::const_assert_eq!(core::mem::offset_of!(Port, ifp), 0);
 static_assertions::const_assert_eq!(core::mem::offset_of!(Port, softc), size_of::<*const ()>());
-// With what counts its references it fills 128 bytes, and a byte more would take 256.
+// With its reference count it fills 128 bytes of malloc(9); one more byte would take 256.
 #[cfg(feature = "kernel")]
 static_assertions::const_assert!(size_of::<Port>() <= 104);
-// Packets write it, and read what is before it.
+// Packets write `unknown`, and read the fields before it.
 static_assertions::const_assert!(core::mem::offset_of!(Port, unknown) >= CACHE_LINE);
 
 impl Port {
-    /// What `ifp` will be in slot `slot` of `softc`. What it is before that is remembered when it is
-    /// claimed. May sleep.
+    /// The port that `ifp` will be in slot `slot` of `softc`. `remember` adds what the interface was
+    /// before. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -58,8 +58,8 @@ impl Port {
         })
     }
 
-    /// Remembers what the interface is before it becomes a port: in the section in which it is claimed, so
-    /// it is not detached, and no other lagg claims or changes it.
+    /// Remembers the interface's own settings, to restore them later. Called in the epoch section in which
+    /// it is claimed, so it is not detached, and no other lagg has claimed or changed it.
     pub(super) fn remember(&mut self, _: &Epoch) {
         self.lladdr = self.ifp.lladdr();
         self.mtu = self.ifp.mtu();
@@ -79,36 +79,36 @@ impl Port {
         &self.softc
     }
 
-    /// The slot that is this port's for as long as it is one.
+    /// The port's slot, which never changes.
     #[inline]
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// Whether packets can be sent on it: administratively up, and its link is up. Live.
+    /// Whether packets can be sent on it now: it is administratively up, and its link is up.
     #[inline]
     pub fn is_active(&self) -> bool {
         self.ifp.is_active()
     }
 
-    /// The link-level address that the interface came with.
+    /// The link-level address that the interface had before it joined.
     pub fn original_lladdr(&self) -> LinkAddr {
         self.lladdr
     }
 
-    /// Whether it has the lagg's address, or keeps its own, as InfiniBand's do.
+    /// Whether it has the lagg's address. An InfiniBand port keeps its own, which counts too.
     pub(super) fn has_lladdr(&self, lladdr: &LinkAddr) -> bool {
         !matches!(lladdr, LinkAddr::Ethernet(_)) || self.ifp.lladdr() == *lladdr
     }
 
-    /// Gives the interface another address. False: its driver refuses it, or puts the old one back. An
-    /// InfiniBand one keeps what the fabric gave it. May sleep.
+    /// Gives the interface another address. Returns false if its driver refuses it or restores the old one.
+    /// An InfiniBand interface keeps what the fabric gave it. May sleep.
     pub(super) fn set_lladdr(&self, to: &LinkAddr) -> bool {
         self.has_lladdr(to) || (self.ifp.set_lladdr(to).is_ok() && self.has_lladdr(to))
     }
 
-    /// Gives the interface the lagg's address, and says so if it keeps its own: what is sent to the lagg it
-    /// may not hear. True: it has another one now. May sleep.
+    /// Gives the interface the lagg's address, and logs if it keeps its own: it may not receive what is
+    /// sent to the lagg. Returns whether its address has changed. May sleep.
     pub(super) fn share_lladdr(&self, lladdr: &LinkAddr) -> bool {
         if self.has_lladdr(lladdr) {
             return false;
@@ -117,7 +117,7 @@ impl Port {
         let shares =
             self.restarting(|| self.ifp.set_lladdr(lladdr).is_ok() && self.has_lladdr(lladdr));
         self.softc.state().readdressed = None;
-        // F-47: the log says so
+        // F-47: logged
         if !shares {
             let name = self.ifp.name();
             log(self.softc.ifp(), format_args!("{name} keeps its own address"));
@@ -125,7 +125,7 @@ impl Port {
         shares
     }
 
-    /// Asks something of the driver by which the card may restart. May sleep, as `ask` does.
+    /// Makes a request to the driver by which the card may restart. May sleep, as `ask` does.
     pub(super) fn restarting<R>(&self, ask: impl FnOnce() -> R) -> R {
         self.softc.state().begin_restart(self);
         let answer = ask();
@@ -133,38 +133,38 @@ impl Port {
         answer
     }
 
-    /// Brings the interface administratively up, and its driver with it. May sleep.
+    /// Brings the interface administratively up, and starts its driver. May sleep.
     pub(super) fn up(&self) {
         self.ifp.up();
         let _ = self.methods.set_flags(&self.ifp);
     }
 
-    /// The MTU that the interface came with.
+    /// The MTU that the interface had before it joined.
     pub fn original_mtu(&self) -> u32 {
         self.mtu
     }
 
-    /// The capabilities that were enabled on the interface when it came.
+    /// The capabilities that were enabled on the interface before it joined.
     pub fn original_enabled(&self) -> u64 {
         self.enabled
     }
 
-    /// The interface's methods as its own driver has them.
+    /// The methods of the interface's own driver.
     pub fn methods(&self) -> &PortMethods {
         &self.methods
     }
 
-    /// Counts a frame of a slow protocol that is none of LACP's.
+    /// Counts a frame of a slow protocol other than LACP's.
     pub(super) fn count_unknown(&self) {
         self.unknown.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many of those there were.
+    /// The count of those frames.
     pub(super) fn unknown(&self) -> u32 {
         self.unknown.load(Ordering::Relaxed)
     }
 
-    /// The interface that this one is a VLAN of, whichever that is now. Takes the mutex.
+    /// The interface that this one is a VLAN of now. Takes the mutex.
     pub(super) fn parent(&self, epoch: &Epoch) -> Option<IfnetRef> {
         let (parent, id) = self.softc.state().parent(self)?;
         let vlan = parent.vlan(id, epoch)?;

@@ -21,8 +21,8 @@ use crate::slots::Slot;
 
 /// A lagg.
 ///
-/// `if_softc` of its interface points at it; the kernel's LRO code reads the first word.
-/// What packets read of it is in its first cache line; what packets or readers of counters write is not.
+/// `if_softc` of its interface points at it; the kernel's LRO code reads the first word. What packets read
+/// is in the first cache line; what packets or readers of counters write is not.
 #[repr(C)]
 pub struct Softc {
     ifp: IfnetRef,
@@ -90,22 +90,22 @@ impl Softc {
         self.kind == LaggType::Ethernet && state.has_given_lladdr(self.ifp.lladdr())
     }
 
-    /// Gives the lagg an address of a port's, or none, unless it has one that was given. True: it has
-    /// another one now, for the caller to announce ([`link::tell_lladdr`](super::link::tell_lladdr)).
+    /// Gives the lagg a port's address, or none, unless an administrator has set one. Returns whether the
+    /// address has changed; the caller then announces it ([`link::tell_lladdr`](super::link::tell_lladdr)).
     pub(super) fn take_lladdr(&self, state: &mut State, lladdr: LinkAddr) -> bool {
-        // F-40: what was given stays
+        // F-40: an address that an administrator has set stays
         if self.has_given_lladdr(state) {
             return false;
         }
         state.lladdr = Setting::Taken(lladdr);
         state.lladdr_seen = lladdr.ethernet();
-        // Not for the protocol task to announce as well.
+        // So that the protocol task does not announce it as well.
         state.told_lladdr = lladdr;
         self.ifp.store_lladdr(&lladdr);
         true
     }
 
-    /// Shows a packet of the lagg's to bpf(4), if it has listeners.
+    /// Shows a packet to bpf(4) listeners on the lagg, if there are any.
     pub(super) fn bpf_tap(&self, m: &Mbuf) {
         match self.kind {
             LaggType::Ethernet => self.ifp.bpf_tap(m),
@@ -131,7 +131,7 @@ impl Softc {
         self.plan.load(epoch)
     }
 
-    /// The plan as it is now, to be kept.
+    /// The present plan, to be kept.
     pub fn plan_ref(&self) -> Ref<Plan> {
         self.plan.get()
     }
@@ -140,8 +140,8 @@ impl Softc {
         self.state.lock()
     }
 
-    /// Changes the state, and publishes the plan that follows from it: a packet sees all of the change, or
-    /// nothing. May sleep, not under the mutex, for the plan's memory.
+    /// Changes the state, and publishes the plan that follows from it: a packet sees all of the change or
+    /// nothing. May sleep for the plan's memory, not under the mutex.
     ///
     /// # Errors
     /// ENOMEM, and nothing is changed; what `change` returns, and nothing is published.
@@ -149,7 +149,7 @@ impl Softc {
         self.change_in(PlanMemory::try_new, change)
     }
 
-    /// The same where a refusal cannot be passed on: memory is waited for. Sleeps.
+    /// The same for changes that must not fail: waits for memory. Sleeps.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let memory = |kind| Ok(insist(|| PlanMemory::try_new(kind)));
         let Ok(result) = self.change_in::<_, Infallible>(memory, |state| Ok(change(state)));
@@ -174,8 +174,8 @@ impl Softc {
         }
     }
 
-    /// Switches the mode, and publishes the first plan of the new one, which `memory` is for; `change` is
-    /// made as well. The caller has the token. Returned: the old mode, to be dropped without the mutex.
+    /// Switches the mode, makes `change`, and publishes the first plan of the new mode in `memory`. The
+    /// caller has the token. Returns the old mode, which must be dropped without the mutex.
     pub(super) fn switch(
         &self,
         mode: Mode,
@@ -189,8 +189,8 @@ impl Softc {
         old
     }
 
-    /// Publishes a plan that has flows where they belong now, unless packets see one already. Waits for
-    /// memory: a stale plan may send where no partner collects.
+    /// Publishes a plan with flows on the right ports, unless the present one is such a plan. Waits for
+    /// memory, because a stale plan may send where no partner collects.
     pub(super) fn publish_if_stale(&self) {
         if self.state().has_stale_plan() {
             self.change(|_| ());
@@ -199,13 +199,13 @@ impl Softc {
 
     /// Publishes a plan of the state as it is now. `memory` fits.
     fn publish(&self, state: &mut State, memory: PlanMemory) {
-        // Packets of a lagg without VLANs have no part in this.
+        // Packets of a lagg without VLANs do not pay for this.
         let is_on_vlans = state.is_on_vlans();
         if is_on_vlans {
             self.ifp.guard(true);
         }
         if let Some(plan) = state.plan(memory) {
-            // D-2: the old plan, its protocol included, lives as long as a packet has it
+            // D-2: the old plan, including its protocol, lives as long as a packet uses it
             self.plan.replace(plan);
         }
         if !is_on_vlans {
@@ -213,7 +213,7 @@ impl Softc {
         }
     }
 
-    /// Wakes the protocol task, which publishes what follows from the ports: link state, baud rate.
+    /// Wakes the protocol task, which publishes link state and baud rate, and runs LACP.
     pub(super) fn wake_protocol(softc: &Ref<Self>) {
         softc.protocol_task.enqueue(softc);
     }
@@ -223,7 +223,7 @@ impl Softc {
         softc.configuration_task.enqueue(softc);
     }
 
-    /// Wakes the protocol task in `ms` milliseconds, and not when that was said before.
+    /// Wakes the protocol task in `ms` milliseconds, instead of at the time that was set before.
     pub(super) fn wake_protocol_in(softc: &Ref<Self>, ms: u32) {
         softc.protocol_callout.reset(softc, ms);
     }
@@ -231,19 +231,19 @@ impl Softc {
     /// Waits until neither task is queued or running, nor will be. Sleeps; the lagg is being destroyed.
     pub(super) fn drain_tasks(&self) {
         self.protocol_task.drain();
-        // From here on the task sees that it is, and sets the callout no more.
+        // From here on the task sees that the lagg is being destroyed, and does not set the callout again.
         self.protocol_callout.drain();
         self.protocol_task.drain();
         self.configuration_task.drain();
     }
 
-    /// Waits for the configuration token. Sleeps; no lock of lagg may be held.
+    /// Waits for the configuration token. Sleeps; the caller holds no lock of a lagg.
     ///
     /// # Errors
     /// ENXIO: the lagg is being destroyed.
     pub(super) fn token(&self) -> Result<Token<'_>> {
         let mut state = self.state.lock();
-        // D-12: waiting requests are refused when the lagg ends
+        // D-12: requests that wait are refused when the lagg is destroyed
         while state.configuring && !state.destroying {
             state = self.token_returned.wait(state);
         }
@@ -262,7 +262,7 @@ impl Softc {
         self.take(state).map(Some)
     }
 
-    /// Waits for the token for `ms` milliseconds at most; none if it did not come by then.
+    /// Waits for the token for at most `ms` milliseconds; none if that was not enough.
     ///
     /// # Errors
     /// ENXIO: the lagg is being destroyed.
@@ -279,16 +279,17 @@ impl Softc {
         self.take(state).map(Some)
     }
 
-    /// Gives back the token that the lagg was made with.
+    /// Gives back the token that the lagg's creator has held.
     pub(super) fn attached(&self) {
         self.state().attached = true;
         drop(Token(self));
     }
 
-    /// The lagg is in another vnet, perhaps: waits for tasks that began in the one before, which may end
-    /// now. Those that begin later are in this one. Sleeps; no lock of lagg may be held, nor the token.
+    /// The lagg may be in another vnet now. Waits for tasks that began in the old one, which may end next;
+    /// tasks that begin later are in the new one. Sleeps; the caller holds no lock of a lagg, nor the
+    /// token.
     pub(super) fn arrival(&self) {
-        // The creator of the lagg still has the token, which a task may wait for.
+        // Until then the creator of the lagg has the token, for which a task may wait.
         if self.state().attached {
             // D-30: tasks that began in the old vnet
             self.protocol_task.drain();
@@ -304,8 +305,7 @@ impl Softc {
         Ok(Token(self))
     }
 
-    /// The last token: refuses everything new, then waits until what is under way has ended.
-    /// Sleeps.
+    /// The last token: refuses all new requests, then waits until the present ones have ended. Sleeps.
     pub(super) fn last_token(&self) -> Token<'_> {
         let mut state = self.state.lock();
         state.destroying = true;
@@ -318,13 +318,13 @@ impl Softc {
     }
 }
 
-/// The configuration token: its holder may sleep and call port drivers, and no other thread does for this
-/// lagg. Not a lock: nothing that the stack calls with its own locks held waits for it.
+/// The configuration token. Its holder may sleep and call port drivers, and no other thread does so for
+/// this lagg. It is not a lock: nothing that the stack calls with its own locks held waits for it.
 pub(super) struct Token<'a>(&'a Softc);
 
 impl Token<'_> {
-    /// The ports that are in the plan, in ascending order of `if_index`. Only the holder of the
-    /// token changes them, but for one that would send to the lagg itself: that is out at once.
+    /// The ports that are in the plan, in ascending order of `if_index`. Only the holder of the token
+    /// changes them, except that a port which would send to the lagg itself is taken out at once.
     pub fn ports(&self) -> ArrayVec<Ref<Port>, { Slot::COUNT }> {
         let mut ports: ArrayVec<_, { Slot::COUNT }> = ArrayVec::new();
         for port in self.0.plan_ref().ports() {

@@ -1,9 +1,10 @@
 //! Which interface stands on which: a VLAN on its parent, a lagg on its ports. What a lagg sends must not
 //! come back to it.
 //!
-//! Others stack interfaces, at any time. So a VLAN is looked at when it joins, and again when it, or a VLAN
-//! beneath it, is given a parent (`vlan_config`): a port that can be one no longer is out of the plan before
-//! that returns. Packets that come before find the guard of laggs on VLANs ([`Ifnet::guard`]).
+//! Administrators can stack interfaces at any time. So a VLAN is checked when it joins, and again when it,
+//! or a VLAN beneath it, is given a parent (`vlan_config`). A port that must not be one any more is out of
+//! the plan before `vlan_config` returns. Until then packets stop at the guard of laggs on VLANs
+//! ([`Ifnet::guard`]).
 
 use core::fmt::{self, Display, Formatter};
 
@@ -15,11 +16,11 @@ use crate::slots::Slot;
 /// Why a VLAN cannot be a port.
 #[derive(Clone, Copy)]
 pub(super) enum Obstacle {
-    /// A packet would come back.
+    /// A packet would come back to the lagg.
     Itself,
-    /// A bridge does not say where it sends.
+    /// It stands on a bridge, which may send anywhere.
     Bridge,
-    /// Too much to follow.
+    /// The stack is too high to follow.
     Height,
 }
 
@@ -33,10 +34,10 @@ impl Display for Obstacle {
     }
 }
 
-/// What keeps an interface that is claimed from being a port. Takes the mutexes of the laggs beneath, one at a
-/// time; the caller has none.
+/// Why a claimed interface cannot be a port, if it cannot. Takes the mutexes of the laggs beneath, one at a
+/// time; the caller holds none.
 pub(super) fn obstacle(port: &Port) -> Option<Obstacle> {
-    // What is found in a section is not freed in it.
+    // What is found in an epoch section is not freed in it.
     epoch::section(|epoch| {
         let parent = port.parent(epoch)?;
         beneath(&parent, port.softc(), MAX_STACKING - 1, epoch)
@@ -57,7 +58,7 @@ fn beneath(ifp: &Ifnet, softc: &Softc, depth: u32, epoch: &Epoch) -> Option<Obst
     if let Some((parent, _)) = ifp.vlan_of(epoch) {
         return beneath(&parent, softc, depth, epoch);
     }
-    // The kernel tells VLANs by their type, and so not of a port.
+    // The kernel recognises VLANs by their type, which a port does not have.
     if let Some(parent) = ifp.lagg_port().and_then(|port| port.parent(epoch)) {
         return beneath(&parent, softc, depth, epoch);
     }
@@ -69,7 +70,7 @@ fn beneath(ifp: &Ifnet, softc: &Softc, depth: u32, epoch: &Epoch) -> Option<Obst
     })
 }
 
-/// `vlan` is the VLAN `id` of `parent` now. The caller may hold `vlan_sx`. Sleeps for memory alone.
+/// `vlan` is now the VLAN `id` of `parent`. The caller may hold `vlan_sx`. Sleeps only for memory.
 pub(super) fn moved(vlan: &Ifnet, parent: &Ifnet, id: u16) {
     if let Some(port) = vlan.lagg_port() {
         let mut state = port.softc().state();
@@ -83,7 +84,7 @@ pub(super) fn moved(vlan: &Ifnet, parent: &Ifnet, id: u16) {
     look_at(vlan, MAX_STACKING);
 }
 
-/// Takes out what can be a port no longer: the VLAN, and those that stand on it.
+/// Takes out ports that must not be ports any more: the VLAN, and what stands on it.
 fn look_at(vlan: &Ifnet, depth: u32) {
     if let Some(port) = vlan.lagg_port()
         && let Some(obstacle) = obstacle(&port)
@@ -109,7 +110,7 @@ pub(super) fn each_vlan_id(ifp: &Ifnet, f: impl Fn(u16)) {
     }
 }
 
-/// Takes a port out of the plan. The configuration task does the rest; a joiner gives up.
+/// Takes a port out of the plan. The configuration task does the rest; a joining thread gives up.
 fn take_out(port: &Ref<Port>, why: Obstacle) {
     let softc = port.softc();
     let was_port = softc.change(|state| {
@@ -118,7 +119,7 @@ fn take_out(port: &Ref<Port>, why: Obstacle) {
             Some(Phase::Member) => {
                 state.set_phase(port, Phase::Looping);
                 if let Some(lacp) = state.mode.lacp_mut() {
-                    // Its farewell would come here.
+                    // Its farewell would come back here, so it is not sent.
                     let _ = lacp.machines.remove(port.slot());
                 }
             }

@@ -1,4 +1,4 @@
-//! What is told of a lagg's counters: to ifnet(9), and as text (`net.link.lagg.stats.<if_index>`).
+//! How a lagg's counters are reported: to ifnet(9), and as text (`net.link.lagg.stats.<if_index>`).
 
 use core::fmt::{self, Write};
 
@@ -12,8 +12,8 @@ pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
     let ports = ledger.ports().iter().map(|port| port.ifp().counter(counter));
     let balance = ledger.balance(counter);
     let own = match counter {
-        // The port has counted these when the stack counts them for the lagg, whose `if_input` is
-        // called (F-31).
+        // The port has counted these. The stack counts them again for a lagg whose `if_input` is called
+        // (F-31).
         Counter::Ibytes | Counter::Imcasts => 0,
         _ => softc.ifp().own_counter(counter),
     };
@@ -21,8 +21,8 @@ pub(super) fn counter(softc: &Softc, counter: Counter, epoch: &Epoch) -> u64 {
     softc.high_water.at_least(counter, ports.fold(own, u64::wrapping_add))
 }
 
-/// Writes all records: words, and a number or a word at the end. Holds no lock while it
-/// writes: `to` may sleep.
+/// Writes all records: words, with a number or a word at the end. Holds no lock while it writes, because
+/// `to` may sleep.
 ///
 /// # Errors
 /// Those of `to`.

@@ -1,15 +1,15 @@
-//! Send tags: a lagg's stand for those that its ports' drivers make.
+//! Send tags: a lagg's tag wraps one that a port's driver made.
 
 use super::{Port, Softc};
 use crate::kpi::{
     Epoch, Errno, Mbuf, Ref, Result, SendTag, TagRequest, TagType, TagWrapper, epoch,
 };
 
-/// Makes a send tag for a flow, of the port that its packets are sent on now. What receives is the port
-/// itself, so a tag for that is the port's own. Sleeps only if the port's driver does.
+/// Makes a send tag for a flow, of the port that its packets are sent on now. A tag for receiving is the
+/// port's own, because the port itself receives. Sleeps only if the port's driver does.
 ///
 /// # Errors
-/// EOPNOTSUPP: there is no such port, or none at all; ENOMEM; what the port's driver returned.
+/// EOPNOTSUPP: there is no such port; ENOMEM; what the port's driver returned.
 pub(super) fn allocate(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Result<SendTag> {
     let (flow, domain) = (request.flow(), request.numa_domain());
     let found = epoch::section(|epoch| {
@@ -28,12 +28,12 @@ pub(super) fn allocate(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Resu
 /// Sends a packet that carries a send tag on `port`, with the port's own tag.
 ///
 /// # Errors
-/// EAGAIN: the tag is none of this port's, and its owner is to ask for another; else what the port's driver
+/// EAGAIN: the tag is not this port's, and its owner should ask for another; else what the port's driver
 /// returns.
 #[cold]
 #[inline(never)]
 pub(super) fn transmit(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Result {
-    // Any interface's may come here: a bridge sends a member's packets on another one.
+    // The tag may be any interface's: a bridge sends one member's packets on another.
     let inner = m.tag().and_then(SendTag::inner).filter(|tag| tag.ifp().same(port.ifp()));
     let inner = inner.ok_or(Errno::EAGAIN)?.clone();
     m.set_tag(inner);

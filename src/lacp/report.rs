@@ -1,29 +1,29 @@
-//! What an administrator has to know of a link, for nothing else tells where to look (F-63).
+//! What an administrator must know about a link, because nothing else shows where to look (F-63).
 
 use super::time::Time;
 use super::{Port, receive};
 use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, StateBits};
 
-/// What is not right.
+/// What is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Report {
     /// LACPDUs of our own come back.
     Looped,
-    /// Two partners speak in turns.
+    /// LACPDUs arrive from two partners in turn.
     TwoPartners,
-    /// None has been heard for as long as churn detection takes.
+    /// No partner was found within the time of churn detection.
     NoPartner,
-    /// The one that is heard has not been in sync for as long.
+    /// The partner did not get in sync within that time.
     NotInSync,
-    /// It is to speak every second, says that it knows, and does not.
+    /// The partner acknowledges the short timeout, but does not keep it.
     Slow,
-    /// It has others of the aggregation's links in service, and not this one.
+    /// The partner uses other links of the aggregation, not this one.
     Standby,
 }
 
 impl Report {
-    /// All of them, in the order of their numbers.
+    /// All reports, in the order of their numbers.
     pub const ALL: [Report; 6] = [
         Report::Looped,
         Report::TwoPartners,
@@ -37,48 +37,48 @@ impl Report {
         1 << self as u8
     }
 
-    /// What is said of the port, behind its name.
+    /// The text of the message, which follows the name of the port.
     pub fn text(self) -> &'static str {
         match self {
             Report::Looped => {
                 "receives its own lagg's LACPDUs: is the link looped, or are two ports connected?"
             }
             Report::TwoPartners => {
-                "hears two LACP partners in turns: does a switch pass LACPDUs on?"
+                "receives LACPDUs from two partners in turn: does a switch forward LACPDUs?"
             }
-            Report::NoPartner => "has heard no LACP partner for a minute: is LACP active there?",
+            Report::NoPartner => {
+                "has found no LACP partner for a minute: is LACP enabled at the other end?"
+            }
             Report::NotInSync => {
-                "has a partner out of sync for a minute: are its ports in one aggregation, and one speed?"
+                "has a partner that has been out of sync for a minute: are its ports in one aggregation, and of one speed?"
             }
             Report::Standby => {
                 "is kept as a standby by its partner, which uses other links of the aggregation"
             }
-            Report::Slow => {
-                "has a partner that does not keep the short timeout it was asked for, or loses LACPDUs"
-            }
+            Report::Slow => "has a partner that ignores the short timeout, or loses LACPDUs",
         }
     }
 }
 
-/// Milliseconds after the last that was said of a port until what has been said is said again.
+/// Milliseconds after a port's last report until its reports may be repeated.
 pub const PAUSE: u32 = 60_000;
 
-/// Milliseconds within which a partner that has come back is one of two, and one that is missed again is
-/// slow: two LACPDUs of the slowest have room in it.
+/// Milliseconds within which a partner that returns after another is one of two, and one that times out
+/// again is slow. Two LACPDUs of a slow partner fit in.
 const MEMORY: u32 = 70_000;
 
-/// What is to be said of a port, and what it follows from.
+/// A port's reports, and what they are derived from.
 #[derive(Default)]
 pub(super) struct Reporter {
-    /// Sets of bits, by the reports' numbers: what is to be said, and what was, the last of it then.
+    /// The reports that are due, and those that were made, as bits; and when the last one was made.
     due: u8,
     said: u8,
     last: Option<Time>,
-    /// The partner before this one: its system, its port, and until when it was there.
+    /// The partner before this one: its system and port, and when it was replaced.
     before: Option<((MacAddr, u16), Time)>,
-    /// When the partner was last missed that is to speak every second.
+    /// When a partner with the short timeout last timed out.
     missed: Option<Time>,
-    /// It says that it is to.
+    /// The partner acknowledges the short timeout.
     knows: bool,
 }
 
@@ -100,14 +100,14 @@ impl Reporter {
         Some(report)
     }
 
-    /// The link is another one now.
+    /// The link has changed.
     pub fn forget(&mut self) {
         (self.before, self.missed, self.knows) = (None, None, false);
     }
 }
 
 impl Port {
-    /// A LACPDU has come, whose two sides these are, and is not recorded yet.
+    /// A LACPDU with this actor and partner was received, and is not recorded yet.
     pub(super) fn notice_pdu(&mut self, actor: &Info, partner: &Info, now: Time) {
         self.reporter.knows = partner.state.contains(StateBits::TIMEOUT);
         let (was, is) = ((self.partner.system, self.partner.port), (actor.system, actor.port));
@@ -120,7 +120,7 @@ impl Port {
         }
     }
 
-    /// Its partner is missed.
+    /// Its partner has timed out.
     pub(super) fn notice_missed(&mut self, now: Time) {
         let asked = self.actor.state.contains(StateBits::TIMEOUT) && self.reporter.knows;
         if self.receive != receive::State::Current || !asked {
@@ -132,13 +132,13 @@ impl Port {
         }
     }
 
-    /// One side has not got in sync in time.
+    /// One side did not get in sync in time.
     pub(super) fn notice_churn(&mut self, now: Time) {
         if self.actor.state.contains(StateBits::DEFAULTED) {
             self.reporter.add(Report::NoPartner, now);
         } else if !self.partner.state.contains(StateBits::SYNC) {
             self.reporter.add(Report::NotInSync, now);
         }
-        // Else it is ours: the port stands by, or waits.
+        // Otherwise this system is the cause: the port stands by or waits.
     }
 }

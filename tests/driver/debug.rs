@@ -55,10 +55,7 @@ fn with_it_changes_are_logged() {
         assert_eq!(logged(&events)[1..], halves, "a table of its own");
 
         set_media(&lagg, IFM_ETHER_AUTO).unwrap();
-        assert_eq!(
-            logged(&events),
-            ["the media are set to autoselect, which is all that there is"]
-        );
+        assert_eq!(logged(&events), ["the media are set to autoselect, the only choice"]);
         assert_eq!(set_media(&lagg, IFM_ETHER_10_T), Err(Errno::ENXIO));
         assert_eq!(logged(&events), [""; 0]);
     });

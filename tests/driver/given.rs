@@ -169,7 +169,7 @@ fn f42_an_mtu_that_was_given_is_asked_of_the_first_port_too() {
         let events = Events::of(&lagg.ifp);
         a.nic.refuse(SIOCSIFMTU, 1, Errno::EINVAL);
         refused(Errno::EINVAL, || lagg.add("em1"));
-        let line = "em1 does not take the MTU 9000 (error 22)";
+        let line = "em1 refuses the MTU 9000 (error 22)";
         assert!(events.take().contains(&Event::Log(line.into())));
         lagg.add("em1").unwrap();
         lagg.add("em2").unwrap();
