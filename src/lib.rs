@@ -10,8 +10,8 @@
 //! 1. [`driver`] is the lagg itself: ports, requests, link state, the data path. Its page lists contexts,
 //!    locks and lifetimes. [`driver::Plan`] is the object from which a packet decides everything.
 //! 2. [`policy`] has the protocols: which port sends a packet, and from which ports frames are accepted.
-//! 3. [`lacp`] has the state machines of IEEE 802.1AX. Events and the time go in; what is to be sent, and
-//!    which ports are in service, comes out.
+//! 3. [`lacp`] has the state machines of IEEE 802.1AX. Events and the time go in; what to send, and which
+//!    ports are in service, comes out.
 //! 4. [`wire`] has the formats of frames: what tells flows apart, LACPDUs, markers.
 //! 5. [`slots`] numbers the places of ports, and has sets of them.
 //! 6. [`kpi`] has the kernel's interfaces as safe types, and the only `unsafe` code. It has two backends:

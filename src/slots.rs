@@ -1,4 +1,4 @@
-//! Slots: a port has one, of the 32 of its lagg, for as long as it is a port.
+//! Slots: a lagg has 32, and each of its ports has one for as long as it is a port.
 
 use core::ops::{BitAnd, BitOr, Index, IndexMut, Sub};
 
@@ -13,18 +13,18 @@ use zerocopy::{FromZeros, Immutable};
 pub struct Slot(u8);
 
 impl Slot {
-    /// How many slots a lagg has (`LAGG_MAX_PORTS`).
+    /// The number of slots of a lagg (`LAGG_MAX_PORTS`).
     pub const COUNT: usize = 32;
 
-    /// The last one: the first comes after it.
+    /// The last slot, which the first one follows.
     pub const LAST: Slot = Slot(Self::MASK);
 
     const MASK: u8 = Self::COUNT as u8 - 1;
 
-    /// The slot of this number; none if there is no such slot.
+    /// The slot with this number; none if there is no such slot.
     #[inline]
     pub const fn new(number: usize) -> Option<Self> {
-        // INVARIANT: looked at.
+        // INVARIANT: checked here.
         if number < Self::COUNT { Some(Slot(number as u8)) } else { None }
     }
 
@@ -46,7 +46,7 @@ impl Slot {
         SlotSet::ALL.iter()
     }
 
-    /// Its place in an array of [`Slot::COUNT`]. The compiler does not know the invariant.
+    /// Its place in an array of [`Slot::COUNT`]. Masked, because the compiler does not know the invariant.
     #[inline]
     const fn place(self) -> usize {
         (self.0 & Self::MASK) as usize
@@ -73,7 +73,7 @@ impl SlotSet {
     /// All slots.
     pub const ALL: SlotSet = SlotSet(u32::MAX);
 
-    /// The set whose slots are the places of the bits that are set.
+    /// The set of the slots whose bits are set.
     #[inline]
     pub const fn from_bits(bits: u32) -> Self {
         SlotSet(bits)
@@ -102,7 +102,7 @@ impl SlotSet {
         *self = *self | slot.into();
     }
 
-    /// Takes a slot out.
+    /// Removes a slot.
     #[inline]
     pub fn remove(&mut self, slot: Slot) {
         *self = *self - slot.into();
@@ -125,13 +125,14 @@ impl SlotSet {
         (0..Slot::COUNT as u8).map(Slot).filter(move |slot| self.contains(*slot))
     }
 
-    /// The slot at a place of the order, from 0.
+    /// The `n`-th of its slots, from 0.
     pub fn nth(self, n: u32) -> Option<Slot> {
         let rest = (0..n).fold(self.0, |set, _| set & set.wrapping_sub(1));
         Slot::new(rest.trailing_zeros() as usize)
     }
 
-    /// The next of its slots after this one, around the end if need be; any slot if it has none.
+    /// The next of its slots after this one, from the beginning again after the end; an arbitrary slot if
+    /// it is empty.
     pub fn next_after(self, slot: Slot) -> Slot {
         let from = u32::from(slot.0).wrapping_add(1);
         let steps = self.0.rotate_right(from).trailing_zeros();
@@ -170,7 +171,7 @@ impl BitAnd for SlotSet {
     }
 }
 
-/// The slots of the one that are not in the other.
+/// The slots of the first set that are not in the second.
 impl Sub for SlotSet {
     type Output = SlotSet;
 
@@ -186,12 +187,12 @@ impl Sub for SlotSet {
 pub struct SlotMap<T>([T; Slot::COUNT]);
 
 impl<T> SlotMap<T> {
-    /// The values that `make` gives.
+    /// The values that `make` returns for each slot.
     pub fn from_fn(mut make: impl FnMut(Slot) -> T) -> Self {
         SlotMap(core::array::from_fn(|place| make(Slot::from_low_bits(place as u8))))
     }
 
-    /// The values of these, in order.
+    /// These values, in the order of the slots.
     pub const fn new(values: [T; Slot::COUNT]) -> Self {
         SlotMap(values)
     }

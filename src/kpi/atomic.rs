@@ -1,8 +1,8 @@
-//! The atomics of kpi: core's, or loom's where loom explores the interleavings.
+//! The atomics of kpi: core's, or loom's when loom explores interleavings.
 
 #[cfg(not(loom))]
 pub use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-// The host's interfaces alone have some.
+// Only the host's interfaces use these.
 #[cfg(not(any(loom, feature = "kernel")))]
 pub use core::sync::atomic::AtomicU8;
 
@@ -11,8 +11,8 @@ pub use explored::{AtomicPtr, publish_relaxed};
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-/// What loom is shown of a counted object's life: threads look at it after it is made and before it is
-/// freed. Nothing elsewhere.
+/// The life of a counted object, for loom: threads access it after it is made and before it is freed. Empty
+/// without loom.
 #[cfg(not(loom))]
 pub struct Watched(());
 
@@ -42,8 +42,7 @@ mod explored {
         static RELAXED: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Publishes every pointer of this test without release from now on: loom must find
-    /// that.
+    /// From now on publishes every pointer of this test without release. loom must find that.
     pub fn publish_relaxed() {
         RELAXED.set(true);
     }
@@ -85,7 +84,7 @@ mod explored {
 
     pub struct Watched(loom::cell::UnsafeCell<()>);
 
-    // SAFETY: there is nothing in it; loom itself checks which thread comes to it when.
+    // SAFETY: it has no data; loom itself checks which thread accesses it when.
     unsafe impl Sync for Watched {}
 
     impl Watched {

@@ -1,4 +1,4 @@
-//! The pointers that packets read: each to a counted object, and replaced as a whole.
+//! The pointers that packets read. Each points at a counted object, and is replaced as a whole.
 
 use core::ptr::{self, NonNull};
 
@@ -9,13 +9,13 @@ use super::mem::{Counted, Ref};
 /// A place for one counted reference, read in the epoch: `if_softc` of a lagg, `if_lagg` of a port.
 ///
 /// # Invariants
-/// The pointer is NULL, or from `Ref::into_raw` with the reference that went with it. That one is dropped
-/// only after the place no longer has it.
+/// The pointer is NULL, or from `Ref::into_raw` with the reference that it gave away. That reference is
+/// dropped only after the pointer has left the place.
 #[repr(transparent)]
 pub struct EpochOption<T: Send + Sync + 'static>(AtomicPtr<Counted<T>>);
 
 impl<T: Send + Sync> EpochOption<T> {
-    /// A place with nothing in it.
+    /// An empty place.
     #[expect(
         clippy::new_without_default,
         reason = "what is in an interface is not made by default"
@@ -39,12 +39,12 @@ impl<T: Send + Sync> EpochOption<T> {
         }
     }
 
-    /// Whether nothing is in it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.load(Ordering::Relaxed).is_null()
     }
 
-    /// What is in it, for the rest of the section: one load, with acquire.
+    /// The object in it, for the rest of the section: one load, with acquire.
     #[inline(always)]
     pub fn load<'e>(&self, epoch: &'e Epoch) -> Option<&'e T> {
         let object = NonNull::new(self.0.load(Ordering::Acquire))?;
@@ -53,8 +53,8 @@ impl<T: Send + Sync> EpochOption<T> {
         Some(unsafe { Ref::shared(object, epoch) })
     }
 
-    /// A reference to what is in it; none too if the last one has gone since it was read. Takes a section of
-    /// its own.
+    /// A reference to the object in it; none if it is empty, or if the object's last reference goes at the
+    /// same time. Enters a section of its own.
     pub fn get(&self) -> Option<Ref<T>> {
         epoch::section(|epoch| {
             let object = NonNull::new(self.0.load(Ordering::Acquire))?;
@@ -64,10 +64,10 @@ impl<T: Send + Sync> EpochOption<T> {
         })
     }
 
-    /// Puts a reference in if nothing is there; false: something is.
+    /// Puts a reference in if the place is empty. Returns whether it was.
     pub fn put(&self, value: &Ref<T>) -> bool {
         let new = value.clone().into_raw();
-        // INVARIANT: from `into_raw`. Release: whoever finds the object finds it complete.
+        // INVARIANT: from `into_raw`. Release: a reader that finds the object finds it complete.
         let put =
             self.0.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Relaxed);
         if put.is_err() {
@@ -77,9 +77,9 @@ impl<T: Send + Sync> EpochOption<T> {
         put.is_ok()
     }
 
-    /// Takes `value` out and drops the reference; false: it is not there.
+    /// Takes `value` out and drops the reference. Returns whether it was in.
     pub fn take(&self, value: &T) -> bool {
-        // The value comes first in what the place points at.
+        // The value is the first field of what the place points at.
         let old = ptr::from_ref(value).cast_mut().cast::<Counted<T>>();
         let seen =
             self.0.compare_exchange(old, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
@@ -94,13 +94,13 @@ impl<T: Send + Sync> EpochOption<T> {
         ptr::eq(self.0.load(Ordering::Relaxed).cast::<T>(), value)
     }
 
-    /// Puts a reference in place of what is there: one store, with release.
+    /// Replaces the object in it, and returns the old one: one exchange, with release.
     pub(super) fn replace(&self, value: Ref<T>) -> Option<Ref<T>> {
         // INVARIANT: from `into_raw`.
         self.swap(value.into_raw())
     }
 
-    /// Takes out what is there.
+    /// Empties the place, and returns what was in it.
     #[cfg(feature = "kernel")]
     pub(super) fn clear(&self) -> Option<Ref<T>> {
         // INVARIANT: NULL.
@@ -142,18 +142,19 @@ impl<T: Send + Sync> EpochCell<T> {
         unsafe { self.0.load(epoch).unwrap_unchecked() }
     }
 
-    /// A reference to the value as it is now. Takes a section of its own.
+    /// A reference to the present value. Enters a section of its own.
     pub fn get(&self) -> Ref<T> {
         loop {
-            // None: replaced, and its last reference gone, since it was read. There is a newer one.
+            // None if the value was replaced and its last reference went since it was read. There is a
+            // newer one.
             if let Some(value) = self.0.get() {
                 return value;
             }
         }
     }
 
-    /// Publishes `value`: one store, with release. The reference to the one that it replaces is
-    /// dropped, so that one is freed when its readers have gone.
+    /// Publishes `value`, with release. Drops the reference to the old value, which is freed when its
+    /// readers have gone.
     pub fn replace(&self, value: Ref<T>) {
         // INVARIANT: it has the new value.
         drop(self.0.replace(value));

@@ -1,4 +1,4 @@
-//! What the kernel calls: the driver's side of kpi.
+//! What the kernel calls in the driver.
 
 use core::fmt;
 
@@ -7,17 +7,16 @@ use super::{
     TagRequest,
 };
 
-/// The place of the driver above kpi, which implements [`Driver`] for it. So kpi calls the driver by a name of its
-/// own, and a call is a plain one, which the compiler can inline.
+/// The driver above kpi implements [`Driver`] for this type. So kpi does not name the driver, and its calls
+/// are direct ones, which the compiler can inline.
 pub struct Module;
 
-/// What the driver above kpi does when the kernel calls.
+/// The driver's entry points.
 ///
 /// No method may panic. Those that say so may sleep; the others are called in the network epoch or
 /// with locks of the stack held.
 pub trait Driver {
-    /// A lagg. `#[repr(C)]`, and its first field is the lagg's own [`IfnetRef`]: the kernel reads
-    /// it.
+    /// A lagg. `#[repr(C)]`, and its first field is the lagg's own [`IfnetRef`]: the kernel reads that.
     type Softc: Send + Sync + 'static;
     /// A port of a lagg. `#[repr(C)]`, and its first two fields are the port's [`IfnetRef`] and a
     /// [`Ref`] to the lagg: the kernel reads them.
@@ -30,8 +29,8 @@ pub trait Driver {
     /// ENOMEM.
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Self::Softc>>;
 
-    /// The lagg's interface is attached. It could be found before, but bpf(4) did not know it yet, and
-    /// showing it a packet would read through a NULL pointer: so it has no ports until now.
+    /// The lagg's interface is attached. It could be found earlier, but bpf(4) did not know it, and tapping
+    /// a packet would have dereferenced NULL. So it has no ports until now.
     fn attached(softc: &Self::Softc);
 
     /// Takes the lagg apart: when this returns it has no ports, its tasks are drained, and every request to
@@ -54,8 +53,8 @@ pub trait Driver {
     /// EOPNOTSUPP if there is no one port for the flow; ENOMEM; what the port's driver returned.
     fn allocate_tag(softc: &Ref<Self::Softc>, request: &mut TagRequest<'_>) -> Result<SendTag>;
 
-    /// Takes a frame that came in on a port (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`).
-    /// What is returned goes on up the stack as received by its `rcvif`; none: consumed.
+    /// Receives a frame from a port (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`). A frame that is
+    /// returned continues up the stack as received by its `rcvif`; none if it was consumed.
     fn input(port: &Self::Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf>;
 
     /// Brings the lagg up (`if_init`). May sleep.
@@ -72,8 +71,8 @@ pub trait Driver {
     /// One of the lagg's counters (`if_get_counter`).
     fn counter(softc: &Self::Softc, counter: Counter, epoch: &Epoch) -> u64;
 
-    /// Writes what the lagg has dropped and why, a record a line (the sysctl
-    /// `net.link.lagg.stats.<if_index>`). Holds no lock while it writes: that may sleep.
+    /// Writes the lagg's statistics, one record per line (the sysctl `net.link.lagg.stats.<if_index>`).
+    /// Holds no lock while it writes, because `to` may sleep.
     ///
     /// # Errors
     /// Those of `to`.
@@ -85,7 +84,7 @@ pub trait Driver {
     /// An ioctl on a port (its `if_ioctl` while it is one). May sleep.
     ///
     /// # Errors
-    /// EBUSY or EINVAL for what a port may not, or what the port's driver returned.
+    /// EBUSY or EINVAL for requests that a port does not allow, or what the port's driver returned.
     fn port_ioctl(port: &Ref<Self::Port>, request: &mut Ioctl<'_>) -> Result;
 
     /// The methods that the port's interface had before it became a port.
@@ -98,28 +97,28 @@ pub trait Driver {
     /// ENETDOWN: it may not, and is counted as dropped.
     fn port_output(port: &Self::Port, family: u8) -> Result;
 
-    /// The port's link state changed (`lagg_linkstate_p`; on `taskqueue_swi`, which the whole host
-    /// shares: must not wait).
+    /// The port's link state has changed (`lagg_linkstate_p`). Called on `taskqueue_swi`, which the whole
+    /// host shares, so it must not wait.
     fn port_link_state(port: &Ref<Self::Port>);
 
-    /// A VLAN was configured on the lagg, or is no more (`vlan_config`, `vlan_unconfig`). The caller
-    /// holds `vlan_sx`: must not wait.
+    /// A VLAN was configured on the lagg or removed from it (`vlan_config`, `vlan_unconfig`). The caller
+    /// holds `vlan_sx`, so it must not wait.
     fn vlan(softc: &Ref<Self::Softc>, id: u16, configured: bool);
 
-    /// `vlan` is the VLAN `id` of `parent` now (`vlan_config`), by whatever way. The caller may hold
-    /// `vlan_sx`: may sleep for memory, and must not wait for anything else.
+    /// `vlan` is now the VLAN `id` of `parent` (`vlan_config`), however it was configured. The caller may
+    /// hold `vlan_sx`: may sleep for memory, but must not wait for anything else.
     fn vlan_moved(vlan: &Ifnet, parent: &Ifnet, id: u16);
 
-    /// A VLAN on a port itself is no more (`vlan_unconfig`), or the driver says so to the port. The caller
-    /// may hold `vlan_sx`: must not wait.
+    /// A VLAN on the port itself was removed (`vlan_unconfig`), or the lagg has reported that to the port.
+    /// The caller may hold `vlan_sx`, so it must not wait.
     fn port_vlan_gone(port: &Ref<Self::Port>, id: u16);
 
-    /// The port's interface goes away or to another vnet (`ifnet_departure_event`, renames apart).
-    /// When this returns it is no port. May sleep; the caller holds `ifnet_detach_sxlock`.
+    /// The port's interface goes away or to another vnet (`ifnet_departure_event`, except for renames).
+    /// When this returns, it is not a port any more. May sleep; the caller holds `ifnet_detach_sxlock`.
     fn departure(port: &Ref<Self::Port>);
 
-    /// The lagg's interface is new in its vnet (`ifnet_arrival_event`, renames apart). When this
-    /// returns, nothing of the lagg's runs in a vnet that it was in before. May sleep; the caller may hold
+    /// The lagg's interface is new in its vnet (`ifnet_arrival_event`, except for renames). When this
+    /// returns, no task of the lagg runs in a vnet that it was in before. May sleep; the caller may hold
     /// `ifnet_detach_sxlock`.
     fn arrival(softc: &Self::Softc);
 }

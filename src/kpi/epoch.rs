@@ -20,7 +20,7 @@ impl Epoch {
 /// everywhere wait for the end of the section. Sections nest.
 pub fn section<R>(f: impl for<'e> FnOnce(&'e Epoch) -> R) -> R {
     backend::section(|| {
-        // SAFETY: the backend calls this in a section, and the value ends before it.
+        // SAFETY: the backend calls this in a section, and the value is dropped before the section ends.
         let epoch = unsafe { Epoch::assume() };
         f(&epoch)
     })

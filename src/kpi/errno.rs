@@ -3,10 +3,10 @@
 use core::fmt;
 use core::num::NonZeroI32;
 
-/// What the kernel or the driver refuses a request with: an errno(2).
+/// The error of a request: an errno(2).
 ///
-/// The numbers are FreeBSD's also where the driver runs on another system: they are part of the
-/// ABI that ifconfig(8) sees. One that a port's driver returned is passed on as it came.
+/// The numbers are FreeBSD's on other systems too, because they are part of the ABI that ifconfig(8) uses.
+/// An error of a port's driver is passed on unchanged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(NonZeroI32);
 
@@ -21,7 +21,7 @@ macro_rules! errnos {
                 pub const $name: Errno = Errno(NonZeroI32::new($number).unwrap());
             )*
 
-            /// The text that strerror(3) has for it, if the driver itself uses it.
+            /// The text of strerror(3), for errors that the driver itself returns.
             pub fn text(self) -> Option<&'static str> {
                 match self.0.get() {
                     $($number => Some($text),)*

@@ -3,13 +3,13 @@
 use super::atomic::{AtomicUsize, Ordering};
 use super::{Errno, Result};
 
-/// Set while the module is not in use and takes no new laggs.
+/// Set while the module is not in use and creates no laggs.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-/// As it is at the start: the host's module is there then, as if by loader(8).
+/// The initial state. The host's module is open from the start, as if loader(8) had loaded it.
 const AT_START: usize = if cfg!(feature = "kernel") { CLOSED } else { 0 };
 
-/// The laggs, the send tags and the threads inside, and [`CLOSED`].
+/// The number of laggs, send tags and threads inside, or [`CLOSED`].
 #[cfg(not(loom))]
 static STATE: AtomicUsize = AtomicUsize::new(AT_START);
 
@@ -18,11 +18,11 @@ loom::lazy_static! {
     static ref STATE: AtomicUsize = AtomicUsize::new(AT_START);
 }
 
-/// Counted in for as long as it lives.
+/// Counts its owner for as long as it lives.
 pub(super) struct Inside(());
 
 impl Inside {
-    /// Counts a thread, a lagg or a send tag in.
+    /// Counts a thread, a lagg or a send tag.
     pub(super) fn enter() -> Self {
         // D-29: readers of counters are counted as well
         STATE.fetch_add(1, Ordering::Acquire);
@@ -55,7 +55,7 @@ pub(super) fn leave() {
     STATE.fetch_sub(1, Ordering::Release);
 }
 
-/// Lets laggs be made.
+/// Allows laggs to be created.
 pub(super) fn open() {
     STATE.fetch_and(!CLOSED, Ordering::Release);
 }
@@ -69,7 +69,7 @@ pub(super) fn is_empty() -> bool {
 /// Closes the module if no thread is inside.
 ///
 /// # Errors
-/// EBUSY: one is, or a lagg or a send tag is left.
+/// EBUSY: a thread is inside, or a lagg or a send tag is left.
 pub(super) fn close() -> Result {
     // D-19: not while a lagg, a tag or a thread is inside
     match STATE.compare_exchange(0, CLOSED, Ordering::Acquire, Ordering::Relaxed) {

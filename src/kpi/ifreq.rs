@@ -1,4 +1,4 @@
-//! `struct ifreq`, whose second half is what its command says that it is.
+//! `struct ifreq`, whose command determines what its second half is.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -7,9 +7,10 @@ use super::{MacAddr, Name};
 /// AF_LINK.
 const AF_LINK: u8 = 18;
 
-/// `struct ifreq`: an interface, and what a request says of it (`ifr_ifru`).
+/// `struct ifreq`: an interface, and the value of a request (`ifr_ifru`).
 ///
-/// The command decides what that is. Read as anything else it is some number: no bits are wrong.
+/// The command determines the type of the value. Read as another type it is an arbitrary number, because
+/// all bits are valid.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct InterfaceRequest {
@@ -40,7 +41,7 @@ impl InterfaceRequest {
         Self::new(capabilities, 0)
     }
 
-    /// With these capabilities, the first word's and the second's (SIOCSIFCAPNV, as the host has it).
+    /// With these capabilities, first and second word (SIOCSIFCAPNV in the host's form).
     pub fn with_all_capabilities(capabilities: u64) -> Self {
         Self::new(capabilities as u32, (capabilities >> 32) as u32)
     }
@@ -52,14 +53,14 @@ impl InterfaceRequest {
 
     /// With this link-level address (SIOCSIFLLADDR).
     pub fn with_lladdr(lladdr: &MacAddr) -> Self {
-        // A sockaddr: the length of the address, its family, itself.
+        // A sockaddr: the length of the address, its family, the address.
         let [a, b, c, d, e, f] = *lladdr;
         let length = lladdr.len() as u8;
         let words = [[length, AF_LINK, a, b], [c, d, e, f]].map(u32::from_ne_bytes);
         Self::new(words[0], words[1])
     }
 
-    /// With a VLAN's parent, by its index, 0 for none, and the VLAN's id (SIOCSETVLAN, as the host has it).
+    /// With a VLAN's parent, by its index, 0 for none, and the VLAN's id (SIOCSETVLAN in the host's form).
     pub fn with_vlan(parent: u32, id: u16) -> Self {
         Self::new(parent, id.into())
     }
@@ -74,7 +75,7 @@ impl InterfaceRequest {
         self.ifru[0]
     }
 
-    /// Says what the MTU is.
+    /// Sets the MTU.
     pub fn set_mtu(&mut self, mtu: u32) {
         self.ifru[0] = mtu;
     }
@@ -84,7 +85,7 @@ impl InterfaceRequest {
         self.ifru[0]
     }
 
-    /// Says what the flags are.
+    /// Sets the flags.
     pub fn set_flags(&mut self, flags: u32) {
         self.ifru[0] = flags;
     }
@@ -94,7 +95,7 @@ impl InterfaceRequest {
         self.ifru[0]
     }
 
-    /// The capabilities, the first word's and the second's.
+    /// The capabilities, first and second word.
     pub fn all_capabilities(&self) -> u64 {
         u64::from(self.ifru[0]) | u64::from(self.ifru[1]) << 32
     }
@@ -104,7 +105,7 @@ impl InterfaceRequest {
         self.ifru[0]
     }
 
-    /// How long the link-level address is, and its first six bytes.
+    /// The length of the link-level address, and its first six bytes.
     pub fn lladdr(&self) -> (u8, MacAddr) {
         let [[length, _, a, b], [c, d, e, f], ..] = self.ifru.map(u32::to_ne_bytes);
         (length, [a, b, c, d, e, f])

@@ -1,6 +1,6 @@
 //! Types of interfaces.
 
-/// An interface's type (IFT_*), as far as lagg tells them apart.
+/// An interface's type (IFT_*), as far as lagg distinguishes them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IfType {
     /// IFT_ETHER.

@@ -39,12 +39,12 @@ pub const SIOCADDMULTI: usize = 0x8020_6931;
 pub const SIOCDELMULTI: usize = 0x8020_6932;
 /// Set the MTU.
 pub const SIOCSIFMTU: usize = 0x8020_6934;
-/// Make a VLAN another one, or one of another parent.
+/// Change a VLAN's id or parent.
 pub const SIOCSETVLAN: usize = 0x8020_6939;
 /// Set capabilities.
 pub const SIOCSIFCAP: usize = 0x8020_691e;
-/// Set capabilities, all words of them. Inside the kernel `data` is no `ifreq`, and shorter than one
-/// (`struct siocsifcapnv_driver_data`), so it is no [`Argument`].
+/// Set capabilities, all words of them. Inside the kernel `data` is not an `ifreq`, but shorter (`struct
+/// siocsifcapnv_driver_data`), so it has no [`Argument`].
 pub const SIOCSIFCAPNV: usize = 0x8020_699b;
 /// Get capabilities, all words of them.
 pub const SIOCGIFCAPNV: usize = 0xc020_699c;
@@ -90,7 +90,7 @@ pub struct PortRequest {
     pub prio: u32,
     /// `LAGG_PORT_*`.
     pub flags: u32,
-    /// LACP's view of the port, for protocol lacp alone.
+    /// LACP's view of the port, only for protocol lacp.
     pub psc: LacpInfo,
 }
 
@@ -104,13 +104,13 @@ pub struct LaggRequest {
     pub proto: u32,
     /// Padding.
     pub pad1: u32,
-    /// Size of the place at `port`, in bytes; returned: what was written.
+    /// Size of the array at `port`, in bytes. Returns the size that was written.
     pub size: u64,
     /// Where in the caller's memory an array of [`PortRequest`] is.
     pub port: u64,
-    /// Returned: records written.
+    /// Returns the number of records written.
     pub ports: i32,
-    /// The active aggregator, for protocol lacp alone.
+    /// The active aggregator, only for protocol lacp.
     pub psc: LacpInfo,
     /// Padding.
     pub pad2: u32,
@@ -140,9 +140,9 @@ pub struct OptionsRequest {
     pub active: u32,
     /// How often a port left DISTRIBUTING.
     pub flapping: u32,
-    /// By how much the flow id is shifted, 0 to 31.
+    /// The number of bits by which the flow id is shifted, 0 to 31.
     pub flowid_shift: i32,
-    /// Packets on a port before roundrobin takes the next.
+    /// Packets that roundrobin sends on a port before the next.
     pub bkt: u32,
 }
 
@@ -220,7 +220,7 @@ macro_rules! arguments {
             impl Argument for $argument {
                 const COMMANDS: &'static [usize] = &[$($command),+];
             }
-            // A command says how long its argument is (IOCPARM_LEN).
+            // A command contains the length of its argument (IOCPARM_LEN).
             $(const _: () = assert!(($command >> 16) & 0x1fff == size_of::<$argument>());)+
         )*
     };
@@ -254,7 +254,7 @@ impl Ioctl<'_> {
         self.command
     }
 
-    /// What the kernel handed over with the command, to be handed on.
+    /// What the kernel passed with the command, to be passed on.
     pub(super) fn data(&self) -> *mut u8 {
         self.data
     }
@@ -262,7 +262,7 @@ impl Ioctl<'_> {
     /// The command's argument.
     ///
     /// # Errors
-    /// EINVAL if the command carries another one.
+    /// EINVAL if the command carries another type.
     pub fn argument<T: Argument>(&mut self) -> Result<&mut T> {
         if self.data.is_null() || !T::COMMANDS.contains(&self.command) {
             return Err(Errno::EINVAL);

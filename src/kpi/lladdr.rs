@@ -6,7 +6,7 @@ pub type MacAddr = [u8; 6];
 /// An InfiniBand address: flags and queue pair in 4 bytes, then the port's GID (RFC 4391, 9.1.1).
 pub type InfinibandAddr = [u8; 20];
 
-/// A link-level address, of an interface or of a group; in the order in which it is sent.
+/// A link-level address of an interface or group, in the order in which it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[expect(missing_docs, reason = "self-explanatory")]
 pub enum LinkAddr {
@@ -23,7 +23,7 @@ impl LinkAddr {
         }
     }
 
-    /// The Ethernet address that it is; zeros if it is none.
+    /// The Ethernet address; zeros if it is not one.
     pub fn ethernet(&self) -> MacAddr {
         match self {
             LinkAddr::Ethernet(address) => *address,

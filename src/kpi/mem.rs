@@ -12,20 +12,20 @@ use super::atomic::{AtomicUsize, Ordering, Watched};
 use super::epoch::Epoch;
 use super::{CACHE_LINE, Errno, Result, backend};
 
-/// What a [`Ref`] points at. The value comes first: a pointer to it is a pointer to the value, and
-/// the kernel's LRO code reads the first words of two of them.
+/// What a [`Ref`] points at. The value comes first, so a pointer to this is a pointer to the value. The
+/// kernel's LRO code reads the first words of a softc and of a port.
 #[repr(C)]
 pub(super) struct Counted<T> {
     value: T,
     count: AtomicUsize,
     watched: Watched,
-    /// Belongs to the kernel while the object waits for its grace period, and is unused before.
+    /// The kernel's while the object waits for its grace period, and unused before.
     context: UnsafeCell<backend::EpochContext>,
 }
 
 impl<T> Counted<T> {
-    /// Its memory: what is larger than a cache line begins with one, so that a value can have what packets
-    /// read together in one line.
+    /// Its memory. An object larger than a cache line begins at one, so that a value can have in one line
+    /// what packets read together.
     const LAYOUT: Layout = {
         let layout = Layout::new::<Self>();
         match layout.align_to(if layout.size() > CACHE_LINE { CACHE_LINE } else { 1 }) {
@@ -35,7 +35,7 @@ impl<T> Counted<T> {
     };
 }
 
-/// Objects allocated and not yet freed. Not one of loom's: it orders nothing.
+/// Objects allocated and not yet freed. Not loom's atomic, because it orders nothing.
 #[cfg(not(loom))]
 static LIVE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
 
@@ -44,8 +44,8 @@ loom::lazy_static! {
     static ref LIVE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
 }
 
-/// How many counted objects there are, those that wait for their grace period included. The
-/// module may be unloaded only at 0.
+/// The number of counted objects, including those that wait for their grace period. The module may be
+/// unloaded only at 0.
 pub fn live() -> usize {
     LIVE.load(core::sync::atomic::Ordering::Acquire)
 }
@@ -94,8 +94,8 @@ impl<T: Send + Sync> Ref<T> {
         core::ptr::eq::<T>(&**self, other)
     }
 
-    /// The object as a pointer that is kept elsewhere, with its count; [`Ref::from_raw`] takes it
-    /// back. It points at the value too.
+    /// Gives the reference away as a pointer, which also points at the value. [`Ref::from_raw`] takes it
+    /// back.
     pub(super) fn into_raw(self) -> *mut Counted<T> {
         let object = self.0.as_ptr();
         core::mem::forget(self);
@@ -111,7 +111,7 @@ impl<T: Send + Sync> Ref<T> {
         Ref(object)
     }
 
-    /// The value that was found where [`Ref::into_raw`] had put it.
+    /// The value behind a pointer of [`Ref::into_raw`] that was found in a place.
     ///
     /// # Safety
     /// `object` was read in the section that the epoch stands for, from a place that holds a counted
@@ -178,7 +178,7 @@ impl<T: Send + Sync> Unique<T> {
         Ok(Unique(Ref::try_new(value)?))
     }
 
-    /// Ends the changing: from here on it can be shared.
+    /// Ends the changes: from here on the object can be shared.
     pub fn share(self) -> Ref<T> {
         self.0
     }
@@ -223,7 +223,7 @@ impl<T: Send + Sync> Deref for Ref<T> {
 
 impl<T: Send + Sync> Drop for Ref<T> {
     fn drop(&mut self) {
-        // loom has found something, and is not to find more on the way out.
+        // loom has found a failure, and must not find more while unwinding.
         #[cfg(loom)]
         if std::thread::panicking() {
             return;
@@ -240,8 +240,7 @@ impl<T: Send + Sync> Drop for Ref<T> {
     }
 }
 
-/// A value in memory of its own, as much as it needs and no more: malloc(9) gives memory in powers of
-/// two.
+/// A value in memory of its own, without a count, because malloc(9) rounds sizes up to powers of two.
 ///
 /// # Invariants
 /// The pointer is to a `T` in memory of its layout, of ours alone. A `T` has a size.
@@ -253,8 +252,7 @@ unsafe impl<T: Send> Send for Boxed<T> {}
 unsafe impl<T: Sync> Sync for Boxed<T> {}
 
 impl<T: FromZeros> Boxed<T> {
-    /// Allocates a value of zeros, in its place: what is large does not go over the stack. May
-    /// sleep.
+    /// Allocates a zeroed value in place, so a large one needs no stack. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -296,7 +294,7 @@ impl<T> Drop for Boxed<T> {
     }
 }
 
-/// Values in memory of their own, as many as there were when it was made.
+/// Values in memory of their own. Their number is fixed.
 ///
 /// # Invariants
 /// `items` points at `len` values in memory of their layout, of ours alone; if `len` is 0, or they
@@ -312,7 +310,7 @@ unsafe impl<T: Send> Send for Array<T> {}
 unsafe impl<T: Sync> Sync for Array<T> {}
 
 impl<T> Array<T> {
-    /// `len` values that `make` gives for their places. May sleep.
+    /// `len` values, made by `make` from their places. May sleep.
     ///
     /// # Errors
     /// ENOMEM; `make` is not called then.

@@ -1,7 +1,7 @@
 //! The kernel's programming interfaces as safe types, and the only place with `unsafe`.
 //!
-//! One API with two backends: `freebsd` over bindgen's output and the C shim in `kmod/`, `host` over
-//! std. The shared part is here: what must be the same for both to be the same driver.
+//! One API with two backends: `freebsd` over bindgen's output and the C shim in `kmod/`, `host` over std.
+//! What both share is here.
 //!
 //! | type | what it is | in the kernel |
 //! | --- | --- | --- |
@@ -67,21 +67,20 @@ pub use tags::{TagHeader, TagRequest, TagType};
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;
 
-/// How many VLANs and laggs may lie on each other beneath a lagg: a packet is on a kernel's stack with all of
-/// them.
+/// How many VLANs and laggs may be stacked beneath a lagg. A packet needs kernel stack for each of them.
 pub const MAX_STACKING: u32 = 8;
 
-/// Bytes that processors read and write together.
+/// Size of a cache line, in bytes.
 pub const CACHE_LINE: usize = 64;
 
-/// What new laggs of a vnet have, as its sysctls say (`net.link.lagg.default_*`).
+/// The options of a vnet's new laggs, from its sysctls (`net.link.lagg.default_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Defaults {
     /// `default_use_flowid`.
     pub use_flowid: bool,
     /// `default_use_numa`.
     pub use_numa: bool,
-    /// `default_flowid_shift`: anything that an administrator wrote there.
+    /// `default_flowid_shift`, which may be any number.
     pub flowid_shift: i32,
     /// `lacp.default_strict_mode`.
     pub lacp_strict: bool,
@@ -92,9 +91,9 @@ pub struct Defaults {
 pub struct PortMedia {
     /// Whether they are Ethernet's (IFM_ETHER).
     pub ethernet: bool,
-    /// IFM_HDX. Many say neither this nor IFM_FDX.
+    /// IFM_HDX. Many drivers report neither this nor IFM_FDX.
     pub half_duplex: bool,
-    /// Bits a second; 0 where the media do not say.
+    /// Bits per second; 0 if unknown.
     pub baudrate: u64,
 }
 
@@ -103,7 +102,7 @@ pub struct PortMedia {
 pub enum Queue {
     /// Publishes states and runs LACP; never waits for a port's driver.
     Protocol,
-    /// Brings ports to what is wanted of them.
+    /// Applies to ports what is wanted of them.
     Configuration,
 }
 
@@ -140,7 +139,7 @@ pub mod iff {
     pub const PROMISC: u32 = 0x100;
     /// Receives all multicast packets.
     pub const ALLMULTI: u32 = 0x200;
-    /// Does not hear its own transmissions.
+    /// Does not receive its own transmissions.
     pub const SIMPLEX: u32 = 0x800;
     /// Supports multicast.
     pub const MULTICAST: u32 = 0x8000;

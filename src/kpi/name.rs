@@ -6,21 +6,21 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::IFNAMSIZ;
 
-/// An interface name as the ABI has it: up to 16 bytes. It ends at its NUL, if it has one; what follows
-/// that is no part of it, and makes no difference.
+/// An interface name in the ABI: up to 16 bytes. It ends at the first NUL, if there is one; the bytes after
+/// that are ignored.
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(transparent)]
 pub struct Name([u8; IFNAMSIZ]);
 
 impl Name {
-    /// This text as a name; none if it is empty, or has no room with its NUL.
+    /// This text as a name; none if it is empty, or does not fit with its NUL.
     pub fn new(text: &str) -> Option<Self> {
         let mut name = [0; IFNAMSIZ];
         name.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
         (1..IFNAMSIZ).contains(&text.len()).then_some(Name(name))
     }
 
-    /// Whether it has no byte before its NUL.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.up_to_nul().is_empty()
     }
@@ -44,7 +44,7 @@ impl PartialEq for Name {
 
 impl Eq for Name {}
 
-/// The name as text; nothing if it is no UTF-8.
+/// The name as text; empty if it is not UTF-8.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(core::str::from_utf8(self.up_to_nul()).unwrap_or(""))
@@ -61,7 +61,7 @@ impl fmt::Debug for Name {
 mod tests {
     use super::Name;
 
-    /// The kernel asks of a name no more than that it is not empty.
+    /// The kernel requires only that a name is not empty.
     #[test]
     fn names_that_are_no_text_are_told_apart() {
         let name = |byte| Name::from([byte; 16]);

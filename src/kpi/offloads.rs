@@ -1,6 +1,6 @@
 //! What an interface's hardware does for the stack.
 
-/// Capabilities by their number (IFCAP_B_*), as far as the driver tells them apart.
+/// Capabilities by their number (IFCAP_B_*), as far as the driver distinguishes them.
 pub mod capability {
     /// The interface counts bytes and packets itself.
     pub const HWSTATS: u64 = 1 << 23;
@@ -18,11 +18,11 @@ pub mod capability {
 pub struct Offloads {
     /// What it can do.
     pub capabilities: u64,
-    /// What it is told to do.
+    /// What is enabled.
     pub enabled: u64,
-    /// What it does for packets that are sent (CSUM_*).
+    /// What it does for packets that it sends (CSUM_*).
     pub hwassist: u64,
-    /// The largest TSO burst: bytes, segments, bytes of a segment; 0: no limit.
+    /// The largest TSO burst: bytes, segments, bytes of a segment; 0 is no limit.
     pub tso: [u32; 3],
 }
 

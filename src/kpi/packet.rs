@@ -1,12 +1,12 @@
-//! What packets and requests for send tags say alike, of their flow and of where they belong.
+//! The flow id and NUMA domain, which packets and requests for send tags have in the same form.
 
-/// The bit of a hash's type (M_HASHTYPE_*) that says of which header it is.
+/// The bit of a hash's type (M_HASHTYPE_*) that marks one of an inner header.
 const INNER: u8 = 0x40;
 
-/// What interfaces and packets have that belong to no NUMA domain (IF_NODOM, M_NODOM).
+/// The domain of interfaces and packets that have none (IF_NODOM, M_NODOM).
 pub(super) const NO_DOMAIN: u8 = 0xff;
 
-/// The flow id, if there is a hash that it is from (M_HASHTYPE_NONE).
+/// The flow id, unless the hash type is none (M_HASHTYPE_NONE).
 #[inline(always)]
 pub(super) fn flow_id(hash_type: u8, flow_id: u32) -> Option<u32> {
     (hash_type & !INNER != 0).then_some(flow_id)

@@ -9,12 +9,12 @@ use super::ioctl::{
 };
 use super::{Ifnet, Ioctl, Name, PortMedia, PortMethods, Result};
 
-/// The driver takes SIOCSIFCAPNV (IFCAP_NV).
+/// The driver accepts SIOCSIFCAPNV (IFCAP_NV).
 const IFCAP_NV: u64 = 1 << 17;
 
 /// The media of Ethernet.
 pub const IFM_ETHER: u32 = 0x20;
-/// Bits of the media that say whose they are.
+/// The bits of a medium that hold its type.
 pub(super) const IFM_NMASK: u32 = 0xe0;
 /// Half duplex.
 pub const IFM_HDX: u32 = 0x20_0000;
@@ -27,7 +27,7 @@ pub struct MediaRequest {
     pub name: Name,
     /// The media that is set.
     pub current: u32,
-    /// Options that do not matter.
+    /// Option bits to ignore.
     pub mask: u32,
     /// `IFM_AVALID`, `IFM_ACTIVE`.
     pub status: u32,
@@ -37,7 +37,7 @@ pub struct MediaRequest {
     pub count: i32,
     /// Padding.
     pub pad: u32,
-    /// Where in the caller's memory they go.
+    /// Where in the caller's memory the list is.
     pub list: u64,
 }
 
@@ -67,7 +67,7 @@ impl PortMethods {
     /// # Errors
     /// What its driver returned; EINVAL if it takes no ioctls.
     pub fn set_flags(&self, ifp: &Ifnet) -> Result {
-        // F-5: all that is not set here is 0
+        // F-5: zeroed, except for what is set here
         self.request(ifp, SIOCSIFFLAGS, InterfaceRequest::default())
     }
 

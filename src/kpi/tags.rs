@@ -10,13 +10,13 @@ use super::packet;
 pub enum TagType {
     /// Packets are paced.
     RateLimit = 0,
-    /// Packets are not paced, and go by the queue of those that are.
+    /// Packets are not paced, but use the queue of those that are.
     Unlimited = 1,
-    /// TLS is encrypted by the card.
+    /// The card encrypts TLS.
     Tls = 2,
     /// Both.
     TlsRateLimit = 3,
-    /// Received TLS is decrypted by the card. No packet carries such a tag.
+    /// The card decrypts received TLS. No packet carries such a tag.
     TlsRx = 4,
 }
 
@@ -38,9 +38,9 @@ pub struct TagHeader {
     pub kind: u32,
     /// The flow id that the packets will have.
     pub flow_id: u32,
-    /// What kind of hash that is (M_HASHTYPE_*); 0: the packets will have none.
+    /// The type of that hash (M_HASHTYPE_*); 0 if the packets will have none.
     pub flow_kind: u32,
-    /// The NUMA domain that the packets will have; 255: none.
+    /// The NUMA domain that the packets will have; 255 is none.
     pub numa_domain: u8,
 }
 
@@ -53,7 +53,7 @@ pub struct TagRequest<'a> {
 }
 
 impl<'a> TagRequest<'a> {
-    /// A request as it came; none if its type is not known.
+    /// A request; none if its type is not known.
     pub fn new(header: TagHeader, params: &'a mut TagParams) -> Option<Self> {
         Some(TagRequest {
             kind: *TagType::ALL.get(usize::try_from(header.kind).ok()?)?,

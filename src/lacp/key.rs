@@ -1,31 +1,31 @@
 //! Operational keys: ports of the same key can be aggregated (802.1AX-2008 5.3.5).
 //!
-//! A key holds the lagg and a class of the link's speed, in bits of their own (F-20). None is 0, which
-//! some take for no key (F-62).
+//! A key holds the lagg and a class of the link's speed, in separate bits (F-20). No key is 0, which some
+//! partners take for none (F-62).
 
 /// Bits of the class.
 const CLASS: u16 = 0x001f;
 /// Bits of the lagg.
 const LAGG: u16 = 0x7fe0;
-/// A link that is not to be aggregated: the rest is the port's own.
+/// Set for a link that is not aggregated; the other bits are then the port's own.
 const INDIVIDUAL: u16 = 0x8000;
 
-/// Megabits a second of each class, from 1 on; 0, unknown, is one of its own.
+/// The speed of each class, from 1 on, in megabits per second. Class 0 is for unknown speeds.
 const SPEEDS: [u32; 19] = [
     0, 10, 100, 1_000, 2_500, 5_000, 10_000, 14_000, 20_000, 25_000, 28_000, 40_000, 50_000,
     56_000, 100_000, 200_000, 400_000, 800_000, 1_600_000,
 ];
 
-/// The key of a link of `speed` bits a second in the lagg whose `if_index` this is. A speed that is
-/// none of the usual ones is taken for the next lower.
+/// The key of a link of `speed` bits per second in the lagg with this `if_index`. A speed between two
+/// classes counts as the lower one.
 pub fn aggregatable(lagg: u32, speed: u64) -> u16 {
     let below = SPEEDS.iter().filter(|&&known| u64::from(known) * 1_000_000 <= speed);
     let class = below.count() as u16;
-    // F-20: class and lagg have bits of their own
+    // F-20: class and lagg have separate bits
     ((lagg << 5) as u16 & LAGG) | (class & CLASS)
 }
 
-/// The key of a link that LACP does not aggregate, on the port whose `if_index` this is.
+/// The key of a link that LACP does not aggregate, on the port with this `if_index`.
 pub fn individual(port: u32) -> u16 {
     INDIVIDUAL | port as u16
 }
@@ -34,7 +34,7 @@ pub fn individual(port: u32) -> u16 {
 mod tests {
     use super::*;
 
-    /// Every class of speeds, every lagg and every port that is individual have keys of their own.
+    /// No two classes of speed, laggs or individual ports share a key.
     #[test]
     fn f20_f62_keys_keep_speeds_apart_and_are_not_0() {
         let mut keys = Vec::new();

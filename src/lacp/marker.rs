@@ -1,6 +1,6 @@
-//! The marker generator (802.1AX-2008 5.2.3.2, 5.5; in 802.1AX-2014, 6.5): before a flow moves to
-//! another port, the old one's partner says when it has all of it. And the responder, which says so
-//! to others.
+//! The marker generator (802.1AX-2008 5.2.3.2, 5.5; in 802.1AX-2014, 6.5): before a flow moves to another
+//! port, the partner of the old port confirms that it has received all of the flow's frames. And the
+//! responder, which confirms that to partners.
 
 use super::order::Order;
 use super::port::Media;
@@ -9,28 +9,28 @@ use super::{Port, Statistics};
 use crate::wire::lacpdu::StateBits;
 use crate::wire::marker::Marker;
 
-/// Milliseconds that a response is waited for. Nothing is under way for longer where a lagg is used; what a
-/// lost response costs is this, for all flows that have left the port (F-63).
+/// Milliseconds to wait for a response. No frame is in flight for longer on the links of a lagg. A lost
+/// response costs all flows that have left the port this much (F-63).
 pub const TIMEOUT: u32 = 500;
 
-/// Markers that are answered on a port within a second (802.3 Annex 57A: slow protocols send no more).
+/// The markers that a port answers within a second (802.3 Annex 57A: slow protocols send no more).
 pub const ANSWERS: u32 = 10;
 
-/// What is known of a partner's responder.
+/// What is known of the partner's responder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Responder {
-    /// It was not asked yet.
+    /// It has not been asked yet.
     #[default]
     Unknown,
     /// It has answered.
     Answers,
-    /// It has not: no flow waits for it again until it does.
+    /// It has not answered in time. No flow waits for it until it does.
     Silent,
 }
 
 /// One port's generator.
 pub(super) struct Generator {
-    /// The last: what it is known by on the link, too.
+    /// The last marker's order, which is also its transaction on the link.
     order: Order,
     waiting: Timer,
     due: bool,
@@ -45,8 +45,8 @@ impl Generator {
         responder: Responder::Unknown,
     };
 
-    /// Asks a partner whose other ports, if it has some here, are `silent` or not. True: the answer is to
-    /// be waited for.
+    /// Asks the partner, which is `silent` or not on its other ports here. Returns whether to wait for the
+    /// answer.
     fn ask(&mut self, silent: bool, order: Order, now: Time) -> bool {
         (self.order, self.due) = (order, true);
         let waits = match self.responder {
@@ -60,20 +60,20 @@ impl Generator {
         waits
     }
 
-    /// Nothing is under way any more.
+    /// Nothing is in flight any more.
     pub fn stop(&mut self) {
         self.waiting.stop();
         self.due = false;
     }
 
-    /// The one that was just due could not be sent. There may be another already.
+    /// The marker that was due could not be sent. Another one may be due already.
     pub fn failed(&mut self) {
         if !self.due {
             self.waiting.stop();
         }
     }
 
-    /// The partner is another one, which was not asked yet.
+    /// The partner is a new one, which has not been asked yet.
     pub fn forget(&mut self) {
         self.stop();
         self.responder = Responder::Unknown;
@@ -107,7 +107,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Whether one more marker is answered; it is then.
+    /// Whether one more marker may be answered. If so, it counts as answered.
     fn give(&mut self, now: Time) -> bool {
         if self.second.deadline().is_none_or(|end| now >= end) {
             self.second.start(now, 1_000);
@@ -120,8 +120,8 @@ impl Answers {
 }
 
 impl Port {
-    /// Whether a marker that came in is answered. Whether LACP is used on the link does not matter
-    /// (5.5.1); how many came within a second does (F-55).
+    /// Whether to answer a received marker. That depends on how many came within a second (F-55), not on
+    /// whether LACP is used on the link (5.5.1).
     pub(super) fn answers_marker(&mut self, now: Time) -> bool {
         if self.media == Media::Down {
             return false;
@@ -133,23 +133,22 @@ impl Port {
         answers
     }
 
-    /// Requests a marker. True: frames that would overtake those before it have to wait for its response;
-    /// false if the partner is known not to answer, here or, if it is `silent`, on its other ports. Neither
-    /// if the link is down or the partner is missed or does not collect: what is under way overtakes
-    /// nothing there.
+    /// Requests a marker. Returns whether flows must wait for its response: not if the partner is known not
+    /// to answer, here or, if it is `silent`, on its other ports. No marker is requested if the link is
+    /// down, or the partner has timed out or does not collect: frames in flight there do not arrive.
     pub(super) fn ask_marker(&mut self, silent: bool, order: Order, now: Time) -> bool {
         let collects = self.partner.state.contains(StateBits::SYNC | StateBits::COLLECTING);
         self.is_enabled() && collects && self.marker.ask(silent, order, now)
     }
 
-    /// The marker that is due, if there is one that was ordered by then; it counts as sent.
+    /// The marker that is due, if it was ordered by `last`; it counts as sent.
     pub(super) fn poll_marker(&mut self, last: Order) -> Option<Marker> {
         let is_due = self.marker.is_due(last);
         self.marker.due &= !is_due;
         is_due.then(|| self.asked())
     }
 
-    /// A response came. If it is the one to what was asked, nothing waits any more.
+    /// A response came. If it is to the last marker, no flow waits any more.
     pub(super) fn marker_response(&mut self, response: &Marker) {
         if *response == self.asked() {
             self.marker.responder = Responder::Answers;

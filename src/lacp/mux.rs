@@ -4,32 +4,32 @@ use super::time::Time;
 use super::{Port, Selected};
 use crate::wire::lacpdu::StateBits;
 
-/// Where the machine is.
+/// The state of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum MuxState {
     /// Attached to no aggregator.
     #[default]
     Detached,
-    /// An aggregator is selected; others that want it too are waited for, and that it is chosen.
+    /// An aggregator is selected. The port waits for others that select it too, and until it is chosen.
     Waiting,
     /// Attached to it.
     Attached,
-    /// Frames are taken in.
+    /// Frames are accepted.
     Collecting,
     /// Frames are sent too.
     Distributing,
 }
 
-/// What the machine looks at.
+/// The inputs of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Conditions {
     /// An aggregator is selected.
     pub selected: Selected,
-    /// No port has to wait for others that want this aggregator any more.
+    /// No port of this aggregator has to wait for others any more.
     pub ready: bool,
     /// The partner is in sync.
     pub partner_sync: bool,
-    /// The partner collects, and so do those of the other ports that begin to distribute together.
+    /// The partner collects, on this port and on the others that begin to distribute together.
     pub partner_collecting: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Conditions {
 pub const AGGREGATE_WAIT: u32 = 2_000;
 
 impl MuxState {
-    /// All of them.
+    /// All states.
     pub const ALL: [MuxState; 5] = [
         MuxState::Detached,
         MuxState::Waiting,
@@ -46,8 +46,8 @@ impl MuxState {
         MuxState::Distributing,
     ];
 
-    /// Where it goes; none: it stays. A port that is to stand by goes back to WAITING, where the
-    /// standard has it go through DETACHED and wait for others once more: it has done that.
+    /// The next state; none if it stays. A port that is to stand by goes back to WAITING. In the standard
+    /// it goes through DETACHED and waits for others again; here it does not wait twice.
     pub fn next(self, conditions: Conditions) -> Option<MuxState> {
         let Conditions { selected, ready, partner_sync, partner_collecting } = conditions;
         let unselected = selected == Selected::Unselected;
@@ -80,8 +80,8 @@ impl MuxState {
 }
 
 impl Port {
-    /// Runs the machine for one step; the ports that begin to distribute together have `gathered`. True:
-    /// it has moved.
+    /// Runs the machine for one step; `gathered` if the ports that begin to distribute together have all
+    /// come. Returns whether the state has changed.
     pub(super) fn run_mux(&mut self, gathered: bool, now: Time) -> bool {
         let Some(next) = self.mux.next(Conditions {
             selected: self.selected,
@@ -116,13 +116,13 @@ impl Port {
             }
             MuxState::Distributing => state.insert(StateBits::DISTRIBUTING),
         }
-        // In DISTRIBUTING too: the partner may have to know (F-27). And in WAITING, that it is known: as
-        // long as it is not it does not choose this aggregator.
+        // In DISTRIBUTING the partner may have to know that (F-27). In WAITING it learns that it is known
+        // here; until then it does not choose this aggregator.
         self.ntt = true;
         true
     }
 
-    /// Whether it waits for others that want its aggregator.
+    /// Whether it waits for other ports that select its aggregator.
     pub(super) fn is_waiting(&self) -> bool {
         self.mux == MuxState::Waiting && !self.ready
     }

@@ -1,5 +1,5 @@
-//! What is to be sent behind packets: markers and farewells. Each is an order, and a plan knows the orders
-//! that came before it.
+//! Markers and farewells, which must be sent after packets in flight. Each has an order, and a plan has the
+//! last order that came before it.
 
 use core::num::NonZeroU16;
 
@@ -9,8 +9,8 @@ use crate::slots::{Slot, SlotSet};
 use crate::wire::marker::Marker;
 use crate::wire::slow::FRAME;
 
-/// The number of an order. Those of one [`super::Lacp`] go up, and begin again after the last. Far fewer than
-/// half of them are ever due at once. 16 bits: a port has two of them.
+/// The number of a marker or farewell. The numbers of one [`super::Lacp`] increase and wrap. Far fewer than
+/// half of them are due at once. 16 bits, because a port has two of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order(NonZeroU16);
 
@@ -23,20 +23,20 @@ impl Order {
         Order(self.0.checked_add(1).unwrap_or(NonZeroU16::MIN))
     }
 
-    /// As a marker's transaction.
+    /// The number as a marker's transaction.
     pub(super) fn number(self) -> u32 {
         self.0.get().into()
     }
 
-    /// Whether it was given no later than `last`.
+    /// Whether it was ordered no later than `last`.
     pub(super) fn is_by(self, last: Order) -> bool {
         last.0.get().wrapping_sub(self.0.get()) <= u16::MAX / 2
     }
 }
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
-    /// Asks the partners of these ports to say when they have all frames. Returned: those that
-    /// are to be waited for.
+    /// Orders markers to the partners of these ports, which confirm that they have received all frames.
+    /// Returns the ports for which flows wait.
     pub fn ask_markers(&mut self, slots: SlotSet, now: Time) -> SlotSet {
         let mut waiting = SlotSet::EMPTY;
         self.last_order = self.last_order.next();
@@ -66,8 +66,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.last_order
     }
 
-    /// The next marker that is due and was ordered by `last`, and the slot of the port that sends it; it counts
-    /// as sent. Send it when no packet of a plan before that order is in flight any more.
+    /// The next marker that is due and was ordered by `last`, and the slot of its port; it counts as sent.
+    /// Send it when no packet of a plan before that order is in flight any more.
     pub fn poll_marker(&mut self, last: Order) -> Option<(Slot, [u8; FRAME])> {
         self.ports_mut().find_map(|(slot, port)| {
             let marker: Marker = port.poll_marker(last)?;
@@ -89,14 +89,14 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.ports().any(|(_, port)| port.marker.is_due(last))
     }
 
-    /// A port goes down by its administrator's hand. Its link may stay, so its partner is told
-    /// ([`Lacp::poll_farewell`]), and does not go on sending for up to 90 s (F-60).
+    /// An administrator takes a port down. Its link may stay up, so its partner is told
+    /// ([`Lacp::poll_farewell`]): otherwise it would go on sending for up to 90 s (F-60).
     pub fn take_down(&mut self, slot: Slot, now: Time) {
         self.order_farewell(slot);
         self.set_link(slot, Link::Down, now);
     }
 
-    /// The partner on a port that LACP uses no longer is to be told, if there is one.
+    /// Orders the farewell of a port that LACP no longer uses, if it has a partner.
     pub(super) fn order_farewell(&mut self, slot: Slot) {
         let order = self.last_order.next();
         let Some(port) = self.port_mut(slot) else { return };
@@ -106,9 +106,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// The next LACPDU that tells a partner that its port is used no longer, as in [`Lacp::remove`], and the
-    /// slot; it counts as sent. Only those that were ordered by `last`. To be sent when no packet of a
-    /// plan before that order is in flight any more.
+    /// The next farewell that was ordered by `last`, as in [`Lacp::remove`], and the slot of its port; it
+    /// counts as sent. Send it when no packet of a plan before that order is in flight any more.
     pub fn poll_farewell(&mut self, last: Order) -> Option<(Slot, [u8; FRAME])> {
         let txtest = self.options.txtest;
         self.ports_mut().find_map(|(slot, port)| {
@@ -118,7 +117,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         })
     }
 
-    /// Whether a partner is to be told, by an order no later than `last`.
+    /// Whether a farewell is due that was ordered by `last`.
     pub fn has_farewell(&self, last: Order) -> bool {
         self.ports().any(|(_, port)| port.farewell.is_some_and(|(_, order)| order.is_by(last)))
     }

@@ -1,26 +1,26 @@
-//! The periodic transmission machine (802.1AX-2008 5.4.13; in 802.1AX-2014, 6.4.13): LACPDUs that
-//! keep the partner from missing us.
+//! The periodic transmission machine (802.1AX-2008 5.4.13; in 802.1AX-2014, 6.4.13): LACPDUs that keep the
+//! partner from timing out.
 
 use super::Port;
 use super::time::Time;
 use crate::wire::lacpdu::StateBits;
 
-/// Where the machine is. PERIODIC_TX is passed through, not stayed in.
+/// The state of the machine. PERIODIC_TX is not one, because the machine leaves it at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum State {
-    /// The link is not in use, or both sides are passive.
+    /// LACP does not use the link, or both sides are passive.
     #[default]
     NoPeriodic,
-    /// The partner wants to hear us every second.
+    /// The partner wants a LACPDU every second.
     FastPeriodic,
-    /// It is content with every 30 seconds.
+    /// The partner wants a LACPDU every 30 seconds.
     SlowPeriodic,
 }
 
-/// What the machine looks at.
+/// The inputs of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Conditions {
-    /// The link is up, and one side at least is active.
+    /// The link is up, and at least one side is active.
     pub enabled: bool,
     /// The partner has the short timeout.
     pub short: bool,
@@ -34,7 +34,7 @@ pub const FAST: u32 = 1_000;
 pub const SLOW: u32 = 30_000;
 
 impl State {
-    /// Where it goes, and whether a LACPDU is due on the way (Figure 5-11); none: it stays.
+    /// The next state, and whether a LACPDU is due on the way (Figure 5-11); none if it stays.
     pub fn next(self, conditions: Conditions) -> Option<(State, bool)> {
         let Conditions { enabled, short, expired } = conditions;
         let period = if short { State::FastPeriodic } else { State::SlowPeriodic };

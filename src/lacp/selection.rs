@@ -6,19 +6,19 @@ use crate::slots::{Slot, SlotSet};
 use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, StateBits};
 
-/// Whether a port has an aggregator that suits it.
+/// Whether a port has a suitable aggregator (the variable Selected).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Selected {
-    /// None, or not that one any more.
+    /// It has none, or its aggregator no longer fits.
     #[default]
     Unselected,
-    /// [`Port`]'s aggregator, which is not the one that is chosen.
+    /// It has an aggregator, but that is not the chosen one.
     Standby,
-    /// [`Port`]'s aggregator, and it is to be in service.
+    /// It has an aggregator, which is the chosen one.
     Selected,
 }
 
-/// A system's identifier (5.3.2); the lower, the better.
+/// A system's identifier (5.3.2); a lower one is better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct System {
     /// Its priority.
@@ -28,7 +28,7 @@ pub struct System {
 }
 
 impl System {
-    /// Ours, which has the standard's priority, and this address.
+    /// This system, with the standard's priority and this address.
     pub const fn new(address: MacAddr) -> Self {
         System { priority: PRIORITY, address }
     }
@@ -39,13 +39,14 @@ impl System {
     }
 }
 
-/// What the ports of an aggregator have in common (5.3.6). Our own system is the same for all.
+/// What the ports of an aggregator have in common (5.3.6), except our own system, which is the same for
+/// all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LagId {
     key: u16,
     pub(super) partner: System,
     partner_key: u16,
-    /// An individual link is alone: its own slot.
+    /// The slot of an individual link, which is never aggregated with others.
     individual: Option<Slot>,
 }
 
@@ -61,8 +62,8 @@ impl LagId {
         }
     }
 
-    /// Actor and partner as the ioctl SIOCGLAGG has them: what an aggregator knows of its ports, and of
-    /// our system.
+    /// Actor and partner for the ioctl SIOCGLAGG: what the aggregator's ports have in common, and our
+    /// system.
     pub(super) fn infos(&self, system: &Info) -> (Info, Info) {
         let state =
             if self.individual.is_none() { StateBits::AGGREGATION } else { StateBits::empty() };
@@ -98,7 +99,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 if let Some(aggregator) = self.aggregators.get_mut(usize::from(number)) {
                     *aggregator = Some(id);
                 }
-                // Until it is chosen.
+                // It stands by until its aggregator is chosen.
                 self.set_selected(slot, Selected::Standby, Some(number));
             }
         }
@@ -115,7 +116,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.aggregators.get(usize::from(number)).copied().flatten()
     }
 
-    /// The aggregator of this identity, else a free one: the port's own number first.
+    /// The aggregator with this identifier, else a free one, preferably the one with the port's own number.
     fn aggregator_for(&self, slot: Slot, id: LagId) -> Option<Slot> {
         let same = Slot::all().find(|&number| self.lag_id(number) == Some(id));
         let free = |number: &Slot| self.lag_id(*number).is_none();
@@ -129,7 +130,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 *aggregator = None;
             }
         }
-        // The next of its number is another one.
+        // A later aggregator with the same number is a different one.
         self.active = self.active.filter(|number| used.contains(*number));
     }
 }

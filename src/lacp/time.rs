@@ -2,11 +2,11 @@
 
 use core::num::NonZeroU16;
 
-/// A moment: milliseconds on a clock that never goes back. They fit in 48 bits for 8,900 years, and a port has
-/// a dozen of them: so it takes six bytes, and none more where it may be missing.
+/// A moment: milliseconds on a clock that never goes back. It takes six bytes, also as an option, because a
+/// port has a dozen of them. 48 bits suffice for 8,900 years.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Time {
-    /// One more than it is.
+    /// The high word plus one.
     high: NonZeroU16,
     middle: u16,
     low: u16,
@@ -31,7 +31,7 @@ impl Time {
         u64::from(high) << 32 | u64::from(self.middle) << 16 | u64::from(self.low)
     }
 
-    /// So many milliseconds later.
+    /// `ms` milliseconds later.
     #[must_use]
     pub fn after(self, ms: u32) -> Time {
         Time::new(self.ms().saturating_add(ms.into()))
@@ -56,7 +56,7 @@ impl Timer {
         self.0 = Some(now.after(ms));
     }
 
-    /// If it runs, it runs for `ms` milliseconds more.
+    /// If it runs, extends it by `ms` milliseconds.
     pub fn extend(&mut self, ms: u32) {
         self.0 = self.0.map(|deadline| deadline.after(ms));
     }
@@ -71,7 +71,7 @@ impl Timer {
         self.0
     }
 
-    /// Whether it runs and its end has come; it is stopped then.
+    /// Whether it runs and its deadline has come; if so, it is stopped.
     pub fn expires(&mut self, now: Time) -> bool {
         let expired = self.0.is_some_and(|deadline| now >= deadline);
         if expired {

@@ -2,7 +2,7 @@
 
 use super::{About, Unsent};
 
-/// What is known of it without a lagg.
+/// Number, name and reasons of the protocol.
 pub const ABOUT: About = About {
     number: 5,
     name: "broadcast",

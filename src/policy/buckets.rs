@@ -1,8 +1,8 @@
-//! Buckets: which flows go to which port, so that as few as can be move when a port goes or comes.
+//! Buckets: which flows go to which port, so that as few as possible move when ports come and go.
 //!
-//! A flow's hash names one of [`BUCKETS`], and a [`Table`] maps the bucket to a port's slot. The
-//! control side rebuilds the table whenever the ports, or those of them that are up, change; it
-//! keeps each bucket's home in [`Homes`].
+//! A flow's hash names one of [`BUCKETS`], and a [`Table`] maps the bucket to a port's slot. The control
+//! side rebuilds the table whenever the ports, or which of them are up, change. It keeps each bucket's home
+//! in [`Homes`].
 //!
 //! # What holds after each rebuild
 //! Let the *members* be the slots that have a port, and *up* those that carry flows.
@@ -10,21 +10,22 @@
 //! 1. **Even**: the buckets of any two slots that are up differ by one at most; so do the homes of
 //!    any two members. So a port's share of the flows is that of its buckets, 1/n to within one
 //!    bucket in 1,024.
-//! 2. **Home**: a bucket whose home is up is there. So while all are up nothing depends on the past
-//!    but the homes, and those only on joins and leaves.
-//! 3. **Second choice**: where the bucket goes if its slot, and no other, goes down next: up, not the
-//!    first choice, and such that what is then is even; it depends on the first choices alone. With
-//!    one slot up there is none.
+//! 2. **Home**: a bucket whose home is up is there. So while all members are up, the table depends only on
+//!    the homes, and these only on joins and leaves.
+//! 3. **Second choice**: where the bucket goes if its slot, and no other, goes down next. It is a slot that
+//!    is up, and keeps the table even after that. It depends only on the first choices. With one slot up
+//!    there is none.
 //!
 //! # What moves
-//! 4. When slots go down, any number of them at once, only their buckets move; to their second
-//!    choices if one goes alone.
-//! 5. When a slot returns its homes return to it. If all others are up nothing else moves. If it
-//!    went alone and nothing changed since, exactly what it had returns. Otherwise it is given its
-//!    share of the buckets that have no home to go to, and between others a bucket moves only where
-//!    evenness asks for it: in random walks, less than two of 1,024 on average and 30 at most.
-//! 6. When a slot joins while all are up buckets move to it alone. When one leaves that was down
-//!    while all others are up nothing moves; if it was up, as when it goes down.
+//! 4. When slots go down, any number of them at once, only their buckets move. If one goes alone, they move
+//!    to their second choices.
+//! 5. When a slot returns, the buckets whose home it is return to it. If all others are up, nothing else
+//!    moves. If it went alone and nothing has changed since, exactly the buckets that it had return.
+//!    Otherwise it also gets its share of the buckets whose home is down. Between other slots a bucket
+//!    moves only to keep the table even: in random walks, fewer than two of 1,024 on average, and at most
+//!    30.
+//! 6. When a slot joins while all are up, buckets move only to it. When a slot leaves that was down while
+//!    all others are up, nothing moves. If it was up, the same moves as when it goes down.
 
 mod level;
 
@@ -36,33 +37,33 @@ use level::Level;
 /// Buckets of a table: a power of two.
 pub const BUCKETS: usize = 1024;
 
-/// What packets read: the slot of each bucket. As zeros, no bucket has one.
+/// What packets read: the slot of each bucket. Zeroed, no bucket has one.
 #[derive(FromZeros, Immutable)]
 #[repr(transparent)]
 pub struct Table([Bucket; BUCKETS]);
 
-/// What the control side keeps besides the table. As zeros, there have been no members.
+/// What the control side keeps besides the table. Zeroed, there have been no members.
 #[derive(FromZeros)]
 pub struct Homes {
-    /// To which slot each bucket belongs, once there have been members.
+    /// The home of each bucket, once there have been members.
     home: [Slot; BUCKETS],
-    /// For a rebuild: a kernel stack has no room for it.
+    /// Scratch memory for a rebuild: a kernel stack has no room for it.
     sorted: Sorted,
     /// What the last rebuild was for.
     members: SlotSet,
     up: SlotSet,
 }
 
-/// The buckets, those of a slot together.
+/// The buckets, sorted by slot.
 #[derive(FromZeros)]
 struct Sorted {
     buckets: [u16; BUCKETS],
-    /// Where each slot's end.
+    /// Where each slot's buckets end.
     ends: SlotMap<u16>,
 }
 
 impl Sorted {
-    /// Sorts all, of which these are the slots. The order of those of a slot stays.
+    /// Sorts all buckets, of which these are the slots. Buckets of the same slot keep their order.
     fn sort(&mut self, slots: impl Iterator<Item = Slot> + Clone) {
         self.ends = SlotMap::default();
         for slot in slots.clone() {
@@ -70,7 +71,7 @@ impl Sorted {
         }
         let mut next = 0;
         for end in self.ends.values_mut() {
-            // Where they begin, until all are there.
+            // Until all are placed, this is where they begin.
             (*end, next) = (next, next + *end);
         }
         for (bucket, slot) in (0..).zip(slots) {
@@ -80,7 +81,7 @@ impl Sorted {
         }
     }
 
-    /// Those of a slot.
+    /// The buckets of a slot.
     fn of(&self, slot: Slot) -> impl ExactSizeIterator<Item = usize> {
         let before = slot.number().checked_sub(1).map(Slot::from_low_bits);
         let start = before.map_or(0, |before| self.ends[before]);
@@ -89,8 +90,8 @@ impl Sorted {
     }
 }
 
-/// A bucket's first choice, its second (the first again: none), and the slot that it was on before
-/// that went down (the first again: none); 5 bits each, and one that says that they mean something.
+/// A bucket's first choice, its second, and the slot that it was on before that went down; the last two
+/// repeat the first for none. 5 bits each, and a bit that is set if the bucket is in use.
 #[derive(Clone, Copy, FromZeros, Immutable)]
 #[repr(transparent)]
 struct Bucket(u16);
@@ -125,8 +126,8 @@ impl Bucket {
 }
 
 impl Homes {
-    /// Gives each member its share. A bucket that has lost its home finds one where its flows are
-    /// or, if that is the slot that left, where they go next.
+    /// Gives each member its share of homes. A bucket that has lost its home gets the slot where its flows
+    /// are or, if that slot has left, their second choice.
     fn settle(&mut self, table: &Table, members: SlotSet) {
         let mut level = Level::new(members);
         for &home in self.home.iter().filter(|home| members.contains(**home)) {
@@ -159,25 +160,25 @@ impl Homes {
 }
 
 impl Table {
-    /// Becomes like `other`, in its place: a kernel stack has no room for a table.
+    /// Copies `other` in place: a kernel stack has no room for a table.
     pub fn copy_from(&mut self, other: &Table) {
         self.0.copy_from_slice(&other.0);
     }
 
-    /// The slot for a hash. None: there are no members.
+    /// The slot for a hash. None if there are no members.
     #[inline]
     pub fn first(&self, hash: u32) -> Option<Slot> {
         let bucket = self.bucket(hash);
         bucket.is_used().then(|| bucket.first())
     }
 
-    /// The same, and any slot if there are no members.
+    /// The same, but an arbitrary slot if there are no members.
     #[inline]
     pub fn slot(&self, hash: u32) -> Slot {
         self.bucket(hash).first()
     }
 
-    /// The slot for a hash if the first is found down. None: no other is up.
+    /// The slot for a hash if the first choice is down. None if no other is up.
     #[inline]
     pub fn second(&self, hash: u32) -> Option<Slot> {
         let bucket = self.bucket(hash);
@@ -189,15 +190,15 @@ impl Table {
         self.0.iter().filter(|bucket| bucket.is_used() && bucket.first() == slot).count()
     }
 
-    /// By the low bits of the hash: a NIC's flow id, shifted, has only those.
+    /// By the low bits of the hash, because a shifted flow id has only those.
     #[inline]
     fn bucket(&self, hash: u32) -> Bucket {
         self.0[hash as usize % BUCKETS]
     }
 
-    /// Rebuilds the table in place for these members, of which these are up (all, if none is). It has to be
-    /// what the last rebuild with these homes made, or a copy, or zeros: then the flows of slots that are
-    /// down are spread again.
+    /// Rebuilds the table in place for these members, of which these are up; if none is, all count as up.
+    /// The table must be the result of the last rebuild with these homes, a copy of it, or zeroed. In the
+    /// last case the flows of slots that are down are spread again.
     pub fn rebuild(&mut self, homes: &mut Homes, members: SlotSet, up: SlotSet) {
         let is_first = homes.members.is_empty();
         (homes.members, homes.up) = (members, up);
@@ -215,7 +216,7 @@ impl Table {
         self.choose_second(homes, up);
     }
 
-    /// Where nothing was before and all members are up the buckets are dealt round.
+    /// For a first table with all members up: deals the buckets in turn.
     fn deal(&mut self, homes: &mut Homes, members: SlotSet) {
         let mut slot = Slot::LAST;
         for (bucket, home) in self.0.iter_mut().zip(&mut homes.home) {
@@ -232,7 +233,7 @@ impl Table {
                 *bucket = Bucket::new(home, home, home);
             }
             before.insert(bucket.first());
-            // A bucket goes home if it can, else it stays if it can.
+            // A bucket goes home if that is up, else it stays if its slot is up.
             let Some(to) = [home, bucket.first()].into_iter().find(|to| up.contains(*to)) else {
                 continue;
             };
@@ -240,7 +241,7 @@ impl Table {
             *bucket = Bucket::new(to, bucket.second(), was);
             level.count(to, to != home);
         }
-        // Or it goes back to where it was before that went down, if that suits both.
+        // Or it goes back to where it was before that went down, if both slots stay even.
         for bucket in &mut self.0 {
             let (first, was) = (bucket.first(), bucket.was());
             if first != was && up.contains(first) && up.contains(was) {
@@ -253,8 +254,8 @@ impl Table {
             return;
         }
         let alone = (up - before).is_empty() && (before - up).len() == 1;
-        // One home's buckets after another's: what is released is some of each, so that when one
-        // returns all have about as many of its buckets to give up.
+        // Taken by home, so that each slot releases some of each home. When a home returns, all slots then
+        // have about as many of its buckets to give up.
         homes.sorted.sort(homes.home.iter().copied());
         for gone in (members - up).iter() {
             let mut last = gone;
@@ -276,7 +277,7 @@ impl Table {
         }
     }
 
-    /// What each slot has is dealt round the others, each time to those first that have one less.
+    /// Deals each slot's buckets to the others in turn, in each round first to those that have one less.
     fn choose_second(&mut self, homes: &mut Homes, up: SlotSet) {
         homes.sorted.sort(self.0.iter().map(|bucket| bucket.first()));
         let least = BUCKETS / up.len().max(1) as usize;

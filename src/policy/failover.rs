@@ -1,8 +1,8 @@
-//! failover: one port carries everything, the others wait.
+//! failover: one port carries everything, and the others stand by.
 
 use super::{About, Look, Ports, Role, Unsent, active_from};
 
-/// What is known of it without a lagg.
+/// Number, name and reasons of the protocol.
 pub const ABOUT: About =
     About { number: 2, name: "failover", unsent: &[Unsent::NoPorts, Unsent::NoActivePort] };
 
@@ -12,8 +12,8 @@ pub fn select<P: Ports>(ports: &P) -> Option<&P::Port> {
     active_from(ports, ports.primary())
 }
 
-/// Whether a frame is accepted from a port: from the primary always; from the others if
-/// net.link.lagg.failover_rx_all says so, or while they stand in for it.
+/// Whether a frame is accepted from a port: always from the primary; from another if
+/// net.link.lagg.failover_rx_all is set, or while it replaces the primary.
 #[inline(always)]
 pub fn accepts<P: Ports>(ports: &P, port: &P::Port, look: Look) -> bool {
     let may_stand_in = || match look {

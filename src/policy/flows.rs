@@ -1,4 +1,4 @@
-//! Flows: how the protocols that keep a flow on its port find the two.
+//! Flows: how loadbalance and lacp find a packet's flow, and the flow's port.
 
 use core::ops::Deref;
 
@@ -11,11 +11,11 @@ use crate::wire::flow::{Flow, USUAL, layers};
 /// How a packet's flow is found, and where it goes.
 #[derive(Clone)]
 pub struct Flows<T> {
-    /// Keeps others from choosing a port by their choice of addresses.
+    /// The key of the hash, so that a remote host cannot choose a port by its choice of addresses.
     pub key: Key,
     /// The port of each bucket of flows.
     pub table: T,
-    /// The layers that count (`lagghash`).
+    /// The layers that identify a flow (`lagghash`).
     pub layers: u8,
     /// By how much the NIC's flow id is shifted, if it is used at all (`use_flowid`).
     pub flowid_shift: Option<u8>,
@@ -35,13 +35,14 @@ impl<T: Deref<Target = Table>> Flows<T> {
         usual.unwrap_or_else(|| self.key.hash(&Flow::of(packet, tag, self.layers.into())))
     }
 
-    /// The same for most packets, of which this is the beginning. None: it is another one.
+    /// The same for most packets, from their first bytes. None if the packet is not one of these.
     #[inline(always)]
     fn usual_hash(&self, head: &[u8], tag: Option<u16>) -> Option<u32> {
         if self.layers != layers::ALL as u8 {
             return None;
         }
-        // Each is hashed by itself: together they would have to agree on where they leave the flow.
+        // Each kind hashes its own flow: a shared hash would force all kinds to leave the flow in the same
+        // registers.
         if let Some(flow) = Flow::usual_ipv4::<0>(head, tag) {
             return Some(self.key.hash(&flow));
         }
@@ -54,7 +55,7 @@ impl<T: Deref<Target = Table>> Flows<T> {
         Some(self.key.hash(&Flow::usual_ipv6::<1>(head, tag)?))
     }
 
-    /// The same of packets that have this flow id; none if it does not count.
+    /// The same for packets with this flow id; none if flow ids are not used.
     #[inline(always)]
     pub fn hash_of_id(&self, id: u32) -> Option<u32> {
         self.flowid_shift.map(|by| id.wrapping_shr(by.into()))
@@ -62,21 +63,21 @@ impl<T: Deref<Target = Table>> Flows<T> {
 
     #[inline(always)]
     fn flow_id(&self, packet: &impl Packet) -> Option<u32> {
-        // Most often it is not used, and not looked for.
+        // It is seldom used, so check that before the packet.
         self.flowid_shift?;
         self.hash_of_id(packet.flow_id()?)
     }
 
-    /// The slot for most packets, where neither the whole of [`Flows::hash`] is needed nor a second
-    /// choice; any, if there are no ports. None: a closer look is needed.
+    /// The slot for most packets, which need neither all of [`Flows::hash`] nor a second choice. It is
+    /// arbitrary if there are no ports. None if a closer look is needed.
     #[inline(always)]
     pub fn slot(&self, packet: &impl Packet) -> Option<Slot> {
         let hash = match self.flow_id(packet) {
             Some(flow) => flow,
-            // Where words are loaded byte by byte, as rustc's target for arm64 has it, the other kinds would take
-            // so many registers that all packets would have to save some.
+            // If words are loaded byte by byte, as on rustc's target for arm64, the other kinds need so
+            // many registers that all packets would have to save some.
             None if cfg!(target_arch = "x86_64") => match packet.vlan_tag() {
-                // Most have none: those need not look whether they have.
+                // Most packets have no tag. This copy of the code does not check for one.
                 None => self.usual_hash(packet.head(), None)?,
                 tag => self.usual_hash(packet.head(), tag)?,
             },
@@ -89,20 +90,20 @@ impl<T: Deref<Target = Table>> Flows<T> {
         Some(self.table.slot(hash))
     }
 
-    /// The port to send on if it is active: the packet's flow's. None: a closer look is needed, or there
+    /// The port of the packet's flow, to send on if it is active. None if a closer look is needed or there
     /// are no ports.
     #[inline(always)]
     pub fn first<'p, P: Ports>(&self, ports: &'p P, packet: &impl Packet) -> Option<&'p P::Port> {
         ports.in_slot(self.slot(packet)?)
     }
 
-    /// The port for a hash: its bucket's, or its bucket's second choice if that is not active, or any
-    /// that is. None: no port is active.
+    /// The port for a hash: its bucket's first choice, the second if that is not active, else any active
+    /// port. None if no port is active.
     pub fn select<'p, P: Ports>(&self, ports: &'p P, hash: u32) -> Option<&'p P::Port> {
         self.select_where(ports, hash, P::Port::is_active)
     }
 
-    /// The same where more than that has to be so.
+    /// The same with a further condition on the port.
     pub(super) fn select_where<'p, P: Ports>(
         &self,
         ports: &'p P,
@@ -127,7 +128,8 @@ mod tests {
         Flows { key: Key::new([7; 24]), table, layers: layers as u8, flowid_shift: None }
     }
 
-    /// UDP over IPv4 or IPv6, with so many tags inside, and so many words of options or of a header.
+    /// UDP over IPv4 or IPv6, with this many tags in the frame, and this many words of options or of an
+    /// extension header.
     fn frame(ipv6: bool, tags: usize, words: u8) -> Vec<u8> {
         let mut frame: Vec<u8> = (0..12).collect();
         frame.extend([0x81, 0, 0, 5].repeat(tags));
@@ -148,7 +150,7 @@ mod tests {
         frame
     }
 
-    /// Whatever of it is usual, and however it is cut.
+    /// A usual frame or not, whole or in pieces.
     #[test]
     fn a_frame_has_one_hash() {
         for counted in [layers::ALL, layers::L2 | layers::L3, layers::L4] {

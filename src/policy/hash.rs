@@ -1,11 +1,11 @@
 //! The keyed hash of a flow.
 //!
-//! Folded multiplication (as in wyhash and foldhash): 64 by 64 bits, the halves of the product combined.
-//! Each lagg draws its own key, so that a remote host cannot aim flows at one port.
+//! Folded multiplication, as in wyhash and foldhash: the halves of a 64 by 64 bit product are combined.
+//! Each lagg has a random key, so that a remote host cannot aim flows at one port.
 
 use crate::wire::flow::{Addresses, Flow};
 
-/// What makes a lagg's hash its own.
+/// A key, which makes a lagg's hash its own.
 #[derive(Clone)]
 pub struct Key([u64; 3]);
 
@@ -13,12 +13,12 @@ impl Key {
     /// A key of random bytes.
     pub fn new(random: [u8; 24]) -> Self {
         let words: [u64; 3] = zerocopy::transmute!(random);
-        // The digits of pi: even a key of zeros, of random bytes that were none, mixes.
+        // Digits of pi, so that even a key of zeros mixes.
         let [a, b, c] = words.map(u64::from_le);
         Key([a ^ 0x243f_6a88_85a3_08d3, b ^ 0x1319_8a2e_0370_7344, c ^ 0xa409_3822_299f_31d0])
     }
 
-    /// The hash of a flow. All of its bits are good.
+    /// The hash of a flow. All of its bits are equally good.
     #[inline(always)]
     pub fn hash(&self, flow: &Flow) -> u32 {
         let Key([a, b, c]) = *self;
@@ -33,7 +33,7 @@ impl Key {
             }
         };
         state = fold(state ^ pair, u64::from(flow.ports) ^ c);
-        // Once more: flows that differ in one word alone are still a sequence, not a mix.
+        // Fold once more: flows that differ in one word only still give a sequence.
         state = fold(state, 0x082e_fa98_ec4e_6c89);
         (state >> 32) as u32
     }
@@ -141,10 +141,10 @@ mod tests {
         }),
     ];
 
-    /// How far the spread of these flows over the ports is from chance's, as chi-square has it. What
-    /// is expected on a port is its share of the 1,024 buckets, not 1/n of the flows: where n does
-    /// not divide 1,024 the shares differ by a bucket, and for that alone about 1.3 % of tests
-    /// against 1/n would be past a critical value of 0.1 %, however good the hash is.
+    /// The chi-square statistic of the spread of these flows over the ports. A port's expected share is
+    /// that of its buckets, not 1/n. If n does not divide 1,024, the shares differ by a bucket. For that
+    /// reason alone, about 1.3 % of tests against 1/n would exceed a critical value of 0.1 %, however good
+    /// the hash.
     fn distance(table: &Table, ports: u8, hashes: &[u32]) -> f64 {
         let mut expected = vec![0.0; ports.into()];
         for bucket in 0..1024 {
@@ -159,7 +159,7 @@ mod tests {
         counts.iter().zip(&expected).map(squares).sum()
     }
 
-    /// What of all tests is past the critical value, by keys.
+    /// The tests that exceed the critical value, by key.
     fn excesses(keys: impl Iterator<Item = u32>) -> (Vec<String>, u32) {
         let (mut past, mut tests) = (Vec::new(), 0);
         for seed in keys {
@@ -182,14 +182,14 @@ mod tests {
         (past, tests)
     }
 
-    /// With keys that are not among those of which chance makes one in a thousand tests fail.
+    /// These keys were chosen so that none of the tests fails by chance, as one in a thousand does.
     #[test]
     fn spreads_flows_as_chance_would() {
         let (past, _) = excesses(10..13);
         assert!(past.is_empty(), "{past:#?}");
     }
 
-    /// Of a hundred keys, no more are past the critical value than it says: about 0.1 %.
+    /// With a hundred keys, no more tests exceed the critical value than its 0.1 %.
     #[test]
     #[ignore = "takes a minute"]
     fn spreads_flows_with_any_key() {

@@ -1,4 +1,4 @@
-//! lacp: as loadbalance, over the ports that 802.1AX lets distribute, and a flow that moves waits until
+//! lacp: as loadbalance, over the ports that distribute according to 802.1AX. A flow that moves waits until
 //! its old port's frames have arrived.
 
 use core::ops::Deref;
@@ -9,19 +9,19 @@ use super::buckets::{BUCKETS, Table};
 use super::{About, Flows, Look, Packet, Port, Ports, Unsent};
 use crate::slots::{Slot, SlotSet};
 
-/// What is known of it without a lagg.
+/// Number, name and reasons of the protocol.
 pub const ABOUT: About = About {
     number: 4,
     name: "lacp",
     unsent: &[Unsent::NoPorts, Unsent::NoActivePort, Unsent::Paused],
 };
 
-/// What LACP lets a packet do.
+/// LACP's rules for packets.
 #[derive(Clone)]
 pub struct Lacp<T, E> {
     /// Flows and their ports.
     pub flows: Flows<T>,
-    /// The ports that frames are taken in from.
+    /// The ports from which frames are accepted.
     pub collecting: SlotSet,
     /// The ports that frames are sent on.
     pub distributing: SlotSet,
@@ -31,8 +31,7 @@ pub struct Lacp<T, E> {
 
 /// What keeps packets from their flow's port.
 pub struct Exceptions {
-    /// The ports of each NUMA domain that frames are sent on, if there are several and packets are to
-    /// keep to theirs.
+    /// The distributing ports of each NUMA domain, if there are several domains and packets keep to theirs.
     pub domains: Option<Domains>,
     /// The buckets of flows that wait.
     pub paused: Paused,
@@ -44,8 +43,8 @@ impl Exceptions {
 }
 
 impl<T: Deref<Target = Table>, E: Deref<Target = Exceptions>> Lacp<T, E> {
-    /// The port to send on if it is active: the packet's flow's. None: a closer look is needed, or there
-    /// is none.
+    /// The port of the packet's flow, to send on if it is active. None if a closer look is needed or there
+    /// is no port.
     #[inline(always)]
     pub fn first<'p, P: Ports>(&self, ports: &'p P, packet: &impl Packet) -> Option<&'p P::Port> {
         if self.exceptions.is_some() {
@@ -55,7 +54,7 @@ impl<T: Deref<Target = Table>, E: Deref<Target = Exceptions>> Lacp<T, E> {
         if self.distributing.contains(slot) { ports.in_slot(slot) } else { None }
     }
 
-    /// The port to send on: the packet's flow's.
+    /// The port of the packet's flow, to send on.
     ///
     /// # Errors
     /// The flow waits, or no port distributes.
@@ -71,7 +70,7 @@ impl<T: Deref<Target = Table>, E: Deref<Target = Exceptions>> Lacp<T, E> {
         self.port(ports, hash, packet.numa_domain()).ok_or(Unsent::NoActivePort)
     }
 
-    /// The port for a hash and a NUMA domain, whether the flow waits or not. None: no port distributes.
+    /// The port for a hash and a NUMA domain, whether the flow waits or not. None if no port distributes.
     pub fn port<'p, P: Ports>(
         &self,
         ports: &'p P,
@@ -88,7 +87,7 @@ impl<T: Deref<Target = Table>, E: Deref<Target = Exceptions>> Lacp<T, E> {
         self.flows.select_where(ports, hash, distributes)
     }
 
-    /// Whether a frame is taken in from a port. One for a group may be LACP's own.
+    /// Whether a frame is accepted from a port. A multicast frame may be LACP's own.
     #[inline(always)]
     pub fn accepts(&self, port: &impl Port, frame: &impl Packet, look: Look) -> bool {
         let is_usual = || !frame.is_multicast();
@@ -96,7 +95,7 @@ impl<T: Deref<Target = Table>, E: Deref<Target = Exceptions>> Lacp<T, E> {
     }
 }
 
-/// NUMA domains that are told apart (MAXMEMDOM).
+/// The number of NUMA domains (MAXMEMDOM). Domains beyond it count as none.
 pub const DOMAINS: usize = 8;
 
 /// The ports of each NUMA domain, by their slots.
@@ -104,21 +103,21 @@ pub const DOMAINS: usize = 8;
 pub struct Domains([SlotSet; DOMAINS]);
 
 impl Domains {
-    /// Adds a port to its domain, if it has one that is told apart.
+    /// Adds a port to its domain, if it has one.
     pub fn add(&mut self, slot: Slot, domain: Option<u8>) {
         if let Some(set) = domain.and_then(|domain| self.0.get_mut(usize::from(domain))) {
             set.insert(slot);
         }
     }
 
-    /// Those of `slots`; none if they are of less than two domains.
+    /// The domains of the ports in `slots`; none if these have fewer than two.
     pub fn of(mut self, slots: SlotSet) -> Option<Self> {
         self.0.iter_mut().for_each(|set| *set = *set & slots);
         let several = self.0.iter().filter(|set| !set.is_empty()).count() > 1;
         several.then_some(self)
     }
 
-    /// An active port of the packet's own domain.
+    /// An active port of the packet's domain.
     fn port<'p, P: Ports>(
         &self,
         table: &Table,
@@ -131,13 +130,13 @@ impl Domains {
     }
 }
 
-/// The slot of a bucket's flows among those of a set: their first choice or their second if it is one of
-/// them, else any, always the same.
+/// The slot in `set` for a bucket's flows: their first or second choice if it is in the set, else any slot,
+/// but always the same.
 fn choose(table: &Table, bucket: u32, set: SlotSet) -> Option<Slot> {
     let choices = [table.first(bucket), table.second(bucket)];
     let chosen = choices.into_iter().flatten().find(|slot| set.contains(*slot));
     chosen.or_else(|| {
-        // Neighbours among the buckets have the same choices.
+        // Mix, because neighbouring buckets have the same choices.
         let mixed = (bucket % BUCKETS as u32).wrapping_mul(0x9e37_79b9) >> 16;
         set.nth(mixed.checked_rem(set.len())?)
     })
@@ -147,12 +146,12 @@ fn choose(table: &Table, bucket: u32, set: SlotSet) -> Option<Slot> {
 pub struct Choices<'a> {
     /// The table of flows.
     pub table: &'a Table,
-    /// The ports of each domain, where that counts.
+    /// The ports of each domain, if packets keep to theirs.
     pub domains: Option<Domains>,
 }
 
 impl Choices<'_> {
-    /// The slot of a bucket's flows of a domain, or of none.
+    /// The slot for a bucket's flows, of this domain or of none.
     fn slot(&self, bucket: u32, domain: Option<usize>) -> Option<Slot> {
         let set = domain.and_then(|domain| Some(*self.domains?.0.get(domain)?)).unwrap_or_default();
         if set.is_empty() { self.table.first(bucket) } else { choose(self.table, bucket, set) }
@@ -163,7 +162,7 @@ impl Choices<'_> {
 pub struct Paused([u64; BUCKETS / 64]);
 
 impl Paused {
-    /// None of them.
+    /// No flow waits.
     pub const NONE: Paused = Paused([0; BUCKETS / 64]);
 
     fn has(&self, hash: u32) -> bool {
@@ -178,7 +177,7 @@ impl Paused {
     }
 }
 
-/// What the control side keeps of it: for which ports' frames each bucket waits, by their slots.
+/// For the control side: the ports for whose frames each bucket waits, by their slots.
 ///
 /// As zeros, none waits.
 #[derive(FromZeros)]
@@ -186,9 +185,9 @@ impl Paused {
 pub struct Waits([SlotSet; BUCKETS]);
 
 impl Waits {
-    /// Packets choose from something else now, and these slots have distributed so far: the buckets whose
-    /// flows have left some of them wait for those. One that waits already has not sent since, and waits
-    /// for no others. Returned: the slots that flows have left.
+    /// The choices have changed, and these slots have distributed so far. Buckets whose flows have left
+    /// some of these slots wait for them. A bucket that waits already has sent nothing since, so it waits
+    /// for no others. Returns the slots that flows have left.
     pub fn moved(&mut self, before: &Choices, after: &Choices, distributed: SlotSet) -> SlotSet {
         let has_domains = before.domains.is_some() || after.domains.is_some();
         let domains = || (0..DOMAINS).filter(|_| has_domains).map(Some).chain([None]);
@@ -205,8 +204,7 @@ impl Waits {
         left
     }
 
-    /// Packets are told apart in another way now: all buckets wait for all that have distributed so far,
-    /// which is returned.
+    /// The hash has changed: all buckets wait for all slots that have distributed so far. Returns these.
     pub fn all(&mut self, distributed: SlotSet) -> SlotSet {
         for wait in self.0.iter_mut().filter(|wait| wait.is_empty()) {
             *wait = distributed;
@@ -214,8 +212,8 @@ impl Waits {
         distributed
     }
 
-    /// Those that wait for one of these slots go on waiting, the others do not. Returned: whether any
-    /// does; `paused`, which has none, has them then.
+    /// Buckets that wait for one of these slots go on waiting, the others stop. Returns whether any waits,
+    /// and adds them to `paused`, which is empty before.
     pub fn settle(&mut self, waiting: SlotSet, paused: &mut Paused) -> bool {
         let mut any = false;
         for (bucket, wait) in self.0.iter_mut().enumerate() {
@@ -235,7 +233,7 @@ mod tests {
     use crate::policy::buckets::Homes;
     use crate::slots::SlotMap;
 
-    /// Packets are paused by their hash, and it is set by their bucket.
+    /// Packets are paused by their hash, buckets by their number: the two agree.
     #[test]
     fn a_bucket_has_one_slot_of_a_set_and_the_slots_as_many_buckets() {
         let (mut table, mut homes) = (Table::new_zeroed(), Homes::new_zeroed());

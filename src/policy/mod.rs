@@ -1,9 +1,9 @@
 //! The protocols: which port a packet is sent on, and from which ports frames are accepted.
 //!
-//! A protocol is one file. What tells it from the others is there, and [`Protocol`] asks for it: a new
-//! one is a file, a variant and its arms. Nothing here knows the driver or the kernel. Protocols see
-//! of ports their slots and whether they are active ([`Ports`]), of packets the bytes ([`Packet`]), and
-//! return one of the ports; the memory that they need is given to them.
+//! Each protocol is one file, which [`Protocol`] calls: a new one is a file, a variant and its arms.
+//! Nothing here depends on the driver or the kernel. Protocols see the slots of ports and whether they are
+//! active ([`Ports`]), and the bytes of packets ([`Packet`]). They return one of the ports. The caller
+//! provides the memory that they need.
 
 pub mod broadcast;
 pub mod buckets;
@@ -29,18 +29,18 @@ pub use lacp::Lacp;
 pub use roundrobin::{RoundRobin, Rounds};
 pub use view::{Packet, Port, Ports};
 
-/// What is known of a protocol without a lagg.
+/// What describes a protocol, independent of any lagg.
 #[derive(Debug)]
 pub struct About {
     /// Its number in the ABI (`LAGG_PROTO_*`).
     pub number: u32,
-    /// Its name, as ifconfig(8) has it.
+    /// Its name in ifconfig(8).
     pub name: &'static str,
-    /// Why it does not send: what is counted, in the order of `net.link.lagg.stats`.
+    /// The reasons for not sending that are counted, in the order of `net.link.lagg.stats`.
     pub unsent: &'static [Unsent],
 }
 
-/// Why a lagg sends a packet on no port, or on one less.
+/// Why a lagg sends a packet on no port, or broadcast on one port less.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unsent {
     /// It has no ports.
@@ -51,7 +51,7 @@ pub enum Unsent {
     NoCopy,
     /// none: nothing is sent.
     Disabled,
-    /// lacp: its flow waits for the frames that its old port has under way.
+    /// lacp: the packet's flow waits for the packets in flight on its old port.
     Paused,
 }
 
@@ -68,14 +68,14 @@ impl Unsent {
     }
 }
 
-/// How closely a frame is looked at.
+/// How closely to look at a frame.
 #[derive(Clone, Copy)]
 pub enum Look {
-    /// As closely as most frames need. What is not accepted so may be accepted after a closer look.
+    /// As closely as most frames need. A frame that is not accepted may be after a closer look.
     Usual,
     /// As closely as can be; `rx_all` reads `net.link.lagg.failover_rx_all`.
     Closer {
-        /// Whether failover takes frames in from all ports.
+        /// Whether failover accepts frames from all ports.
         rx_all: fn() -> bool,
     },
 }
@@ -83,11 +83,11 @@ pub enum Look {
 /// Which ports' speeds add up to the lagg's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Speed {
-    /// Those of these ports.
+    /// These ports.
     Of(SlotSet),
-    /// Those of the aggregator in service: LACP knows.
+    /// The ports of the aggregator in service, which LACP's machines know.
     Aggregator,
-    /// None: it stays as it is.
+    /// None: the lagg's speed stays as it is.
     Unchanged,
 }
 
@@ -100,10 +100,11 @@ pub struct Role {
     pub active: bool,
 }
 
-/// A protocol, with what roundrobin, the flows of loadbalance, and lacp need: to packets, in a plan, and
-/// to the control side.
+/// A protocol, with the data that roundrobin, loadbalance and lacp need. A plan has other data than the
+/// control side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-// Or packets would have to find out from a field of flows which it is.
+// A tag of its own: otherwise rustc hides it in a field of the flows, and packets need more instructions to
+// read it.
 #[repr(u8)]
 pub enum Protocol<R, F, L> {
     /// Sends nothing and accepts nothing.
@@ -120,7 +121,7 @@ pub enum Protocol<R, F, L> {
     Broadcast,
 }
 
-/// A protocol alone.
+/// A protocol without data.
 pub type Kind = Protocol<(), (), ()>;
 
 impl Kind {
@@ -139,7 +140,7 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.about().number == number)
     }
 
-    /// The protocol with what it needs.
+    /// The protocol with its data, made by these functions.
     ///
     /// # Errors
     /// That of the function that is called.
@@ -161,7 +162,7 @@ impl Kind {
 }
 
 impl<R, F, L> Protocol<R, F, L> {
-    /// What is known of it without a lagg.
+    /// The protocol's number, name and reasons.
     pub const fn about(&self) -> &'static About {
         match self {
             Protocol::None => &none::ABOUT,
@@ -173,7 +174,7 @@ impl<R, F, L> Protocol<R, F, L> {
         }
     }
 
-    /// The protocol alone.
+    /// The protocol without data.
     pub const fn kind(&self) -> Kind {
         match self {
             Protocol::None => Kind::None,
@@ -185,7 +186,8 @@ impl<R, F, L> Protocol<R, F, L> {
         }
     }
 
-    /// The same protocol made from this one and another. None: the other is of another protocol.
+    /// The same protocol, with data made from this one's and another's. None if the other is a different
+    /// protocol.
     pub fn with<R1, F1, L1, R2, F2, L2>(
         &mut self,
         other: Protocol<R1, F1, L1>,
@@ -208,7 +210,7 @@ impl<R, F, L> Protocol<R, F, L> {
         })
     }
 
-    /// What lacp has, if this is lacp.
+    /// lacp's data, if this is lacp.
     pub fn lacp(&self) -> Option<&L> {
         if let Protocol::Lacp(lacp) = self { Some(lacp) } else { None }
     }
@@ -219,11 +221,11 @@ impl<R, F, L> Protocol<R, F, L> {
     }
 }
 
-/// `first!(protocol, ports, packet)`: the port that most packets are sent on, if it is active. None: a
-/// closer look is needed, or nothing is sent. Takes a turn, if the ports take turns.
+/// `first!(protocol, ports, packet)`: the port that most packets are sent on, if it is active. None if a
+/// closer look is needed or nothing is sent. With roundrobin it takes a turn.
 ///
-/// A macro, for the compiler makes a worse one of a function: it joins the ways of the protocols before it
-/// knows where they lead.
+/// A macro, because the compiler makes worse code of a function: it merges the protocols' branches too
+/// early.
 macro_rules! first {
     ($protocol:expr, $ports:expr, $packet:expr) => {
         match $protocol {
@@ -237,20 +239,20 @@ macro_rules! first {
 }
 pub(crate) use first;
 
-/// What packets ask.
+/// The rules that packets use.
 impl<R, T, E> Protocol<RoundRobin<R>, Flows<T>, Lacp<T, E>>
 where
     R: Rounds,
     T: Deref<Target = Table>,
     E: Deref<Target = Exceptions>,
 {
-    /// Whether each active port sends each packet. Else it is one, as follows.
+    /// Whether every active port sends each packet. Otherwise one port does, chosen as follows.
     #[inline(always)]
     pub fn sends_on_all(&self) -> bool {
         matches!(self, Protocol::Broadcast)
     }
 
-    /// The port for a packet after a closer look, where `first!` has found `first`.
+    /// The port for a packet after a closer look; `first!` has returned `first`.
     ///
     /// # Errors
     /// Why it is not sent.
@@ -271,7 +273,7 @@ where
         .ok_or(Unsent::NoActivePort)
     }
 
-    /// Whether a frame is taken in that came in on one of the ports.
+    /// Whether a frame received on this port is accepted.
     #[inline(always)]
     pub fn accepts<P: Ports>(
         &self,
@@ -288,8 +290,8 @@ where
         }
     }
 
-    /// The port that packets of a flow are sent on, if that is for the flow to say: of this flow id and
-    /// NUMA domain. A flow that waits for LACP has one: that on which it will go on.
+    /// The port for packets with this flow id and NUMA domain, for protocols that choose by flow. A flow
+    /// that waits with LACP gets the port on which it will continue.
     pub fn port_of_flow<'p, P: Ports>(
         &self,
         ports: &'p P,
@@ -305,9 +307,9 @@ where
     }
 }
 
-/// What is reported as the lagg's link, and to requests.
+/// The rules for what is reported of the lagg and its ports.
 impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
-    /// Whether the protocol has the lagg's link up; none: that is for the ports' links to say.
+    /// Whether the lagg's link is up by the protocol's own rule; none if the ports' links decide.
     pub fn link(&self) -> Option<bool> {
         match self {
             // F-16: ports that stand by do not count
@@ -316,7 +318,7 @@ impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
         }
     }
 
-    /// Which ports' speeds are the lagg's.
+    /// Which ports' speeds add up to the lagg's.
     pub fn speed(&self, ports: &impl Ports) -> Speed {
         match self {
             Protocol::None => Speed::Unchanged,
@@ -332,7 +334,7 @@ impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
         }
     }
 
-    /// What a port is to the lagg; none: LACP's machines say.
+    /// A port's role; none if LACP's machines decide.
     pub fn role<P: Ports>(&self, ports: &P, port: &P::Port) -> Option<Role> {
         Some(match self {
             Protocol::None => Role::default(),
@@ -345,7 +347,7 @@ impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
     }
 }
 
-/// This port if it is active, else the next one in order if that is, else the first that is.
+/// This port if it is active, else the next in order if that is, else the first active one.
 fn active_from<'p, P: Ports>(ports: &'p P, port: Option<&'p P::Port>) -> Option<&'p P::Port> {
     let is_port = |there: &&P::Port| port.is_some_and(|port| core::ptr::eq(*there, port));
     let next = || ports.iter().skip_while(|there| !is_port(there)).nth(1);

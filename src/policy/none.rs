@@ -2,6 +2,6 @@
 
 use super::{About, Unsent};
 
-/// What is known of it without a lagg.
+/// Number, name and reasons of the protocol.
 pub const ABOUT: About =
     About { number: 0, name: "none", unsent: &[Unsent::NoPorts, Unsent::Disabled] };

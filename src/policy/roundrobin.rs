@@ -4,37 +4,37 @@ use core::num::NonZeroU32;
 
 use super::{About, Unsent};
 
-/// What is known of it without a lagg.
+/// Number, name and reasons of the protocol.
 pub const ABOUT: About =
     About { number: 1, name: "roundrobin", unsent: &[Unsent::NoPorts, Unsent::NoActivePort] };
 
-/// Where in the round each processor is, in parts of 2^64.
+/// Each processor's position in the round, in parts of 2^64.
 pub trait Rounds {
-    /// Where this processor was; it goes on by a step.
+    /// Advances this processor's position by a step, and returns the old one.
     fn advance(&self, step: u64) -> u64;
 }
 
-/// Whose turn it is. Each processor counts its own packets, so two senders do not write the same
-/// cache line; what one sender sends from one processor is spread exactly, all together to within
-/// stride times processors.
+/// Whose turn it is. Each processor has its own position, so two senders do not write the same cache line.
+/// What one sender sends from one processor is spread exactly, all packets to within stride times
+/// processors.
 ///
-/// A processor does not count packets but where in the round it is, in parts of 2^64: the round ends
-/// where the word does, and the turn is found without a division.
+/// The position is not a count of packets, but a part of the round: the round ends where the word
+/// overflows, so the turn is found without a division.
 #[derive(Clone)]
 pub struct RoundRobin<R> {
     rounds: R,
-    /// A packet's part of the round, rounded up. So a round of n packets ends less than n parts too
-    /// soon, and one packet too soon after 2^64 / n^2 rounds.
+    /// A packet's part of the round, rounded up. So a round of n packets ends less than n parts early,
+    /// which is one packet early after 2^64 / n^2 rounds.
     step: u64,
-    /// Turns of the round.
+    /// The ports, each of which has one turn in a round.
     ports: u32,
 }
 
 impl<R: Rounds> RoundRobin<R> {
-    /// `stride` packets (`rr_limit`) go on each of so many ports before the next has its turn.
+    /// Each of `ports` ports sends `stride` packets (`rr_limit`) before the next has its turn.
     pub fn new(rounds: R, stride: NonZeroU32, ports: u32) -> Self {
         let packets = u64::from(stride.get()) * u64::from(ports);
-        // One packet that is a whole round steps by 2^64, which is 0.
+        // If one packet is a whole round, the step is 2^64, which is 0.
         let step = u64::MAX.checked_div(packets).map_or(0, |step| step.wrapping_add(1));
         RoundRobin { rounds, step, ports }
     }
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    /// Exactly, but for turns of more packets than are sent in a second: those end early by so many.
+    /// Turns are exact, unless they have more packets than are sent in a second: those end a little early.
     #[test]
     fn a_round_ends_with_its_last_packets() {
         for (stride, ports, early) in [(1, 3, 0), (7, 31, 0), (1 << 20, 3, 1), (u32::MAX, 32, 1024)]

@@ -1,4 +1,4 @@
-//! What the protocols have in common, with ports and packets of no driver.
+//! Tests of all protocols, with model ports and packets instead of a driver.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -14,7 +14,7 @@ use super::{
 use crate::slots::{Slot, SlotSet};
 use crate::wire::flow::Bytes;
 
-/// A port.
+/// A model port.
 pub struct OfModel {
     pub slot: Slot,
     pub is_active: bool,
@@ -134,7 +134,7 @@ fn packet(flow_id: u32) -> Frame {
     Frame { flow_id: Some(flow_id), ..Frame::from_segments([&[0; 60]]) }
 }
 
-/// The slots of packets of 1,024 flows, and what happened to those that were not sent.
+/// The slots that packets of 1,024 flows were sent on, and why the others were not sent.
 fn sent(rules: &Rules, ports: &Model) -> (SlotSet, Vec<Unsent>) {
     let (mut slots, mut unsent) = (SlotSet::EMPTY, Vec::new());
     for id in 0..1024 {

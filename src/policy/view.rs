@@ -8,7 +8,7 @@ pub trait Port {
     /// Its slot.
     fn slot(&self) -> Slot;
 
-    /// Whether packets can be sent on it now: it is up, and its link is.
+    /// Whether packets can be sent on it now: it and its link are up.
     fn is_active(&self) -> bool;
 }
 
@@ -44,12 +44,12 @@ pub trait Packet: Bytes {
     /// The VLAN tag that it carries outside of its bytes.
     fn vlan_tag(&self) -> Option<u16>;
 
-    /// What the card, or the socket, tells its flow by.
+    /// The flow id that the network card or the socket has set.
     fn flow_id(&self) -> Option<u32>;
 
-    /// The NUMA domain that it belongs to.
+    /// The NUMA domain that the sender prefers.
     fn numa_domain(&self) -> Option<u8>;
 
-    /// Whether it is for a group.
+    /// Whether it is multicast or broadcast.
     fn is_multicast(&self) -> bool;
 }

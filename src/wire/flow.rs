@@ -1,7 +1,7 @@
 //! A frame's flow: what distinguishes it from the frames of other conversations.
 //!
 //! It differs from C lagg's in two ways. Tags inside the frame are found where they are (F-30). IPv6 flows
-//! are told by their ports, as IPv4's are, and by the flow label only where there are none (RFC 6438).
+//! are told apart by their ports, as IPv4's are, and by the flow label only if there are none (RFC 6438).
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, big_endian, little_endian};
 
@@ -37,21 +37,22 @@ impl Bytes for [u8] {
     }
 }
 
-/// A frame's flow, in words for a hash. Zero: the frame has no such layer, or it does not count.
+/// A frame's flow, in words for a hash. A word is zero if the frame has no such layer, or the layer does
+/// not count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Flow {
     /// The Ethernet addresses and the VLANs.
     pub link: [u64; 2],
     /// The IP addresses, source and destination.
     pub addresses: Addresses,
-    /// The transport's ports, source and destination; where IPv6 has none, its flow label.
+    /// The transport's ports, source and destination; the flow label of IPv6 without ports.
     pub ports: u32,
 }
 
 /// IP addresses, source and destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Addresses {
-    /// IPv4's; 0: none.
+    /// IPv4's; 0 if there are none.
     V4(u64),
     /// IPv6's.
     V6([u64; 4]),
@@ -71,7 +72,7 @@ struct Link {
     more_addresses: little_endian::U32,
 }
 
-/// How a tag begins (802.1Q 9.3).
+/// The beginning of a tag (802.1Q 9.3).
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Tag {
@@ -79,7 +80,7 @@ struct Tag {
     control: big_endian::U16,
 }
 
-/// What follows a tag's kind: the rest of it, and the kind of what it is before.
+/// What follows a tag's kind: the rest of the tag, and the kind of what follows it.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Behind {
@@ -111,7 +112,7 @@ struct Ipv6 {
     addresses: [little_endian::U64; 4],
 }
 
-/// How each of IPv6's extension headers begins.
+/// The beginning of each IPv6 extension header.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Extension {
@@ -119,7 +120,7 @@ struct Extension {
     length: u8,
 }
 
-/// How most frames begin.
+/// The beginning of most frames.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Usual<Ip, const TAGS: usize> {
@@ -147,11 +148,11 @@ const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 const SCTP: u8 = 132;
 
-/// How many tags inside a frame the parser skips.
+/// The tags inside a frame that the parser skips, at most.
 const MAX_TAGS: usize = 2;
 
-/// How many extension headers the parser skips: RFC 8200 4.1 has no more in a packet, except to hide what
-/// follows.
+/// The extension headers that the parser skips, at most. By RFC 8200 4.1 a packet has no more, unless it
+/// hides something.
 const MAX_EXTENSIONS: usize = 8;
 
 /// How far into a frame the parser looks: farther than any legitimate chain of headers.
@@ -164,13 +165,13 @@ impl Flow {
     /// No flow at all: a frame that is too short for Ethernet.
     const NONE: Flow = Flow { link: [0; 2], addresses: Addresses::V4(0), ports: 0 };
 
-    /// The flow of a frame with `tag` beside it, by these [`layers`]. Directional: the two
-    /// ways of a conversation are two flows.
+    /// The flow of a frame with `tag` outside its bytes, by these [`layers`]. The two directions of a
+    /// conversation are two flows.
     ///
-    /// A VLAN is the same in the frame or beside it, and its priority does not count. All fragments
-    /// of a packet have one flow: ports are found in none, not even in the first. Nor are they behind
-    /// more than 160 bytes of headers. IPv6's flow label stands in for them there (F-48): the ends of a tunnel
-    /// set it by what is inside.
+    /// A VLAN is the same in the frame or outside it, and its priority does not count. All fragments of a
+    /// packet have one flow, so the ports of the first fragment are not used, nor are ports after more than
+    /// 160 bytes of headers. IPv6's flow label replaces them there (F-48): the ends of a tunnel set it by
+    /// the packet inside.
     #[inline(always)]
     pub fn of(frame: &(impl Bytes + ?Sized), tag: Option<u16>, layers: u32) -> Flow {
         let mut headers = Headers::of(frame.head());
@@ -178,7 +179,7 @@ impl Flow {
         if headers.complete() { flow } else { Self::of_pieces(frame, tag, layers) }
     }
 
-    /// [`Flow::of`] a frame whose headers are not all in the first piece, or not there.
+    /// [`Flow::of`] a frame whose headers are not all in the first piece, or are cut off.
     #[cold]
     #[inline(never)]
     fn of_pieces(frame: &(impl Bytes + ?Sized), tag: Option<u16>, layers: u32) -> Flow {
@@ -186,8 +187,8 @@ impl Flow {
         Headers::of(frame.gather(&mut room)).flow(tag, layers)
     }
 
-    /// [`Flow::of`] by all layers, where that is quick: for TCP, UDP and SCTP over IPv4 without options, with
-    /// so many tags inside. None: it is another frame, or `head` is too short.
+    /// [`Flow::of`] by all layers, for the common case: TCP, UDP and SCTP over IPv4 without options, with
+    /// `TAGS` tags inside. None if it is another kind of frame, or `head` is too short.
     #[inline(always)]
     pub fn usual_ipv4<const TAGS: usize>(head: &[u8], tag: Option<u16>) -> Option<Flow> {
         let (frame, _) = Usual::<Ipv4, TAGS>::ref_from_prefix(head).ok()?;
@@ -229,7 +230,7 @@ impl<Ip, const TAGS: usize> Usual<Ip, TAGS> {
     }
 }
 
-/// How many bytes [`Flow::usual_ipv4`] and [`Flow::usual_ipv6`] look at, with one tag at most.
+/// How many bytes [`Flow::usual_ipv4`] and [`Flow::usual_ipv6`] need, with at most one tag.
 pub const USUAL: usize = size_of::<Usual<Ipv6, 1>>();
 
 /// Whether a frame of this kind has a tag.
@@ -244,7 +245,7 @@ fn has_ports(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP | SCTP)
 }
 
-/// The beginning of a frame, and whether the parser looked for something behind its end.
+/// The beginning of a frame, and whether the parser wanted bytes after its end.
 struct Headers<'a> {
     bytes: &'a [u8],
     ends_early: bool,
@@ -333,13 +334,13 @@ impl<'a> Headers<'a> {
         }
         if layers & layers::L4 != 0 {
             let [first, second, third] = header.label;
-            // The rest of the first byte is of the traffic class.
+            // The rest of the first byte belongs to the traffic class.
             flow.ports = u32::from_le_bytes([first & 0x0f, second, third, 0]);
         }
         let mut next = header.next;
         let mut offset = offset + size_of::<Ipv6>();
         for _ in 0..=MAX_EXTENSIONS {
-            // A fragment header ends it too: no ports.
+            // A fragment header ends the chain too: no ports.
             let (unit, first_units) = match next {
                 HOP_BY_HOP | ROUTING | DESTINATION => (8, 1),
                 // RFC 4302 2.2
@@ -368,7 +369,7 @@ impl Link {
     #[inline]
     fn words(&self, vlans: u64) -> [u64; 2] {
         let more = u64::from(self.more_addresses.get());
-        // Three VLANs have 36 bits: nothing is shifted out.
+        // Three VLANs have 36 bits, so nothing is shifted out.
         [self.addresses.get(), more ^ vlans.rotate_left(32)]
     }
 }

@@ -12,7 +12,7 @@ bitflags! {
     /// The state of an actor, or of a partner, as LACPDUs carry it (5.4.2.2 m).
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct StateBits: u8 {
-        /// It speaks without being asked.
+        /// It sends LACPDUs whatever its partner does (active mode).
         const ACTIVITY = 0x01;
         /// It wants LACPDUs every second: the short timeout.
         const TIMEOUT = 0x02;
@@ -24,9 +24,9 @@ bitflags! {
         const COLLECTING = 0x10;
         /// Outgoing frames are distributed.
         const DISTRIBUTING = 0x20;
-        /// It works with a partner that is configured, not heard.
+        /// It uses the configured partner, because it has received no LACPDU.
         const DEFAULTED = 0x40;
-        /// It has not heard its partner for a timeout.
+        /// Its partner has timed out.
         const EXPIRED = 0x80;
     }
 }
@@ -64,16 +64,16 @@ impl Info {
     }
 }
 
-/// What a LACPDU says.
+/// The contents of a LACPDU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lacpdu {
     /// Its sender.
     pub actor: Info,
-    /// The other side, as its sender sees it.
+    /// The other side, as the sender has recorded it.
     pub partner: Info,
 }
 
-/// The version of LACP that we speak.
+/// The version of LACP that this driver implements.
 pub const VERSION: u8 = 1;
 
 const TERMINATOR: u8 = 0;
@@ -85,7 +85,7 @@ const COLLECTOR: u8 = 3;
 #[repr(C)]
 struct Tlv {
     kind: u8,
-    /// Its own two octets included.
+    /// Includes these two octets.
     length: u8,
 }
 
@@ -102,14 +102,14 @@ struct Side {
     reserved: [u8; 3],
 }
 
-/// A view: none of it is checked.
+/// A view of bytes, of which nothing has been checked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Frame {
     header: Header,
     actor: Side,
     partner: Side,
-    /// Nothing is read from here on: whether anything follows depends on the version.
+    /// Nothing is read from here on, because what follows depends on the version.
     collector: Tlv,
     max_delay: U16,
     reserved: [u8; 12],
@@ -146,8 +146,8 @@ impl Side {
 }
 
 impl Lacpdu {
-    /// Reads a frame whose [`Subtype`] is LACP. The version, the TLVs' types and what is reserved are
-    /// not looked at (5.4.12), nor is anything behind the actor and the partner: it is not used (F-61).
+    /// Reads a frame whose [`Subtype`] is LACP. The version, the TLVs' types and reserved octets are not
+    /// checked (5.4.12), nor is anything after actor and partner, because it is not used (F-61).
     ///
     /// # Errors
     /// Why the frame is dropped.
@@ -225,8 +225,8 @@ mod tests {
         assert_eq!(Subtype::of(&frame()), Some(Subtype::Lacp));
     }
 
-    /// Of any version: neither what is reserved, nor the collector, the terminator, or what a higher version
-    /// has there, whatever lengths they claim.
+    /// Of any version, and whatever is in reserved octets, the collector, the terminator or a higher
+    /// version's TLVs, and whatever lengths they claim.
     #[test]
     fn f61_what_is_not_used_is_not_looked_at() {
         for version in [0, 1, 2, 255] {

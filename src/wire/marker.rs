@@ -52,12 +52,12 @@ pub struct Frame {
 static_assertions::assert_eq_size!(Frame, [u8; FRAME]);
 
 const VERSION: u8 = 1;
-/// Of the marker's TLV, its own two octets included.
+/// The length of the marker's TLV, including its own two octets.
 const LENGTH: u8 = 16;
 
 impl Frame {
-    /// Reads a frame whose [`Subtype`] is Marker. The version, what is reserved and the terminator are not
-    /// looked at (5.5.4.1).
+    /// Reads a frame whose [`Subtype`] is Marker. The version, reserved octets and the terminator are not
+    /// checked (5.5.4.1).
     ///
     /// # Errors
     /// Why the frame is dropped.
@@ -81,7 +81,7 @@ impl Frame {
         Marker { port: self.port.get(), system: self.system, transaction: self.transaction.get() }
     }
 
-    /// The response to it, from a port whose own address is `source`: all else stays (5.5.4.2).
+    /// The response to it, from a port whose own address is `source`; all else is copied (5.5.4.2).
     pub fn response(&self, source: MacAddr) -> [u8; FRAME] {
         let header = Header { destination: MULTICAST, source, ..self.header };
         zerocopy::transmute!(Frame { header, kind: Kind::RESPONSE, ..*self })
@@ -89,7 +89,7 @@ impl Frame {
 }
 
 impl Marker {
-    /// The frame that asks, from a port whose own address is `source`.
+    /// The frame of the marker, from a port whose own address is `source`.
     pub fn emit(&self, source: MacAddr) -> [u8; FRAME] {
         zerocopy::transmute!(Frame {
             header: Header::new(source, Subtype::MARKER, VERSION),

@@ -39,7 +39,7 @@ impl Header {
     }
 }
 
-/// A slow protocol that lagg takes part in.
+/// A slow protocol that lagg implements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Subtype {
     /// LACP.
@@ -63,7 +63,7 @@ impl Subtype {
     /// Where a slow protocol's frame has its number.
     pub const OFFSET: usize = core::mem::offset_of!(Header, subtype);
 
-    /// Which of them a frame is. None: a slow protocol of others (OAM, ESMC), or no slow protocol.
+    /// Which of them a frame is. None for other slow protocols (OAM, ESMC), and for other frames.
     pub fn of(frame: &[u8]) -> Option<Self> {
         frame
             .get(Self::OFFSET)
@@ -71,7 +71,7 @@ impl Subtype {
             .and_then(|number| Self::numbered(*number))
     }
 
-    /// The one of this number.
+    /// The protocol with this number.
     pub fn numbered(number: u8) -> Option<Self> {
         match number {
             Self::LACP => Some(Subtype::Lacp),
@@ -89,14 +89,14 @@ pub enum Malformed {
     Short,
     /// Not for the slow protocols' address.
     Destination,
-    /// A TLV's length is not that of what has to be there, or more than what is left.
+    /// A TLV's length is not that of the required TLV, or exceeds the frame.
     Length,
     /// A Marker PDU that is neither information nor response.
     Kind,
 }
 
 impl Malformed {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Malformed; 4] =
         [Malformed::Short, Malformed::Destination, Malformed::Length, Malformed::Kind];
 }

@@ -25,8 +25,8 @@ use crate::kpi::requests::{self, CapabilitiesRequest, MediaRequest};
 
 pub use generated::*;
 
-// The layout of FreeBSD 15's kernels, which the headers must agree with: a module that was built
-// with others would corrupt memory.
+// The layout of FreeBSD 15's kernels. The headers must agree with it: a module built with others would
+// corrupt memory.
 const_assert_eq!(size_of::<ifnet>(), 1312);
 const_assert_eq!(offset_of!(ifnet, if_softc), 48);
 const_assert_eq!(offset_of!(ifnet, if_xname), 88);
@@ -65,7 +65,7 @@ const_assert_eq!(offset_of!(mbuf, __bindgen_anon_3), 32);
 const_assert_eq!(offset_of!(pkthdr, __bindgen_anon_1), 0);
 const_assert_eq!(offset_of!(pkthdr, len), 24);
 
-// Numbers that kpi has for both of its backends.
+// Numbers that kpi defines for both backends.
 const_assert_eq!(IFT_ETHER, ift::ETHER as u32);
 const_assert_eq!(IFT_L2VLAN, ift::L2VLAN as u32);
 const_assert_eq!(IFT_INFINIBAND, ift::INFINIBAND as u32);

@@ -9,8 +9,8 @@ use crate::kpi::{EpochOption, Ref, Result};
 /// A function that is called for its owner at a later time, on a thread that may not sleep.
 ///
 /// # Invariants
-/// `owner` has a reference while the kernel is to call the function, and none else; both change under
-/// `lock`. The owner holds this.
+/// `owner` holds a reference exactly while the kernel is to call the function; both change under `lock`.
+/// The owner holds this callout.
 pub struct Callout<T: Send + Sync + 'static>(Pinned<Inner<T>>);
 
 struct Inner<T: Send + Sync + 'static> {
@@ -63,7 +63,7 @@ impl<T: Send + Sync> Callout<T> {
         drop(before);
     }
 
-    /// Calls it off, and waits until it is not running. Sleeps.
+    /// Cancels the call, and waits until it is not running. Sleeps.
     pub fn drain(&self) {
         let place = self.0.get();
         // SAFETY: `try_new` has initialised the callout, and it is stopped under its lock: a call that has

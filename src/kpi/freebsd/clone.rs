@@ -1,4 +1,4 @@
-//! Making and unmaking laggs (the cloner; its declaration is in `kmod/module.c`).
+//! The cloner, which creates and destroys laggs (`kmod/module.c` declares it).
 
 use core::ffi::{c_char, c_int};
 
@@ -11,7 +11,7 @@ use crate::kpi::errno::to_c;
 use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Driver, Errno, InfinibandAddr, LaggType, Module, Result};
 
-/// Makes a lagg. Sleeps.
+/// Creates a lagg. Sleeps.
 ///
 /// EINVAL: no such type of lagg; EFAULT; ENXIO: the module is being unloaded.
 ///
@@ -70,8 +70,8 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
             return Err(errno);
         }
     };
-    // SAFETY: the interface of our cloner's that was made above. Nobody can find it before it is attached, so
-    // its fields are this thread's, and the methods have the types of what they are called as.
+    // SAFETY: the interface of our cloner's that was made above. No other thread can find it before it is
+    // attached, so its fields are this thread's, and the methods have the right types.
     unsafe {
         interface.softc_slot().put(&softc);
         c::if_settransmitfn(ifp, Some(hooks::lagg_rs_transmit));
@@ -93,11 +93,10 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
             Some(broadcast) => interface.attach_infiniband(broadcast),
         }
     }
-    // Comes last, for without it no VLAN takes this for its parent: it can be found since before it had a
-    // broadcast address, and a VLAN would copy the NULL, and panic when it gets an address.
-    // Listeners that were told of the new interface are told of this flag too.
-    // SAFETY: the flags of our own interface, which is attached: routing sockets of its vnet, where the
-    // caller is, are told.
+    // Comes last: without this flag no VLAN accepts the interface as its parent. It could be found before
+    // it had a broadcast address. A VLAN would have copied the NULL, and would panic when it gets an
+    // address. Listeners that were told of the new interface are told of this flag too. SAFETY: the flags
+    // of our own interface, which is attached: routing sockets of its vnet, where the caller is, are told.
     unsafe {
         c::if_setflags(ifp, (interface.flags() | c::IFF_SIMPLEX) as c_int);
         c::rt_ifmsg(ifp, c::IFF_SIMPLEX as c_int);
@@ -131,7 +130,7 @@ unsafe fn lagg_type(data: *mut c::ifc_data) -> Result<LaggType> {
     }
 }
 
-/// Unmakes a lagg. Sleeps.
+/// Destroys a lagg. Sleeps.
 ///
 /// # Safety
 /// The kernel calls it with one of this cloner's interfaces, in its vnet and with
@@ -145,7 +144,7 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     // SAFETY: the kernel calls this with an interface of this cloner's, which is freed below and not before.
     let slot = unsafe { Ifnet::from_ptr(ifp).softc_slot() };
     let Some(softc) = slot.get() else { return to_c(Err(Errno::ENXIO)) };
-    // D-18: found by its interface, in whatever vnet that is now
+    // D-18: found by its interface, whichever vnet that is in now
     Module::destroy(&softc);
     // SAFETY: the kernel calls this in the interface's vnet with the lock held. The interface was attached
     // when it was made; the lock lets one thread in at a time, and a second finds no softc above.

@@ -5,10 +5,10 @@ use core::ptr;
 
 use super::bindings as c;
 
-/// The kernel's part of an object that waits for its grace period.
+/// The kernel's record of an object that waits for its grace period.
 pub(in crate::kpi) type EpochContext = c::epoch_context;
 
-/// One that is not waiting.
+/// The record of an object that is not waiting.
 pub(in crate::kpi) const EPOCH_CONTEXT: EpochContext =
     c::epoch_context { data: [ptr::null_mut(); 2] };
 
@@ -32,8 +32,8 @@ pub(in crate::kpi) fn epoch_wait() {
 
 /// Waits until no counted object waits for its grace period. Sleeps.
 ///
-/// Freeing one may begin the grace period of the next (plan, port, lagg), which the kernel's own
-/// wait does not cover: four rounds are one more than such a chain has links.
+/// Freeing one object may begin the grace period of the next (plan, port, lagg), which the kernel's own
+/// wait does not cover. Four rounds are one more than such a chain has links.
 pub(in crate::kpi) fn epoch_drain() {
     for _ in 0..4 {
         // SAFETY: the epoch is there from boot on. The caller may sleep, and is in no section.

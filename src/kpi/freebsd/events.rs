@@ -6,7 +6,7 @@ use super::bindings as c;
 use super::hooks;
 use crate::kpi::{Errno, Result};
 
-/// The handlers of the module, one for each event: none of them is a lagg's.
+/// The handlers of the module, one for each event. No lagg has any of its own.
 pub(super) struct Handlers([Handler; 4]);
 
 /// A handler that is registered.
@@ -47,8 +47,8 @@ impl Handlers {
         Ok(Handlers([departure?, arrival?, config?, unconfig?]))
     }
 
-    /// Unregisters them, and waits for those that are running: for the static, which is never
-    /// dropped. Once. Sleeps.
+    /// Deregisters them, and waits for those that are running. For the static, which is never dropped.
+    /// Called once. Sleeps.
     pub fn deregister(&self) {
         self.0.iter().for_each(Handler::deregister);
     }
@@ -70,7 +70,7 @@ impl Handler {
     }
 }
 
-/// When one of them cannot be registered, the others are not either.
+/// If one of them cannot be registered, the others are deregistered.
 impl Drop for Handler {
     fn drop(&mut self) {
         self.deregister();

@@ -8,7 +8,8 @@ use super::bindings as c;
 use super::ifnet::Ifnet;
 use crate::kpi::{Array, Errno, InfinibandAddr, LinkAddr, MacAddr, Result};
 
-/// A group that the driver has joined on a port, to be left again; `A` is or becomes its address.
+/// A group that the driver has joined on a port, and must leave again. `A` is its address, or converts to
+/// it.
 pub struct Group<A = LinkAddr>(A);
 
 impl Group {
@@ -18,7 +19,7 @@ impl Group {
     }
 }
 
-/// Where the addresses go that [`collect`] is called with.
+/// Where [`collect`] stores the addresses.
 struct Collected<'a> {
     to: &'a mut [LinkAddr],
     count: usize,
@@ -27,8 +28,8 @@ struct Collected<'a> {
 /// # Safety
 /// The kernel calls it in the epoch, with a [`Collected`] and a group of an interface.
 unsafe extern "C" fn collect(to: *mut c_void, group: *mut c::sockaddr_dl, _: c_uint) -> c_uint {
-    // SAFETY: the kernel passes the `Collected` that if_foreach_llmaddr was called with, which nobody else uses
-    // meanwhile, and a sockaddr_dl that is there for as long as its section.
+    // SAFETY: the kernel passes the `Collected` that if_foreach_llmaddr was called with, which no other
+    // thread uses meanwhile, and a sockaddr_dl that is there for as long as its section.
     let (to, address, length) = unsafe {
         (&mut *to.cast::<Collected<'_>>(), lladdr(group), usize::from((*group).sdl_alen))
     };
@@ -53,7 +54,7 @@ unsafe fn lladdr(address: *mut c::sockaddr_dl) -> *mut u8 {
 }
 
 impl Ifnet {
-    /// The groups that others have joined on it. May sleep.
+    /// The groups that others have joined on the interface. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -69,7 +70,7 @@ impl Ifnet {
             if to.count == room {
                 return Ok(groups);
             }
-            // There are more, or fewer, than there is room for.
+            // There are more, or fewer, groups than room.
             room = to.count;
         }
     }
@@ -90,9 +91,9 @@ impl Ifnet {
         Ok(Group(group))
     }
 
-    /// Leaves a group; nothing if the stack has purged the interface's groups. May sleep.
+    /// Leaves a group. Does nothing if the stack has purged the interface's groups. May sleep.
     ///
-    /// By its address, which the kernel looks up under its lock: a purge, before the departure event,
+    /// By its address, which the kernel looks up under its lock, because a purge before the departure event
     /// frees a membership that only we had.
     pub fn leave_group<A: Into<LinkAddr>>(&self, group: Group<A>) {
         let mut address = self.group_address(&group.0.into());
@@ -101,7 +102,7 @@ impl Ifnet {
         self.in_vnet(|| unsafe { c::if_delmulti(self.as_ptr(), (&raw mut address).cast()) });
     }
 
-    /// A group's address as the kernel has it.
+    /// A group's address in the kernel's form.
     fn group_address(&self, group: &LinkAddr) -> c::sockaddr_dl {
         let (bytes, kind) = match group {
             LinkAddr::Ethernet(address) => (address.as_slice(), c::IFT_ETHER),
@@ -120,7 +121,7 @@ impl Ifnet {
         address
     }
 
-    /// Wants promiscuous mode, or no longer (ifpromisc). May sleep.
+    /// Requests promiscuous mode, or ends the request (ifpromisc). May sleep.
     ///
     /// # Errors
     /// What the driver returned.
@@ -129,7 +130,7 @@ impl Ifnet {
         Errno::check(self.in_vnet(|| unsafe { c::ifpromisc(self.as_ptr(), c_int::from(on)) }))
     }
 
-    /// Wants all groups, or no longer (if_allmulti). May sleep.
+    /// Requests all groups, or ends the request (if_allmulti). May sleep.
     ///
     /// # Errors
     /// What the driver returned.

@@ -1,7 +1,8 @@
-//! Where the kernel calls in: the methods of laggs and ports, and the stack's hooks.
+//! The functions that the kernel calls: the methods of laggs and ports, and the stack's hooks.
 //!
-//! All that are not in the network epoch count themselves inside ([`Inside`]), so the module is not unloaded
-//! under them (D-29). The stack's hooks do so only for ports: unloading waits for callers that have found none.
+//! Those that are not called in the network epoch count their thread ([`Inside`]), so the module is not
+//! unloaded meanwhile (D-29). The stack's hooks count it only for ports; unloading waits for callers that
+//! have found none.
 
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::ptr;
@@ -33,11 +34,11 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::
     }
 }
 
-/// What the kernel tells our marks on packets from others' by.
+/// Distinguishes our marks on packets from others'.
 const COOKIE: u32 = u32::from_be_bytes(*b"lagg");
 
-/// `if_transmit` of a lagg that stands on VLANs: a packet that comes back to it, for a VLAN was given another
-/// parent just now, ends here. The kernel keeps on the packet which laggs it has been through.
+/// `if_transmit` of a lagg that stands on VLANs. A packet that comes back, because a VLAN was just given
+/// another parent, stops here. The kernel records on the packet which laggs it has passed.
 ///
 /// # Safety
 /// As for [`lagg_rs_transmit`].
@@ -61,7 +62,7 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit_guarded(
     error
 }
 
-/// `lagg_input_ethernet_p`, `lagg_input_infiniband_p`: returns the packet if it goes on.
+/// `lagg_input_ethernet_p`, `lagg_input_infiniband_p`: returns the packet if it continues up the stack.
 ///
 /// # Safety
 /// The kernel calls it in the network epoch, with an interface and a packet that it gives away.
@@ -83,8 +84,8 @@ pub(super) unsafe extern "C" fn lagg_qflush(_: *mut c::ifnet) {}
 /// `if_init` of a lagg.
 ///
 /// # Safety
-/// The kernel calls it with the lagg's `if_softc`. `ether_ioctl` is the one that does: below our own
-/// ioctl, which keeps the lagg.
+/// The kernel calls it with the lagg's `if_softc`. Only `ether_ioctl` does, called from our own ioctl,
+/// which keeps the lagg.
 pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
     let _inside = Inside::enter();
     let Some(object) = ptr::NonNull::new(softc.cast::<Counted<<Module as Driver>::Softc>>()) else {
@@ -103,7 +104,8 @@ pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
 /// The kernel calls it with a lagg and one of its counters' numbers.
 pub(super) unsafe extern "C" fn lagg_get_counter(ifp: *mut c::ifnet, which: c::ift_counter) -> u64 {
     let _inside = Inside::enter();
-    // SAFETY: whoever asks the kernel for a counter has a reference to the interface, or is in the epoch.
+    // SAFETY: a thread that asks the kernel for a counter has a reference to the interface, or is in the
+    // epoch.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
     let Some(counter) = Counter::from_number(which) else { return 0 };
     // SAFETY: the kernel calls this with a lagg, as only laggs have this method.
@@ -142,7 +144,7 @@ pub(super) unsafe extern "C" fn lagg_snd_tag_alloc(
     }
 }
 
-/// `if_ratelimit_query` of a lagg: its ports are to be asked.
+/// `if_ratelimit_query` of a lagg. It has no limits of its own: ask its ports.
 ///
 /// # Safety
 /// The kernel calls it with a place for the answer.
@@ -195,11 +197,11 @@ pub(super) unsafe extern "C" fn port_ioctl(
     // SAFETY: command and data are what the kernel hands to a driver's `if_ioctl`, and the callee's while it
     // runs.
     let mut request = unsafe { Ioctl::new(command as usize, data.cast()) };
-    // D-11: below: the port has left, so its driver answers
+    // D-11: if the port has left, its driver answers below
     if let Some(port) = ifp.lagg_port() {
         return to_c(Module::port_ioctl(&port, &mut request));
     }
-    // The caller had read the method when the interface was still a port.
+    // The caller read the method while the interface was still a port.
     let methods = ifp.methods();
     if methods.is_ours() {
         return Errno::EINVAL.number();
@@ -207,8 +209,8 @@ pub(super) unsafe extern "C" fn port_ioctl(
     to_c(methods.forward(ifp, &mut request))
 }
 
-/// `if_output` of a port. The packet may be another interface's: a VLAN on the port hands its own packets to
-/// its parent's method. No method is looked for through that interface, whose own may lead back here.
+/// `if_output` of a port. The packet may be another interface's: a VLAN on the port passes its own packets
+/// to its parent's method. This calls no method of that interface, because it may lead back here.
 ///
 /// # Safety
 /// The kernel calls it in the network epoch with the interface that a packet goes out on, a packet that
@@ -291,8 +293,7 @@ fn vlan(ifp: &Ifnet, id: u16, configured: bool) {
 pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
     // SAFETY: the interface that the event is of is freed after its handlers have returned.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
-    // A rename that meets a detach: the interface goes.
-    // D-32: IFF_DYING counts first
+    // A rename at the same time as a detach counts as the detach. D-32: IFF_DYING counts first
     if ifp.flags() & (iff::RENAMING | iff::DYING) == iff::RENAMING {
         return;
     }

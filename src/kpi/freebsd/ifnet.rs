@@ -1,8 +1,8 @@
 //! Interfaces (ifnet(9)).
 //!
-//! A lagg and its ports may be in different vnets, so what asks the stack for more than a field or a
-//! packet does so in the interface's own, whose lists, statistics and listeners the stack then uses.
-//! The caller's may be one that ends, with those already gone.
+//! A lagg and its ports may be in different vnets. So calls of the stack that do more than access a field
+//! or pass a packet are made in the interface's vnet, whose lists, statistics and listeners the stack then
+//! uses. The caller's vnet may be ending, and have none of these any more.
 
 use core::cell::UnsafeCell;
 use core::ptr;
@@ -129,7 +129,7 @@ impl Ifnet {
         scalar!(if_getdrvflags, self) as u32 & c::IFF_DRV_RUNNING != 0
     }
 
-    /// Says whether it is running. For a lagg's own interface, by one thread at a time.
+    /// Sets whether it is running. For a lagg's own interface, by one thread at a time.
     pub fn set_running(&self, running: bool) {
         let (set, clear) = if running { (c::IFF_DRV_RUNNING, 0) } else { (0, c::IFF_DRV_RUNNING) };
         // SAFETY: the ifnet is there. The function changes one word without a lock, which this driver alone
@@ -164,7 +164,7 @@ impl Ifnet {
         scalar!(if_setmtu, self, mtu as i32);
     }
 
-    /// Tells the protocols above of a changed MTU. May sleep.
+    /// Reports a changed MTU to the protocols above. May sleep.
     pub fn notify_mtu(&self) {
         // SAFETY: in the interface's vnet, as the routing tables want it. The interface is attached, so IPv6's
         // state of it is there; what that and the tables need of locks they take.
@@ -181,7 +181,7 @@ impl Ifnet {
         scalar!(if_getbaudrate, self)
     }
 
-    /// Sets its speed, and tells its VLANs if it is another one. May sleep.
+    /// Sets its speed, and tells its VLANs if that has changed. May sleep.
     pub fn set_baudrate(&self, bits_per_second: u64) {
         if self.baudrate() != bits_per_second {
             scalar!(if_setbaudrate, self, bits_per_second);
@@ -219,7 +219,7 @@ impl Ifnet {
         unsafe { c::if_getcounter(self.as_ptr(), counter as c::ift_counter) }
     }
 
-    /// What the kernel has counted for it itself, whatever its driver says.
+    /// The kernel's own counter, whatever the driver reports.
     pub fn own_counter(&self, counter: Counter) -> u64 {
         // SAFETY: the ifnet is there with its counters, of which `Counter` names none that is not one.
         unsafe { c::if_get_counter_default(self.as_ptr(), counter as c::ift_counter) }
@@ -267,7 +267,7 @@ impl Ifnet {
         unsafe { c::lagg_rs_has_ipv6_lladdr(self.as_ptr()) }
     }
 
-    /// Takes IPv6 off the interface. Sleeps, on tasks that may call back into the driver.
+    /// Detaches IPv6 from the interface. Sleeps for tasks that may call back into the driver.
     pub fn in6_detach(&self) {
         // SAFETY: the interface is attached, and its departure waits until the caller gives the lagg's token
         // back: so no other thread takes IPv6 off it. In its vnet, without lagg's mutex, for what the function

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use super::bindings as c;
 use super::mbuf::Mbuf;
 
-/// The last packets that wait to be looked at. Putting one in takes no lock and never waits.
+/// The last packets that wait to be processed. Putting one in takes no lock and never waits.
 ///
 /// # Invariants
 /// `head` is a list, linked by `m_nextpkt`, of packets that only it has, the last one first.
@@ -16,18 +16,18 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Packets that it holds at the most, and one more for each thread that is just putting one in.
+    /// Packets that it holds at most, plus one for each thread that is putting one in.
     pub const LIMIT: u32 = 4;
 
-    /// Without packets.
+    /// An empty inbox.
     #[expect(clippy::new_without_default, reason = "const")]
     pub const fn new() -> Self {
         // INVARIANT: an empty list.
         Inbox { head: AtomicPtr::new(ptr::null_mut()), len: AtomicU32::new(0) }
     }
 
-    /// Puts a packet in, and a number that goes with it. Where there is no room those that wait are freed:
-    /// the newest says what holds. Returned: how many were.
+    /// Puts in a packet with a number. If there is no room, the packets that wait are freed, because the
+    /// newest one has the present state. Returns how many were freed.
     pub fn put(&self, m: Mbuf, number: u64) -> u32 {
         let mut freed: u32 = 0;
         if self.len.fetch_add(1, Ordering::Relaxed) >= Self::LIMIT {

@@ -18,8 +18,8 @@ impl Ifnet {
         scalar!(if_getaddrlen, self).into()
     }
 
-    /// Its link-level address, InfiniBand or else Ethernet; zeros before it is attached. The interface is not
-    /// detached, nor will be before the caller is through: the kernel leaves a pointer to what it freed then.
+    /// Its link-level address, of InfiniBand or else Ethernet; zeros before it is attached. The caller
+    /// keeps the interface from being detached, which leaves a pointer to freed memory.
     pub fn lladdr(&self) -> LinkAddr {
         epoch::section(|epoch| {
             // SAFETY: a `sockaddr_dl` has room for 20 bytes behind the name, whatever the length, and is freed
@@ -71,9 +71,9 @@ impl Ifnet {
         });
     }
 
-    /// Where its broadcast address is, for the rest of the section; NULL before it has one and when it
-    /// is detached. The lagg that has put it there may free it then: the kernel marks the interface first, and
-    /// waits for the section.
+    /// Where its broadcast address is, for the rest of the section; NULL before it has one and once it is
+    /// being detached. Only then may the lagg free it: the kernel marks the interface first, and waits for
+    /// the section.
     fn broadcast(&self, _: &Epoch) -> *mut u8 {
         if self.flags() & iff::DYING != 0 {
             return ptr::null_mut();
@@ -99,7 +99,7 @@ impl Ifnet {
         }
     }
 
-    /// Gives it a link-level address: its driver is called and the handlers of `iflladdr_event`. May
+    /// Gives it a link-level address. Its driver is called, and the handlers of `iflladdr_event`. May
     /// sleep.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Ifnet {
             c::if_setbroadcastaddr(self.as_ptr(), NOWHERE.as_ptr());
             broadcast
         };
-        // Packets under way may be addressed by it.
+        // Packets in flight may still use it.
         epoch_wait();
         // SAFETY: `attach_infiniband` has given it up, once, and since the wait no section has it.
         drop(unsafe { Pinned::<InfinibandAddr>::from_raw(broadcast.cast()) });

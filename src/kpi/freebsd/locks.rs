@@ -27,7 +27,7 @@ unsafe impl<T: Send> Send for Mtx<T> {}
 unsafe impl<T: Send> Sync for Mtx<T> {}
 
 impl<T: Send> Mtx<T> {
-    /// A mutex over `value`. `name` is what witness(4) calls its class. May sleep.
+    /// A mutex over `value`. `name` is its class in witness(4). May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -45,7 +45,7 @@ impl<T: Send> Mtx<T> {
         Ok(Mtx(inner))
     }
 
-    /// Takes the lock. The thread does not hold it already, nor another of its name.
+    /// Takes the lock. The thread holds neither it nor another one with the same name.
     pub fn lock(&self) -> MtxGuard<'_, T> {
         // SAFETY: by the invariant the lock is initialised. It does not recurse: the caller does not hold it.
         unsafe { c::lagg_rs_mtx_lock(self.raw()) };
@@ -110,11 +110,11 @@ impl<T> Drop for MtxGuard<'_, T> {
     }
 }
 
-/// When a wait ends, however often it starts again.
+/// When a wait must end, however often it is resumed.
 pub struct Deadline(u64);
 
 impl Deadline {
-    /// In `ms` milliseconds from now on.
+    /// `ms` milliseconds from now.
     pub fn after_ms(ms: u32) -> Self {
         Deadline(uptime_ms().saturating_add(ms.into()))
     }
@@ -143,8 +143,8 @@ impl Cv {
         Ok(Cv(cv))
     }
 
-    /// Waits for a broadcast, without the lock while it waits. Others may have changed the value, or the
-    /// condition back, when it returns. Sleeps.
+    /// Waits for a broadcast, and releases the lock while it waits. When it returns, the value may have
+    /// changed again. Sleeps.
     pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
         // SAFETY: by the invariant it is initialised. The guard's lock is held, is released while it waits,
         // and is held again. The guard was moved here, so nothing borrows the value during the wait.
@@ -152,7 +152,7 @@ impl Cv {
         guard
     }
 
-    /// As [`Cv::wait`], until `deadline` at the latest; true if that has come.
+    /// As [`Cv::wait`], until `deadline` at the latest. Returns whether that has come.
     pub fn wait_until<'a, T: Send>(
         &self,
         guard: MtxGuard<'a, T>,
@@ -186,11 +186,11 @@ impl Drop for Cv {
 /// This thread holds the lock.
 pub struct DetachGuard(PhantomData<*mut ()>);
 
-/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps, for as long as others detach; no lagg lock is
-/// held.
+/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps while other interfaces detach; the caller holds
+/// no lock of a lagg.
 ///
 /// # Errors
-/// EINTR, or what restarts the system call: a signal came.
+/// EINTR, or the code that restarts the system call: a signal came.
 pub fn detach_lock() -> Result<DetachGuard> {
     // SAFETY: the lock is there from boot on and recurses. The caller may sleep.
     Errno::check(unsafe { c::lagg_rs_detach_lock() })?;

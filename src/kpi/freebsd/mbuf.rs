@@ -18,7 +18,7 @@ pub struct Mbuf(NonNull<c::mbuf>);
 unsafe impl Send for Mbuf {}
 
 impl Mbuf {
-    /// A packet for a group, of one piece, with these bytes; none if there is no memory.
+    /// A multicast packet with these bytes, in one mbuf; none if there is no memory.
     pub fn multicast(bytes: &[u8]) -> Option<Mbuf> {
         // SAFETY: as many bytes as said are there, and are copied before this returns. Does not sleep.
         let m = unsafe { c::lagg_rs_mbuf(bytes.as_ptr(), bytes.len()) };
@@ -77,7 +77,7 @@ impl Mbuf {
         }
     }
 
-    /// Copies `to.len()` bytes from `offset`; false if it is shorter.
+    /// Copies `to.len()` bytes from `offset`. Returns false if the packet is shorter.
     pub fn copy_to(&self, offset: usize, to: &mut [u8]) -> bool {
         let fits = offset.checked_add(to.len()).is_some_and(|end| end <= self.len());
         if fits {
@@ -88,7 +88,7 @@ impl Mbuf {
         fits
     }
 
-    /// A copy of it, which may share its data, to be read alone; none if there is no memory.
+    /// A copy of it, which may share the data and must only be read; none if there is no memory.
     pub fn copy(&self) -> Option<Mbuf> {
         // SAFETY: the whole packet, which stays as it is; does not sleep.
         let copy = unsafe { c::m_copypacket(self.as_ptr(), c::M_NOWAIT as i32) };
@@ -155,14 +155,14 @@ impl Mbuf {
         tagged.then(|| unsafe { (*self.header()).PH_per.sixteen[0] })
     }
 
-    /// Whether it is for a group, of a frame that was received.
+    /// Whether it is a multicast frame. For received frames.
     #[inline(always)]
     pub fn is_multicast(&self) -> bool {
         // SAFETY: by the invariant the mbuf is there and ours.
         unsafe { (*self.as_ptr()).m_flags() & c::M_MCAST != 0 }
     }
 
-    /// Stores a number in it for whoever has it (PH_loc).
+    /// Stores a number in it, for its owner (PH_loc).
     pub(super) fn set_local(&self, number: u64) {
         // SAFETY: the header is there and ours, and so is the place for the packet's owner.
         unsafe { (*self.header()).__bindgen_anon_4.PH_loc.sixtyfour = [number] };
@@ -175,7 +175,7 @@ impl Mbuf {
         number
     }
 
-    /// Says on which interface it was received.
+    /// Sets the interface on which it was received.
     #[inline(always)]
     pub fn set_receiver(&mut self, ifp: &Ifnet) {
         // SAFETY: the header is there and ours; the interface outlives the packet's way through the

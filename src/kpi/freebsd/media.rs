@@ -10,13 +10,13 @@ use crate::kpi::{Driver, Errno, Ioctl, Module, Result, epoch};
 /// The one medium of a lagg.
 const AUTO: c_int = (c::IFM_ETHER | c::IFM_AUTO) as c_int;
 
-/// The speed of a medium in bits a second; 0 where it does not say.
+/// The speed of a medium in bits per second; 0 if unknown.
 pub(in crate::kpi) fn media_baudrate(media: u32) -> u64 {
     // SAFETY: it looks the word up in a table, and finds nothing for one that is no medium.
     unsafe { c::ifmedia_baudrate(media as c_int) }
 }
 
-/// A lagg's media: Ethernet autoselect alone. Its status is active if the lagg's is.
+/// A lagg's media: only Ethernet autoselect. The status is active if the lagg's link is up.
 ///
 /// # Invariants
 /// Initialised, with the one entry as its current one.

@@ -15,13 +15,14 @@ pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     allocate_with(layout, c::M_WAITOK as i32)
 }
 
-/// The same without sleeping: none if there is none now.
+/// The same without sleeping; none if there is none now.
 pub(super) fn allocate_at_once(layout: Layout) -> Option<NonNull<u8>> {
     allocate_with(layout, c::M_NOWAIT as i32)
 }
 
 fn allocate_with(layout: Layout, flags: i32) -> Option<NonNull<u8>> {
-    // Not malloc_aligned(9): it goes round the NUMA domains, where malloc has memory of the caller's (D-33).
+    // Not malloc_aligned(9), which takes memory from the NUMA domains in turn. malloc(9) takes it from the
+    // caller's (D-33).
     let size = match layout.align() {
         0..=MALLOC_ALIGNMENT => layout.size(),
         align => layout.size().max(align).checked_next_power_of_two()?,
@@ -40,14 +41,14 @@ pub(in crate::kpi) unsafe fn release(memory: NonNull<u8>, _: Layout) {
     unsafe { c::free(memory.as_ptr().cast(), (&raw mut c::M_LAGG).cast()) };
 }
 
-/// A value in memory of its own that never moves, as the kernel's objects must not.
+/// A value in memory of its own. It never moves, as the kernel's objects must not.
 ///
 /// # Invariants
 /// The pointer is to memory from [`allocate`], with a value in it.
 pub(super) struct Pinned<T>(NonNull<T>);
 
 impl<T> Pinned<T> {
-    /// Lets `init` make a value in place, so a large one does not go over the stack. May sleep.
+    /// Lets `init` make a value in place, so a large one needs no stack. May sleep.
     ///
     /// # Safety
     /// `init` leaves a value where its argument points, which is at zeros.
@@ -60,7 +61,7 @@ impl<T> Pinned<T> {
         Ok(Pinned(place))
     }
 
-    /// Gives the value away.
+    /// Gives the value away, as a pointer.
     pub(super) fn into_raw(self) -> *mut T {
         ManuallyDrop::new(self).get()
     }

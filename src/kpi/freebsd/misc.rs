@@ -32,7 +32,7 @@ pub fn failover_rx_all() -> bool {
     unsafe { c::lagg_rs_failover_rx_all() != 0 }
 }
 
-/// What new laggs of the current vnet have.
+/// The options of new laggs in the current vnet.
 pub fn defaults() -> Defaults {
     // SAFETY: the thread is in a vnet, as it is where a lagg is made; the sysctls are words of that.
     unsafe {
@@ -74,7 +74,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A string for C, cut to what fits.
+/// A string for C, truncated to what fits.
 ///
 /// # Invariants
 /// A NUL is at `len`, and `len < N`.

@@ -1,4 +1,4 @@
-//! Loading and unloading (`kmod/module.c` says when the kernel calls what).
+//! Loading and unloading. `kmod/module.c` shows when the kernel calls what.
 
 use core::ffi::{c_int, c_void};
 
@@ -13,7 +13,7 @@ use crate::kpi::{Errno, Result, gate, live};
 /// Set once by a load that succeeds.
 static HANDLERS: Once<Handlers> = Once::new();
 
-/// MOD_LOAD: hooks the driver up. Sleeps. ENOMEM.
+/// MOD_LOAD: installs the hooks. Sleeps. ENOMEM.
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_load() -> c_int {
     to_c(load())
@@ -37,19 +37,19 @@ fn load() -> Result {
 /// MOD_QUIESCE: EBUSY if the module is in use. Sleeps.
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_quiesce() -> c_int {
-    // Send tags that were freed just now are in use for a grace period yet.
+    // Send tags that were just freed are in use for another grace period.
     epoch::epoch_drain();
     to_c(if gate::is_empty() { Ok(()) } else { Err(Errno::EBUSY) })
 }
 
-/// MOD_UNLOAD: from here on no lagg is made; EBUSY if the module is in use.
+/// MOD_UNLOAD: from here on no lagg is created; EBUSY if the module is in use.
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_unload() -> c_int {
     to_c(gate::close())
 }
 
-/// Takes down what [`lagg_rs_load`] has put up, if it has. Sleeps. There is no lagg, and no cloner to
-/// make one: no interface is a port, and none becomes one.
+/// Undoes what [`lagg_rs_load`] has done, if it has. Sleeps. There is no lagg, and no cloner to create one,
+/// so no interface is a port or becomes one.
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_unhook(_: *const c_void) {
     let Some(handlers) = HANDLERS.get() else { return };

@@ -1,4 +1,4 @@
-//! What an interface's hardware does for the stack (if_capabilities, if_capenable and their like).
+//! What an interface's hardware does for the stack (if_capabilities, if_capenable and so on).
 
 use core::sync::atomic::{AtomicI32, Ordering};
 
@@ -17,7 +17,7 @@ fn words(both: u64) -> (i32, i32) {
 }
 
 impl Ifnet {
-    /// What it can do, and what it is told to do.
+    /// What it can do, and what is enabled.
     pub fn offloads(&self) -> Offloads {
         let mut tso = c::ifnet_hw_tsomax { tsomaxbytes: 0, tsomaxsegcount: 0, tsomaxsegsize: 0 };
         // SAFETY: the ifnet is there; its limits are compared with those in a place of ours, which is written.
@@ -35,19 +35,19 @@ impl Ifnet {
         }
     }
 
-    /// What it is told to do alone.
+    /// Only what is enabled.
     pub fn enabled(&self) -> u64 {
         both(scalar!(if_getcapenable, self), scalar!(if_getcapenable2, self))
     }
 
-    /// Stores what it can do, and does nothing else: for a lagg's own interface, by one thread at a
-    /// time. Whether netmap(4) has it (IFCAP_NETMAP) stays as it is.
+    /// Stores what it can do and what is enabled, except IFCAP_NETMAP, and does nothing else. For a lagg's
+    /// own interface, by one thread at a time.
     pub fn store_offloads(&self, offloads: &Offloads) {
         let (can, can2) = words(offloads.capabilities);
         let (enabled, enabled2) = words(offloads.enabled);
         let [tsomaxbytes, tsomaxsegcount, tsomaxsegsize] = offloads.tso;
         let mut tso = c::ifnet_hw_tsomax { tsomaxbytes, tsomaxsegcount, tsomaxsegsize };
-        // netmap may come or go at the same time.
+        // netmap(4) may change its bit at the same time.
         const NETMAP: i32 = c::IFCAP_NETMAP as i32;
         let keep = |now: i32| Some(enabled & !NETMAP | now & NETMAP);
         let _ = self.first_enabled().fetch_update(Ordering::Relaxed, Ordering::Relaxed, keep);
@@ -63,7 +63,7 @@ impl Ifnet {
         }
     }
 
-    /// Whether netmap(4) has it: its `if_input` is netmap's then.
+    /// Whether netmap(4) has opened it, so that its `if_input` is netmap's.
     #[inline(always)]
     pub fn has_netmap(&self) -> bool {
         c::LAGG_RS_NETMAP != 0
@@ -71,7 +71,7 @@ impl Ifnet {
             && unsafe { (field!(self, if_capenable)).read_volatile() } & c::IFCAP_NETMAP as i32 != 0
     }
 
-    /// What it is told to do: the first word.
+    /// The first word of what is enabled.
     #[inline(always)]
     fn first_enabled(&self) -> &AtomicI32 {
         // SAFETY: an aligned word of an ifnet that is there for as long as `self`. netmap(4), which writes it

@@ -7,10 +7,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::bindings as c;
 use crate::kpi::{Errno, Ref, Result};
 
-/// A position for each processor. A clone of it is the same one.
+/// A position for each processor. Clones share them.
 ///
 /// # Invariants
-/// `place` is that of `memory`: one load less for each packet.
+/// `place` is the pointer of `memory`, kept here to save packets a load.
 #[derive(Clone)]
 pub struct PerCpu {
     place: NonNull<u64>,
@@ -119,7 +119,7 @@ impl Counters {
         NonNull::new(counters).map(Counters).ok_or(Errno::ENOMEM)
     }
 
-    /// Adds 1 to one of them; nothing if there is no such.
+    /// Adds 1 to one of them. Does nothing if there is no such counter.
     pub fn increment(&self, which: usize) {
         if which < Self::COUNT {
             // SAFETY: by the invariant eight counters are there, and `which` is less than that.

@@ -1,4 +1,4 @@
-//! Being a lagg's port: the fields of an ifnet that change hands.
+//! The fields of an ifnet that change when it becomes a lagg's port.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -10,7 +10,7 @@ use crate::kpi::{Driver, Epoch, EpochOption, Errno, IfType, Ioctl, Module, Ref, 
 type Port = <Module as Driver>::Port;
 
 impl Ifnet {
-    /// The place of the port (`if_lagg`).
+    /// The pointer to the port (`if_lagg`).
     #[inline(always)]
     fn lagg_slot(&self) -> &EpochOption<Port> {
         // SAFETY: the kernel leaves this field to lagg, and only one driver of that name is loaded.
@@ -23,18 +23,18 @@ impl Ifnet {
         self.lagg_slot().load(epoch)
     }
 
-    /// The port that this interface is or will be, which includes one that is claimed and not yet enslaved.
+    /// The port that this interface is or will be, which includes one that is claimed and not yet a port.
     pub fn lagg_port(&self) -> Option<Ref<Port>> {
         self.lagg_slot().get()
     }
 
-    /// Claims the interface for `port`; false: some lagg has it. If it was found by name in the same
-    /// section of the epoch, its departure finds the claim.
+    /// Claims the interface for `port`. Returns false if a lagg has it already. If the interface was found
+    /// by name in the same section of the epoch, its departure finds the claim.
     pub fn claim(&self, port: &Ref<Port>, _: &Epoch) -> bool {
         self.lagg_slot().put(port)
     }
 
-    /// Ends `port`'s claim; nothing if it has none.
+    /// Ends `port`'s claim. Does nothing if it has none.
     pub fn unclaim(&self, port: &Port) {
         self.lagg_slot().take(port);
     }
@@ -69,8 +69,8 @@ impl Ifnet {
         PortMethods { ioctl, output, kind: self.if_type() }
     }
 
-    /// Makes a claimed interface, which has these methods, a port: its ioctls and output go through the
-    /// driver, and at last what it receives, by its type.
+    /// Makes a claimed interface, which has these methods, a port. First its ioctls and output go through
+    /// this driver, then, by its type, what it receives.
     pub fn enslave(&self, methods: &PortMethods) {
         let (ioctl, output) = (hooks::port_ioctl as *mut (), hooks::port_output as *mut ());
         self.ioctl_place().store(ioctl, Ordering::Release);
@@ -78,8 +78,8 @@ impl Ifnet {
         self.type_byte().store(methods.kind.as_port().number(), Ordering::Release);
     }
 
-    /// Gives the interface what it had before; packets under way may still find the claim. A VLAN that has
-    /// got a parent since has its method from vlan(4).
+    /// Restores the interface's type and methods. Packets in flight may still find the claim. If a VLAN has
+    /// got a parent since, it keeps the output method that vlan(4) has given it.
     pub fn release(&self, methods: &PortMethods) {
         self.type_byte().store(methods.kind.number(), Ordering::Release);
         let ioctl = methods.ioctl.map_or(core::ptr::null_mut(), |method| method as *mut ());
@@ -113,8 +113,8 @@ impl PortMethods {
         Errno::check(ifp.in_vnet(|| unsafe { ioctl(ifp.as_ptr(), command, data) }))
     }
 
-    /// How the stack sends on an interface of that type. A VLAN's own method is its parent's, which may be a
-    /// port; InfiniBand's has no name, and is what such interfaces come with.
+    /// The stack's output method for an interface of that type. A VLAN's own method is its parent's, which
+    /// may be a port. InfiniBand's is not exported, so the interface's own is used.
     pub(super) fn output(&self) -> c::if_output_fn_t {
         match self.kind {
             IfType::Infiniband => self.output,
@@ -127,7 +127,7 @@ impl PortMethods {
         self.kind == IfType::Vlan
     }
 
-    /// Whether the interface takes ioctls by the driver of its own.
+    /// Whether the interface has its own driver's ioctl method.
     pub(super) fn is_ours(&self) -> bool {
         self.ioctl.is_some_and(|method| core::ptr::fn_addr_eq(method, hooks::port_ioctl as IoctlFn))
     }

@@ -11,7 +11,7 @@ use crate::kpi::errno::to_c;
 use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Driver, Errno, Module};
 
-/// Adds the sysctl of a lagg, unless one of its index is still there. Sleeps.
+/// Adds the sysctl of a lagg, unless one with its index is still there. Sleeps.
 pub(super) fn add_stats(lagg: &Ifnet) {
     let mut name = Line::<11>::new();
     // A number has ten digits at most.
@@ -20,14 +20,14 @@ pub(super) fn add_stats(lagg: &Ifnet) {
     unsafe { c::lagg_rs_stats_add(name.as_ptr(), lagg.index()) };
 }
 
-/// Removes all of them. The module is closed, so they have no readers any more. Sleeps.
+/// Removes all of them. The module is closed, so they have no readers. Sleeps.
 pub(super) fn remove_stats() {
     // SAFETY: the caller may sleep; the kernel waits for readers, and the closed module lets no more in.
     // Once: there are none to be removed a second time.
     unsafe { c::lagg_rs_stats_remove() };
 }
 
-/// A reader comes in, and keeps the module until [`lagg_rs_leave`].
+/// A reader enters, and keeps the module loaded until [`lagg_rs_leave`].
 ///
 /// ENXIO: the module is being unloaded.
 #[unsafe(no_mangle)]
@@ -35,13 +35,13 @@ extern "C" fn lagg_rs_enter() -> c_int {
     to_c(Inside::try_enter().map(Inside::stay))
 }
 
-/// It has its answer.
+/// The reader has its answer.
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_leave() {
     gate::leave();
 }
 
-/// Writes what the lagg of this index has dropped. Sleeps.
+/// Writes the statistics of the lagg with this index. Sleeps.
 ///
 /// ENOENT: the current vnet has no such lagg.
 ///

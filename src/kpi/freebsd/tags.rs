@@ -1,8 +1,8 @@
-//! Send tags (`struct m_snd_tag`, `sys/mbuf.h`, `net/if_var.h`): a port's own, and the lagg's, which stand
-//! for those.
+//! Send tags (`struct m_snd_tag`, `sys/mbuf.h`, `net/if_var.h`): a port's own, and the lagg's, which wrap
+//! those.
 //!
-//! They exist with any kernel options: layouts and functions do not depend on those, and a port's driver
-//! refuses what it was built without.
+//! They exist whatever the kernel's options are: layouts and functions do not depend on options, and a
+//! port's driver refuses what it was built without.
 
 use core::alloc::Layout;
 use core::ffi::{c_char, c_int};
@@ -16,7 +16,7 @@ use super::memory;
 use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Errno, Result, TagHeader, TagRequest, TagType};
 
-/// All that is said of a tag that is wanted.
+/// The parameters of a request for a tag.
 pub type TagParams = c::if_snd_tag_alloc_params;
 
 impl<'a> TagRequest<'a> {
@@ -61,7 +61,7 @@ impl SendTag {
         unsafe { Ifnet::from_ptr((*self.0.as_ptr()).ifp) }
     }
 
-    /// The tag of a port's that this one, a lagg's, stands for; none if it is no lagg's.
+    /// The port's tag that this one wraps; none if this is not a lagg's tag.
     pub fn inner(&self) -> Option<&SendTag> {
         // SAFETY: by the invariant the tag is there; its methods are always the same.
         let methods = unsafe { (*self.0.as_ptr()).sw };
@@ -130,10 +130,10 @@ impl TagWrapper {
         Ok(TagWrapper(memory.cast()))
     }
 
-    /// A tag of `lagg`'s that stands for `inner`, a port's.
+    /// A tag of `lagg` that wraps `inner`, a port's tag.
     pub fn wrap(self, inner: SendTag, kind: TagType, lagg: &Ifnet) -> SendTag {
         let wrapper = ManuallyDrop::new(self).0;
-        // Until it is freed the module stays.
+        // Keeps the module loaded until the tag is freed.
         Inside::enter().stay();
         // SAFETY: by the invariant the memory is ours; the kernel writes all of its own part.
         unsafe {
@@ -154,7 +154,7 @@ impl Drop for TagWrapper {
     }
 }
 
-/// By type, in the order of the numbers; tags for receiving are not wrapped.
+/// The methods by type, in the order of the numbers. Tags for receiving are not wrapped.
 static METHODS: [c::if_snd_tag_sw; 4] = [
     methods(TagType::RateLimit),
     methods(TagType::Unlimited),
@@ -181,7 +181,7 @@ unsafe fn inner<'a>(tag: *mut c::m_snd_tag) -> &'a SendTag {
     unsafe { &(*tag.cast::<Wrapper>()).inner }
 }
 
-/// Calls a method of the tag that a lagg's stands for; EOPNOTSUPP where its driver has none (D-24).
+/// Calls a method of the wrapped tag; EOPNOTSUPP if its driver has none (D-24).
 macro_rules! forward {
     ($method:ident, $tag:ident $(, $argument:ident)*) => {{
         // SAFETY: the kernel calls this with a tag of `wrap`'s that is referenced, and by it the inner one is.
@@ -220,7 +220,7 @@ unsafe extern "C" fn status(tag: *mut c::m_snd_tag, to: *mut c_char, len: *mut u
     forward!(snd_tag_status_str, tag, to, len)
 }
 
-/// `next_snd_tag` of a lagg's tag: what it stands for, with no reference of its own.
+/// `next_snd_tag` of a lagg's tag: the wrapped one, without a reference.
 ///
 /// # Safety
 /// As for [`modify`].

@@ -31,7 +31,7 @@ impl Queue {
 /// ENOMEM; [`stop`] then frees what there is.
 pub(super) fn start() -> Result {
     for (queue, name) in ALL {
-        // The kernel's thread looks there for the queue as long as it runs.
+        // The kernel's thread reads the queue from there as long as it runs.
         let place = queue.place().as_ptr();
         // SAFETY: the caller may sleep, and the name is a string that lives for ever. The place is static,
         // and the queue is stored in it before the thread starts.
@@ -101,13 +101,13 @@ impl<T: Send + Sync> Task<T> {
         Ok(Task { inner, queue })
     }
 
-    /// Makes it run once more after now, for `owner`, which holds this task. Never sleeps.
+    /// Makes the task run once more, for `owner`, which holds it. Never sleeps.
     pub fn enqueue(&self, owner: &Ref<T>) {
         let place = self.inner.get();
         // SAFETY: the place is there for as long as the task, which `self` borrows.
         // INVARIANT: the reference is there before the task is queued.
         let before = unsafe { &(*place).owner }.replace(owner.clone());
-        // With one there it is queued, or about to be by the thread that put that in.
+        // If there was one, the task is queued, or the thread that put it in is about to do so.
         if before.is_none() {
             // SAFETY: `try_new` has initialised the task. The queue is there: unloading the module stops it
             // after the last counted object is gone, and the owner is one.
@@ -125,7 +125,8 @@ impl<T: Send + Sync> Task<T> {
 
 impl Ifnet {
     /// Runs `ask` on the stack's own thread (`taskqueue_thread`), after what is queued there, and waits for
-    /// it. Sleeps. The caller may hold `ifnet_detach_sxlock`: vlan(4) waits for that thread with it too.
+    /// it. Sleeps. The caller may hold `ifnet_detach_sxlock`, as vlan(4) does when it waits for that
+    /// thread.
     ///
     /// # Errors
     /// What `ask` returns.
@@ -145,7 +146,7 @@ impl Ifnet {
     }
 }
 
-/// What a thread waits for, on its stack.
+/// A call for which a thread waits, on that thread's stack.
 struct Errand {
     task: c::task,
     ifp: *const Ifnet,

@@ -1,13 +1,13 @@
-//! The VLANs on an interface, and what it is a VLAN of.
+//! The VLANs on an interface, and its parent if it is a VLAN.
 
 use super::bindings as c;
 use super::ifnet::{Ifnet, IfnetRef};
 use crate::kpi::{Epoch, epoch};
 
 impl Ifnet {
-    /// The interface that it is a VLAN of, and its id; none if it is no VLAN. The kernel knows a VLAN by its
-    /// type, so one that is a lagg's port is none. It was found in this section of the epoch, or is not
-    /// detached before the caller is through.
+    /// Its parent and id as a VLAN; none if it is not one. The kernel recognises a VLAN by its type, so a
+    /// VLAN that is a lagg's port is not one. The interface was found in this section of the epoch, or the
+    /// caller keeps it from being detached.
     pub fn vlan_of(&self, _: &Epoch) -> Option<(IfnetRef, u16)> {
         let mut id = 0;
         // SAFETY: in a section of the epoch, as the argument proves, in which vlan(4) does not free what it has
@@ -26,22 +26,21 @@ impl Ifnet {
         unsafe { IfnetRef::found(vlan) }
     }
 
-    /// Says that VLANs were configured on it, or are no more (`vlan_config`, `vlan_unconfig`), for drivers
-    /// with a filter in hardware: those of `ids`, whose bits stand for `first` and the ids that follow.
-    /// May sleep.
+    /// Reports that VLANs were configured on it or removed (`vlan_config`, `vlan_unconfig`), to drivers
+    /// with a hardware filter. The bits of `ids` stand for `first` and the ids that follow. May sleep.
     pub fn vlan_events(&self, first: u16, ids: u64, configured: bool) {
         // SAFETY: the ifnet is there while its handlers run. They take locks of their drivers' and of the
         // stack, and the caller holds none that comes after those.
         unsafe { c::lagg_rs_vlan_events(self.as_ptr(), first, ids, configured) };
     }
 
-    /// Of `ids`, counted so too, those for which it has a VLAN now.
+    /// Those of `ids`, in the same form, for which it has a VLAN now.
     pub fn vlans(&self, first: u16, ids: u64) -> u64 {
         // SAFETY: the ifnet is there, and in the epoch so is what it has for its VLANs.
         epoch::section(|_| unsafe { c::lagg_rs_vlans(self.as_ptr(), first, ids) })
     }
 
-    /// Updates the VLANs on it to what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
+    /// Updates the capabilities of the VLANs on it (VLAN_CAPABILITIES). Takes `vlan_sx`.
     pub fn refresh_vlans(&self) {
         // SAFETY: the ifnet is there, and what it has for its VLANs is looked at under `vlan_sx`, which the
         // function takes: the caller holds no lock that comes after it.

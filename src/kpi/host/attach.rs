@@ -1,4 +1,4 @@
-//! How interfaces come, go, move and are renamed (if_attach, if_detach, if_vmove, `net/if.c`).
+//! How interfaces are attached, detached, moved and renamed (if_attach, if_detach, if_vmove, `net/if.c`).
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::kpi::driver::{Driver, Module};
 use crate::kpi::gate::Inside;
 use crate::kpi::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Name, Result, epoch, iff};
 
-/// An interface that is detached, as by its driver, when this is dropped.
+/// An interface. Dropping this detaches it, as its driver would.
 pub struct Attached(IfnetRef);
 
 impl Attached {
@@ -38,7 +38,7 @@ impl Deref for Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // A test that fails has other things to tell than what its end brings about.
+        // A test that fails must not panic again here.
         if !std::thread::panicking() {
             {
                 let _detach = DETACH.lock();
@@ -73,7 +73,7 @@ pub(super) fn link(ifp: IfnetRef) -> Result<Attached> {
     let mut list = lock(&ifp.vnet().state().interfaces);
     let name = ifp.name();
     if list.iter().any(|other| other.name() == name) {
-        // The interface is freed, which looks for locks of its own.
+        // Before the interface is freed, which takes other locks.
         drop(list);
         return Err(Errno::EEXIST);
     }
@@ -135,7 +135,7 @@ fn depart(ifp: &Ifnet) {
     if ifp.flags() & iff::RENAMING == 0 {
         vlan::departure(ifp);
     }
-    // A rename that meets a detach: the interface goes. vlan(4) does not look.
+    // A rename at the same time as a detach counts as the detach. vlan(4) does not check that.
     if ifp.flags() & (iff::RENAMING | iff::DYING) == iff::RENAMING {
         return;
     }
@@ -150,7 +150,7 @@ fn depart(ifp: &Ifnet) {
 /// Gives the interface another name (SIOCSIFNAME). Sleeps.
 ///
 /// # Errors
-/// EEXIST for a name that is taken, EINVAL for one that cannot be.
+/// EEXIST for a name that is taken, EINVAL for an invalid one.
 pub fn rename(ifp: &Ifnet, name: &str) -> Result {
     witness::may_sleep("if_rename");
     let name = Name::new(name).ok_or(Errno::EINVAL)?;
@@ -173,7 +173,7 @@ pub fn rename(ifp: &Ifnet, name: &str) -> Result {
 /// Moves the interface to another vnet (SIOCSIFVNET). Sleeps.
 ///
 /// # Errors
-/// EEXIST if that has one of its name, or has it.
+/// EEXIST if that vnet has an interface of its name, or has this one.
 pub fn vmove(ifp: &Ifnet, to: &Vnet) -> Result {
     let _detach = DETACH.lock();
     if to.find(&ifp.name()).is_some() {
@@ -205,8 +205,8 @@ fn arrive(ifp: &Ifnet) {
 }
 
 impl Vnet {
-    /// Ends the vnet, as the end of its jail does (vnet_destroy): interfaces of other vnets go home,
-    /// then its laggs are destroyed, wherever they are. Its cards stay. Sleeps.
+    /// Ends the vnet, as the end of its jail does (vnet_destroy). Interfaces of other vnets return to
+    /// these, then the vnet's laggs are destroyed, wherever they are. Its cards stay. Sleeps.
     pub fn destroy(&self) {
         self.shut_down();
         let _detach = DETACH.lock();

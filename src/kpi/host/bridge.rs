@@ -1,4 +1,4 @@
-//! if_bridge(4), as far as that it sends what it does not know the way of on all its members.
+//! if_bridge(4), which here sends every packet on all its members.
 
 use super::attach::{self, Attached};
 use super::driver::Kind;
@@ -11,7 +11,7 @@ use crate::kpi::{Epoch, IfType, Ifnet, IfnetRef, LinkAddr, Mbuf, Name, Result};
 #[derive(Default)]
 pub(super) struct Members(Mutex<Vec<IfnetRef>>);
 
-/// Makes a bridge without members, in the current vnet. Sleeps.
+/// Creates a bridge without members, in the current vnet. Sleeps.
 ///
 /// # Errors
 /// EEXIST for a name that is taken.
@@ -26,7 +26,7 @@ pub fn bridge_create(name: &str) -> Result<Attached> {
 /// Makes an interface a member.
 ///
 /// # Panics
-/// If `bridge` is none.
+/// If `bridge` is not a bridge.
 pub fn bridge_add(bridge: &Ifnet, member: &Ifnet) {
     let Kind::Bridge(members) = &bridge.kind else { panic!("{bridge:?} is no bridge") };
     lock(&members.0).push(member.to_ref());

@@ -1,4 +1,4 @@
-//! bpf(4): frames as they pass an interface.
+//! bpf(4): captures the frames that pass an interface.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +13,13 @@ pub(super) struct Tap {
     frames: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Frames that passed an interface since the capture began, until it is dropped.
+/// The frames that have passed an interface since the capture began. It ends when this is dropped.
 pub struct Capture {
     ifp: IfnetRef,
     tap: Arc<Tap>,
 }
 
-/// Begins to capture what passes `ifp`.
+/// Begins to capture the frames that pass `ifp`.
 pub fn capture(ifp: &Ifnet) -> Capture {
     let tap = Arc::new(Tap::default());
     lock(&ifp.taps).push(tap.clone());
@@ -28,12 +28,12 @@ pub fn capture(ifp: &Ifnet) -> Capture {
 }
 
 impl Capture {
-    /// How many passed.
+    /// The number of frames that have passed.
     pub fn count(&self) -> usize {
         self.tap.count.load(Ordering::Relaxed)
     }
 
-    /// Those that passed since the last call.
+    /// The frames that have passed since the last call.
     pub fn take(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut lock(&self.tap.frames))
     }
@@ -52,7 +52,7 @@ pub(super) fn tap(ifp: &Ifnet, m: &Mbuf) {
     pass(ifp, &m.to_bytes());
 }
 
-/// An Ethernet header stands in for the InfiniBand one: part of the destination's GID, no source.
+/// Shows an Ethernet header instead of the InfiniBand one: part of the destination's GID, no source.
 #[cold]
 pub(super) fn infiniband_tap(ifp: &Ifnet, m: &Mbuf) {
     let frame = m.to_bytes();

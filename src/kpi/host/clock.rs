@@ -1,4 +1,4 @@
-//! Time, and functions at a later time (callout(9)). It is virtual: a vnet's clock moves when a test
+//! Time, and functions at a later time (callout(9)). Time is virtual: a vnet's clock moves when a test
 //! moves it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,14 +11,15 @@ use super::witness::lock;
 use super::{memory, witness};
 use crate::kpi::{Ref, Result};
 
-/// How long a clock that goes with the world's waits at most before it looks around.
+/// How long a clock that follows real time waits, at most, before it checks again.
 const IDLE_MS: u64 = 200;
 
-/// A vnet's clock. A system has been up for a while when its interfaces come.
+/// A vnet's clock. It does not begin at 0, because a system has been up for a while when its interfaces
+/// come.
 pub(super) struct Clock {
     ms: AtomicU64,
     calls: Mutex<Vec<Call>>,
-    /// Somebody has set a callout.
+    /// A callout was set.
     set: Condvar,
 }
 
@@ -28,7 +29,7 @@ impl Default for Clock {
     }
 }
 
-/// A function that is to be called.
+/// A call that is due later.
 struct Call {
     deadline: u64,
     callout: Arc<Mutex<()>>,
@@ -46,7 +47,7 @@ impl Vnet {
         lock(&self.state().clock.calls).iter().map(|call| call.deadline).min()
     }
 
-    /// Moves the clock on to `ms`, and calls what is due by then, each at its time.
+    /// Moves the clock to `ms`, and makes the calls that are due by then, each at its time.
     pub fn advance_to(&self, ms: u64) {
         let clock = &self.state().clock;
         loop {
@@ -65,7 +66,7 @@ impl Vnet {
         clock.ms.fetch_max(ms, Ordering::AcqRel);
     }
 
-    /// Runs the clock with the world's until `ends` says so, which it is asked a few times a second.
+    /// Runs the clock in real time until `ends` returns true. `ends` is called a few times a second.
     pub fn run_clock(&self, ends: impl Fn() -> bool) {
         let clock = &self.state().clock;
         let (began, first) = (Instant::now(), self.uptime_ms());
@@ -100,7 +101,7 @@ pub fn uptime_ms() -> u64 {
 pub struct Callout<T: Send + Sync + 'static> {
     run: fn(&Ref<T>),
     running: Arc<Mutex<()>>,
-    /// Whose clock it was last set by.
+    /// The vnet by whose clock it was last set.
     vnet: Mutex<Option<Vnet>>,
 }
 
@@ -132,7 +133,7 @@ impl<T: Send + Sync> Callout<T> {
         clock.set.notify_all();
     }
 
-    /// Calls it off, and waits until it is not running. Sleeps.
+    /// Cancels the call, and waits until it is not running. Sleeps.
     pub fn drain(&self) {
         witness::may_sleep("callout_drain");
         if let Some(before) = lock(&self.vnet).take() {

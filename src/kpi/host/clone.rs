@@ -1,4 +1,4 @@
-//! The cloner (`net/if_clone.c`): how laggs are made and unmade.
+//! The cloner (`net/if_clone.c`), which creates and destroys laggs.
 
 use super::driver::Kind;
 use super::locks::DETACH;
@@ -12,12 +12,14 @@ use crate::kpi::{Errno, IfType, Ifnet, IfnetRef, LaggType, LinkAddr, Name, Offlo
 
 const MAX_UNIT: u32 = 32767;
 
-/// Makes an interface in the current vnet: `lagg`, or one of that number (SIOCIFCREATE2). `params`
-/// is its `struct iflaggparam`; without, it is an Ethernet one. Returns its name. Sleeps.
+/// Creates an interface in the current vnet, for `lagg` with a free number, else with the given one
+/// (SIOCIFCREATE2). `params` is its `struct iflaggparam`; without it the type is Ethernet. Returns the
+/// name. Sleeps.
 ///
 /// # Errors
-/// EPERM; EINVAL for a name that no cloner knows or bad params, EFAULT for short ones; EEXIST;
-/// EBUSY in a vnet that ends; ENOSPC for a number over 32767; ENXIO once the module is being unloaded; what the driver says.
+/// EPERM; EINVAL for a name that no cloner knows or bad params, EFAULT for short ones; EEXIST; EBUSY in a
+/// vnet that ends; ENOSPC for a number over 32767; ENXIO once the module is being unloaded; what the driver
+/// returns.
 pub fn clone_create(name: &str, params: Option<&[u8]>) -> Result<String> {
     witness::may_sleep("clone_create");
     privilege::check()?;
@@ -86,17 +88,17 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
     ifp.softc.put(&softc);
     let can = capability::HWSTATS;
     ifp.store_offloads(&Offloads { capabilities: can, enabled: can, ..Offloads::default() });
-    // No other thread makes one of this unit.
+    // No other thread creates one with this unit.
     attach::link(ifp).expect("the name is not taken").keep();
     Module::attached(&softc);
     inside.stay();
     Ok(())
 }
 
-/// Unmakes the interface `name` of the current vnet (SIOCIFDESTROY). Sleeps.
+/// Destroys the interface `name` of the current vnet (SIOCIFDESTROY). Sleeps.
 ///
 /// # Errors
-/// EPERM; ENXIO without such an interface; EINVAL for one that is no clone.
+/// EPERM; ENXIO without such an interface; EINVAL for one that no cloner has created.
 pub fn clone_destroy(name: &str) -> Result {
     witness::may_sleep("clone_destroy");
     privilege::check()?;
@@ -108,11 +110,11 @@ pub fn clone_destroy(name: &str) -> Result {
     destroy(&ifp)
 }
 
-/// Unmakes all that the cloner of `vnet` has made, wherever they are.
+/// Destroys all that the cloner of `vnet` has created, wherever they are.
 pub(super) fn destroy_all(vnet: Vnet) {
     for ifp in Vnet::all().iter().flat_map(Vnet::interfaces) {
         if ifp.home == vnet && matches!(ifp.kind, Kind::Lagg) {
-            // No other thread has it: that takes the lock that the caller holds.
+            // This cannot fail: no other thread destroys it, because the caller holds the lock.
             let _ = destroy(&ifp);
         }
     }
@@ -121,7 +123,7 @@ pub(super) fn destroy_all(vnet: Vnet) {
 /// The driver's part (`ifc_destroy_f`).
 fn destroy(ifp: &Ifnet) -> Result {
     let _inside = Inside::enter();
-    // Another thread may have been faster.
+    // Another thread may have destroyed it.
     let softc = ifp.lagg_softc().ok_or(Errno::ENXIO)?;
     ifp.in_vnet(|| {
         Module::destroy(&softc);

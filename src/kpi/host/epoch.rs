@@ -1,14 +1,14 @@
 //! The network epoch: sections, grace periods, and the thread that calls back after them.
 //!
-//! A thread in a section shows in a slot of its own in which epoch it entered. A thread that waits begins a
-//! new epoch, and then waits until every slot is empty or shows that one or a later one. Whatever
-//! was unlinked before is seen by no section any more: a section that the wait did not see began after
-//! it, and both sides have a fence between their store and their load.
+//! A thread in a section stores in a slot of its own in which epoch it entered. A thread that waits begins
+//! a new epoch, then waits until every slot is empty or has that epoch or a later one. After that, no
+//! section sees what was unlinked before. A section that the wait did not see began after it: both sides
+//! have a fence between their store and their load.
 
-/// What epoch(9) needs of an object to call back for it: nothing here.
+/// The memory that epoch(9) needs in an object to call back for it.
 pub(in crate::kpi) type EpochContext = [usize; 2];
 
-/// A context that is in no use.
+/// A context that is not in use.
 pub(in crate::kpi) const EPOCH_CONTEXT: EpochContext = [0; 2];
 
 /// What is called back.
@@ -52,7 +52,7 @@ mod real {
     use crate::kpi::host::locks::Waiters;
     use crate::kpi::host::witness::{self, lock};
 
-    /// Where a thread shows its section. Slots live for ever, and pass from thread to thread.
+    /// Where a thread stores its section. Slots live for ever, and pass from thread to thread.
     #[repr(align(64))]
     struct Slot {
         /// The epoch in which the thread's section began; 0: it is in none.
@@ -63,7 +63,7 @@ mod real {
     static EPOCH: AtomicU64 = AtomicU64::new(1);
     static SLOTS: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
 
-    /// How many wait for sections to end, and where.
+    /// The threads that wait for sections to end.
     static WAITERS: AtomicUsize = AtomicUsize::new(0);
     static WAITING: Mutex<()> = Mutex::new(());
     static SECTION_ENDED: Condvar = Condvar::new();
@@ -178,7 +178,7 @@ mod real {
 
     struct Calls {
         waiting: Vec<Call>,
-        /// Numbers of calls ever.
+        /// The numbers of calls so far: requested and made.
         asked: u64,
         done: u64,
         started: bool,
@@ -218,7 +218,7 @@ mod real {
         }
     }
 
-    /// Waits for what was asked for until now; true: nothing was left.
+    /// Waits for the calls requested so far. Returns whether there were none.
     pub(in crate::kpi::host) fn drain_round() -> bool {
         witness::may_sleep("NET_EPOCH_DRAIN_CALLBACKS");
         let calls = lock(&CALLS);
@@ -232,14 +232,14 @@ mod real {
     }
 
     pub(in crate::kpi) fn epoch_drain() {
-        // What a callback drops may be the last reference to the next: plan, port, lagg, ifnet.
-        // Not until there are none at all: others may never stop making some.
+        // A callback may drop the last reference to the next object: plan, port, lagg, ifnet. The rounds
+        // are limited, because other threads may make requests for ever.
         let _ = (0..8).any(|_| drain_round());
     }
 }
 
-/// The same for loom to explore: sections are known by number, and whoever ends the last one that a
-/// callback waits for calls it.
+/// The same for loom. Sections have numbers, and the thread that ends the last section that a callback
+/// waits for makes the call.
 #[cfg(loom)]
 mod explored {
     use std::cell::Cell;
@@ -253,7 +253,7 @@ mod explored {
     struct State {
         next: usize,
         open: Vec<usize>,
-        /// Each with the sections that were open when it was asked for.
+        /// Each call with the sections that were open when it was requested.
         calls: Vec<(Vec<usize>, Call)>,
     }
 

@@ -1,4 +1,4 @@
-//! What the stack tells others of an interface (eventhandler(9), and the log).
+//! The events of an interface (eventhandler(9), and the log).
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ pub enum Event {
     Up,
     /// It is about to be administratively down.
     Down,
-    /// Its link state changed; told on `taskqueue_swi`.
+    /// Its link state has changed; reported on `taskqueue_swi`.
     Link(LinkState),
     /// It has another link-level address (`iflladdr_event`).
     Lladdr(LinkAddr),
-    /// Its neighbours heard its link-level address (gratuitous ARP).
+    /// Its link-level address was announced to its neighbours (gratuitous ARP).
     Announced,
-    /// Its baud rate is another one (`ifnet_event`).
+    /// Its baud rate has changed (`ifnet_event`).
     Baudrate(u64),
     /// The network layers were told of its MTU (if_notifymtu).
     Mtu(u32),
@@ -27,16 +27,16 @@ pub enum Event {
     Arrival,
     /// It leaves its vnet (`ifnet_departure_event`), or its name.
     Departure,
-    /// A VLAN was configured on it, or is no more (`vlan_config`, `vlan_unconfig`).
+    /// A VLAN was configured on it or removed (`vlan_config`, `vlan_unconfig`).
     Vlan(u16, bool),
-    /// Its driver said something (if_printf).
+    /// Its driver has logged a line (if_printf).
     Log(String),
 }
 
 pub(super) type Listener = Arc<dyn Fn(&Ifnet, &Event) + Send + Sync>;
 
-/// Calls `listener` with every event of `ifp` from now on, in the thread in which it happens and with the
-/// locks that this holds.
+/// Calls `listener` with every event of `ifp` from now on, in the thread that causes the event and with the
+/// locks that it holds.
 pub fn listen(ifp: &Ifnet, listener: impl Fn(&Ifnet, &Event) + Send + Sync + 'static) {
     lock(&ifp.listeners).push(Arc::new(listener));
 }
@@ -49,7 +49,7 @@ pub(super) fn tell(ifp: &Ifnet, event: &Event) {
 /// Logs a line that begins with the interface's name.
 ///
 /// # Panics
-/// With a mutex held: a console is slow.
+/// If the thread holds a mutex, because a console is slow.
 pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     witness::without_mutex("the log is written");
     let text = text.to_string();

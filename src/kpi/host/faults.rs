@@ -1,4 +1,4 @@
-//! Where what the driver calls may fail. By itself none of it does: `testing` has it fail.
+//! The calls of the driver that may fail. They fail only when `testing` makes them.
 
 use crate::kpi::{Ifnet, Result};
 
@@ -13,7 +13,7 @@ pub enum Fault {
     /// The allocation of a packet, or of its copy, which does not wait for memory: its errno is the
     /// driver's own.
     Packet,
-    /// if_addmulti, where the interface is not in the group yet.
+    /// if_addmulti, if the interface is not in the group yet.
     Group,
     /// `if_ioctl` of a card's driver, or of a VLAN's.
     Ioctl,
@@ -21,27 +21,27 @@ pub enum Fault {
     Lladdr,
 }
 
-/// Such a call comes: on this interface, by this command.
+/// Called at each such call, with its interface and command.
 ///
 /// # Errors
-/// What it is to fail with.
+/// The errno with which the call must fail.
 pub(super) fn may_fail(fault: Fault, ifp: Option<&Ifnet>, command: usize) -> Result {
     injection::may_fail(fault, ifp, command)
 }
 
-/// An allocation comes that does not sleep.
+/// Called at each allocation that does not sleep.
 pub(super) fn allocation() -> Result {
     may_fail(Fault::Allocation, None, 0)?;
     injection::allocation_here()
 }
 
-/// The allocation of a packet comes, which does not sleep.
+/// Called at each allocation of a packet, which does not sleep.
 pub(super) fn packet() -> Result {
     may_fail(Fault::Packet, None, 0)?;
     injection::allocation_here()
 }
 
-/// The copy of a packet comes, which does not sleep.
+/// Called at each copy of a packet, which does not sleep.
 pub(super) fn copy() -> Result {
     injection::copy_here()?;
     may_fail(Fault::Packet, None, 0)

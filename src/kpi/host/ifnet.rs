@@ -165,7 +165,7 @@ impl Ifnet {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Says whether it is running. For a lagg's own interface, by one thread at a time.
+    /// Sets whether it is running. For a lagg's own interface, by one thread at a time.
     pub fn set_running(&self, running: bool) {
         self.running.store(running, Ordering::Relaxed);
     }
@@ -207,7 +207,7 @@ impl Ifnet {
         self.mtu.store(mtu, Ordering::Relaxed);
     }
 
-    /// Tells the protocols above of a changed MTU. May sleep.
+    /// Reports a changed MTU to the protocols above. May sleep.
     pub fn notify_mtu(&self) {
         event::tell(self, &event::Event::Mtu(self.mtu()));
     }
@@ -227,7 +227,7 @@ impl Ifnet {
         self.baudrate.load(Ordering::Relaxed)
     }
 
-    /// Sets its speed, and tells its VLANs if it is another one. May sleep.
+    /// Sets its speed, and tells its VLANs if that has changed. May sleep.
     pub fn set_baudrate(&self, bits_per_second: u64) {
         if self.baudrate.swap(bits_per_second, Ordering::Relaxed) != bits_per_second {
             event::tell(self, &event::Event::Baudrate(bits_per_second));
@@ -257,7 +257,7 @@ impl Ifnet {
         self.kind.counter(self, c)
     }
 
-    /// What the kernel has counted for it itself, whatever its driver says.
+    /// The kernel's own counter, whatever the driver reports.
     pub fn own_counter(&self, c: Counter) -> u64 {
         self.counters.all().map(|counters| counters[c as usize].load(Ordering::Relaxed)).sum()
     }
@@ -298,7 +298,7 @@ impl Ifnet {
         self.has_ipv6.load(Ordering::Relaxed)
     }
 
-    /// Takes IPv6 off the interface. Sleeps, on tasks that may call back into the driver.
+    /// Detaches IPv6 from the interface. Sleeps for tasks that may call back into the driver.
     pub fn in6_detach(&self) {
         multicast::in6_detach(self);
     }
@@ -311,7 +311,7 @@ impl Ifnet {
         }
     }
 
-    /// The port that this interface is or will be, which includes one that is claimed and not yet enslaved.
+    /// The port that this interface is or will be, which includes one that is claimed and not yet a port.
     pub fn lagg_port(&self) -> Option<Ref<Port>> {
         self.lagg.get()
     }

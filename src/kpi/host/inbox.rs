@@ -4,21 +4,21 @@ use super::sync::Mutex;
 use super::witness::lock;
 use crate::kpi::Mbuf;
 
-/// The last packets that wait to be looked at.
+/// The last packets that wait to be processed.
 pub struct Inbox(Mutex<Vec<(Mbuf, u64)>>);
 
 impl Inbox {
-    /// Packets that it holds at the most.
+    /// Packets that it holds at most.
     pub const LIMIT: u32 = 4;
 
-    /// Without packets.
+    /// An empty inbox.
     #[expect(clippy::new_without_default, reason = "as the other backend's")]
     pub fn new() -> Self {
         Inbox(Mutex::new(Vec::new()))
     }
 
-    /// Puts a packet in, and a number that goes with it. Where there is no room those that wait are freed:
-    /// the newest says what holds. Returned: how many were.
+    /// Puts in a packet with a number. If there is no room, the packets that wait are freed, because the
+    /// newest one has the present state. Returns how many were freed.
     pub fn put(&self, m: Mbuf, number: u64) -> u32 {
         let mut packets = lock(&self.0);
         let mut freed = 0;

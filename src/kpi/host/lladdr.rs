@@ -6,7 +6,7 @@ use super::witness::lock;
 use super::{stack, vlan, witness};
 use crate::kpi::{Epoch, IfType, Ifnet, LinkAddr, Result};
 
-/// What the interfaces of that type have as broadcast address until their driver knows a better one.
+/// The broadcast address of interfaces of that type until their driver sets another.
 pub(super) fn broadcast(if_type: IfType) -> LinkAddr {
     match if_type {
         IfType::Infiniband => LinkAddr::Infiniband([0; 20]),
@@ -27,8 +27,8 @@ impl Ifnet {
         self.lladdr().as_bytes().len()
     }
 
-    /// Its link-level address, InfiniBand or else Ethernet; zeros before it is attached. The interface is not
-    /// detached, nor will be before the caller is through: the kernel leaves a pointer to what it freed then.
+    /// Its link-level address, of InfiniBand or else Ethernet; zeros before it is attached. The caller
+    /// keeps the interface from being detached, which leaves a pointer to freed memory.
     pub fn lladdr(&self) -> LinkAddr {
         *lock(&self.lladdr)
     }
@@ -54,7 +54,7 @@ impl Ifnet {
         store(&self.broadcast, address);
     }
 
-    /// Gives it a link-level address: its driver is called and the handlers of `iflladdr_event`. May
+    /// Gives it a link-level address. Its driver is called, and the handlers of `iflladdr_event`. May
     /// sleep.
     ///
     /// # Errors

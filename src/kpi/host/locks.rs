@@ -1,4 +1,4 @@
-//! mutex(9), condvar(9), and the stack's own sx(9) locks, over std and under the eyes of `witness`.
+//! mutex(9), condvar(9), and the stack's own sx(9) locks, over std and checked by `witness`.
 
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
@@ -12,7 +12,7 @@ use super::sync::{Condvar, Mutex, lazy, thread};
 use super::witness::{self, Kind, lock};
 use crate::kpi::{Errno, Result};
 
-/// A lock that knows which thread has it.
+/// A lock that records which thread holds it.
 struct Raw {
     class: usize,
     name: String,
@@ -34,7 +34,7 @@ impl Raw {
         self.acquire_unless(kind, || false);
     }
 
-    /// Takes the lock, unless it is not free and `gives_up` says so; whether it has it.
+    /// Takes the lock, unless it is not free and `gives_up` returns true. Returns whether it was taken.
     fn acquire_unless(&self, kind: Kind, gives_up: impl Fn() -> bool) -> bool {
         witness::ask(self.class);
         let who = |holder: &Option<String>| format!("{}, held by {holder:?}", self.name);
@@ -68,7 +68,7 @@ pub struct Mtx<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `raw` lets one thread at a time at the value, which may be sent there.
+// SAFETY: `raw` admits one thread at a time to the value, which may be sent there.
 unsafe impl<T: Send> Sync for Mtx<T> {}
 
 /// The mutex, held.
@@ -78,7 +78,7 @@ pub struct MtxGuard<'a, T> {
 }
 
 impl<T: Send> Mtx<T> {
-    /// A mutex over `value`. `name` is what witness(4) calls its class. May sleep.
+    /// A mutex over `value`. `name` is its class in witness(4). May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -87,7 +87,7 @@ impl<T: Send> Mtx<T> {
         Ok(Mtx { raw: Raw::new(&name.to_string_lossy()), value: UnsafeCell::new(value) })
     }
 
-    /// Takes the lock. The thread does not hold it already, nor another of its name.
+    /// Takes the lock. The thread holds neither it nor another one with the same name.
     pub fn lock(&self) -> MtxGuard<'_, T> {
         self.raw.acquire(Kind::Mutex);
         MtxGuard { mtx: self, not_send: PhantomData }
@@ -116,11 +116,11 @@ impl<T> Drop for MtxGuard<'_, T> {
     }
 }
 
-/// When a wait ends, however often it starts again.
+/// When a wait must end, however often it is resumed.
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// In `ms` milliseconds from now on.
+    /// `ms` milliseconds from now.
     pub fn after_ms(ms: u32) -> Self {
         Deadline(Instant::now() + Duration::from_millis(ms.into()))
     }
@@ -147,11 +147,11 @@ impl Cv {
         })
     }
 
-    /// Waits for a broadcast, without the lock while it waits. Others may have changed the value, or the
-    /// condition back, when it returns. Sleeps.
+    /// Waits for a broadcast, and releases the lock while it waits. When it returns, the value may have
+    /// changed again. Sleeps.
     pub fn wait<'a, T: Send>(&self, guard: MtxGuard<'a, T>) -> MtxGuard<'a, T> {
         let mtx = guard.mtx;
-        // Read before the mutex is given back: what is waited for is changed under it.
+        // Read before the mutex is released, under which the condition changes.
         let seen = *lock(&self.broadcasts);
         drop(guard);
         witness::may_sleep(&self.name);
@@ -166,7 +166,7 @@ impl Cv {
         mtx.lock()
     }
 
-    /// As [`Cv::wait`], until `deadline` at the latest; true if that has come.
+    /// As [`Cv::wait`], until `deadline` at the latest. Returns whether that has come.
     pub fn wait_until<'a, T: Send>(
         &self,
         guard: MtxGuard<'a, T>,
@@ -195,11 +195,11 @@ impl Cv {
     }
 }
 
-/// One of the stack's sx(9) locks. Those that the kernel lets recurse do.
+/// One of the stack's sx(9) locks. It recurses if the kernel's does.
 pub(super) struct Sx {
     raw: Raw,
     recurses: bool,
-    /// The holder and how often it has it.
+    /// The holder, and how often it has taken the lock.
     depth: Mutex<Option<(thread::ThreadId, u32)>>,
 }
 
@@ -268,7 +268,7 @@ impl Drop for SxGuard {
 }
 
 lazy! {
-    /// Serialises what attaches, detaches, moves and destroys interfaces.
+    /// Serialises attaching, detaching, moving and destroying interfaces.
     static DETACH: Sx = Sx::new("ifnet_detach_sxlock", true);
     /// The configuration of all VLANs.
     static VLAN: Sx = Sx::new("vlan_sx", true);
@@ -281,11 +281,11 @@ lazy! {
 /// `ifnet_detach_sxlock`, held.
 pub struct DetachGuard(#[expect(dead_code, reason = "held")] SxGuard);
 
-/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps, for as long as others detach; no lagg lock is
-/// held.
+/// Takes `ifnet_detach_sxlock`, which is recursive. Sleeps while other interfaces detach; the caller holds
+/// no lock of a lagg.
 ///
 /// # Errors
-/// EINTR, or what restarts the system call: a signal came.
+/// EINTR, or the code that restarts the system call: a signal came.
 ///
 /// On the host `testing::interrupt` sends the signal.
 pub fn detach_lock() -> Result<DetachGuard> {
@@ -300,7 +300,7 @@ impl Waiters {
         Waiters(Mutex::new(Vec::new()))
     }
 
-    /// The thread is one of them while it waits.
+    /// Adds the thread while it waits.
     pub fn during(&self, wait: impl FnOnce()) {
         let me = thread::current().id();
         lock(&self.0).push(me);
@@ -314,20 +314,20 @@ impl Waiters {
     }
 }
 
-/// Those that wait for a condition.
+/// The threads that wait for a condition.
 pub(super) static WAITING: Waiters = Waiters::none();
 
-/// Threads that a signal has come for, and that have not heard of it yet.
+/// Threads with a signal that has not interrupted a wait yet.
 static SIGNALS: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
 
-/// Sends a signal to a thread: its wait for `ifnet_detach_sxlock` ends, or its next one.
+/// Sends a signal to a thread, which ends its present or next wait for `ifnet_detach_sxlock`.
 #[cfg(feature = "testing")]
 pub(super) fn interrupt(thread: thread::ThreadId) {
     lock(&SIGNALS).push(thread);
     DETACH.raw.wake();
 }
 
-/// The same for the stack, which shows nobody that it may sleep.
+/// The same for the stack itself, without the check of whether it may sleep.
 #[cfg(feature = "testing")]
 pub(super) fn stack_detach_lock() -> DetachGuard {
     DetachGuard(DETACH.lock())

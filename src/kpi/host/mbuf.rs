@@ -28,7 +28,7 @@ impl Mbuf {
         Mbuf::from_vec(bytes.to_vec())
     }
 
-    /// A packet for a group, of one piece, with these bytes; none if there is no memory.
+    /// A multicast packet with these bytes, in one mbuf; none if there is no memory.
     pub fn multicast(bytes: &[u8]) -> Option<Mbuf> {
         faults::packet().ok()?;
         Some(Mbuf::from_bytes(bytes))
@@ -81,7 +81,7 @@ impl Mbuf {
         &self.0.first
     }
 
-    /// Copies `to.len()` bytes from `offset`; false if it is shorter.
+    /// Copies `to.len()` bytes from `offset`. Returns false if the packet is shorter.
     pub fn copy_to(&self, mut offset: usize, mut to: &mut [u8]) -> bool {
         for segment in self.segments() {
             let from = segment.get(offset..).unwrap_or_default();
@@ -93,7 +93,7 @@ impl Mbuf {
         to.is_empty()
     }
 
-    /// A copy of it, which may share its data, to be read alone; none if there is no memory.
+    /// A copy of it, which may share the data and must only be read; none if there is no memory.
     pub fn copy(&self) -> Option<Mbuf> {
         faults::copy().ok()?;
         let mut copy = Mbuf::from_segments(self.segments());
@@ -161,25 +161,25 @@ impl Mbuf {
         self.0.vlan_tag = tag;
     }
 
-    /// Whether it is for a group, of a frame that was received.
+    /// Whether it is a multicast frame. For received frames.
     pub fn is_multicast(&self) -> bool {
         const GROUP: u8 = 1;
         self.first().first().is_some_and(|first| first & GROUP != 0)
     }
 
-    /// The index of the interface that it came in on (`rcvif`); 0: none.
+    /// The index of the interface on which it was received (`rcvif`); 0 for none.
     pub fn receiver_index(&self) -> u32 {
         self.0.receiver_index
     }
 
-    /// Says on which interface it was received.
+    /// Sets the interface on which it was received.
     #[inline]
     pub fn set_receiver(&mut self, ifp: &Ifnet) {
         self.0.receiver = ifp;
         self.0.receiver_index = ifp.index();
     }
 
-    /// The interface that it came in on.
+    /// The interface on which it was received.
     ///
     /// # Safety
     /// It was set in the section of the epoch that the caller is in for `'e`.

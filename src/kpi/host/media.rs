@@ -16,10 +16,10 @@ pub const IFM_ACTIVE: u32 = 2;
 
 /// Full duplex.
 pub const IFM_FDX: u32 = 0x10_0000;
-/// IFM_ETHER with a subtype that says nothing.
+/// IFM_ETHER with a subtype without a speed.
 const IFM_UNKNOWN: u32 = IFM_ETHER | 25;
 
-/// Subtypes of Ethernet, one for each speed in bits a second. Those beyond the first 31 have more bits
+/// Subtypes of Ethernet, one for each speed in bits per second. Those from 32 on have their high bits
 /// elsewhere (IFM_ETHER_SUBTYPE).
 const SPEEDS: [(u32, u64); 13] = [
     (3, 10_000_000),
@@ -50,7 +50,7 @@ pub fn media_of(bits_per_second: u64) -> u32 {
     IFM_FDX | known.map_or(IFM_UNKNOWN, |(subtype, _)| IFM_ETHER | subtype)
 }
 
-/// The speed of a medium in bits a second; 0 where it does not say.
+/// The speed of a medium in bits per second; 0 if unknown.
 pub(in crate::kpi) fn media_baudrate(media: u32) -> u64 {
     let speed = SPEEDS.iter().find(|(subtype, _)| *subtype == media & IFM_TMASK);
     speed.map_or(0, |(_, speed)| *speed)

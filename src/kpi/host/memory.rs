@@ -1,5 +1,4 @@
-//! malloc(9), freed memory that cannot be mistaken for anything, and the
-//! memory of user programs.
+//! malloc(9), with freed memory overwritten, and the memory of user programs.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -10,7 +9,7 @@ use super::sync::Mutex;
 use super::witness::{self, lock};
 use crate::kpi::{Errno, Result};
 
-/// An allocation that may sleep and may be told to fail.
+/// Called at each allocation that may sleep. Fails if a test says so.
 pub(super) fn may_fail() -> Result {
     witness::may_sleep("malloc(M_WAITOK)");
     faults::allocation()
@@ -24,7 +23,7 @@ pub(in crate::kpi) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     NonNull::new(unsafe { std::alloc::alloc(layout) })
 }
 
-/// Frees memory, which reads as 0xde from then on, where nothing should look any more.
+/// Frees memory, and overwrites it with 0xde, so that a later use is noticed.
 ///
 /// # Safety
 /// The memory is from [`allocate`] with this layout, and nothing uses it.
@@ -48,7 +47,7 @@ pub(super) unsafe fn poison(memory: NonNull<u8>, len: usize) {
 /// The memory of user programs, by address.
 static USER: Mutex<BTreeMap<u64, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
-/// Memory of a user program: what `copyout` may write to.
+/// Memory of a user program, to which `copyout` may write.
 pub struct UserMemory(u64);
 
 impl UserMemory {
@@ -66,7 +65,7 @@ impl UserMemory {
         self.0
     }
 
-    /// What is in it.
+    /// Its contents.
     pub fn read(&self) -> Vec<u8> {
         lock(&USER)[&self.0].clone()
     }

@@ -1,4 +1,4 @@
-//! What a port's interface had before it became a port, and what it has while it is one.
+//! The methods of a port's interface: its own, and those that it has while it is a port.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,7 @@ use crate::kpi::gate::Inside;
 use crate::kpi::ioctl::{InterfaceRequest, Ioctl};
 use crate::kpi::{Epoch, Errno, IfType, Ifnet, Mbuf, Ref, Result};
 
-/// Whose `if_ioctl` it is.
+/// Which `if_ioctl` an interface has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum IoctlMethod {
@@ -26,7 +26,7 @@ pub(super) enum IoctlMethod {
     None,
 }
 
-/// Whose `if_output` it is.
+/// Which `if_output` an interface has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum OutputMethod {
@@ -103,7 +103,7 @@ fn port_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     let _inside = Inside::enter();
     match ifp.lagg_port() {
         Some(port) => Module::port_ioctl(&port, r),
-        // It left between the call and here.
+        // The port left between the call and here.
         None if ifp.ioctl_method() != IoctlMethod::LaggPort => run_current(ifp, r),
         None => Err(Errno::EINVAL),
     }
@@ -155,13 +155,13 @@ impl Ifnet {
         }
     }
 
-    /// Claims the interface for `port`; false: some lagg has it. If it was found by name in the same
-    /// section of the epoch, its departure finds the claim.
+    /// Claims the interface for `port`. Returns false if a lagg has it already. If the interface was found
+    /// by name in the same section of the epoch, its departure finds the claim.
     pub fn claim(&self, port: &Ref<Port>, _: &Epoch) -> bool {
         self.lagg.put(port)
     }
 
-    /// Ends `port`'s claim; nothing if it has none.
+    /// Ends `port`'s claim. Does nothing if it has none.
     pub fn unclaim(&self, port: &Port) {
         assert!(
             self.ioctl_method() != IoctlMethod::LaggPort || !self.lagg.holds(port),
@@ -179,8 +179,8 @@ impl Ifnet {
         }
     }
 
-    /// Makes a claimed interface, which has these methods, a port: its ioctls and output go through the
-    /// driver, and at last what it receives, by its type.
+    /// Makes a claimed interface, which has these methods, a port. First its ioctls and output go through
+    /// this driver, then, by its type, what it receives.
     pub fn enslave(&self, methods: &PortMethods) {
         assert!(!self.lagg.is_empty(), "{self:?} is nobody's port");
         assert!(
@@ -192,13 +192,13 @@ impl Ifnet {
         self.set_if_type(methods.if_type.as_port());
     }
 
-    /// Gives the interface what it had before; packets under way may still find the claim. A VLAN that has
-    /// got a parent since has its method from vlan(4).
+    /// Restores the interface's type and methods. Packets in flight may still find the claim. If a VLAN has
+    /// got a parent since, it keeps the output method that vlan(4) has given it.
     pub fn release(&self, methods: &PortMethods) {
         assert!(DETACH.is_held() || !self.is_dead(), "{self:?} gets methods back when detached");
         self.set_if_type(methods.if_type);
         self.ioctl_method.store(methods.ioctl as u8, Ordering::Release);
-        // A VLAN that has got a parent since has vlan(4)'s.
+        // If a VLAN has got a parent since, its method is vlan(4)'s.
         let ours = OutputMethod::LaggPort as u8;
         let own = methods.output as u8;
         let _ =

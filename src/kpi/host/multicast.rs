@@ -1,4 +1,4 @@
-//! Multicast groups, promiscuous mode, and IPv6's end on an interface.
+//! Multicast groups, promiscuous mode, and detaching IPv6 from an interface.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use super::{methods, stack};
 use crate::kpi::ioctl::{Ioctl, SIOCADDMULTI, SIOCDELMULTI};
 use crate::kpi::{Array, Ifnet, LinkAddr, Result, iff};
 
-/// What an interface is a member of, and how often.
+/// The groups and modes of an interface, and how often each was requested.
 #[derive(Default, Debug)]
 pub(super) struct Membership {
     groups: BTreeMap<LinkAddr, u32>,
@@ -26,8 +26,7 @@ pub fn groups(ifp: &Ifnet) -> Vec<LinkAddr> {
     lock(&ifp.membership).groups.keys().copied().collect()
 }
 
-/// if_addmulti: it fails without memory for a group that is new. What the driver says to that group
-/// nobody hears.
+/// if_addmulti. It fails without memory for a new group. The driver's result for that group is ignored.
 pub(super) fn join(ifp: &Ifnet, group: &LinkAddr) -> Result {
     assert_eq!(group.as_bytes().len(), ifp.addr_len(), "{ifp:?} joins a group of another kind");
     {
@@ -43,7 +42,7 @@ pub(super) fn join(ifp: &Ifnet, group: &LinkAddr) -> Result {
     Ok(())
 }
 
-/// if_purgemaddrs: the groups are gone, and no driver is told.
+/// if_purgemaddrs: removes all groups, without telling the driver.
 pub(super) fn purge(ifp: &Ifnet) {
     lock(&ifp.membership).groups.clear();
 }
@@ -74,7 +73,8 @@ fn multicast_ioctl(ifp: &Ifnet, command: usize) -> Result {
     })
 }
 
-/// A group that the driver has joined on a port, to be left again; `A` is or becomes its address.
+/// A group that the driver has joined on a port, and must leave again. `A` is its address, or converts to
+/// it.
 pub struct Group<A = LinkAddr>(A);
 
 impl Group {
@@ -85,7 +85,7 @@ impl Group {
 }
 
 impl Ifnet {
-    /// The groups that others have joined on it. May sleep.
+    /// The groups that others have joined on the interface. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
@@ -104,9 +104,9 @@ impl Ifnet {
         join(self, &group.into()).map(|()| Group(group))
     }
 
-    /// Leaves a group; nothing if the stack has purged the interface's groups. May sleep.
+    /// Leaves a group. Does nothing if the stack has purged the interface's groups. May sleep.
     ///
-    /// By its address, which the kernel looks up under its lock: a purge, before the departure event,
+    /// By its address, which the kernel looks up under its lock, because a purge before the departure event
     /// frees a membership that only we had.
     pub fn leave_group<A: Into<LinkAddr>>(&self, group: Group<A>) {
         witness::may_sleep("if_delmulti");
@@ -114,7 +114,7 @@ impl Ifnet {
         leave(self, &group.0.into());
     }
 
-    /// Wants promiscuous mode, or no longer (ifpromisc). May sleep.
+    /// Requests promiscuous mode, or ends the request (ifpromisc). May sleep.
     ///
     /// # Errors
     /// What the driver returned.
@@ -124,7 +124,7 @@ impl Ifnet {
         count_flag(self, iff::PROMISC, on)
     }
 
-    /// Wants all groups, or no longer (if_allmulti). May sleep.
+    /// Requests all groups, or ends the request (if_allmulti). May sleep.
     ///
     /// # Errors
     /// What the driver returned.
@@ -135,15 +135,16 @@ impl Ifnet {
     }
 }
 
-/// vlan(4) passes modes on with a shared lock. A change beside its task, which gives a VLAN its parent's
-/// address, has it ask the parent for the same twice (if_setflag: decrement non-positive refcount).
+/// vlan(4) passes modes on under a shared lock. A change at the same time as its task, which gives a VLAN
+/// its parent's address, makes it ask the parent for the same twice (if_setflag: decrement non-positive
+/// refcount).
 fn assert_alone(ifp: &Ifnet) {
     let alone = !matches!(ifp.kind, Kind::Vlan(_)) || is_stack_thread();
     assert!(alone, "{ifp:?} is asked for a mode beside its task on taskqueue_thread");
 }
 
-/// A socket joins a group of IPv4's (`in_multi_sx` held) or IPv6's (`in6_multi_sx`) that goes by
-/// that link-level address. Sleeps.
+/// A socket joins a group of IPv4 (`in_multi_sx` held) or IPv6 (`in6_multi_sx`) with that link-level
+/// address. Sleeps.
 ///
 /// # Errors
 /// ENOMEM.
@@ -158,8 +159,8 @@ pub fn leave_group(ifp: &Ifnet, group: &LinkAddr) {
     leave(ifp, group);
 }
 
-/// A socket joins the unspecified group of IPv6's, which stands for all: IFF_ALLMULTI is set without a
-/// word to the driver but that a group was joined (ether_resolvemulti). Sleeps.
+/// A socket joins IPv6's unspecified group, which stands for all groups. IFF_ALLMULTI is set, but the
+/// driver is only told that a group was joined (ether_resolvemulti). Sleeps.
 pub fn join_all_groups(ifp: &Ifnet) {
     let _multi = IN6_MULTI.lock();
     ifp.change_flags(iff::ALLMULTI, 0);
@@ -174,7 +175,7 @@ fn multi_lock(group: &LinkAddr) -> &'static Sx {
     if is_ipv6 { &IN6_MULTI } else { &IN_MULTI }
 }
 
-/// Turns promiscuous mode on or off once more (ifpromisc). Sleeps.
+/// Requests promiscuous mode, or ends a request (ifpromisc). Sleeps.
 ///
 /// # Errors
 /// What the driver returned.
@@ -182,7 +183,7 @@ pub fn set_promisc(ifp: &Ifnet, on: bool) -> Result {
     count_flag(ifp, iff::PROMISC, on)
 }
 
-/// Turns the reception of all groups on or off once more (if_allmulti). Sleeps.
+/// Requests the reception of all groups, or ends a request (if_allmulti). Sleeps.
 ///
 /// # Errors
 /// What the driver returned.
@@ -196,7 +197,7 @@ impl Membership {
     }
 }
 
-/// if_setppromisc: promiscuous mode also when no driver wants it.
+/// if_setppromisc: promiscuous mode at a user's request.
 pub(super) fn set_for_good(ifp: &Ifnet, on: bool) {
     if on {
         ifp.change_flags(iff::PROMISC, 0);
@@ -205,7 +206,7 @@ pub(super) fn set_for_good(ifp: &Ifnet, on: bool) {
     }
 }
 
-/// if_setflag: the driver is told of the first that wants the flag, and of the last that did.
+/// if_setflag: the driver is told of the first request for the flag, and of the end of the last.
 pub(super) fn count_flag(ifp: &Ifnet, flag: u32, on: bool) -> Result {
     witness::may_sleep("if_setflag");
     let set = |on| if on { ifp.change_flags(flag, 0) } else { ifp.change_flags(0, flag) };
@@ -230,13 +231,13 @@ pub(super) fn count_flag(ifp: &Ifnet, flag: u32, on: bool) -> Result {
     result
 }
 
-/// Says whether `ifp` has a link-local address of IPv6's.
+/// Sets whether `ifp` has a link-local IPv6 address.
 pub fn set_ipv6(ifp: &Ifnet, has: bool) {
     ifp.has_ipv6.store(has, Ordering::Relaxed);
 }
 
-/// in6_ifdetach: the groups are left by a task of the stack's, which has `in6_multi_sx` when it
-/// calls the driver, and which is waited for.
+/// in6_ifdetach: waits for a task of the stack that leaves the groups, and holds `in6_multi_sx` when it
+/// calls the driver.
 pub(super) fn in6_detach(ifp: &Ifnet) {
     witness::may_sleep("in6_ifdetach");
     if !ifp.has_ipv6.swap(false, Ordering::Relaxed) {

@@ -51,7 +51,7 @@ pub fn restarts(ifp: &Ifnet) -> u64 {
 }
 
 impl Ifnet {
-    /// What it can do, and what it is told to do.
+    /// What it can do, and what is enabled.
     pub fn offloads(&self) -> Offloads {
         self.offload_looks.fetch_add(1, Ordering::Relaxed);
         let mut offloads = *lock(&self.offloads);
@@ -61,20 +61,20 @@ impl Ifnet {
         offloads
     }
 
-    /// What it is told to do alone.
+    /// Only what is enabled.
     pub fn enabled(&self) -> u64 {
         self.offloads().enabled
     }
 
-    /// Stores what it can do, and does nothing else: for a lagg's own interface, by one thread at a
-    /// time. Whether netmap(4) has it (IFCAP_NETMAP) stays as it is.
+    /// Stores what it can do and what is enabled, except IFCAP_NETMAP, and does nothing else. For a lagg's
+    /// own interface, by one thread at a time.
     ///
     /// On the host for cards too.
     pub fn store_offloads(&self, offloads: &Offloads) {
         *lock(&self.offloads) = Offloads { enabled: offloads.enabled & !NETMAP, ..*offloads };
     }
 
-    /// Updates the VLANs on it to what it can do (VLAN_CAPABILITIES). Takes `vlan_sx`.
+    /// Updates the capabilities of the VLANs on it (VLAN_CAPABILITIES). Takes `vlan_sx`.
     pub fn refresh_vlans(&self) {
         vlan::refresh(self);
     }

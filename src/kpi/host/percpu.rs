@@ -1,13 +1,13 @@
-//! Numbers that each processor has for itself.
+//! Numbers for each processor.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::kpi::{Array, Ref, Result};
 
-/// How many numbers there are; threads share them as they come.
+/// The number of places, which threads share in the order in which they begin.
 const PLACES: usize = 16;
 
-/// One of them, on a cache line of its own.
+/// A place, on a cache line of its own.
 #[repr(align(64))]
 #[derive(Default)]
 struct Place<T>(T);
@@ -24,13 +24,13 @@ thread_local! {
 pub(super) struct PerThread<T>([Place<T>; PLACES]);
 
 impl<T> PerThread<T> {
-    /// The calling thread's.
+    /// The calling thread's value.
     #[inline]
     pub fn own(&self) -> &T {
         &self.0[PLACE.with(|place| *place)].0
     }
 
-    /// All of them.
+    /// All values.
     pub fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|place| &place.0)
     }
@@ -71,7 +71,7 @@ impl Counters {
         Array::try_new(PLACES, |_| Place::default()).map(Counters)
     }
 
-    /// Adds 1 to one of them; nothing if there is no such.
+    /// Adds 1 to one of them. Does nothing if there is no such counter.
     pub fn increment(&self, which: usize) {
         if let Some(counter) = self.0[PLACE.with(|place| *place)].0.get(which) {
             counter.fetch_add(1, Ordering::Relaxed);

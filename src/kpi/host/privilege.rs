@@ -1,4 +1,4 @@
-//! priv(9): whether the calling thread is root's.
+//! priv(9): whether the calling thread has root's privileges.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ thread_local! {
     static PRIVILEGED: Cell<bool> = const { Cell::new(true) };
 }
 
-/// Says whether the calling thread has all privileges, as at its start, or none.
+/// Sets whether the calling thread has all privileges, as at its start, or none.
 pub fn set_privileged(privileged: bool) {
     PRIVILEGED.set(privileged);
 }

@@ -18,7 +18,7 @@ pub const SIOCGIFMTU: usize = 0xc020_6933;
 /// Set link-level address.
 pub const SIOCSIFLLADDR: usize = 0x8020_693c;
 const AF_LINK: u8 = 18;
-/// IFF_PPROMISC: promiscuous because a user said so.
+/// IFF_PPROMISC: promiscuous at a user's request.
 const PPROMISC: u32 = 0x2_0000;
 
 /// An argument on the stack, aligned for any.
@@ -29,7 +29,8 @@ struct Aligned<T>(T);
 /// there was no error. Sleeps.
 ///
 /// # Errors
-/// ENXIO without such an interface, EBUSY in a vnet that ends, EPERM without privilege, or what the stack or the driver says.
+/// ENXIO without such an interface, EBUSY in a vnet that ends, EPERM without privilege, or what the stack
+/// or the driver returns.
 ///
 /// # Panics
 /// If the command's argument has another size.
@@ -49,7 +50,7 @@ where
     Ok(())
 }
 
-/// The same with bytes, 8-aligned and as many as the command says.
+/// The same with bytes, 8-aligned and of the length that the command contains.
 fn request(ifp: &Ifnet, command: usize, data: &mut [u8]) -> Result {
     match command {
         SIOCGIFFLAGS => {
@@ -88,7 +89,7 @@ fn request(ifp: &Ifnet, command: usize, data: &mut [u8]) -> Result {
             privilege::check()?;
             driver(ifp, command, data)
         }
-        // Only the protocols say so to a driver.
+        // Only the protocols send this to a driver.
         SIOCSIFADDR => Err(Errno::EINVAL),
         _ => {
             let was_up = ifp.flags() & iff::UP != 0;
@@ -120,7 +121,7 @@ fn ifreq(data: &mut [u8]) -> &mut InterfaceRequest {
 
 fn set_flags(ifp: &Ifnet, data: &mut [u8]) -> Result {
     privilege::check()?;
-    // Those that are the stack's or the driver's (IFF_CANTCHANGE).
+    // The flags that belong to the stack or the driver (IFF_CANTCHANGE).
     let fixed = iff::BROADCAST
         | iff::SIMPLEX
         | iff::MULTICAST

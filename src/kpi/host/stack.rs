@@ -1,4 +1,4 @@
-//! What the stack does to all interfaces alike (`net/if.c`).
+//! What the stack does with any interface (`net/if.c`).
 
 use super::driver::{Kind, requested_mtu};
 use super::event::{self, Event};
@@ -9,7 +9,7 @@ use crate::kpi::gate::Inside;
 use crate::kpi::ioctl::{InterfaceRequest, Ioctl, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU};
 use crate::kpi::{Errno, IfType, Ifnet, LinkAddr, LinkState, Result, iff};
 
-/// The link of `ifp` is now that way, as its driver says (if_link_state_change).
+/// Reports a link state of `ifp`, as its driver does (if_link_state_change).
 pub fn set_link(ifp: &Ifnet, state: LinkState) {
     if state == LinkState::Up && ifp.link_state() != state {
         offloads::link_up(ifp);
@@ -17,7 +17,7 @@ pub fn set_link(ifp: &Ifnet, state: LinkState) {
     ifp.change_link_state(state);
 }
 
-/// Tells all of the link state of `ifp`. On `taskqueue_swi`.
+/// Reports the link state of `ifp` to all listeners. On `taskqueue_swi`.
 pub(super) fn link_task(ifp: &Ifnet) {
     let state = ifp.link_state();
     ifp.in_vnet(|| {
@@ -61,7 +61,7 @@ pub(super) fn set_lladdr(ifp: &Ifnet, lladdr: &LinkAddr) -> Result {
     Ok(())
 }
 
-/// Tells the driver to look at the flags (SIOCSIFFLAGS).
+/// Tells the driver that the flags may have changed (SIOCSIFFLAGS).
 pub(super) fn flags_changed(ifp: &Ifnet) -> Result {
     let mut request = InterfaceRequest::with_flags(ifp.flags()).named(ifp.name());
     methods::call(ifp, ifp.ioctl_method(), SIOCSIFFLAGS, &mut request)
@@ -87,7 +87,7 @@ pub(super) fn ether_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     }
 }
 
-/// Gives `ifp` an address (SIOCAIFADDR), which sets it up. Sleeps.
+/// Gives `ifp` an address (SIOCAIFADDR), which brings it up. Sleeps.
 ///
 /// # Errors
 /// EPERM, or what its driver returned.
@@ -95,7 +95,7 @@ pub fn set_address(ifp: &Ifnet) -> Result {
     privilege::check()?;
     let was_up = ifp.flags() & iff::UP != 0;
     ifp.in_vnet(|| {
-        // SAFETY: the driver is not given an `ifaddr`, and may not look for one.
+        // SAFETY: the driver gets no `ifaddr`, and may not use one.
         methods::run_current(ifp, &mut unsafe { Ioctl::new(SIOCSIFADDR, std::ptr::null_mut()) })?;
         if !was_up && ifp.flags() & iff::UP != 0 {
             ifp.up();

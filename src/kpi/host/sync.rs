@@ -1,5 +1,5 @@
-//! What the model itself locks and waits with: std's; or loom's, behind the same names and usable in
-//! a `static`.
+//! The locks and conditions of the model itself: std's, or loom's under the same names and usable in a
+//! `static`.
 
 #[cfg(not(loom))]
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
@@ -11,7 +11,7 @@ pub(super) use explored::{Condvar, Mutex, MutexGuard};
 #[cfg(loom)]
 pub(super) use loom::thread;
 
-/// loom's own knows no constants.
+/// loom's own types have no const constructors.
 #[cfg(loom)]
 macro_rules! explored_thread_local {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = const $value:block;)*) => {
@@ -21,7 +21,7 @@ macro_rules! explored_thread_local {
 #[cfg(loom)]
 pub(super) use explored_thread_local as thread_local;
 
-/// Made when first used: once, or once in each interleaving.
+/// Initialised at its first use: once, or once in each interleaving.
 macro_rules! lazy {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;)*) => {$(
         #[cfg(not(loom))]
@@ -47,8 +47,8 @@ mod explored {
 
     use loom::sync::{Condvar as LoomCondvar, Mutex as LoomMutex, MutexGuard as LoomGuard};
 
-    /// loom's counterparts of what is locked here, by address: they live for one interleaving, and a
-    /// `static` for all of them.
+    /// loom's counterparts of the locks here, by address. They live for one interleaving, but a `static`
+    /// for all of them.
     #[derive(Default)]
     struct Twins {
         mutexes: HashMap<usize, Arc<LoomMutex<()>>>,
@@ -68,7 +68,7 @@ mod explored {
 
     pub struct MutexGuard<'a, T> {
         mutex: &'a Mutex<T>,
-        // In the order in which they go.
+        // In the order in which they must be dropped.
         value: std::sync::MutexGuard<'a, T>,
         twin: Twin,
     }
@@ -122,7 +122,7 @@ mod explored {
         }
     }
 
-    /// Of a size, for an address of its own.
+    /// Has a size, for an address of its own.
     #[derive(Default)]
     pub struct Condvar(#[expect(dead_code, reason = "see above")] u8);
 

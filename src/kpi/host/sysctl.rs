@@ -1,4 +1,4 @@
-//! sysctl(3), as far as it takes more than a variable.
+//! sysctl(3), for what is more than a variable.
 
 use super::vnet::Vnet;
 use super::witness;

@@ -1,4 +1,4 @@
-//! Send tags (m_snd_tag_alloc and its like, `kern/kern_mbuf.c`): a card's own, and a lagg's, which stand for those.
+//! Send tags (m_snd_tag_alloc and so on, `kern/kern_mbuf.c`): a card's own, and a lagg's, which wrap those.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::kpi::driver::{Driver, Module};
 use crate::kpi::gate::Inside;
 use crate::kpi::{Errno, Ifnet, IfnetRef, Result, TagHeader, TagRequest, TagType};
 
-/// What a card is told of the tag that is wanted, besides the header.
+/// The parameters of a request for a tag, besides the header.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TagParams {
-    /// Bytes a second, for tags that pace.
+    /// Bytes per second, for tags that pace.
     pub max_rate: u64,
 }
 
 impl TagRequest<'_> {
-    /// What a card is told besides.
+    /// The parameters for the card.
     pub fn for_card(&mut self) -> TagParams {
         *self.params()
     }
 }
 
-/// A card's send tag, freed when it is dropped. A method that returns none is one that the driver does not
-/// have: NULL in its `struct if_snd_tag_sw`.
+/// A card's send tag, freed when it is dropped. A method that returns none is one that the driver lacks:
+/// NULL in its `struct if_snd_tag_sw`.
 pub trait CardTag: Send + Sync {
     /// Sets the rate, in bytes a second (`snd_tag_modify`).
     fn modify(&self, _max_rate: u64) -> Option<Result> {
@@ -36,7 +36,7 @@ pub trait CardTag: Send + Sync {
         None
     }
 
-    /// The driver's words about it (`snd_tag_status_str`).
+    /// The driver's text about it (`snd_tag_status_str`).
     fn status(&self) -> Option<Result<String>> {
         None
     }
@@ -44,7 +44,7 @@ pub trait CardTag: Send + Sync {
 
 enum Methods {
     Card(Box<dyn CardTag>),
-    /// The tag that it stands for goes first, then what keeps the module.
+    /// The wrapped tag is dropped first, then what keeps the module loaded.
     Lagg(SendTag, Inside),
 }
 
@@ -72,7 +72,7 @@ impl SendTag {
         &self.0.ifp
     }
 
-    /// The tag of a port's that this one, a lagg's, stands for; none if it is no lagg's.
+    /// The port's tag that this one wraps; none if this is not a lagg's tag.
     pub fn inner(&self) -> Option<&SendTag> {
         match &self.0.methods {
             Methods::Card(_) => None,
@@ -85,7 +85,7 @@ impl SendTag {
         self.0.kind
     }
 
-    /// How many references to it there are.
+    /// The number of references to it.
     pub fn references(&self) -> usize {
         Arc::strong_count(&self.0)
     }
@@ -95,7 +95,7 @@ impl SendTag {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Calls `snd_tag_modify`, and does not look whether there is one: ktls_modify_txrtlmt does not.
+    /// Calls `snd_tag_modify` without checking that there is one, as ktls_modify_txrtlmt does.
     ///
     /// # Errors
     /// What the driver returned.
@@ -150,7 +150,7 @@ impl SendTag {
     }
 }
 
-/// What a lagg's method returns: a port's driver may have no such (D-24).
+/// What a lagg's method returns. The port's driver may lack the method (D-24).
 fn or_unsupported<T>(answer: Option<Result<T>>) -> Result<T> {
     answer.unwrap_or(Err(Errno::EOPNOTSUPP))
 }
@@ -167,7 +167,7 @@ impl TagWrapper {
         faults::allocation().map(TagWrapper)
     }
 
-    /// A tag of `lagg`'s that stands for `inner`, a port's.
+    /// A tag of `lagg` that wraps `inner`, a port's tag.
     pub fn wrap(self, inner: SendTag, kind: TagType, lagg: &Ifnet) -> SendTag {
         let methods = Methods::Lagg(inner, Inside::enter());
         SendTag(Arc::new(Tag { methods, kind, ifp: lagg.to_ref() }))
@@ -199,7 +199,7 @@ impl Ifnet {
 /// Asks `ifp` for a send tag, as a connection does (m_snd_tag_alloc).
 ///
 /// # Errors
-/// What its driver returned; EOPNOTSUPP if it makes none, or knows no such type.
+/// What its driver returned; EOPNOTSUPP if it makes none, or does not know the type.
 pub fn allocate_tag(ifp: &Ifnet, header: TagHeader, mut params: TagParams) -> Result<SendTag> {
     let mut request = TagRequest::new(header, &mut params).ok_or(Errno::EOPNOTSUPP)?;
     ifp.allocate_tag(&mut request)

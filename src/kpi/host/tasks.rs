@@ -1,4 +1,4 @@
-//! taskqueue(9): the module's two threads, and the one that the stack's link changes share.
+//! taskqueue(9): the module's two threads, and the stack's own.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use super::witness::{self, Kind, lock};
 use super::{epoch, memory, vnet};
 use crate::kpi::{Ifnet, Queue, Ref, Result};
 
-/// Work for a thread, put there again and again.
+/// Work for a thread, which can be queued again and again.
 #[derive(Default)]
 pub(super) struct Work {
     // Both under the thread's lock.
@@ -74,7 +74,7 @@ impl Worker {
             job.work.pending.store(false, Relaxed);
             job.work.running.store(true, Relaxed);
             drop(jobs);
-            // A thread that drains it waits for what is asked for here.
+            // A thread that drains it waits for the locks that are taken here.
             witness::hold(self.class, Kind::Sleepable);
             (job.run)();
             witness::unhold(self.class);
@@ -87,7 +87,7 @@ impl Worker {
         jobs
     }
 
-    /// loom has no thread to spare: the thread that waits for the tasks runs them.
+    /// loom allows few threads, so the thread that waits for the tasks runs them.
     #[cfg(loom)]
     fn help(&self) {
         let held = witness::put_down();
@@ -106,7 +106,7 @@ impl Worker {
         drop(witness::wait_until(&self.changed, lock(&self.jobs), idle, who));
     }
 
-    /// Waits for what was asked for until now; true: nothing was left.
+    /// Waits for the work queued so far. Returns whether there was none.
     fn settle(&self) -> bool {
         #[cfg(loom)]
         self.help();
@@ -124,9 +124,9 @@ impl Worker {
 lazy! {
     static PROTOCOL: Worker = Worker::new("lagg protocol taskqueue");
     static CONFIGURATION: Worker = Worker::new("lagg configuration taskqueue");
-    /// Where link changes are told, one thread for the whole host.
+    /// The thread that reports link changes, one for the whole host.
     static SWI: Worker = Worker::new("taskqueue_swi");
-    /// Where the stack's own work is done.
+    /// The thread of the stack's own work.
     static THREAD: Worker = Worker::new("taskqueue_thread");
 }
 
@@ -135,8 +135,8 @@ pub(super) fn is_stack_thread() -> bool {
     witness::holds(THREAD.class)
 }
 
-/// Waits until the module's tasks, the stack's, and the epoch's callbacks that are under way
-/// are done, and what they caused. Tests do this instead of sleeping.
+/// Waits until the tasks of the module and the stack, the epoch's callbacks, and all that they cause are
+/// done. Tests do this instead of sleeping.
 pub fn settle() {
     witness::may_sleep("settle");
     let workers: [&Worker; 4] = [&PROTOCOL, &CONFIGURATION, &SWI, &THREAD];
@@ -150,7 +150,8 @@ pub fn settle() {
 
 impl Ifnet {
     /// Runs `ask` on the stack's own thread (`taskqueue_thread`), after what is queued there, and waits for
-    /// it. Sleeps. The caller may hold `ifnet_detach_sxlock`: vlan(4) waits for that thread with it too.
+    /// it. Sleeps. The caller may hold `ifnet_detach_sxlock`, as vlan(4) does when it waits for that
+    /// thread.
     ///
     /// # Errors
     /// What `ask` returns.
@@ -184,7 +185,7 @@ impl<T: Send + Sync> Task<T> {
         Ok(Task { worker, run, work: Arc::default() })
     }
 
-    /// Makes it run once more after now, for `owner`, which holds this task. Never sleeps.
+    /// Makes the task run once more, for `owner`, which holds it. Never sleeps.
     pub fn enqueue(&self, owner: &Ref<T>) {
         let (run, owner) = (self.run, owner.clone());
         self.worker.enqueue(&self.work, move || run(&owner));

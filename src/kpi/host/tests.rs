@@ -1,4 +1,4 @@
-//! The model itself: that it does what the kernel does, and panics where that would go wrong.
+//! Tests of the model itself: it behaves as the kernel does, and panics where the kernel would fail.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, mpsc};

@@ -144,14 +144,13 @@ pub fn vlan_unconfig(ifp: &Ifnet) {
 }
 
 impl Ifnet {
-    /// Says that VLANs were configured on it, or are no more (`vlan_config`, `vlan_unconfig`), for drivers
-    /// with a filter in hardware: those of `ids`, whose bits stand for `first` and the ids that follow.
-    /// May sleep.
+    /// Reports that VLANs were configured on it or removed (`vlan_config`, `vlan_unconfig`), to drivers
+    /// with a hardware filter. The bits of `ids` stand for `first` and the ids that follow. May sleep.
     pub fn vlan_events(&self, first: u16, ids: u64, configured: bool) {
         (0..64).filter(|n| ids & 1 << n != 0).for_each(|n| self.vlan_event(first + n, configured));
     }
 
-    /// Of `ids`, counted so too, those for which it has a VLAN now.
+    /// Those of `ids`, in the same form, for which it has a VLAN now.
     pub fn vlans(&self, first: u16, ids: u64) -> u64 {
         let own = of_parent(self).into_iter().filter_map(|vlan| vlan.tag()?.checked_sub(first));
         ids & own.filter(|n| *n < 64).fold(0, |own, n| own | 1 << n)
@@ -189,9 +188,9 @@ impl Ifnet {
         of_parent(self).into_iter().find(|vlan| vlan.tag() == Some(id))
     }
 
-    /// The interface that it is a VLAN of, and its id; none if it is no VLAN. The kernel knows a VLAN by its
-    /// type, so one that is a lagg's port is none. It was found in this section of the epoch, or is not
-    /// detached before the caller is through.
+    /// Its parent and id as a VLAN; none if it is not one. The kernel recognises a VLAN by its type, so a
+    /// VLAN that is a lagg's port is not one. The interface was found in this section of the epoch, or the
+    /// caller keeps it from being detached.
     pub fn vlan_of(&self, _: &Epoch) -> Option<(IfnetRef, u16)> {
         match &self.kind {
             Kind::Vlan(vlan) if self.if_type() == IfType::Vlan => {

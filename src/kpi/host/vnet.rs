@@ -12,9 +12,9 @@ use super::witness::lock;
 use crate::kpi::{Defaults, Name};
 
 pub(super) struct State {
-    /// By time of attachment.
+    /// In the order of attachment.
     pub(super) interfaces: Mutex<Vec<IfnetRef>>,
-    /// Units that the cloner of this vnet has given away.
+    /// Units in use by the cloner of this vnet.
     pub(super) units: Mutex<BTreeSet<u32>>,
     pub(super) failover_rx_all: AtomicBool,
     defaults: Mutex<Defaults>,
@@ -39,20 +39,20 @@ impl Default for State {
     }
 }
 
-/// A virtual network stack. It lives as long as the process: make few.
+/// A virtual network stack. It lives as long as the process, so make few.
 #[derive(Clone, Copy)]
 pub struct Vnet(&'static State);
 
 /// All of them.
 static VNETS: Mutex<Vec<Vnet>> = Mutex::new(Vec::new());
 
-/// The one in which threads start.
+/// The vnet in which threads start.
 static VNET0: LazyLock<Vnet> = LazyLock::new(Vnet::new);
 
 thread_local! {
-    /// None: the first one, that most threads never leave.
+    /// None stands for the first one, which most threads never leave.
     static CURRENT: Cell<Option<Vnet>> = const { Cell::new(None) };
-    /// The thread is one of the kernel's own, and in no vnet but those that it enters.
+    /// Whether the thread is one of the kernel's own, which is in no vnet except those that it enters.
     static NOWHERE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -91,7 +91,7 @@ impl Vnet {
         self.find(&Name::new(name)?)
     }
 
-    /// All interfaces, by time of attachment.
+    /// All interfaces, in the order of attachment.
     pub fn interfaces(&self) -> Vec<IfnetRef> {
         lock(&self.0.interfaces).clone()
     }
@@ -119,7 +119,7 @@ impl Vnet {
         self.0.shutting_down.load(Ordering::Relaxed)
     }
 
-    /// All that there ever were.
+    /// All vnets that there ever were.
     pub(super) fn all() -> Vec<Vnet> {
         lock(&VNETS).clone()
     }
@@ -150,7 +150,7 @@ pub fn failover_rx_all() -> bool {
     Vnet::current().0.failover_rx_all.load(Ordering::Relaxed)
 }
 
-/// What new laggs of the current vnet have.
+/// The options of new laggs in the current vnet.
 pub fn defaults() -> Defaults {
     *lock(&Vnet::current().0.defaults)
 }
@@ -160,7 +160,7 @@ pub fn lacp_debug() -> i32 {
     Vnet::current().0.lacp_debug.load(Ordering::Relaxed)
 }
 
-/// Runs `f` as on a thread of the kernel's own.
+/// Runs `f` as if on a thread of the kernel's own.
 #[cfg(loom)]
 pub(super) fn nowhere(f: impl FnOnce()) {
     let before = CURRENT.with(Cell::take);
@@ -170,12 +170,12 @@ pub(super) fn nowhere(f: impl FnOnce()) {
     CURRENT.with(|current| current.set(before));
 }
 
-/// The calling thread is one of the kernel's own.
+/// Makes the calling thread one of the kernel's own.
 pub(super) fn leave_all() {
     NOWHERE.with(|nowhere| nowhere.set(true));
 }
 
-/// Whether it is.
+/// Whether the calling thread is one of the kernel's own.
 #[cfg(feature = "testing")]
 pub(super) fn is_kernel_thread() -> bool {
     NOWHERE.with(Cell::get)

@@ -1,10 +1,10 @@
 //! Where threads may sleep, and in which order locks are taken: what WITNESS and INVARIANTS check in the
 //! kernel.
 //!
-//! Locks are known by class, which is their name. A class that is asked for while another is held
-//! comes after it, for good: the reverse order panics, even if no thread waited this time. A task's
-//! queue is such a class too, held by what runs there and asked for by threads that drain it, and so is
-//! what a sleeping call waits for.
+//! Locks are identified by class, which is their name. A class that is taken while another is held comes
+//! after that one, for good: the reverse order panics, even if no thread waited this time. A task's queue
+//! is such a class too, held by the task that runs and taken by threads that drain it, and so is what a
+//! sleeping call waits for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::epoch;
 use super::sync::{Condvar, Mutex, MutexGuard, thread, thread_local};
 
-/// Locks a mutex of the model itself. A panic in a thread that had it is that thread's affair.
+/// Locks a mutex of the model itself. A panic in a thread that held it is ignored.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -24,14 +24,14 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) enum Kind {
     /// A mutex(9): its holder must not sleep.
     Mutex,
-    /// An sx(9), or another thing that its holder may sleep with.
+    /// An sx(9), or something else with which its holder may sleep.
     Sleepable,
 }
 
 thread_local! {
-    /// The thread runs callbacks of the epoch.
+    /// Whether the thread runs callbacks of the epoch.
     static CALLBACK: Cell<bool> = const { Cell::new(false) };
-    /// The laggs that the packet has passed which the thread sends.
+    /// The laggs that the packet which the thread sends has passed.
     static PASSED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     /// How many [`Nested`] there are.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
@@ -42,18 +42,18 @@ thread_local! {
 struct Classes {
     numbers: BTreeMap<String, usize>,
     names: Vec<String>,
-    /// `after[a]` are the classes that were asked for with `a` held, each with the first thread that did.
+    /// `after[a]` are the classes that were taken with `a` held, each with the first thread that did so.
     after: Vec<BTreeMap<usize, String>>,
 }
 
-/// Orders of the kernel itself, which hold before anybody was seen to take them.
+/// Orders of the kernel itself, which hold from the start.
 const KERNEL: &[(&str, &str)] = &[
     ("ifnet_detach_sxlock", "in6_multi_sx"),
     ("in6_multi_sx", "in_multi_sx"),
     ("in_multi_sx", "vlan_sx"),
 ];
 
-/// Of std in any case: it does not matter which thread makes a class first.
+/// Always std's, even with loom: it does not matter which thread makes a class first.
 static CLASSES: LazyLock<std::sync::Mutex<Classes>> = LazyLock::new(|| {
     let mut classes = Classes::default();
     for (first, second) in KERNEL {
@@ -108,7 +108,7 @@ pub(super) fn class(name: &str) -> usize {
     classes().number(name)
 }
 
-/// The calling thread is about to ask for `class`. Panics if that closes a circle.
+/// The calling thread is about to take `class`. Panics if that closes a circle.
 pub(super) fn ask(class: usize) {
     if std::thread::panicking() {
         return;
@@ -156,7 +156,7 @@ fn reversal(classes: &Classes, path: &[usize]) -> String {
     )
 }
 
-/// The calling thread has got it.
+/// The calling thread has taken it.
 pub(super) fn hold(class: usize, kind: Kind) {
     HELD.with(|held| held.borrow_mut().push((class, kind)));
 }
@@ -166,7 +166,7 @@ pub(super) fn holds(class: usize) -> bool {
     HELD.with(|held| held.borrow().iter().any(|entry| entry.0 == class))
 }
 
-/// The calling thread has given it back.
+/// The calling thread has released it.
 pub(super) fn unhold(class: usize) {
     HELD.with(|held| {
         let mut held = held.borrow_mut();
@@ -176,13 +176,13 @@ pub(super) fn unhold(class: usize) {
     });
 }
 
-/// All that the calling thread has got: it is about to be another one for a while.
+/// Takes away all that the calling thread holds, which is about to act as another thread for a while.
 #[cfg(loom)]
 pub(super) fn put_down() -> Vec<(usize, Kind)> {
     HELD.with(std::cell::RefCell::take)
 }
 
-/// What [`put_down`] gave.
+/// Gives back what [`put_down`] returned.
 #[cfg(loom)]
 pub(super) fn take_up(before: Vec<(usize, Kind)>) {
     HELD.with(|held| held.replace(before));
@@ -213,10 +213,10 @@ pub(super) fn without_mutex(does: &str) {
     }
 }
 
-/// How often methods that call each other may be on a thread's stack: a kernel's is small.
+/// How often methods that call each other may be on a thread's stack, because a kernel's is small.
 const STACK: u32 = 64;
 
-/// On the calling thread's stack as long as this is there.
+/// A call on the calling thread's stack, for as long as this lives.
 pub(super) struct Nested;
 
 /// The calling thread enters a method that may come back to itself. Panics if it has done so too often.
@@ -233,7 +233,7 @@ impl Drop for Nested {
     }
 }
 
-/// A packet passes a lagg on its way down the calling thread's stack, as long as this is there.
+/// A packet is passing a lagg on the calling thread, for as long as this lives.
 pub(super) struct Passing;
 
 /// The packet that the calling thread sends passes this lagg; none if it has before, or too many.
@@ -254,7 +254,7 @@ impl Drop for Passing {
     }
 }
 
-/// Names of what the calling thread holds.
+/// The names of what the calling thread holds.
 pub(super) fn held() -> String {
     let held = HELD.with(|held| held.borrow().clone());
     let classes = classes();
@@ -270,14 +270,13 @@ pub(super) fn callback<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// How the calling thread is called.
+/// The name of the calling thread.
 pub(super) fn thread() -> String {
     let thread = thread::current();
     thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned)
 }
 
-/// How long anybody waits for anything before it is taken for a deadlock: two minutes, or
-/// `LAGG_WATCHDOG` ones.
+/// How long a wait may last before it counts as a deadlock: two minutes, or `LAGG_WATCHDOG` seconds.
 pub(super) fn patience() -> Duration {
     static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
         let seconds = std::env::var("LAGG_WATCHDOG").ok().and_then(|value| value.parse().ok());
@@ -286,7 +285,7 @@ pub(super) fn patience() -> Duration {
     *PATIENCE
 }
 
-/// Waits under `guard` until `done`; panics with what `who` says if that takes too long.
+/// Waits under `guard` until `done` returns true; panics with the text of `who` if that takes too long.
 pub(super) fn wait_until<'a, T>(
     condition: &Condvar,
     mut guard: MutexGuard<'a, T>,
@@ -308,8 +307,8 @@ pub(super) fn wait_until<'a, T>(
     guard
 }
 
-/// Runs a piece of work of a kernel thread. A panic there ends the process, as it does the kernel:
-/// no test may pass over it.
+/// Runs a kernel thread's work. A panic there ends the process, as it ends the kernel, so no test can miss
+/// it.
 pub(super) fn kernel_thread(name: &'static str, work: impl FnOnce() + Send + 'static) {
     let run = move || {
         if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
@@ -318,7 +317,7 @@ pub(super) fn kernel_thread(name: &'static str, work: impl FnOnce() + Send + 'st
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("?");
-            // Not by a macro, whose output a test harness keeps to itself.
+            // Not by a macro, whose output a test harness captures.
             use std::io::Write;
             let _ = writeln!(std::io::stderr(), "panic: {name}: {text}");
             std::process::abort();

@@ -3,19 +3,19 @@
 use super::BUCKETS;
 use crate::slots::{Slot, SlotMap, SlotSet};
 
-/// How many buckets each slot has, and how many it is to have.
+/// How many buckets each slot has, and how many it should have.
 pub(super) struct Level {
     slots: SlotSet,
-    /// Buckets that every slot gets,
+    /// The buckets that every slot gets.
     least: u16,
-    /// and how many slots get one more.
+    /// The number of slots that may still get one more.
     extra: u16,
     count: SlotMap<u16>,
     movable: SlotMap<u16>,
     excess: SlotMap<u16>,
-    /// Bresenham's: what is released is spread over what is there.
+    /// Bresenham's error term: it spreads the released buckets over all movable ones.
     error: SlotMap<u16>,
-    /// Those of the slots that have too few, once all are counted.
+    /// The slots that have too few, once all are counted.
     too_few: SlotSet,
 }
 
@@ -52,7 +52,7 @@ impl Level {
         moves
     }
 
-    /// All are counted: those that have too many are to release them.
+    /// All are counted: finds the slots with too few, and how many the others must release.
     pub fn cut(&mut self) {
         for slot in self.slots.iter() {
             let count = self.count[slot];
@@ -67,7 +67,7 @@ impl Level {
         }
     }
 
-    /// Whether a movable bucket of a slot is one that it releases. To be asked of each.
+    /// Whether a slot releases its next movable bucket. Call it once for each of them.
     pub fn releases(&mut self, slot: Slot) -> bool {
         let error = self.error[slot].saturating_add(self.excess[slot]);
         let releases = error >= self.movable[slot];
@@ -75,7 +75,7 @@ impl Level {
         releases
     }
 
-    /// Gives a slot a bucket, if it is to have more.
+    /// Gives a slot a bucket, if it should have more. Returns whether it did.
     pub fn takes(&mut self, slot: Slot) -> bool {
         let count = self.count[slot];
         let more = u16::from(count == self.least);
@@ -95,8 +95,8 @@ impl Level {
         }
     }
 
-    /// Gives a bucket to the next slot after `last` that has too few, else to one that may have one
-    /// more.
+    /// Gives a bucket to the next slot after `last` that has too few, else to the next that may have one
+    /// more. Returns that slot.
     pub fn give(&mut self, last: Slot) -> Slot {
         if !self.too_few.is_empty() {
             let slot = self.too_few.next_after(last);

@@ -1,20 +1,21 @@
-//! What holds after each rebuild, and what moves.
+//! Tests of what holds after each rebuild, and of what moves.
 
 use std::iter::zip;
 
 use super::*;
 
-/// A table with its homes, the members and those up; each rebuild is checked.
+/// A table with its homes, members and the members that are up. Each rebuild is checked.
 struct Lab {
     table: Table,
     homes: Homes,
     members: SlotSet,
     up: SlotSet,
-    /// Buckets that moved between slots that stayed up when one returned: the most, and all.
+    /// Buckets that moved between slots that stayed up when one returned: the most at once, and all
+    /// together.
     strays: (u32, u32),
 }
 
-/// The most and the fewest that a slot of the set has.
+/// The difference between the most and the fewest that a slot of the set has.
 fn span(set: SlotSet, of: impl Iterator<Item = Slot>) -> u32 {
     let mut counts = SlotMap::<u32>::default();
     of.for_each(|slot| counts[slot] += 1);
@@ -34,7 +35,7 @@ impl Lab {
         }
     }
 
-    /// What a slot can do, each from here: go down, return, leave, join.
+    /// Tries from here each change of a slot: go down, return, leave, join.
     fn each_change(&self, slot: Slot) {
         let (members, up) = (self.members, self.up);
         let step = |members, up| {
@@ -105,7 +106,7 @@ impl Lab {
                 Some(second) => assert!(up.contains(second) && second != first),
             }
         }
-        // 3, 4: each loss that may come next
+        // 3, 4: each slot that may go down next
         if up.len() > 1 {
             for gone in up.iter() {
                 let after = |hash: usize| match first[hash] {
@@ -154,7 +155,7 @@ fn sets(random: &mut impl FnMut(u32) -> u32) -> SlotSet {
     SlotSet::from_bits(random(u32::MAX))
 }
 
-/// The set with a slot put in that it did not have, or taken out.
+/// The set with a slot added, or removed if it was in.
 fn flipped(set: SlotSet, slot: Slot) -> SlotSet {
     if set.contains(slot) { set - slot.into() } else { set | slot.into() }
 }
@@ -174,7 +175,7 @@ fn empty() {
     assert!(size_of::<Level>() < 300);
 }
 
-/// Of any number of ports any one goes and returns.
+/// With any number of ports, any one goes and returns.
 #[test]
 fn one_goes_and_returns() {
     for number in 1..=32 {
@@ -197,7 +198,7 @@ fn one_goes_and_returns() {
     }
 }
 
-/// Whatever was before: a slot that goes and is the first to return gets exactly what it had.
+/// Whatever was before, a slot that goes and is the first to return gets exactly what it had.
 #[test]
 fn the_last_to_go_returns_as_it_was() {
     let mut random = random(3);
@@ -218,7 +219,7 @@ fn the_last_to_go_returns_as_it_was() {
     }
 }
 
-/// All subsets of up to eight ports, and from each of them each next step.
+/// All subsets of up to eight ports, and each change of each of them.
 #[test]
 fn each_subset() {
     for number in 1..=8 {
@@ -246,7 +247,7 @@ fn each_change_of_each_number_of_ports() {
     }
 }
 
-/// And each of two changes in turn, the first of which is that a port goes down.
+/// All pairs of changes of which the first takes a port down.
 #[test]
 #[ignore = "takes minutes without optimisation"]
 fn each_two_changes_of_each_number_of_ports() {
@@ -286,7 +287,7 @@ fn a_random_walk() {
     assert!(all_strays * 4 <= all_returns * 3, "{all_strays} {all_returns}");
 }
 
-/// Any number of ports goes and comes at once, joins and leaves.
+/// Any number of ports go and come at once, join and leave.
 #[test]
 fn a_random_walk_of_members() {
     let mut random = random(2);
@@ -321,7 +322,7 @@ fn members_join_and_leave() {
         let gone = lab.members.iter().nth(random(lab.members.len()) as usize).unwrap();
         let rest = lab.members - gone.into();
         let before = lab.first();
-        // Down before it leaves, or not: the same flows move, and to the same ports.
+        // Whether it goes down before it leaves or not, the same flows move to the same ports.
         let expected = (0..1024).map(|hash: u32| match lab.table.first(hash) {
             Some(slot) if slot == gone => lab.table.second(hash).unwrap(),
             _ => before[hash as usize],
@@ -335,7 +336,7 @@ fn members_join_and_leave() {
     }
 }
 
-/// Flow ids that are small numbers are spread as well as they can be: C lagg takes remainders.
+/// Small consecutive flow ids are spread as evenly as by C lagg's remainder.
 #[test]
 fn neighbours_go_to_different_slots() {
     for number in 1..=32 {

@@ -1,4 +1,4 @@
-//! Flows of written and of random frames.
+//! Tests of the parser, with frames written by hand and random ones.
 
 use super::layers::{ALL, L2, L3, L4};
 use super::*;
@@ -76,7 +76,7 @@ fn v6() -> Addresses {
     Addresses::V6([word(0x20), word(0x28), word(0x30), word(0x38)])
 }
 
-/// One of each way through the parser.
+/// A frame for each path through the parser.
 fn frames() -> Vec<Vec<u8>> {
     let (c, s) = (KIND_CUSTOMER_TAG, KIND_SERVICE_TAG);
     let mut frames = vec![
@@ -183,8 +183,9 @@ fn ipv6_behind_extension_headers() {
     assert_eq!(v4(&many(MAX_EXTENSIONS + 1)), (v6(), LABEL));
 }
 
-/// GRE, IP in IP, ESP and fragments between two ends are many flows, if the ends say so; the traffic
-/// class, which routers change, says nothing. Where there are ports they count, and no label does.
+/// GRE, IP in IP, ESP and fragments between two hosts are as many flows as they have flow labels. The
+/// traffic class, which routers change, does not count. If there are ports, they count and the label does
+/// not.
 #[test]
 fn f48_without_ports_the_flow_label_counts() {
     let with = |extensions: &[_], protocol, first: u8, second: u8, third: u8| {
@@ -209,7 +210,7 @@ fn f48_without_ports_the_flow_label_counts() {
         assert_eq!(flow.ports, PORT_WORD);
         assert_eq!(flow, of(&with(none, protocol, 0xff, 15, 8)));
     }
-    // Ports that are cut off are none.
+    // Ports that are cut off do not count.
     let frame = ethernet(&[], KIND_IPV6, &ipv6(&[], UDP));
     assert_eq!(v4(&frame[..14 + 40 + 3]), (v6(), LABEL));
 }
@@ -296,7 +297,7 @@ fn too_short_for_what_it_says() {
         assert!(flow.ports == whole.ports || [0, LABEL].contains(&flow.ports));
     };
     for frame in frames() {
-        // Without L2: a VLAN that is cut off leaves the addresses as they are.
+        // Without L2, because a VLAN that is cut off does not change the Ethernet addresses.
         let by = |frame: &[u8]| Flow::of(frame, None, L3 | L4);
         let whole = by(&frame);
         for length in 0..frame.len() {

@@ -15,15 +15,15 @@ impl Ifnet {
     pub fn transmit(&self, m: Mbuf, _: &Epoch) -> Result {
         // SAFETY: an aligned pointer in an ifnet that is there for as long as `self`.
         let method = unsafe { (field!(self, if_transmit)).read_volatile() };
-        // SAFETY: the kernel gives one to each interface that it attaches, and whoever takes over gives
-        // another.
+        // SAFETY: the kernel gives one to each interface that it attaches, and whatever replaces it is a
+        // method too.
         let transmit = unsafe { method.unwrap_unchecked() };
         // SAFETY: the interface's own method, in a section of the epoch as the argument proves. It consumes the
         // packet, which `into_ptr` has given up, whatever it returns.
         Errno::check(unsafe { transmit(self.as_ptr(), m.into_ptr()) })
     }
 
-    /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.
+    /// Receives a packet that names this interface as its receiver (`if_input`), in the interface's vnet.
     #[cold]
     pub fn input(&self, m: Mbuf, _: &Epoch) {
         // SAFETY: in a section of the epoch, as the argument proves, and in the interface's vnet. The packet
@@ -60,9 +60,9 @@ impl Ifnet {
         unsafe { c::infiniband_bpf_mtap(self.as_ptr(), m.as_ptr()) };
     }
 
-    /// Says whether packets that this lagg sends are checked for loops back to it: its ports are VLANs,
-    /// which others give other parents. If netmap(4) has the method, that does not recurse, and has kept
-    /// the one from before.
+    /// Sets whether packets that this lagg sends are checked for loops, which its ports allow if they are
+    /// VLANs. If netmap(4) has replaced the method, packets do not recurse, and netmap restores the method
+    /// that it replaced.
     pub fn guard(&self, on: bool) {
         let usual = hooks::lagg_rs_transmit as *mut ();
         let guarded = hooks::lagg_rs_transmit_guarded as *mut ();

@@ -7,7 +7,7 @@ use crate::kpi::host::{capture, input, witness};
 use crate::kpi::{Epoch, Mbuf, Result};
 
 impl Ifnet {
-    /// Takes a packet that was received on it, which says so (`if_input`), in its vnet.
+    /// Receives a packet that names this interface as its receiver (`if_input`), in the interface's vnet.
     #[inline]
     pub fn input(&self, m: Mbuf, epoch: &Epoch) {
         assert_eq!(m.receiver_index(), self.index, "{self:?}: a packet of another's");
@@ -18,7 +18,7 @@ impl Ifnet {
         }
     }
 
-    /// Whether netmap(4) has it: its `if_input` is netmap's then.
+    /// Whether netmap(4) has opened it, so that its `if_input` is netmap's.
     #[inline]
     pub fn has_netmap(&self) -> bool {
         self.has_netmap.load(Ordering::Relaxed)
@@ -34,9 +34,9 @@ impl Ifnet {
         self.kind.transmit(self, m, epoch)
     }
 
-    /// Says whether packets that this lagg sends are checked for loops back to it: its ports are VLANs,
-    /// which others give other parents. If netmap(4) has the method, that does not recurse, and has kept
-    /// the one from before.
+    /// Sets whether packets that this lagg sends are checked for loops, which its ports allow if they are
+    /// VLANs. If netmap(4) has replaced the method, packets do not recurse, and netmap restores the method
+    /// that it replaced.
     pub fn guard(&self, on: bool) {
         self.guarded.store(on, Ordering::Release);
     }

@@ -1,5 +1,5 @@
-//! What may fail, and fails when a test says so: in whichever thread it comes, the module's tasks
-//! included. So a test that uses this is alone in its process, or the others are waiting.
+//! Makes calls fail for tests, in any thread, including the module's tasks. So a test that uses this is
+//! alone in its process, or the others wait.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,8 @@ thread_local! {
     static COPY: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Makes the `n`-th allocation from now on in the calling thread fail, and that one alone; 1 is the
-/// next, 0 calls it off. Returns what was left of the last call: 0 if that allocation came.
+/// Makes only the `n`-th allocation from now on in the calling thread fail; 1 is the next, 0 cancels.
+/// Returns what was left of the last `n`: 0 if that allocation came.
 pub fn fail_allocation(n: usize) -> usize {
     ALLOCATION.replace(n)
 }
@@ -35,12 +35,12 @@ fn here(left: &Cell<usize>) -> Result {
     if before == 1 { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
-/// An allocation comes in the calling thread.
+/// Called at each allocation, in its thread.
 pub(in crate::kpi::host) fn allocation_here() -> Result {
     ALLOCATION.with(here)
 }
 
-/// A copy of a packet comes in the calling thread.
+/// Called at each copy of a packet, in its thread.
 pub(in crate::kpi::host) fn copy_here() -> Result {
     COPY.with(here)
 }
@@ -50,7 +50,7 @@ pub(in crate::kpi::host) fn copy_here() -> Result {
 pub struct Failed {
     /// The interface; none for memory.
     pub ifp: Option<String>,
-    /// The command; 0 where there is none.
+    /// The command; 0 if there is none.
     pub command: usize,
     /// In a thread of the kernel's own, which has no caller to return it to.
     pub in_task: bool,
@@ -58,17 +58,17 @@ pub struct Failed {
 
 struct State {
     fault: Fault,
-    /// How many are left until the one that fails, that included; 0: it has.
+    /// How many calls are left, including the one that fails; 0 if it has failed.
     left: usize,
     errno: Errno,
     failed: Option<Failed>,
 }
 
-/// Nothing else is looked at as long as nothing is to fail.
+/// Set while a call is to fail, so that other calls check only this.
 static ARMED: AtomicBool = AtomicBool::new(false);
 static STATE: Mutex<Option<State>> = Mutex::new(None);
 
-/// Makes the `n`-th such call from now on fail with `errno`, and that one alone; 1 is the next.
+/// Makes only the `n`-th such call from now on fail with `errno`; 1 is the next.
 ///
 /// # Panics
 /// If another one is still to fail.
@@ -78,7 +78,7 @@ pub fn fail(fault: Fault, n: usize, errno: Errno) {
     ARMED.store(true, Ordering::SeqCst);
 }
 
-/// Calls it off. Returned: what has failed, if that call came.
+/// Cancels that. Returns what has failed, if that call came.
 pub fn failed() -> Option<Failed> {
     ARMED.store(false, Ordering::SeqCst);
     lock(&STATE).take()?.failed

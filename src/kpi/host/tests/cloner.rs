@@ -1,4 +1,4 @@
-//! The cloner, and laggs as the stack has them.
+//! Tests of the cloner, and of laggs in the stack.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn a_vnet_ends_with_its_laggs() {
     vmove(&em0, &jail).unwrap();
     let name = jail.enter(|| clone_create("lagg", None)).unwrap();
     jail.enter(|| add_port(&name, "em0")).unwrap();
-    // One that went elsewhere is destroyed too.
+    // A lagg that was moved elsewhere is destroyed too.
     let other = jail.enter(|| clone_create("lagg", None)).unwrap();
     vmove(&jail.interface(&other).unwrap(), &home).unwrap();
     jail.destroy();

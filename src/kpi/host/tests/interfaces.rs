@@ -1,4 +1,4 @@
-//! Interfaces, their packets and VLANs.
+//! Tests of interfaces, their packets and VLANs.
 
 use super::*;
 

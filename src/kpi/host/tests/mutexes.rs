@@ -1,4 +1,4 @@
-//! Locks, their order, and conditions.
+//! Tests of locks, their order, and conditions.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn d33_logging_with_a_mutex_panics() {
     assert!(text.contains("the log is written with console held"), "{text}");
 }
 
-/// A thread that is woken again and again waits no longer for that.
+/// A thread that is woken again and again does not wait longer than it should.
 #[test]
 fn d33_a_wait_has_one_end() {
     const MS: u32 = 100;
@@ -24,7 +24,7 @@ fn d33_a_wait_has_one_end() {
     let began = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // What would never end ends after a while all the same.
+            // A wait that would never end fails the test after a while.
             while !done.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(20) {
                 let _guard = mtx.lock();
                 cv.broadcast();
@@ -65,7 +65,7 @@ fn two_orders_panic() {
         drop(a.lock());
     });
     assert!(text.contains("now order b -> order a, before order a -> order b"), "{text}");
-    // Over a third, and by another mutex of the same class.
+    // Over a third class, and with another mutex of the same class.
     let text = panic_of(|| {
         let new = |name| Mtx::try_new(name, ()).unwrap();
         let (a, b, c) = (new(c"chain a"), new(c"chain b"), new(c"chain c"));

@@ -1,4 +1,4 @@
-//! What takes a process of its own.
+//! Tests that need a process of their own.
 
 use super::queues::Owner;
 use super::*;

@@ -1,4 +1,4 @@
-//! Tasks on their queues.
+//! Tests of tasks and their queues.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn a_task_runs_at_least_once_after_it_was_asked_for() {
         owner.task.drain();
         assert_eq!(owner.runs.load(Ordering::SeqCst), n);
     }
-    // May be asked for in the epoch and under a mutex.
+    // A task may be enqueued in the epoch and under a mutex.
     epoch::section(|_| owner.task.enqueue(&owner));
     let guard = owner.mtx.lock();
     owner.task.enqueue(&owner);

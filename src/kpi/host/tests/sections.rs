@@ -1,4 +1,4 @@
-//! Sections of the epoch, and what sleeps in one.
+//! Tests of epoch sections, and of calls that sleep in one.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn a_value_outlives_the_sections_that_may_see_it() {
     });
     inside.wait();
     cell.replace(Ref::try_new(Flag(Arc::default())).unwrap());
-    // Sections that come later do not hold it up, and it does not wait for them.
+    // It does not wait for sections that begin later.
     epoch::section(|_| epoch::section(|_| ()));
     assert!(!dropped.load(Ordering::SeqCst));
     go_on.wait();

@@ -1,4 +1,4 @@
-//! What VLANs have of their parent, and what it has of theirs.
+//! What VLANs take over from their parent, and what they request of it.
 
 use std::sync::atomic::Ordering;
 
@@ -41,7 +41,7 @@ pub(in crate::kpi::host) fn parent_link_state(parent: &Ifnet, state: LinkState) 
 
 /// Updates the VLANs of `parent` to what it can do (VLAN_CAPABILITIES).
 pub(in crate::kpi::host) fn refresh(parent: &Ifnet) {
-    // Asked for also where there is no VLAN: a lock that must not be held here is found at once.
+    // Taken even if there is no VLAN, so that a lock which must not be held here is found at once.
     let _vlan_sx = VLAN.lock();
     parent.vlan_refreshes.fetch_add(1, Ordering::Relaxed);
     for vlan in of_parent(parent) {
@@ -49,7 +49,7 @@ pub(in crate::kpi::host) fn refresh(parent: &Ifnet) {
     }
 }
 
-/// How often the VLANs of `parent` were told to: each time costs as much as there are VLANs.
+/// How often the VLANs of `parent` were updated. Each time costs as much as there are VLANs.
 pub fn vlan_refreshes(parent: &Ifnet) -> u64 {
     parent.vlan_refreshes.load(Ordering::Relaxed)
 }
@@ -61,7 +61,7 @@ pub(in crate::kpi::host) fn parent_lladdr(parent: &Ifnet) {
         let Kind::Vlan(of_vlan) = &vlan.kind else { continue };
         let work = &of_vlan.lladdr_work;
         let vlan = vlan.clone();
-        // Its driver needs `vlan_sx`, which the caller may not ask for.
+        // Its driver needs `vlan_sx`, which the caller must not take.
         THREAD.enqueue(work, move || {
             vlan.in_vnet(|| {
                 let _ = stack::set_lladdr(&vlan, &vlan.lladdr());
