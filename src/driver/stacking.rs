@@ -29,7 +29,7 @@ impl Display for Obstacle {
         f.write_str(match self {
             Obstacle::Itself => "it stands on the lagg itself",
             Obstacle::Bridge => "it stands on a bridge, which may send to the lagg",
-            Obstacle::Height => "too many VLANs and laggs lie on each other beneath it",
+            Obstacle::Height => "too many VLANs and laggs are stacked beneath it",
         })
     }
 }
@@ -130,7 +130,7 @@ fn take_out(port: &Ref<Port>, why: Obstacle) {
     if !was_port {
         return;
     }
-    log(softc.ifp(), format_args!("{} is a port no longer: {why}", port.ifp().name()));
+    log(softc.ifp(), format_args!("{} is no longer a port: {why}", port.ifp().name()));
     Softc::wake_configuration(softc);
     Softc::wake_protocol(softc);
 }

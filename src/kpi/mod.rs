@@ -67,7 +67,7 @@ pub use tags::{TagHeader, TagRequest, TagType};
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;
 
-/// How many VLANs and laggs may be stacked beneath a lagg. A packet needs kernel stack for each of them.
+/// How many interfaces may be stacked beneath a lagg. A packet needs kernel stack for each of them.
 pub const MAX_STACKING: u32 = 8;
 
 /// Size of a cache line, in bytes.

@@ -1,4 +1,4 @@
-//! What an administrator does to a lagg and its ports, and what is reported of it.
+//! What an administrator does to a lagg and its ports, and what the lagg then reports.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ use lagg_rs::kpi::{Errno, LinkState, iff};
 use crate::lab::{Card, Lagg, PROTOCOLS, card, flags, ib, ib_lagg, lab, lagg, lagg_of, mac, spawn};
 use crate::pair::{pair, strangers};
 
-/// Whether `lagg` says that its link is up: by its link state and its media status, which agree.
+/// Whether `lagg` reports that its link is up. Link state and media status must agree.
 #[track_caller]
 fn says_up(lagg: &Lagg) -> bool {
     host::settle();
@@ -21,7 +21,7 @@ fn says_up(lagg: &Lagg) -> bool {
     up
 }
 
-/// The link states that were told of.
+/// The link states that were reported.
 fn links(events: &Events) -> Vec<LinkState> {
     host::settle();
     let links = events.take().into_iter().filter_map(|event| match event {
@@ -35,7 +35,7 @@ fn is_up(card: &Card) -> bool {
     card.ifp.flags() & iff::UP != 0
 }
 
-/// carp(4), for one, goes by the link state: it is to leave MASTER to a machine that can send.
+/// carp(4), for example, uses the link state to leave MASTER to a machine that can send.
 #[test]
 fn f44_ports_that_are_down_keep_no_link_up() {
     for protocol in PROTOCOLS.into_iter().filter(|protocol| *protocol != proto::LACP) {
@@ -67,7 +67,7 @@ fn f44_ports_that_are_down_keep_no_link_up() {
     });
 }
 
-/// A lagg takes its ports down and up to give them another address. That is no failure of its link.
+/// A lagg takes its ports down and up to give them another address. Its link must not fail.
 #[test]
 fn f44_another_address_takes_no_link_down() {
     lab(|| {
@@ -99,7 +99,7 @@ fn f44_another_address_takes_no_link_down() {
 }
 
 #[test]
-fn f43_media_and_link_say_the_same() {
+fn f43_media_status_and_link_state_agree() {
     for protocol in PROTOCOLS {
         lab(|| {
             let (a, b) = (card(1), card(2));
@@ -146,7 +146,7 @@ fn f41_a_port_that_joins_a_lagg_that_is_up_is_brought_up() {
         lagg.add("em2").unwrap();
         assert!(is_up(&b));
         assert!(b.nic.take_ioctls().contains(&SIOCSIFFLAGS), "its driver knows");
-        // An administrator's down of a port stays his.
+        // A port that an administrator has taken down stays down.
         flags("em2", 0).unwrap();
         lagg.up();
         host::settle();
@@ -172,9 +172,9 @@ fn f41_a_failed_join_leaves_a_port_down() {
     });
 }
 
-/// A port that comes up with its joining takes part in LACP at once.
+/// A port that is brought up when it joins takes part in LACP at once.
 #[test]
-fn f41_lacp_knows_of_it() {
+fn f41_it_takes_part_in_lacp_at_once() {
     lab(|| {
         let pair = strangers(2);
         flags("em2", 0).unwrap();
@@ -204,7 +204,7 @@ fn f46_the_speed_of_failover_is_that_of_the_port_that_sends() {
 }
 
 #[test]
-fn f50_a_lagg_that_never_had_a_port_says_nothing_of_its_link() {
+fn f50_the_link_state_of_a_lagg_that_never_had_a_port_is_unknown() {
     lab(|| {
         let a = card(1);
         let lagg = lagg();
@@ -225,7 +225,7 @@ fn f50_a_lagg_that_never_had_a_port_says_nothing_of_its_link() {
 }
 
 #[test]
-fn f50_the_message_about_ipv6_is_the_laggs() {
+fn f50_the_message_about_ipv6_names_the_lagg() {
     lab(|| {
         let a = card(1);
         host::set_ipv6(&a.ifp, true);

@@ -1,4 +1,4 @@
-//! Joining, and what can come between: another configuration, a departure, a signal.
+//! Joining, while another configuration, a departure or a signal comes in between.
 
 use std::sync::mpsc;
 use std::thread;
@@ -28,7 +28,7 @@ fn d28_a_joiner_that_waits_for_another_calls_no_driver_that_is_gone() {
                 let joiner = spawn(scope, || lagg.add("em2"));
                 let Card { ifp, nic } = b;
                 if round % 2 == 0 {
-                    // As the departure may be the first that gets the token.
+                    // The departure may be the first to get the token.
                     let gone = &gone;
                     spawn(scope, move || ifp.detach());
                     until("the departure to begin", move || gone.flags() & iff::DYING != 0);
@@ -49,7 +49,7 @@ fn d28_a_joiner_that_waits_for_another_calls_no_driver_that_is_gone() {
     });
 }
 
-/// The same where the interface does not go, but to a jail: it is there as it was.
+/// The same if the interface moves to a jail, where it is as it was.
 #[test]
 fn d28_a_joiner_that_waits_for_another_leaves_nothing_on_what_moves_to_a_jail() {
     lab(|| {
@@ -60,7 +60,7 @@ fn d28_a_joiner_that_waits_for_another_leaves_nothing_on_what_moves_to_a_jail() 
         host::join_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 9].into()).unwrap();
         mtu("em2", 4000).unwrap();
         host::settle();
-        // if_down, of which no driver hears, is part of the move.
+        // if_down, which no driver is told of, is part of the move.
         b.ifp.down();
         let of = |ifp: &Ifnet| {
             let mut attributes = attributes(ifp);
@@ -82,7 +82,7 @@ fn d28_a_joiner_that_waits_for_another_leaves_nothing_on_what_moves_to_a_jail() 
                 let early = [Ok(()), Err(Errno::ENXIO), Err(Errno::EINVAL)].contains(&joined);
                 assert!(early, "{joined:?}");
             });
-            // If it was a port for a moment it has come up with the lagg, and keeps that.
+            // If it was a port for a moment, it came up with the lagg, and stays up.
             b.ifp.down();
             assert_eq!(of(&b.ifp), before, "left on it");
             host::vmove(&b.ifp, &here).unwrap();
@@ -110,7 +110,7 @@ fn d28_an_interface_that_has_departed_is_not_claimed() {
     });
 }
 
-/// What leaves the lagg joins it again when it has left.
+/// An interface that is leaving the lagg joins it again when it has left.
 #[test]
 fn f37_joining_what_is_just_leaving_the_same_lagg() {
     lab(|| {
@@ -123,7 +123,7 @@ fn f37_joining_what_is_just_leaving_the_same_lagg() {
             blocked.wait();
             assert_eq!(lagg0.ports(), ["em1"]);
             let joiner = spawn(scope, || lagg0.add("em2"));
-            assert_eq!(lagg1.add("em2"), Err(Errno::EBUSY), "it is not another's yet");
+            assert_eq!(lagg1.add("em2"), Err(Errno::EBUSY), "another lagg cannot have it yet");
             blocked.release();
             remover.join().unwrap().unwrap();
             assert_eq!(joiner.join().unwrap(), Ok(()));
@@ -133,7 +133,7 @@ fn f37_joining_what_is_just_leaving_the_same_lagg() {
     });
 }
 
-/// Also where its slot is the last one.
+/// Also if its slot is the only one that will be free.
 #[test]
 fn f37_joining_what_is_just_leaving_a_full_lagg() {
     lab(|| {
@@ -169,7 +169,8 @@ fn d35_joining_waits_for_no_others_detaches() {
     });
 }
 
-/// But for what has IPv6 to lose; then a signal ends the wait, and nothing is half done.
+/// Except if it has IPv6 addresses, which must be removed. Then a signal ends the wait, and nothing is half
+/// done.
 #[test]
 fn d35_a_signal_ends_the_wait_of_a_joiner_that_has_ipv6() {
     lab(|| {
@@ -211,7 +212,7 @@ fn d32_an_interface_that_departs_while_it_is_renamed_is_no_port() {
         let (go_on, gone_on) = mpsc::channel::<()>();
         let first = std::sync::Mutex::new(Some((tell, gone_on)));
         host::listen(&b.ifp, move |_, event| {
-            // The rename is the first to say so.
+            // The rename reports the departure first.
             if *event != Event::Departure {
                 return;
             }

@@ -1,4 +1,4 @@
-//! Packets on real threads while everything about the lagg changes.
+//! Packets on several threads while everything about the lagg changes.
 
 use std::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -19,7 +19,7 @@ fn counting_card(n: u8) -> Card {
     Card { nic, ifp }
 }
 
-/// All but broadcast, which sends a packet more than once.
+/// The protocols that send a packet once.
 const SENDING_ONCE: [u32; 4] =
     [proto::FAILOVER, proto::NONE, proto::ROUNDROBIN, proto::LOADBALANCE];
 
@@ -120,15 +120,16 @@ fn a_million_packets_through_all_counts_of_ports() {
             }
             done.store(true, Relaxed);
         });
-        // Of a broadcast that fails on the way a copy may have gone, and LACP says things of its own.
+        // The cards have sent more if a broadcast has failed after some copies, and with LACPDUs.
         assert!(cards.iter().map(|card| card.nic.sent()).sum::<u64>() >= sent.load(Relaxed));
-        // A card that is down for a moment, as it gets another address, counts LACPDUs that it refuses too.
+        // A card that is down for a moment, while it gets another address, also counts LACPDUs that it
+        // refuses.
         assert!(lagg.ifp.counter(Counter::Oerrors) >= refused.load(Relaxed));
         assert!(sent.load(Relaxed) > 0 && refused.load(Relaxed) > 0);
     });
 }
 
-/// The same through all protocols, in an order that meets each switch from one to another.
+/// The same through all protocols, in an order that has every switch from one to another.
 #[test]
 fn every_protocol_follows_every_other_under_traffic() {
     lab(|| {
@@ -159,7 +160,7 @@ fn every_protocol_follows_every_other_under_traffic() {
     });
 }
 
-/// Laggs are made and unmade while their ports' links flap and others look.
+/// Laggs are created and destroyed while their ports' links flap and other threads read.
 #[test]
 fn laggs_come_and_go_under_link_events_and_readers() {
     const ROUNDS: usize = 100;

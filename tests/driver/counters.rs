@@ -33,7 +33,7 @@ fn what_the_ports_carry_counts_from_when_they_join_and_stays_when_they_leave() {
     });
 }
 
-/// A reader counts a leaving port twice, or not at all: counters go back.
+/// In C lagg a reader counts a leaving port twice, or not at all, so counters go back.
 #[test]
 fn d13_counters_never_go_back() {
     lab(|| {
@@ -45,7 +45,7 @@ fn d13_counters_never_go_back() {
                 let done = &done;
                 spawn(scope, move || {
                     while !done.load(Ordering::Relaxed) {
-                        // Also while it is no port.
+                        // Also while it is not a port.
                         card.receive(&frame(0));
                     }
                 });

@@ -1,4 +1,4 @@
-//! The data path: which port sends, and what is accepted.
+//! The data path: which port sends, and which frames are accepted.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use lagg_rs::kpi::{Counter, Errno, LinkState, Mbuf, iff};
 
 use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg, lagg_of};
 
-/// What the lagg has received since the last call.
+/// The frames that the lagg has received since the last call.
 struct Received(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Received {

@@ -1,6 +1,6 @@
-//! Which threads wait for which, with the stack's own locks, as the stack holds them. Each rule that keeps a
-//! deadlock away (`driver`'s contexts and locks) is broken by a double in a process of its own, where
-//! it is seen that the lab finds it.
+//! Threads that wait for each other, with the stack's own locks as the stack holds them. For each rule
+//! against deadlocks (the table in `driver`), a double breaks it in a process of its own, and the lab must
+//! find that.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use lagg_rs::kpi::{
 
 use crate::lab::{Card, card, flags, lab, lagg_of, mac, mtu, spawn, until};
 
-/// A card whose driver does something of its own when it is asked for something.
+/// A card whose driver does something else first when it is called.
 struct Meddler<F>(F);
 
 impl<F: Fn(&Ifnet, usize) + Send + Sync> Nic for Meddler<F> {
@@ -35,7 +35,7 @@ impl<F: Fn(&Ifnet, usize) + Send + Sync> Nic for Meddler<F> {
     }
 }
 
-/// The card `em<n>` with such a driver, which is called with each command.
+/// The card `em<n>` with such a driver. `does` is called with each command.
 fn meddler(n: u8, does: impl Fn(&Ifnet, usize) + Send + Sync + 'static) -> Attached {
     let (name, nic) = (format!("em{n}"), Arc::new(Meddler(does)));
     let ifp = host::attach(&name, IfType::Ethernet, mac(n), 1500, 1_000_000_000, nic);
@@ -50,9 +50,9 @@ fn wait_for_the_token() -> Result {
     mtu("lagg0", 1500)
 }
 
-/// A VLAN's event comes with `vlan_sx` held: a wait for the lagg there ends when the lagg is
-/// destroyed, and destroying it needs `vlan_sx`. Alone, for a lagg of another test would be destroyed
-/// with `ifnet_detach_sxlock` held until `vlan_sx` is free, which this one's destroyer sees to.
+/// A VLAN's event comes with `vlan_sx` held. If it waited for the lagg, that would end when the lagg is
+/// destroyed, which needs `vlan_sx`. Runs alone: another test that destroys a lagg would hold
+/// `ifnet_detach_sxlock` until `vlan_sx` is free, and the destroyer here needs that lock.
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn d16_destroying_while_a_vlans_event_is_under_way() {
@@ -82,7 +82,7 @@ fn a_vlans_event_is_under_way() {
             let vlan = spawn(scope, || host::vlan_create(&lagg.ifp, 7, "vlan7").unwrap());
             until("the event", || came.load(Ordering::SeqCst));
             let destroyer = spawn(scope, || lagg.destroy());
-            // While the card keeps the token: the VLAN has not waited for it any longer.
+            // The card still keeps the token, so the VLAN did not wait for it.
             let vlan = vlan.join().unwrap();
             assert!(!destroyer.is_finished());
             blocked.release();
@@ -95,8 +95,8 @@ fn a_vlans_event_is_under_way() {
     });
 }
 
-/// in6_ifdetach waits for a task of the stack's that leaves groups on the port, which may want the
-/// lagg: it must not be called with anything of the lagg's held.
+/// in6_ifdetach waits for a task of the stack that leaves groups on the port, which may need the lagg. So
+/// it must be called with no lock or token of the lagg held.
 #[test]
 fn leaving_ipv6_may_need_the_lagg() {
     lab(|| {
@@ -118,10 +118,10 @@ fn leaving_ipv6_may_need_the_lagg() {
     });
 }
 
-/// A departure has `ifnet_detach_sxlock` and waits for the joiner: a joiner takes that lock before it has
-/// the token and after, not with it; whether it is a port by then or not.
+/// A departure holds `ifnet_detach_sxlock` and waits for the joiner. So a joiner may take that lock before
+/// it has the token and after, but not with it, whether it is a port by then or not.
 #[test]
-fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
+fn d14_a_joiner_does_not_take_the_lock_that_a_departure_holds() {
     for command in [SET_LLADDR, SIOCSIFCAP] {
         lab(|| {
             let (a, b) = (card(1), card(2));
@@ -136,10 +136,10 @@ fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
                 blocked.wait();
                 spawn(scope, move || ifp.detach());
                 until("the departure to begin", || gone.flags() & iff::DYING != 0);
-                // A joiner that comes now waits for the departure, and no thread waits for it.
+                // A joiner that comes now waits for the departure, and no thread waits for that joiner.
                 let other = spawn(scope, || lagg.add("em2"));
                 blocked.release();
-                // In time to be a port, and then none any more, or not.
+                // It was a port for a while, or came too late.
                 assert!([Ok(()), Err(Errno::ENXIO)].contains(&joiner.join().unwrap()));
                 assert!(other.join().unwrap().is_err());
             });
@@ -148,7 +148,7 @@ fn d14_a_joiner_does_not_want_the_lock_that_a_departure_has() {
     }
 }
 
-/// Runs a test of this file in its own process, where no wait lasts longer than this many seconds;
+/// Runs a test of this file in its own process, where no wait lasts longer than `watchdog` seconds. Returns
 /// whether it succeeds, and what it writes.
 fn alone(test: &str, watchdog: &str) -> (bool, String) {
     let test = format!("deadlocks::{test}");
@@ -166,7 +166,7 @@ fn alone(test: &str, watchdog: &str) -> (bool, String) {
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn broken_rules_are_found() {
-    // Of two that wait for each other either may be the first to say so.
+    // Either of two threads that wait for each other may report it first.
     const TOKEN: &str = "and waits for laggtoken";
     for (test, panics) in [
         ("d17_an_event_waits_for_the_token", [TOKEN, "and waits for vlan_sx, held by"]),
@@ -219,7 +219,7 @@ mod broken {
                 blocked.wait();
                 spawn(scope, || host::vlan_create(&lagg.ifp, 8, "vlan8"));
                 until("the event", || came.load(Ordering::SeqCst));
-                // The change goes on to the VLAN that is a port, which needs `vlan_sx`.
+                // The change continues with the VLAN that is a port, which needs `vlan_sx`.
                 blocked.release();
             });
         });
@@ -241,7 +241,7 @@ mod broken {
         });
     }
 
-    /// Nor is it asked for by a task that a destroyer waits for.
+    /// Nor does a task take it for which a destroyer waits.
     #[test]
     #[ignore = "it panics"]
     fn d16_a_task_wants_what_a_destroyer_has() {
@@ -260,7 +260,7 @@ mod broken {
         });
     }
 
-    /// in6_ifdetach is called with nothing held that a driver may want.
+    /// in6_ifdetach is called without what a driver may need.
     #[test]
     #[ignore = "it hangs"]
     fn ipv6_is_left_with_the_token_held() {
@@ -278,7 +278,7 @@ mod broken {
         });
     }
 
-    /// `ifnet_detach_sxlock` is never asked for with the token held.
+    /// `ifnet_detach_sxlock` is never taken with the token held.
     #[test]
     #[ignore = "it hangs"]
     fn d14_a_joiner_wants_what_a_departure_has() {

@@ -76,10 +76,10 @@ fn with_it_capabilities_are_logged() {
         lagg.add("em1").unwrap();
         let line =
             "capabilities 0x1, enabled 0x1, hwassist 0x6, TSO 65535 bytes in 35 segments of 2048";
-        assert_eq!(logged(&events), [line], "netmap's bit is not of the ports'");
+        assert_eq!(logged(&events), [line], "netmap's bit of a port does not count");
         host::netmap_register(&lagg.ifp, drop);
         lagg.set_mtu(1400).unwrap();
-        assert_eq!(logged(&events), [""; 0], "nor is it a change of the lagg's");
+        assert_eq!(logged(&events), [""; 0], "nor does the lagg's own bit count");
         host::netmap_unregister(&lagg.ifp);
         lagg.remove("em1").unwrap();
         let alone =

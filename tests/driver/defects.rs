@@ -14,7 +14,7 @@ use lagg_rs::policy::{Look, failover};
 
 use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg_of, port_request, spawn, until};
 
-/// Count and list are two words: a packet divides by a count of zero when the last port goes.
+/// Count and list are read separately, so a packet divides by a count of zero when the last port goes.
 #[test]
 fn d01_a_packet_under_way_keeps_its_ports() {
     lab(|| {
@@ -28,11 +28,11 @@ fn d01_a_packet_under_way_keeps_its_ports() {
                 until("the port to be out of the plan", || {
                     epoch::section(|epoch| softc.plan(epoch).count().is_none())
                 });
-                // The packet that came before still has count, list and port, and they agree.
+                // An earlier packet still has count, list and port, and they agree.
                 assert_eq!(plan.ports().count(), 1);
                 let port = failover::select(plan).unwrap();
                 port.ifp().transmit(Mbuf::from_bytes(&frame(1)), epoch).unwrap();
-                // The one that comes after has none.
+                // A later packet has no port.
                 assert_eq!(
                     Module::transmit(&softc, Mbuf::from_bytes(&frame(2)), epoch),
                     Err(Errno::ENXIO)
@@ -43,7 +43,7 @@ fn d01_a_packet_under_way_keeps_its_ports() {
     });
 }
 
-/// `if_type` says lagg before `if_lagg` is there, and after it is gone.
+/// `if_type` is a port's before `if_lagg` is set, and after it is cleared.
 #[test]
 fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
     lab(|| {
@@ -53,7 +53,7 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
         thread::scope(|scope| {
             spawn(scope, || lagg.add("em2").unwrap());
             blocked.wait();
-            // Joining: claimed, and the stack does not know.
+            // Joining: claimed, but the stack does not treat it as a port.
             assert!(b.ifp.lagg_port().is_some());
             assert_eq!(b.ifp.if_type(), IfType::Ethernet);
             b.receive(&frame(0));
@@ -61,7 +61,8 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
         });
         assert_eq!(b.ifp.if_type(), IfType::LaggPort);
 
-        // It takes frames in from all its ports, so it is not that this is no primary.
+        // With roundrobin, which accepts frames from all ports, so the reason is not that this is not the
+        // primary.
         lagg.set_protocol(proto::ROUNDROBIN).unwrap();
         let softc = lagg.softc();
         thread::scope(|scope| {
@@ -70,7 +71,7 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
                 let port = plan.ports().find(|port| port.ifp().same(&b.ifp)).unwrap();
                 spawn(scope, || lagg.remove("em2").unwrap());
                 until("the type to be back", || b.ifp.if_type() == IfType::Ethernet);
-                // Leaving: a reader that saw the type before still finds the port, whose frames are dropped.
+                // Leaving: a reader that has read the type still finds the port, whose frames are dropped.
                 assert!(b.ifp.lagg_port().is_some_and(|there| Ref::is(&there, port)));
                 assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
             });
@@ -120,7 +121,7 @@ fn d09_removing_a_port_that_departs() {
                     departed.store(true, Ordering::SeqCst);
                 });
                 until("the departure to begin", || Vnet::current().interface("em2").is_none());
-                // The card is asked for its address back: it must not go meanwhile.
+                // The card is getting its address back, so it must not go meanwhile.
                 assert!(!departed.load(Ordering::SeqCst));
                 blocked.release();
             });
@@ -148,7 +149,7 @@ fn d10_a_link_event_after_the_port_and_the_lagg() {
     });
 }
 
-/// The port's ioctl uses port and lagg after they are gone, and EINVAL is what a loser gets.
+/// The port's ioctl uses port and lagg after they are gone, and returns EINVAL if it loses the race.
 #[test]
 fn d11_an_ioctl_on_a_port_that_leaves() {
     lab(|| {
@@ -193,7 +194,7 @@ fn d12_ioctls_under_way_when_the_lagg_is_destroyed() {
             let joiner = spawn(scope, || lagg.add("em2"));
             for refused in waiting {
                 let refused = refused.join().unwrap();
-                // Down is the stack's affair, which asks the driver for no answer.
+                // The stack ignores the driver's result for `down`.
                 assert!(refused == Err(Errno::ENXIO) || refused == Ok(()), "{refused:?}");
             }
             assert!(!destroyer.is_finished());
@@ -209,7 +210,7 @@ fn d12_ioctls_under_way_when_the_lagg_is_destroyed() {
     });
 }
 
-/// An interface that is just being detached becomes a port, for ever.
+/// An interface that is being detached becomes a port, for ever.
 #[test]
 fn d14_joining_an_interface_that_departs() {
     lab(|| {
@@ -225,8 +226,8 @@ fn d14_joining_an_interface_that_departs() {
             until("the departure to begin", || gone.flags() & iff::DYING != 0);
             blocked.release();
             let joined = joiner.join().unwrap();
-            // The joiner may have been through before the departure looked; then it was a port, and
-            // is none any more.
+            // The joiner may have finished before the departure looked. Then the interface was a port for a
+            // while.
             assert!(joined == Err(Errno::ENXIO) || joined == Ok(()), "{joined:?}");
         });
         assert_eq!(lagg.ports(), ["em1"]);
@@ -235,7 +236,7 @@ fn d14_joining_an_interface_that_departs() {
     });
 }
 
-/// Two laggs join the same port: each looked before the other wrote.
+/// Two laggs take the same port, because each looked before the other wrote.
 #[test]
 fn d15_two_laggs_want_the_same_port() {
     lab(|| {
@@ -282,7 +283,7 @@ fn d16_destroying_while_vlans_of_the_lagg_change() {
                 spawn(scope, || {
                     barrier.wait();
                     for tag in 1..10 {
-                        // Refused once the lagg is gone.
+                        // Fails once the lagg is gone.
                         if let Ok(vlan) = host::vlan_create(&lagg.ifp, tag, "vlan0")
                             && host::set_promisc(&vlan, true).is_ok()
                         {
@@ -298,8 +299,7 @@ fn d16_destroying_while_vlans_of_the_lagg_change() {
     });
 }
 
-/// `vlan_sx` is held when the lagg is called, and asked for when the lagg calls a VLAN that is its
-/// port.
+/// `vlan_sx` is held when the lagg is called, and taken when the lagg calls a VLAN that is its port.
 #[test]
 fn d17_a_vlan_on_the_lagg_and_a_vlan_in_it() {
     lab(|| {
@@ -309,8 +309,8 @@ fn d17_a_vlan_on_the_lagg_and_a_vlan_in_it() {
         let child = host::vlan_create(&lagg.ifp, 8, "vlan8").unwrap();
         lagg.add("vlan7").unwrap();
         flags("vlan8", iff::UP).unwrap();
-        // A card keeps the configuration of the lagg busy; what comes down from the child with
-        // vlan_sx held does not wait for it.
+        // A card keeps the lagg's configuration busy. Calls from the lagg's VLAN, with vlan_sx held, do not
+        // wait for it.
         let blocked = a.nic.block(SIOCSIFMTU);
         thread::scope(|scope| {
             let change = spawn(scope, || lagg.set_mtu(1400));
@@ -348,7 +348,7 @@ fn d22_any_user_may_query_a_failover_port() {
     });
 }
 
-/// A VLAN on the lagg becomes its port: a packet goes round until the stack is full.
+/// A VLAN on the lagg becomes its port, and a packet loops until the stack overflows.
 #[test]
 fn d25_what_stands_on_the_lagg_cannot_be_its_port() {
     lab(|| {
@@ -358,7 +358,7 @@ fn d25_what_stands_on_the_lagg_cannot_be_its_port() {
         let on_on0 = host::vlan_create(&on0, 2, "vlan2").unwrap();
         assert_eq!(lagg0.add("vlan1"), Err(Errno::EINVAL));
         assert_eq!(lagg0.add("vlan2"), Err(Errno::EINVAL), "a VLAN on a VLAN on it");
-        // In another lagg it may be, unless that one stands on the first again.
+        // It may be a port of another lagg, unless that one stands on the first again.
         lagg1.add("vlan1").unwrap();
         let on1 = host::vlan_create(&lagg1.ifp, 3, "vlan3").unwrap();
         assert_eq!(lagg0.add("vlan3"), Err(Errno::EINVAL));
@@ -369,7 +369,7 @@ fn d25_what_stands_on_the_lagg_cannot_be_its_port() {
     });
 }
 
-/// A softc is not kept by what it keeps: destroyed, it goes when the last thread has let it go.
+/// No cycle of references keeps a destroyed softc: it is freed when the last thread has dropped it.
 #[test]
 fn a_destroyed_lagg_is_freed() {
     lab(|| {

@@ -1,4 +1,4 @@
-//! F-numbers of C lagg that this driver must not have, and that have no file of their own.
+//! Defects of C lagg's behaviour that this driver must not have, and that have no file of their own.
 
 use lagg_rs::kpi::host::{self, ifioctl};
 use lagg_rs::kpi::ioctl::{SIOCGIFMEDIA, SIOCGIFXMEDIA, SIOCSIFMTU};
@@ -39,7 +39,7 @@ fn f12_a_refused_port_changes_no_mtu_and_a_leaving_one_gets_its_own_back() {
         assert_eq!(lagg0.add("lagg1"), Err(Errno::EINVAL));
         assert_eq!(lagg0.ifp.mtu(), 1500);
         mtu("em1", 9000).unwrap();
-        // After the port's counters and itself.
+        // The allocation after those of the port and its counters.
         host::fail_allocation(3);
         assert_eq!(lagg0.add("em1"), Err(Errno::ENOMEM));
         assert_eq!(host::fail_allocation(0), 0);

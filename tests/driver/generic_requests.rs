@@ -13,7 +13,7 @@ use lagg_rs::kpi::{Errno, Ifnet, LinkState, Result, iff};
 
 use crate::lab::{Card, card, ether, everything, flags, lab, lagg, lagg_of, mac, mtu, refused};
 
-/// Capabilities: the first word's, and one of the second, for cards that know it.
+/// Capabilities of the first word, and one of the second.
 const RXCSUM: u64 = 1;
 const TXCSUM: u64 = 1 << 1;
 const NV: u64 = 1 << 17;
@@ -32,7 +32,7 @@ fn is_up(ifp: &Ifnet) -> bool {
     ifp.flags() & iff::UP != 0
 }
 
-/// Without privilege.
+/// Checks that a request needs privilege.
 #[track_caller]
 fn unprivileged(request: impl FnOnce() -> Result) {
     let before = everything();
@@ -43,7 +43,7 @@ fn unprivileged(request: impl FnOnce() -> Result) {
 }
 
 #[test]
-fn all_that_sets_wants_privilege() {
+fn all_that_set_need_privilege() {
     lab(|| {
         let a = card(1);
         let lagg = lagg_of(&[&a]);
@@ -85,9 +85,9 @@ fn siocsifflags_is_done_when_it_returns() {
     });
 }
 
-/// The stack does not ask how it went, and a port that refuses is no reason for the others.
+/// The stack ignores the result, and a port that refuses does not affect the others.
 #[test]
-fn siocsifflags_succeeds_whatever_the_ports_say() {
+fn siocsifflags_succeeds_whatever_the_ports_return() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg();
@@ -121,7 +121,7 @@ fn coming_up_gives_the_ports_the_laggs_address() {
     });
 }
 
-/// A group's request as a user makes it: a sockaddr_dl.
+/// A user's request for a group, with a sockaddr_dl.
 fn group(ifname: &str, command: usize) -> Result {
     let mut request = [0u8; 32];
     request[16] = 16;
@@ -131,7 +131,7 @@ fn group(ifname: &str, command: usize) -> Result {
 }
 
 #[test]
-fn siocaddmulti_and_siocdelmulti_succeed_whatever_the_ports_say() {
+fn siocaddmulti_and_siocdelmulti_succeed_whatever_the_ports_return() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
@@ -147,7 +147,7 @@ fn siocaddmulti_and_siocdelmulti_succeed_whatever_the_ports_say() {
         a.nic.refuse_all(SIOCDELMULTI, Errno::EIO);
         let events = Events::of(&lagg.ifp);
         group(&lagg.name, SIOCADDMULTI).unwrap();
-        assert_eq!(groups(), [1, 1, 1], "the stack asks the card, and does not listen");
+        assert_eq!(groups(), [1, 1, 1], "the stack asks the card, and ignores the result");
         group(&lagg.name, SIOCDELMULTI).unwrap();
         assert_eq!(groups(), [0, 0, 0]);
         assert!(events.take().is_empty());
@@ -169,9 +169,9 @@ fn siocsifmedia_has_one_medium() {
     });
 }
 
-/// Both requests alike (F-29).
+/// Both requests have the same answer (F-29).
 #[test]
-fn siocgifmedia_and_siocgifxmedia_tell_it() {
+fn siocgifmedia_and_siocgifxmedia_return_it() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
@@ -207,7 +207,7 @@ fn siocgifmedia_and_siocgifxmedia_tell_it() {
     });
 }
 
-/// A card that can do all of this, and does.
+/// A card with these capabilities, all enabled.
 fn able(n: u8, can: u64) -> Card {
     let card = card(n);
     card.ifp.store_offloads(&Offloads { capabilities: can, enabled: can, ..Offloads::default() });
@@ -219,7 +219,7 @@ fn enabled<const N: usize>(ifps: [&Ifnet; N]) -> [u64; N] {
 }
 
 #[test]
-fn siocsifcap_is_asked_of_all_ports_and_succeeds_whatever_they_say() {
+fn siocsifcap_is_asked_of_all_ports_and_succeeds_whatever_they_return() {
     lab(|| {
         let both = RXCSUM | TXCSUM;
         let (a, b) = (able(1, both), able(2, both));
@@ -287,7 +287,7 @@ fn siocsifmtu_takes_72_to_65535() {
 }
 
 #[test]
-fn siocsifmtu_is_told_to_the_stack() {
+fn siocsifmtu_is_reported_to_the_stack() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
@@ -327,7 +327,7 @@ fn siocsifmtu_over_a_port_without_ioctls_is_einval() {
     });
 }
 
-/// What its VLANs can do is what it can.
+/// The capabilities of its VLANs follow its own.
 #[test]
 fn vlans_follow_each_change_of_capabilities() {
     lab(|| {
@@ -351,7 +351,7 @@ fn vlans_follow_each_change_of_capabilities() {
     });
 }
 
-/// A request that a lagg does not know goes to Ethernet, and one that Ethernet does not know fails.
+/// A request that the lagg does not know goes to ether_ioctl, and one that ether_ioctl does not know fails.
 #[test]
 fn what_ethernet_does_not_know_is_einval() {
     lab(|| {

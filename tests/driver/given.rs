@@ -1,4 +1,4 @@
-//! Settings that an administrator gives a lagg stay; those that it takes from a port go with the port.
+//! Settings that an administrator has given a lagg stay. Those that it took from a port go with the port.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,7 +15,7 @@ use crate::lab::{
 };
 use crate::pair::strangers;
 
-/// How often the lagg's address was told of.
+/// How often the lagg's address was announced.
 fn told(events: &Events) -> usize {
     host::settle();
     let tells = |event: &&Event| matches!(event, Event::Lladdr(_) | Event::Announced);
@@ -53,13 +53,13 @@ fn f40_an_address_that_was_given_stays() {
             lagg.add("em2").unwrap();
             assert_eq!([b.ifp.lladdr(), lagg.ifp.lladdr()], [mac(9); 2]);
             let told = events.take().iter().filter(|it| matches!(it, Event::Lladdr(_))).count();
-            assert!(told <= 1, "it never was another one");
+            assert!(told <= 1, "it never changed");
             destroy_and_see(&lagg, &[&a, &b]);
         });
     }
 }
 
-/// Given after there were ports, up or down, and given again.
+/// Given when there are ports, up or down, and given again.
 #[test]
 fn f40_an_address_that_was_given_later_stays() {
     for up in [true, false] {
@@ -82,7 +82,7 @@ fn f40_an_address_that_was_given_later_stays() {
     }
 }
 
-/// A lagg keeps it in another vnet too.
+/// A lagg keeps its given address in another vnet too.
 #[test]
 fn f40_an_address_that_was_given_moves_with_its_lagg() {
     lab(|| {
@@ -98,7 +98,7 @@ fn f40_an_address_that_was_given_moves_with_its_lagg() {
     });
 }
 
-/// Given while the first port joins, which had looked for one before.
+/// Given while the first port joins, after the join has looked for a given address.
 #[test]
 fn f40_an_address_that_is_given_while_the_first_port_joins_stays() {
     lab(|| {
@@ -135,7 +135,7 @@ fn f40_a_join_that_fails_leaves_what_was_given() {
     });
 }
 
-/// What was taken from a port goes with it, as ever.
+/// An address that was taken from a port goes with it.
 #[test]
 fn f40_an_address_that_was_taken_goes() {
     lab(|| {
@@ -197,17 +197,18 @@ fn f42_an_mtu_that_was_not_given_is_the_first_ports() {
     });
 }
 
-/// The stack announces an address when it changes; while nothing distributes, no host hears it.
+/// The stack announces an address when it changes. If nothing distributes at that time, no host receives
+/// that.
 #[test]
-fn f64_another_address_is_told_when_the_first_port_is_in_service() {
+fn f64_a_new_address_is_announced_when_the_first_port_is_in_service() {
     lab(|| {
         let pair = strangers(2);
         let events = Events::of(&pair.left.ifp);
         pair.pass(AGGREGATE_WAIT);
         assert_eq!(pair.distributing(&pair.left), 2);
-        assert_eq!(told(&events), 1, "it was not heard before");
+        assert_eq!(told(&events), 1, "it could not be received before");
         pair.pass(1_000);
-        assert_eq!(told(&events), 1, "once more, when the other end is ready too");
+        assert_eq!(told(&events), 1, "once more, when the partner is ready too");
         pair.link(0, LinkState::Down);
         pair.link(1, LinkState::Down);
         pair.link(0, LinkState::Up);
@@ -227,9 +228,9 @@ fn f64_another_address_is_told_when_the_first_port_is_in_service() {
     });
 }
 
-/// Whatever the reason that no host hears it: here the lagg is down, or its port's link.
+/// The same for other reasons: here the lagg is down, or its port's link is.
 #[test]
-fn f64_so_it_is_with_any_protocol() {
+fn f64_the_same_holds_with_any_protocol() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg();
@@ -241,7 +242,7 @@ fn f64_so_it_is_with_any_protocol() {
         assert_eq!(told(&events), 1);
         lagg.add("em2").unwrap();
         lagg.remove("em1").unwrap();
-        assert_eq!(told(&events), 1, "this was heard at once");
+        assert_eq!(told(&events), 1, "this could be received at once");
         b.link(LinkState::Down);
         ether(&lagg.name, mac(9)).unwrap();
         assert_eq!(told(&events), 1);
@@ -249,7 +250,7 @@ fn f64_so_it_is_with_any_protocol() {
         assert_eq!(told(&events), 1);
         b.link(LinkState::Down);
         b.link(LinkState::Up);
-        assert_eq!(told(&events), 1, "perhaps no host has heard it");
+        assert_eq!(told(&events), 1, "perhaps no host has received it");
         let vnet = Vnet::current();
         vnet.advance_to(vnet.uptime_ms() + 1_000);
         assert_eq!(told(&events), 1, "once more");
@@ -259,9 +260,9 @@ fn f64_so_it_is_with_any_protocol() {
     });
 }
 
-/// What is told later is not that the lagg has another address: VLANs would take that.
+/// The later announcement is not an event for a new address, which the lagg's VLANs would take for theirs.
 #[test]
-fn f64_a_vlan_keeps_its_own_address_when_the_laggs_is_heard() {
+fn f64_a_vlan_keeps_its_own_address_when_the_laggs_is_announced() {
     lab(|| {
         let pair = strangers(1);
         let lagg = &pair.left.ifp;
@@ -279,9 +280,9 @@ fn f64_a_vlan_keeps_its_own_address_when_the_laggs_is_heard() {
     });
 }
 
-/// A lagg that no host hears does not wait for the second time; it comes when the lagg is up again.
+/// If the link goes down before the second announcement, both come when the lagg is up again.
 #[test]
-fn f64_a_link_that_goes_down_in_between_is_told_again() {
+fn f64_after_a_link_that_goes_down_in_between_it_is_announced_again() {
     lab(|| {
         let a = card(1);
         let lagg = lagg();
@@ -300,7 +301,7 @@ fn f64_a_link_that_goes_down_in_between_is_told_again() {
     });
 }
 
-/// One that refuses the address that was given keeps its own, and joins.
+/// A port that refuses the given address keeps its own, and joins.
 #[test]
 fn f40_a_port_may_refuse_what_was_given() {
     lab(|| {
@@ -313,7 +314,7 @@ fn f40_a_port_may_refuse_what_was_given() {
     });
 }
 
-/// A card that is asked for the lagg's address and has its own again afterwards.
+/// A card that accepts the lagg's address, and restores its own afterwards.
 struct Stubborn;
 
 impl Nic for Stubborn {
@@ -332,7 +333,7 @@ impl Nic for Stubborn {
 }
 
 #[test]
-fn f47_a_port_that_keeps_its_own_address_is_named() {
+fn f47_a_port_that_keeps_its_own_address_is_logged() {
     lab(|| {
         let a = card(1);
         let b = host::attach("em2", IfType::Ethernet, mac(2), 1500, 0, Arc::new(Stubborn));
@@ -357,7 +358,7 @@ fn f47_a_port_that_keeps_its_own_address_is_named() {
         assert_eq!(lines(), ["em3 keeps its own address"]);
         lagg.up();
         assert_eq!(lines(), ["em2 keeps its own address", "em3 keeps its own address"]);
-        // The next primary's own address is the lagg's.
+        // The lagg takes the next primary's own address.
         lagg.remove("em1").unwrap();
         assert_eq!(lines(), ["em3 keeps its own address"]);
         lagg.remove("em2").unwrap();

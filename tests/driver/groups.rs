@@ -1,4 +1,4 @@
-//! Multicast groups and promiscuous mode: the ports have what the lagg has.
+//! Multicast groups and promiscuous mode: the ports follow the lagg.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event};
@@ -51,7 +51,7 @@ fn what_a_port_is_in_by_itself_it_keeps() {
     });
 }
 
-/// A lagg on a VLAN of this one is in it, for one.
+/// For example, a lagg on a VLAN of this one is in that group.
 #[test]
 fn a_user_of_the_slow_protocols_group_on_a_lagg_keeps_it() {
     lab(|| {
@@ -97,7 +97,7 @@ fn modes_reach_the_ports_and_leave_them_again() {
         assert_eq!([&a, &b].map(|card| card.ifp.flags() & modes), [modes; 2]);
         lagg.remove("em2").unwrap();
         assert_eq!(b.ifp.flags() & modes, 0);
-        // Another user of the port wants it too.
+        // Something else requests the mode on the port too.
         host::set_promisc(&a.ifp, true).unwrap();
         host::set_promisc(&lagg.ifp, false).unwrap();
         host::settle();
@@ -121,9 +121,9 @@ fn a_mode_that_a_port_refused_is_tried_again() {
     });
 }
 
-/// "Unclean" is logged of a port whose modes are released a moment later.
+/// "Unclean" is logged for a port whose modes are released a moment later.
 #[test]
-fn f08_a_port_that_leaves_in_promiscuous_mode_leaves_in_silence() {
+fn f08_a_port_that_leaves_in_promiscuous_mode_causes_no_message() {
     lab(|| {
         let a = card(1);
         let lagg = lagg_of(&[&a]);
@@ -151,7 +151,7 @@ fn f09_a_departing_ports_groups_are_forgotten() {
     });
 }
 
-/// Each change of one group takes all down and sets all up again; a failure is silent, and for good.
+/// Each change of one group leaves all groups and joins them again. A failure is silent, and permanent.
 #[test]
 fn f32_a_change_of_one_group_is_one_change() {
     lab(|| {

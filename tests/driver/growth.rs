@@ -1,4 +1,4 @@
-//! The cost of a change does not grow with the number of ports, groups and VLANs (F-65).
+//! The cost of a change does not grow with the number of other ports, groups and VLANs (F-65).
 
 use std::sync::{Arc, Mutex};
 
@@ -16,9 +16,9 @@ fn calls(cards: &[Card]) -> usize {
     cards.iter().map(|card| card.nic.take_ioctls().len()).sum()
 }
 
-/// What a port that joins or leaves costs is its own driver's calls.
+/// A port that joins or leaves causes calls of its own driver only.
 #[test]
-fn f65_ports_that_join_and_leave_are_nothing_to_the_others() {
+fn f65_ports_that_join_and_leave_cost_the_others_nothing() {
     for protocol in PROTOCOLS {
         lab(|| {
             let cards: Vec<_> = (1..=32).map(|n| able(n, 3)).collect();
@@ -31,7 +31,8 @@ fn f65_ports_that_join_and_leave_are_nothing_to_the_others() {
             let mut joins = Vec::new();
             for (n, card) in cards.iter().enumerate().skip(1) {
                 lagg.add(&card.name()).unwrap();
-                // lacp asks the others for their media, for they are to be found together.
+                // lacp asks the others for their media, so that ports that come up together are found
+                // together.
                 let own = card.nic.take_ioctls().len();
                 let others = calls(&cards);
                 assert!(others == 0 || protocol == proto::LACP && others <= n + 1, "{others}");
@@ -53,7 +54,7 @@ fn f65_ports_that_join_and_leave_are_nothing_to_the_others() {
     }
 }
 
-/// Ports that agree are looked at once when another one comes or goes, to find that they do.
+/// Ports that agree are looked at once when another one comes or goes, to see that they still agree.
 #[test]
 fn f65_ports_that_agree_are_looked_at_once() {
     lab(|| {
@@ -71,10 +72,10 @@ fn f65_ports_that_agree_are_looked_at_once() {
     });
 }
 
-/// To look an interface up by its name the stack compares those of all: once to find what is to be a port, and
-/// once to see that it is still there when it is claimed.
+/// The stack looks an interface up by comparing all names. A join does so twice: to find the interface, and
+/// to see that it is still there when it is claimed.
 #[test]
-fn f65_a_port_to_be_is_looked_up_twice() {
+fn f65_a_joiner_is_looked_up_twice() {
     lab(|| {
         let (card, lagg) = (able(1, 3), lagg());
         let before = host::lookups(&card.ifp);
@@ -83,9 +84,9 @@ fn f65_a_port_to_be_is_looked_up_twice() {
     });
 }
 
-/// A VLAN is told to each port once, and the VLANs that were there hear nothing.
+/// Each port is told of a VLAN once, and the other VLANs are not touched.
 #[test]
-fn f65_vlans_that_come_and_go_are_nothing_to_the_others() {
+fn f65_vlans_that_come_and_go_cost_the_others_nothing() {
     lab(|| {
         let cards: Vec<_> = (1..=4).map(|n| able(n, 3)).collect();
         let lagg = lagg_of(&cards.iter().collect::<Vec<_>>());
@@ -107,7 +108,7 @@ fn f65_vlans_that_come_and_go_are_nothing_to_the_others() {
     });
 }
 
-/// A card that keeps the groups that it is in at each change.
+/// A card that records its groups at each change.
 #[derive(Default)]
 struct Member(Mutex<Vec<Vec<LinkAddr>>>);
 
@@ -124,7 +125,7 @@ impl Nic for Member {
     }
 }
 
-/// The stack has a list of groups and looks for the one that is left from the one that was joined last.
+/// The stack searches its list of groups from the one that was joined last.
 #[test]
 fn f65_groups_are_left_in_the_reverse_order() {
     lab(|| {

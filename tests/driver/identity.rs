@@ -1,4 +1,4 @@
-//! A lagg's identity in LACP is taken once, and kept (F-56).
+//! A lagg's system identifier in LACP is taken once, and kept (F-56).
 
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
@@ -6,7 +6,7 @@ use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 use crate::lab::{card, ether, lab, mac};
 use crate::pair::{Pair, flow, pair, strangers};
 
-/// The system that the right side knows on all ports.
+/// The left side's system, as the right side has recorded it on all ports.
 fn known(pair: &Pair) -> [u8; 6] {
     let records = pair.records(&pair.right);
     let first = records[0].psc.partner_mac;
@@ -14,7 +14,7 @@ fn known(pair: &Pair) -> [u8; 6] {
     first
 }
 
-/// Not a millisecond without a port in service, on either side, and no packet is refused.
+/// At any time either side has ports in service, and no packet is refused.
 #[test]
 fn f56_the_primary_leaves_and_the_others_stay_in_service() {
     lab(|| {
@@ -28,7 +28,7 @@ fn f56_the_primary_leaves_and_the_others_stay_in_service() {
             pair.left.send(&flow(7)).unwrap();
             pair.wires.iter().for_each(|(a, _)| drop(a.nic.take_sent()));
         }
-        // The lagg has the next port's address, as ever.
+        // The lagg has the next port's address.
         let other = pair.wires[1].0.ifp.lladdr().ethernet();
         assert_eq!(pair.left.ifp.lladdr(), other);
         assert_eq!(pair.right.get(0).unwrap().0.psc.partner_mac, before);
@@ -42,7 +42,7 @@ fn f56_the_primary_leaves_and_the_others_stay_in_service() {
 }
 
 #[test]
-fn f56_another_address_is_no_other_system() {
+fn f56_a_new_address_is_not_a_new_system() {
     lab(|| {
         let pair = pair(2);
         let before = known(&pair);
@@ -56,10 +56,10 @@ fn f56_another_address_is_no_other_system() {
     });
 }
 
-/// It is the one that the lagg has when the first port joins, if that was given; and a new one is taken when
-/// LACP starts again.
+/// The identifier is the address that the lagg has when the first port joins, if it has been given one. It
+/// is taken anew when LACP starts again.
 #[test]
-fn f26_f56_the_address_is_told_that_the_lagg_has_when_lacp_begins() {
+fn f26_f56_the_identifier_is_the_address_when_lacp_begins() {
     lab(|| {
         let pair = strangers(2);
         pair.left.set_protocol(proto::NONE).unwrap();
@@ -67,7 +67,7 @@ fn f26_f56_the_address_is_told_that_the_lagg_has_when_lacp_begins() {
         pair.left.set_protocol(proto::LACP).unwrap();
         pair.pass(AGGREGATE_WAIT + 2_000);
         assert_eq!((pair.distributing(&pair.left), known(&pair)), (2, mac(77)));
-        // Without ports too: LACP has not ended.
+        // It is kept without ports too, because LACP has not ended.
         pair.left.remove("em1").unwrap();
         pair.left.remove("em2").unwrap();
         pair.left.add("em2").unwrap();
@@ -77,8 +77,8 @@ fn f26_f56_the_address_is_told_that_the_lagg_has_when_lacp_begins() {
     });
 }
 
-/// A port that has lent a lagg its address goes, and is the first one of the other side: both have one
-/// identifier then, until the one without the port takes another.
+/// The port whose address is a lagg's identifier leaves, and becomes the first port of the other side. Both
+/// laggs have one identifier then, until the one without the port takes another.
 #[test]
 fn f66_two_laggs_do_not_stay_one_system() {
     lab(|| {

@@ -1,4 +1,4 @@
-//! InfiniBand laggs: which ports they accept, and which address they have.
+//! InfiniBand laggs: which ports they take, and which address they have.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ fn try_create(kind: u8) -> Result<String> {
     host::clone_create("lagg", Some(&parameters))
 }
 
-/// One that is up, with these ports.
+/// An InfiniBand lagg that is up, with these ports.
 pub fn ib_lagg_of(cards: &[&Card]) -> Lagg {
     let lagg = ib_lagg();
     for card in cards {
@@ -34,7 +34,7 @@ pub fn ib_lagg_of(cards: &[&Card]) -> Lagg {
     lagg
 }
 
-/// Whose address the lagg has, the broadcast address included; 0: none.
+/// The number of the port whose address and broadcast address the lagg has; 0 for none.
 #[track_caller]
 pub fn addressed_as(lagg: &Lagg) -> u8 {
     let (lladdr, of_all) = (lagg.ifp.lladdr(), lagg.ifp.broadcast_lladdr());
@@ -48,7 +48,7 @@ pub fn addressed_as(lagg: &Lagg) -> u8 {
     bytes[19]
 }
 
-/// The addresses that listeners were told of since the last call.
+/// The addresses that were reported since the last call.
 pub fn told(events: &Events) -> Vec<u8> {
     let address = |event: Event| match event {
         Event::Lladdr(address) => address.as_bytes().last().copied(),
@@ -65,7 +65,7 @@ pub fn second() {
 }
 
 #[test]
-fn it_is_made_and_unmade() {
+fn it_is_created_and_destroyed() {
     lab(|| {
         without_memory(|| try_create(1).map(drop));
         host::clone_destroy("lagg0").unwrap();
@@ -151,7 +151,7 @@ fn the_first_port_gives_its_mtu_and_address_and_keeps_its_own() {
         let lagg = ib_lagg();
         let events = Events::of(&lagg.ifp);
         without_memory(|| lagg.add("ib1"));
-        // At once, whatever tasks there are.
+        // At once, without waiting for tasks.
         assert_eq!((lagg.ifp.mtu(), addressed_as(&lagg), told(&events)), (4092, 1, vec![1]));
         without_memory(|| lagg.add("ib2"));
         assert_eq!((b.ifp.mtu(), addressed_as(&lagg)), (4092, 1));
@@ -221,18 +221,18 @@ fn changes_without_an_event_are_seen_within_a_second() {
         b.ifp.store_broadcast_lladdr(&broadcast(9).into());
         second();
         assert_eq!((addressed_as(&lagg), told(&events)), (9, vec![9]));
-        // Another partition alone.
+        // Only the partition changes.
         b.ifp.store_broadcast_lladdr(&broadcast(5).into());
         second();
         assert_eq!((lagg.ifp.broadcast_lladdr(), told(&events)), (broadcast(5).into(), vec![9]));
-        // A lagg that is down has no clock.
+        // A lagg that is down does not poll.
         lagg.down();
         second();
         assert_eq!(Vnet::current().next_callout(), None);
     });
 }
 
-/// If it changed while no peer can hear of it, peers would keep the old one when there is a port again.
+/// If it changed while no port is active, peers would not receive the announcement, and keep the old one.
 #[test]
 fn without_an_active_port_the_address_stays() {
     lab(|| {
@@ -245,7 +245,7 @@ fn without_an_active_port_the_address_stays() {
         assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![]));
         a.link(LinkState::Up);
         assert_eq!((addressed_as(&lagg), told(&events)), (1, vec![1]));
-        // Unless it no longer belongs to any port.
+        // Unless it is no port's address any more.
         a.link(LinkState::Down);
         a.ifp.store_lladdr(&addr(7).into());
         a.ifp.store_broadcast_lladdr(&broadcast(7).into());
@@ -262,7 +262,7 @@ fn the_address_of_a_port_that_leaves_goes_with_it() {
         let events = Events::of(&lagg.ifp);
         lagg.remove("ib1").unwrap();
         assert_eq!((addressed_as(&lagg), told(&events)), (2, vec![2]), "the next primary's");
-        // The one that stands in for the primary.
+        // Now the port that replaces the primary.
         b.link(LinkState::Down);
         assert_eq!((addressed_as(&lagg), told(&events)), (3, vec![3]));
         lagg.remove("ib3").unwrap();
@@ -293,8 +293,8 @@ fn a_port_that_departs_or_moves_leaves() {
     });
 }
 
-/// C lagg writes the address under a lock that its other writers do not take, and tells listeners with
-/// that lock held, and in the epoch.
+/// C lagg writes the address under a lock that its other writers do not take. It calls listeners with that
+/// lock held, and in the epoch.
 #[test]
 fn d23_listeners_to_the_address_may_sleep_and_ask() {
     lab(|| {
@@ -316,7 +316,7 @@ fn d23_listeners_to_the_address_may_sleep_and_ask() {
         second();
         a.link(LinkState::Up);
         lagg.remove("ib1").unwrap();
-        // Or the protocol task could still ask a lagg that is being destroyed.
+        // Otherwise the protocol task could still make the request to a lagg that is being destroyed.
         host::settle();
         let expected = [(2, 2), (8, 2), (1, 1), (8, 2)];
         let expected = expected.map(|(n, of)| (addr(n).into(), broadcast(of).into()));
@@ -324,8 +324,8 @@ fn d23_listeners_to_the_address_may_sleep_and_ask() {
     });
 }
 
-/// The tasks, and threads that add and remove ports, write it one after the other, each by the ports
-/// that there are then.
+/// The tasks and the threads that add and remove ports write it one after the other, each by the ports at
+/// that time.
 #[test]
 fn d23_the_last_writer_of_the_address_is_right() {
     lab(|| {

@@ -9,14 +9,14 @@ use lagg_rs::kpi::{Counter, Errno, LinkAddr, LinkState, Mbuf, iff};
 use crate::infiniband::{addressed_as, ib_lagg_of, second, told};
 use crate::lab::{addr, broadcast, flags, ib, ib_lagg, lab};
 
-/// A frame to all, which ends in `n`.
+/// A broadcast frame that ends in `n`.
 fn frame(n: u8) -> Vec<u8> {
     let mut frame = broadcast(0).to_vec();
     frame.extend([0x08, 0x06, 0, 0, n]);
     frame
 }
 
-/// The same as bpf(4) shows it.
+/// The same frame as bpf(4) shows it.
 fn shown(n: u8) -> Vec<u8> {
     let mut frame = broadcast(0)[4..10].to_vec();
     frame.extend([0, 0, 0, 0, 0, 0, 0x08, 0x06, n]);
@@ -60,20 +60,24 @@ fn frames_come_in_as_the_laggs_and_are_shown_once() {
             keep.lock().unwrap().push(m.to_bytes());
         });
         let capture = host::capture(&lagg.ifp);
-        // What went on up the stack, and what was shown.
+        // The frames that went up the stack, and those shown to bpf(4).
         let taken = || (std::mem::take(&mut *received.lock().unwrap()), capture.take());
         a.receive(&frame(1));
         assert_eq!(taken(), (vec![frame(1)], vec![shown(1)]));
         let none = (vec![], vec![]);
         b.receive(&frame(2));
-        assert_eq!(taken(), none, "not of the one that waits");
+        assert_eq!(taken(), none, "not from the standby");
         Vnet::current().set_failover_rx_all(true);
         b.receive(&frame(3));
         assert_eq!(taken(), (vec![frame(3)], vec![shown(3)]));
         Vnet::current().set_failover_rx_all(false);
         a.link(LinkState::Down);
         b.receive(&frame(4));
-        assert_eq!(taken(), (vec![frame(4)], vec![shown(4)]), "of the one that stands in");
+        assert_eq!(
+            taken(),
+            (vec![frame(4)], vec![shown(4)]),
+            "from the port that replaces the primary"
+        );
         host::netmap_register(&lagg.ifp, drop);
         b.receive(&frame(7));
         assert_eq!(taken(), (vec![], vec![shown(7)]), "netmap(4) has it, not the stack");
@@ -89,7 +93,7 @@ fn frames_come_in_as_the_laggs_and_are_shown_once() {
     });
 }
 
-/// The stack would go on with the frame in the port's vnet.
+/// The stack would process the frame in the port's vnet.
 #[test]
 fn f31_frames_come_in_in_the_laggs_vnet() {
     lab(|| {
@@ -107,7 +111,7 @@ fn f31_frames_come_in_in_the_laggs_vnet() {
         a.receive(&frame(1));
         assert_eq!(*received.lock().unwrap(), [(lagg.ifp.index(), true)]);
         assert_eq!(capture.take(), [shown(1)]);
-        // It looks after its address there too.
+        // It follows the port's address there too.
         second();
         a.ifp.down();
         jail.enter(second);

@@ -1,5 +1,5 @@
-//! SIOCSLAGGPORT and SIOCSLAGGDELPORT: which interfaces become ports, and why others are refused.
-//! What becomes of those that do is in `ports.rs`.
+//! SIOCSLAGGPORT and SIOCSLAGGDELPORT: which interfaces become ports, and why others are refused. What
+//! happens to interfaces that join is in `ports.rs`.
 
 use lagg_rs::kpi::host::testing::{self, TestNic};
 use lagg_rs::kpi::host::{self, ifioctl};
@@ -9,7 +9,7 @@ use zerocopy::FromBytes;
 
 use crate::lab::{card, lab, lagg, lagg_of, mtu, name, refused, without_memory};
 
-/// Priority and flags are the lagg's to tell.
+/// Priority and flags are ignored.
 #[test]
 fn siocslaggport_reads_nothing_but_the_name() {
     lab(|| {
@@ -23,7 +23,7 @@ fn siocslaggport_reads_nothing_but_the_name() {
     });
 }
 
-/// Where there are two reasons, the one that is looked for first.
+/// If there are two reasons, the one that is checked first counts.
 #[test]
 fn siocslaggport_refuses_in_this_order() {
     lab(|| {
@@ -55,7 +55,7 @@ fn siocslaggport_refuses_in_this_order() {
         for name in ["", "em99", "lagg0"] {
             refused(Errno::EINVAL, || full.add(name));
         }
-        // And to a lagg without ports: it takes nothing of what it refuses.
+        // A lagg without ports keeps nothing of an interface that it refuses.
         refused(Errno::EBUSY, || empty.add("em40"));
         refused(Errno::EPROTONOSUPPORT, || empty.add("gif0"));
         refused(Errno::EPROTONOSUPPORT, || empty.add("ib0"));
@@ -76,7 +76,7 @@ fn siocslaggport_refuses_a_vlan_of_its_own() {
 }
 
 #[test]
-fn siocslaggport_passes_on_what_the_port_says_to_the_mtu() {
+fn siocslaggport_passes_on_the_ports_error_for_the_mtu() {
     lab(|| {
         let (a, b, c) = (card(1), card(2), card(3));
         mtu("em1", 4000).unwrap();
@@ -85,7 +85,7 @@ fn siocslaggport_passes_on_what_the_port_says_to_the_mtu() {
         refused(Errno::ENOBUFS, || lagg.add("em2"));
         testing::remove_ioctl(&c.ifp);
         refused(Errno::EINVAL, || lagg.add("em3"));
-        // Of the same MTU it is not asked.
+        // A port that has this MTU already is not asked.
         lagg.remove("em1").unwrap();
         lagg.add("em2").unwrap();
         lagg.add("em3").unwrap();
@@ -101,7 +101,7 @@ fn siocslaggport_without_memory_changes_nothing() {
         host::set_ipv6(&b.ifp, true);
         let lagg = lagg();
         without_memory(|| lagg.add("em1"));
-        // Nor is a port that is not in all groups what was asked for.
+        // An interface that cannot join all groups does not become a port either.
         host::join_group(&lagg.ifp, &[1, 0, 0x5e, 0, 0, 1].into()).unwrap();
         without_memory(|| lagg.add("em2"));
         assert_eq!((lagg.ports().len(), b.ifp.mtu()), (2, 4000));
@@ -110,7 +110,7 @@ fn siocslaggport_without_memory_changes_nothing() {
 }
 
 #[test]
-fn siocslaggdelport_wants_a_port_of_this_lagg() {
+fn siocslaggdelport_needs_a_port_of_this_lagg() {
     lab(|| {
         let (a, b, c) = (card(1), card(2), card(3));
         let (lagg0, _lagg1) = (lagg_of(&[&a]), lagg_of(&[&b]));

@@ -43,7 +43,7 @@ fn two_laggs_agree_after_the_wait_for_others() {
             assert_eq!((options.active, options.count, options.flapping), (2, 2, 0));
             assert_eq!(options.opts & opt::LACP_STRICT, opt::LACP_STRICT);
         }
-        // What each says of itself is what the other has of it.
+        // Each side's actor is the other side's partner.
         let (left, right) = (pair.records(&pair.left), pair.records(&pair.right));
         for (a, b) in left.iter().zip(&right) {
             assert_eq!(
@@ -73,9 +73,9 @@ fn flows_are_spread_and_taken_in() {
     });
 }
 
-/// The partner stops at once, and what was under way is behind the last LACPDU.
+/// The partner stops at once, and packets in flight come before the last LACPDU.
 #[test]
-fn a_port_that_leaves_says_so() {
+fn a_port_that_leaves_sends_a_farewell() {
     lab(|| {
         let pair = pair(2);
         pair.left.remove("em2").unwrap();
@@ -96,7 +96,7 @@ fn a_port_that_leaves_says_so() {
 }
 
 #[test]
-fn another_protocol_and_the_end_say_farewell_too() {
+fn another_protocol_and_the_end_send_farewells_too() {
     lab(|| {
         let pair = pair(2);
         pair.left.set_protocol(proto::FAILOVER).unwrap();
@@ -125,7 +125,7 @@ fn a_cut_moves_flows_at_once_and_a_healed_link_gets_its_own_back() {
         assert!(cut.iter().all(|wire| wire.is_some() && *wire != Some(1)), "a down pauses nothing");
         let moved = |n: usize| before[n] != cut[n];
         assert!((0..300).all(|n| moved(n) == (before[n] == Some(1))));
-        // Both sides still know each other: as soon as they have spoken.
+        // Both sides have kept their partner, so one LACPDU is enough.
         pair.link(1, LinkState::Up);
         pair.exchange();
         assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (3, 3));
@@ -150,9 +150,9 @@ fn f18_the_fast_timeout_holds_for_ports_that_join_later() {
     });
 }
 
-/// A partner that falls silent is missed after its timeout.
+/// A silent partner expires after the timeout.
 #[test]
-fn a_silent_partner_is_missed() {
+fn a_silent_partner_times_out() {
     lab(|| {
         let mut pair = pair(2);
         pair.left.set_options(option(opt::LACP_FAST_TIMO)).unwrap();
@@ -189,7 +189,7 @@ fn f25_txtest_and_rxtest_are_for_all_ports() {
 
 /// Frames of other slow protocols go up the stack, whichever ports collect.
 #[test]
-fn lacp_takes_its_own_frames_alone() {
+fn lacp_takes_only_its_own_frames() {
     lab(|| {
         let pair = pair(2);
         let received = |frame: &[u8]| {
@@ -210,7 +210,7 @@ fn lacp_takes_its_own_frames_alone() {
     });
 }
 
-/// Sends a frame of each of 300 flows for a NUMA domain; returned: on which wire each went, none if it
+/// Sends a frame of each of 300 flows for a NUMA domain. Returns the wire on which each went, none if it
 /// was refused.
 fn send_for(pair: &Pair, domain: Option<u8>) -> Vec<Option<usize>> {
     let wire_of = |n: u16| {
@@ -241,7 +241,7 @@ fn packets_keep_to_their_numa_domain() {
         }
         pair.pass(AGGREGATE_WAIT + 1_000);
         assert_eq!(pair.distributing(&pair.left), 4);
-        // Its domain's ports share a domain's packets, and all share those of none, or of others.
+        // A domain's ports share its packets. All ports share those of no domain, or of one without ports.
         let first = send_for(&pair, Some(0));
         let counts = spread(&first);
         assert!(counts[..2].iter().all(|count| (110..190).contains(count)), "{counts:?}");
@@ -250,13 +250,13 @@ fn packets_keep_to_their_numa_domain() {
             let counts = spread(&send_for(&pair, others));
             assert!(counts.iter().all(|count| (45..105).contains(count)), "{counts:?}");
         }
-        // One of its ports goes: its flows to the other. Both: to all.
+        // If one of its ports goes, its flows go to the other; if both go, to all.
         pair.link(0, LinkState::Down);
         assert_eq!(spread(&send_for(&pair, Some(0))), [0, 300, 0, 0]);
         pair.link(1, LinkState::Down);
         let counts = spread(&send_for(&pair, Some(0)));
         assert!(counts[2] > 100 && counts[3] > 100, "{counts:?}");
-        // They come back: what moves waits for its old port, however it came to be there.
+        // The ports come back. Flows that move wait for their old port, whichever that was.
         pair.lost = is_marker;
         pair.link(0, LinkState::Up);
         pair.exchange();
@@ -274,9 +274,9 @@ fn packets_keep_to_their_numa_domain() {
     });
 }
 
-/// Two ports have a domain, the third has none: one domain alone keeps no packets from the others.
+/// Two ports have a domain, the third has none. A single domain does not restrict packets.
 #[test]
-fn one_numa_domain_is_none() {
+fn a_single_numa_domain_does_not_count() {
     lab(|| {
         let pair = strangers(3);
         pair.wires[..2].iter().for_each(|(a, _)| a.ifp.set_numa_domain(0));
@@ -286,9 +286,9 @@ fn one_numa_domain_is_none() {
     });
 }
 
-/// `net.link.lagg.lacp.debug`: what the machines do, and what is said.
+/// `net.link.lagg.lacp.debug`: state changes of the machines, and LACPDUs.
 #[test]
-fn d33_debug_tells_states_and_lacpdus_without_the_mutex() {
+fn d33_debug_logs_states_and_lacpdus_without_the_mutex() {
     lab(|| {
         let logged = |level| {
             Vnet::current().set_lacp_debug(level);

@@ -1,5 +1,4 @@
-//! What C's LACP does wrong in the driver: races and memory. What its machines do wrong is
-//! shown in tests/lacp.
+//! Defects of C lagg's LACP in the driver: races and memory. Those of its machines are in tests/lacp.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +12,7 @@ use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
 use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg, lagg_of, spawn, without_memory};
 
-/// A LACPDU of a partner that agrees to everything on a port.
+/// A LACPDU of a partner that agrees to everything, for a port.
 fn agreeable(lagg: &Lagg, port: u8) -> Vec<u8> {
     let state = StateBits::ACTIVITY
         | StateBits::AGGREGATION
@@ -37,7 +36,7 @@ fn marker() -> Vec<u8> {
     Marker { port: 1, system: [2; 6], transaction: 1 }.emit([2; 6]).to_vec()
 }
 
-/// Runs `change` over and over while PDUs and packets come in on the cards and packets go out.
+/// Runs `change` repeatedly while PDUs and packets are received on the cards, and packets are sent.
 fn under_traffic(lagg: &Lagg, cards: &[&Card], rounds: usize, mut change: impl FnMut(usize)) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -88,7 +87,7 @@ fn d03_d04_ports_leave_and_join_under_pdus() {
     });
 }
 
-/// The active aggregator goes and comes under packets, while another thread asks all the time.
+/// The active aggregator goes and comes under traffic, while another thread queries it all the time.
 #[test]
 fn d07_d08_the_active_aggregator_changes_under_packets_and_readers() {
     lab(|| {
@@ -110,7 +109,7 @@ fn d07_d08_the_active_aggregator_changes_under_packets_and_readers() {
     });
 }
 
-/// PDUs go out through a VLAN, which wants its sender in the epoch.
+/// PDUs are sent through a VLAN, which requires its sender to be in the epoch.
 #[test]
 fn d20_lacp_over_vlans() {
     lab(|| {
@@ -136,10 +135,10 @@ fn d20_lacp_over_vlans() {
     });
 }
 
-/// A port is in the group of the slow protocols before it is in the plan; one that cannot be is none,
-/// and keeps nothing.
+/// A port is in the group of the slow protocols before it is in the plan. An interface that cannot join the
+/// group does not become a port, and stays as it was.
 #[test]
-fn d21_a_port_that_cannot_hear_lacp_does_not_join() {
+fn d21_a_port_that_cannot_receive_lacp_does_not_join() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a]);
@@ -161,7 +160,7 @@ fn d21_a_port_that_cannot_hear_lacp_does_not_join() {
             }
         }
         assert!(refused > 3, "{refused}");
-        // And so is the lagg that is to have lacp.
+        // The same holds for a lagg that is switched to lacp.
         lagg.set_protocol(proto::FAILOVER).unwrap();
         assert!(!host::groups(&a.ifp).contains(&MULTICAST.into()));
         without_memory(|| lagg.set_protocol(proto::BROADCAST));

@@ -1,4 +1,4 @@
-//! How LACP sees the ports' links.
+//! How LACP treats the ports' links.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event, IFM_ETHER, IFM_ETHER_AUTO, IFM_FDX, IFM_HDX};
@@ -11,7 +11,7 @@ use lagg_rs::wire::lacpdu::{Lacpdu, StateBits};
 use crate::lab::{ether, flags, lab};
 use crate::pair::{Pair, pair};
 
-/// A link comes up with other media on the left side; returned: whether it is in service after a while.
+/// A link comes up with other media on the left side. Returns whether it is in service after a while.
 fn in_service(pair: &Pair, wire: usize, media: u32) -> bool {
     pair.wires[wire].0.nic.set_media(media);
     pair.link(wire, LinkState::Down);
@@ -35,7 +35,7 @@ fn f45_half_duplex_alone_keeps_a_link_out() {
             assert!(in_service(&pair, 0, media), "{media:#x}");
             assert_eq!(pair.left.ifp.baudrate(), 2_000_000_000, "{media:#x}: if_baudrate's");
         }
-        // Half duplex, of whatever speed; token ring.
+        // Half duplex of any speed; token ring.
         for media in [IFM_ETHER_AUTO, UNKNOWN, IFM_ETHER | 6] {
             assert!(!in_service(&pair, 0, media | IFM_HDX), "{media:#x}");
         }
@@ -44,9 +44,9 @@ fn f45_half_duplex_alone_keeps_a_link_out() {
     });
 }
 
-/// A driver that says nothing of its media, by neither command.
+/// A driver that does not report its media, by either command.
 #[test]
-fn f45_without_media_if_baudrate_says_the_speed() {
+fn f45_without_media_if_baudrate_is_the_speed() {
     lab(|| {
         let pair = pair(2);
         let nic = &pair.wires[0].0.nic;
@@ -58,7 +58,7 @@ fn f45_without_media_if_baudrate_says_the_speed() {
         let keys: Vec<_> =
             pair.records(&pair.left).iter().map(|record| record.psc.actor_key).collect();
         assert_eq!(keys[0], keys[1]);
-        // Of which neither knows (F-21).
+        // A speed that neither reports (F-21).
         pair.wires[0].0.ifp.set_baudrate(0);
         pair.link(0, LinkState::Down);
         pair.link(0, LinkState::Up);
@@ -70,7 +70,7 @@ fn f45_without_media_if_baudrate_says_the_speed() {
     });
 }
 
-/// The farewells that the left side has sent and that have not been received yet, by wires.
+/// The farewells that the left side has sent and that have not been received yet, by wire.
 fn farewells(pair: &Pair) -> Vec<usize> {
     host::settle();
     let says = |frame: &Vec<u8>| {
@@ -85,9 +85,9 @@ fn farewells(pair: &Pair) -> Vec<usize> {
     sent.collect()
 }
 
-/// What is sent after the driver was told does not go out any more.
+/// After the driver was told, it would send nothing any more.
 #[test]
-fn f60_a_lagg_or_a_port_that_goes_down_says_so_before_its_driver_does() {
+fn f60_a_lagg_or_port_that_goes_down_sends_farewells_before_its_driver_stops() {
     lab(|| {
         let pair = pair(2);
         flags("em1", 0).unwrap();
@@ -112,7 +112,7 @@ fn f60_a_lagg_or_a_port_that_goes_down_says_so_before_its_driver_does() {
 }
 
 #[test]
-fn f60_a_link_that_becomes_half_duplex_says_farewell() {
+fn f60_a_link_that_becomes_half_duplex_sends_a_farewell() {
     lab(|| {
         let pair = pair(2);
         pair.wires[0].0.nic.set_media(IFM_ETHER_AUTO | IFM_HDX);
@@ -123,7 +123,7 @@ fn f60_a_link_that_becomes_half_duplex_says_farewell() {
     });
 }
 
-/// No partner would hear it; and a change of address takes an interface down, and up again.
+/// No partner would receive it on a dead link. A change of address takes an interface down, and up again.
 #[test]
 fn f60_no_farewell_goes_out_on_a_dead_link_nor_for_another_address() {
     const OTHER: MacAddr = [2, 1, 2, 3, 4, 5];
@@ -145,9 +145,9 @@ fn f60_no_farewell_goes_out_on_a_dead_link_nor_for_another_address() {
     });
 }
 
-/// What is not right is a line of the log, and what to do about it is in the manual page.
+/// What is wrong is logged, and the manual page describes what to do about it.
 #[test]
-fn f63_what_is_not_right_with_a_link_is_logged_and_in_the_manual_page() {
+fn f63_what_is_wrong_with_a_link_is_logged_and_in_the_manual_page() {
     const PAGE: &str = include_str!("../../kmod/lagg_rs.4");
     lab(|| {
         let pair = pair(2);
@@ -169,7 +169,7 @@ fn f63_what_is_not_right_with_a_link_is_logged_and_in_the_manual_page() {
         let mut lines = PAGE.lines().skip_while(|line| *line != item);
         assert!(lines.next().is_some(), "the page has no {item}");
         let first = lines.next().unwrap();
-        assert!(!first.starts_with('.'), "the page says nothing of {item}");
+        assert!(!first.starts_with('.'), "the page does not explain {item}");
         // if_printf's line has room for 160 characters.
         assert!("lagg9999: epair9999a ".len() + report.text().len() < 160);
     }

@@ -1,6 +1,5 @@
-//! Requests to the lagg: what they answer, and with which errno they refuse.
-//! What joins and leaves is in `join_requests.rs`, SIOCSLAGGOPTS in `options.rs`, and the records of
-//! ports in `records.rs`.
+//! Requests to the lagg: their answers, and the errno with which they refuse. Joining and leaving are in
+//! `join_requests.rs`, SIOCSLAGGOPTS is in `options.rs`, and the records of ports are in `records.rs`.
 
 use lagg_rs::kpi::host::{self, UserMemory, ifioctl};
 use lagg_rs::kpi::ioctl::{
@@ -16,13 +15,13 @@ use crate::lab::{
     PROTOCOLS, card, flags, frame, lab, lagg, lagg_of, name, refused, text, without_memory,
 };
 
-/// A request full of what the caller had there.
+/// A request full of garbage, which the caller may pass.
 fn garbage<T: FromBytes + IntoBytes + KnownLayout + Immutable>() -> T {
     T::read_from_bytes(&vec![0xa5; size_of::<T>()]).unwrap()
 }
 
 #[test]
-fn siocglagg_tells_the_protocol_and_leaves_the_aggregator_alone() {
+fn siocglagg_returns_the_protocol_and_leaves_the_aggregator_alone() {
     lab(|| {
         let lagg = lagg();
         for protocol in PROTOCOLS {
@@ -57,9 +56,9 @@ fn siocglagg_has_a_record_for_each_port_as_far_as_there_is_room() {
     });
 }
 
-/// The size counts by its lower 32 bits alone.
+/// Only the lower 32 bits of the size count.
 #[test]
-fn siocglagg_writes_no_more_than_it_was_told_there_is_room_for() {
+fn siocglagg_writes_no_more_than_the_size_allows() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
@@ -91,14 +90,14 @@ fn siocglagg_to_nowhere_is_efault() {
             refused(Errno::EFAULT, || ifioctl(&lagg.name, SIOCGLAGG, &mut request));
             assert_eq!((request.size, request.ports), (144, 77));
         }
-        // Nothing is to be written.
+        // Without ports nothing is written.
         let mut request = LaggRequest::default();
         ifioctl(&lagg.name, SIOCGLAGG, &mut request).unwrap();
     });
 }
 
 #[test]
-fn sioclagg_takes_the_protocols_that_are_there() {
+fn siocslagg_accepts_the_protocols_that_exist() {
     lab(|| {
         let a = card(1);
         let lagg = lagg_of(&[&a]);
@@ -112,7 +111,7 @@ fn sioclagg_takes_the_protocols_that_are_there() {
     });
 }
 
-/// The number alone counts.
+/// Only the number counts.
 #[test]
 fn siocslagg_reads_nothing_but_the_protocol() {
     lab(|| {
@@ -157,7 +156,8 @@ fn d21_siocslagg_without_memory_leaves_the_protocol() {
                     assert_eq!(lagg.get(0).unwrap().0.proto, to);
                     continue;
                 }
-                // lacp can do without some: its last LACPDUs are lost then, or it waits for more (D-21).
+                // lacp succeeds without some of the memory: its last LACPDUs are lost then, or it waits
+                // (D-21).
                 for n in 1.. {
                     host::fail_allocation(n);
                     let result = lagg.set_protocol(to);
@@ -183,7 +183,7 @@ fn d21_siocslagg_without_memory_leaves_the_protocol() {
 }
 
 #[test]
-fn siocglaggopts_fills_all_that_there_is() {
+fn siocglaggopts_fills_in_everything() {
     lab(|| {
         let (a, b, c) = (card(1), card(2), card(3));
         let lagg = lagg_of(&[&a, &b, &c]);
@@ -194,7 +194,7 @@ fn siocglaggopts_fills_all_that_there_is() {
             let counts = |active| {
                 let mut options: OptionsRequest = garbage();
                 ifioctl(&lagg.name, SIOCGLAGGOPTS, &mut options).unwrap();
-                // lacp has no partner here.
+                // With lacp there is no partner here.
                 let is_lacp = protocol == proto::LACP;
                 let active = if is_lacp { 0 } else { active };
                 assert_eq!((options.count, options.active, options.flapping), (3, active, 0));
@@ -217,7 +217,7 @@ fn siocglaggopts_fills_all_that_there_is() {
 }
 
 #[test]
-fn siocglaggflags_tells_the_hash() {
+fn siocglaggflags_returns_the_hash() {
     lab(|| {
         let lagg = lagg();
         let mut request: FlagsRequest = garbage();
@@ -267,7 +267,7 @@ fn options_and_hash_without_memory_stay() {
 }
 
 #[test]
-fn siocglaggport_wants_a_port_of_this_lagg() {
+fn siocglaggport_needs_a_port_of_this_lagg() {
     lab(|| {
         let (a, b, _c) = (card(1), card(2), card(3));
         let (lagg0, _lagg1) = (lagg_of(&[&a]), lagg_of(&[&b]));

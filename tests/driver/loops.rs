@@ -1,4 +1,4 @@
-//! VLANs on ports, laggs on VLANs, and packets that come back to where they were.
+//! VLANs on ports, laggs on VLANs, and packets that loop.
 
 use lagg_rs::kpi::host::{self, Attached};
 use lagg_rs::kpi::{Errno, Mbuf, iff};
@@ -19,7 +19,8 @@ fn output(ifp: &lagg_rs::kpi::Ifnet, family: u8) -> lagg_rs::kpi::Result {
     host::output(ifp, family, Mbuf::from_bytes(&frame(1)))
 }
 
-/// A VLAN hands its packets to its parent's method, which is a port's here, and finds no port by them.
+/// A VLAN passes its packets to its parent's output method. Here that is a port's method, which finds no
+/// port by the VLAN's interface.
 #[test]
 fn d34_a_vlan_on_a_port_sends_nothing() {
     lab(|| {
@@ -41,7 +42,7 @@ fn d34_a_vlan_on_a_port_sends_nothing() {
     });
 }
 
-/// The VLAN is a port itself: of the same lagg, or of another.
+/// The VLAN is a port itself, of the same lagg or of another.
 #[test]
 fn d34_a_vlan_on_a_port_that_is_a_port_itself() {
     lab(|| {
@@ -52,7 +53,7 @@ fn d34_a_vlan_on_a_port_that_is_a_port_itself() {
             lagg.add("vlan3").unwrap();
             a.sent();
             assert_eq!(output(&below, AF_INET), Err(Errno::ENETDOWN));
-            // What bpf(4) writes goes to its driver, and that to its parent's.
+            // A frame written by bpf(4) goes to the VLAN's driver, and from there to the parent's.
             assert_eq!(output(&below, AF_UNSPEC), Ok(()));
             assert_eq!(a.sent(), 1);
             lagg.remove("vlan3").unwrap();

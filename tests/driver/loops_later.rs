@@ -1,5 +1,5 @@
-//! Loops beneath a lagg that arise when its ports have joined: others give VLANs parents at any time, by ioctl
-//! or by netlink(4). The host backend's stack is full after some rounds, as a kernel's is.
+//! Loops beneath a lagg that arise after its ports have joined, because VLANs can get parents at any time,
+//! by ioctl or netlink(4). The host backend's stack overflows after some rounds, as a kernel's does.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn set_parent(name: &str, parent: Option<&Ifnet>, tag: u16) -> Result {
     ifioctl(name, SIOCSETVLAN, &mut request)
 }
 
-/// What the lagg says of its ports.
+/// The lines that the lagg has logged.
 fn said(events: &Events) -> Vec<String> {
     let lines = events.take().into_iter().filter_map(|event| match event {
         Event::Log(line) if line.contains("port") => Some(line),
@@ -39,7 +39,7 @@ fn said(events: &Events) -> Vec<String> {
     lines.collect()
 }
 
-/// Sends from the lagg and from all that stands around it; nothing goes round.
+/// Sends on the lagg and on the other interfaces. Nothing may loop.
 fn flood(lagg: &Lagg, others: &[&Ifnet]) {
     for n in 0..8 {
         let _ = lagg.send(&frame(n));
@@ -60,10 +60,10 @@ fn over(vlan: &str, card: &Card, protocol: u32) -> Lagg {
     lagg
 }
 
-/// The VLAN is a port no longer, the other one is, and all is as it was.
+/// Checks that the VLAN is no longer a port, the card still is, and the VLAN is as it was.
 fn is_out(lagg: &Lagg, vlan: &Ifnet, events: &Events) {
     assert_eq!(lagg.ports(), ["em1"], "when the event returns");
-    assert_eq!(said(events), ["vlan7 is a port no longer: it stands on the lagg itself"]);
+    assert_eq!(said(events), ["vlan7 is no longer a port: it stands on the lagg itself"]);
     flood(lagg, &[vlan]);
     host::settle();
     assert!(vlan.lagg_port().is_none());
@@ -122,7 +122,7 @@ fn d27_a_ports_parent_is_not_changed_by_ioctl() {
     });
 }
 
-/// What the port stands on is no port, and may be moved by ioctl.
+/// An ioctl may move the VLAN beneath a port, because that is not a port itself.
 #[test]
 fn d27_the_vlan_beneath_a_port_gets_the_lagg_for_its_parent() {
     for protocol in PROTOCOLS {
@@ -141,7 +141,7 @@ fn d27_the_vlan_beneath_a_port_gets_the_lagg_for_its_parent() {
     }
 }
 
-/// The ports of a bridge cannot be seen.
+/// A lagg cannot see the members of a bridge.
 #[test]
 fn d27_a_vlan_on_a_bridge_is_no_port() {
     lab(|| {
@@ -156,7 +156,7 @@ fn d27_a_vlan_on_a_bridge_is_no_port() {
         let lines = said(&events);
         let why = "vlan7 cannot be a port: it stands on a bridge, which may send to the lagg";
         assert_eq!(lines, [why]);
-        // Nor does it stay one: alone, and beneath.
+        // Nor does it stay a port: itself on the bridge, or the VLAN beneath it.
         set_parent("vlan7", None, 0).unwrap();
         lagg.add("vlan7").unwrap();
         host::vlan_config(&on_bridge, &bridge, 7).unwrap();
@@ -174,7 +174,8 @@ fn d27_a_vlan_on_a_bridge_is_no_port() {
     });
 }
 
-/// A second lagg looks at what the first one's port stands on now, not at what it stood on when it joined.
+/// A second lagg follows the present parent of the first one's port, not the one that it had when it
+/// joined.
 #[test]
 fn d27_a_second_lagg_follows_the_parent_that_a_port_has_now() {
     lab(|| {
@@ -187,7 +188,7 @@ fn d27_a_second_lagg_follows_the_parent_that_a_port_has_now() {
         let on0 = vlan(&lagg0.ifp, 8, "vlan8");
         assert_eq!(lagg1.add("vlan8"), Err(Errno::EINVAL));
         flood(&lagg0, &[&on0, &moved]);
-        // And the other way round: what joined when there was no loop.
+        // And the reverse: it joined when there was no loop.
         host::vlan_unconfig(&moved);
         lagg1.add("vlan8").unwrap();
         host::vlan_config(&moved, &lagg1.ifp, 7).unwrap();
@@ -197,7 +198,7 @@ fn d27_a_second_lagg_follows_the_parent_that_a_port_has_now() {
     });
 }
 
-/// A VLAN on a VLAN that is a port itself, whose type is a port's.
+/// A VLAN on a VLAN that is a port itself, and so has a port's type.
 #[test]
 fn d27_a_vlan_on_another_laggs_port() {
     lab(|| {
@@ -211,7 +212,7 @@ fn d27_a_vlan_on_another_laggs_port() {
     });
 }
 
-/// Packets that come between the edge and its event.
+/// Packets between the moment a VLAN gets its parent and the event.
 #[test]
 fn d27_packets_before_the_event_do_not_go_round() {
     for protocol in PROTOCOLS {
@@ -233,8 +234,8 @@ fn d27_packets_before_the_event_do_not_go_round() {
     }
 }
 
-/// vlan(4) has a task that gives a VLAN its new parent's address, and passes modes on once more with it. The
-/// host backend panics where a VLAN is asked for a mode beside that.
+/// A task of vlan(4) gives a VLAN its new parent's address, and passes modes on again. The host backend
+/// panics if a VLAN is asked for a mode at the same time.
 #[test]
 fn d27_a_vlan_is_asked_for_modes_where_its_own_task_runs() {
     let modes = iff::PROMISC | iff::ALLMULTI;
@@ -257,7 +258,7 @@ fn d27_a_vlan_is_asked_for_modes_where_its_own_task_runs() {
     });
 }
 
-/// A card that gives what it is sent to something else, as a tunnel does.
+/// A card that passes packets on to another interface, as a tunnel does.
 struct Tunnel(IfnetRef);
 
 impl Nic for Tunnel {
@@ -266,7 +267,7 @@ impl Nic for Tunnel {
     }
 }
 
-/// What no looking finds the guard does, and a lagg without VLANs has none.
+/// The guard stops loops that no check finds. A lagg without VLANs has no guard.
 #[test]
 fn d27_a_loop_without_an_event_ends_at_the_guard() {
     lab(|| {
@@ -289,7 +290,7 @@ fn d27_a_loop_without_an_event_ends_at_the_guard() {
     });
 }
 
-/// It departs, is removed by an administrator, or the lagg is destroyed, before the task has come to it.
+/// Before the task takes it out, it departs, an administrator removes it, or the lagg is destroyed.
 #[test]
 fn d27_a_port_that_loops_ends_like_others() {
     for how in 0..3 {

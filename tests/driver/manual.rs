@@ -1,4 +1,4 @@
-//! The manual page kmod/lagg_rs.4 names the records and the sysctls that there are, and no others.
+//! The manual page kmod/lagg_rs.4 names all records and sysctls, and no others.
 
 use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::proto;
@@ -17,7 +17,7 @@ fn section(name: &str) -> impl Iterator<Item = &'static str> {
         .take_while(|line| !line.starts_with(".Sh "))
 }
 
-/// A record's words as the page has them; None stands for any word.
+/// A record's words in the page; None stands for any word.
 fn pattern(item: &'static str) -> Vec<Option<&'static str>> {
     let mut argument = false;
     let words = item.split(' ').filter_map(move |word| match word {
@@ -101,9 +101,10 @@ fn each_sysctl_is_in_the_manual_page_with_its_default() {
     assert_eq!(documented, declared);
 }
 
-/// kld_list loads the driver behind sysctl.conf: what new laggs take goes into loader.conf, and can.
+/// kld_list loads the driver after sysctl.conf is read, so the defaults of new laggs go into loader.conf,
+/// and must be tunables.
 #[test]
-fn f52_what_new_laggs_take_is_said_to_belong_in_loader_conf() {
+fn f52_the_documents_put_defaults_of_new_laggs_into_loader_conf() {
     let loading = section("LOADING").collect::<Vec<_>>().join(" ");
     let readme = include_str!("../../README.md");
     for text in [&*loading, readme] {

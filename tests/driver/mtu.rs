@@ -1,4 +1,4 @@
-//! The MTU is that of the lagg and of all its ports.
+//! The lagg and all its ports have the same MTU.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ fn mtu_is_that_of_all_or_of_none() {
     });
 }
 
-/// A card that changes its MTU first, and then finds that it cannot.
+/// A card that changes its MTU, and then fails.
 #[derive(Default)]
 struct Hasty(AtomicBool);
 

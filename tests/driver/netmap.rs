@@ -1,4 +1,4 @@
-//! netmap(4) in its emulated mode takes what the lagg receives.
+//! netmap(4) in emulated mode gets what the lagg receives.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,14 +10,14 @@ use lagg_rs::kpi::{Counter, Ifnet, LinkState, iff};
 use crate::lab::{card, flags, frame, lab, lagg_of, mtu};
 use crate::offloads::{able, set};
 
-/// A frame and the vnet that it was received in.
+/// A frame, and the vnet in which it was received.
 type Received = (Vec<u8>, Vnet);
 
 #[derive(Clone, Default)]
 struct Frames(Arc<Mutex<Vec<Received>>>);
 
 impl Frames {
-    /// What goes up the stack of `ifp`.
+    /// The frames that go up the stack on `ifp`.
     fn of_stack(ifp: &Ifnet) -> Self {
         let frames = Frames::default();
         let keep = frames.clone();
@@ -25,7 +25,7 @@ impl Frames {
         frames
     }
 
-    /// What netmap gets, which has `ifp` from now on.
+    /// The frames that netmap gets, which has `ifp` from now on.
     fn of_netmap(ifp: &Ifnet) -> Self {
         let (frames, index) = (Frames::default(), ifp.index());
         let keep = frames.clone();
@@ -40,7 +40,7 @@ impl Frames {
         self.0.lock().unwrap().push((frame, Vnet::current()));
     }
 
-    /// How many since the last call; all in `ifp`'s vnet.
+    /// The number of frames since the last call. All must be in `ifp`'s vnet.
     #[track_caller]
     fn take(&self, ifp: &Ifnet) -> usize {
         let frames = std::mem::take(&mut *self.0.lock().unwrap());
@@ -134,7 +134,7 @@ fn netmap_gets_it_in_the_laggs_vnet() {
     });
 }
 
-/// A change of ports or of capabilities takes the lagg from netmap: what it receives goes past.
+/// In C lagg a change of ports or capabilities takes the lagg from netmap, which then receives nothing.
 #[test]
 fn f07b_netmap_keeps_the_lagg() {
     const RXCSUM: u64 = 1;
@@ -171,7 +171,7 @@ fn f07b_netmap_keeps_the_lagg() {
     });
 }
 
-/// That netmap has every port is not that it has the lagg.
+/// If netmap has every port, it does not have the lagg.
 #[test]
 fn f07b_netmap_of_the_ports_is_not_the_laggs() {
     lab(|| {

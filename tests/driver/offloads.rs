@@ -1,4 +1,4 @@
-//! Capabilities: which the lagg offers, and which its ports keep.
+//! Capabilities: those that the lagg offers, and those that its ports keep.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,10 +13,10 @@ use crate::lab::{Card, card, lab, lagg, lagg_of, mac, mtu, name};
 const RXCSUM: u64 = 1;
 const TXCSUM: u64 = 1 << 1;
 const NV: u64 = 1 << 17;
-/// The first of the second word, which SIOCSIFCAP does not reach.
+/// The first capability of the second word, which SIOCSIFCAP cannot set.
 const RXTLS: u64 = 1 << 32;
 
-/// A card that can do all of this, and does.
+/// A card with these capabilities, all enabled.
 pub fn able(n: u8, can: u64) -> Card {
     let card = card(n);
     card.ifp.store_offloads(&Offloads {
@@ -68,14 +68,14 @@ fn what_the_administrator_asks_of_the_lagg_its_ports_do() {
         assert_eq!(set(&lagg.name, 1 << 4), Err(Errno::EINVAL), "what it cannot do");
         set(&lagg.name, RXCSUM | TXCSUM).unwrap();
         assert_eq!([enabled(&a), enabled(&b)], [RXCSUM | TXCSUM; 2]);
-        // Of one port: the lagg and the others follow.
+        // Asked of one port, the lagg and the others follow.
         set("em2", TXCSUM).unwrap();
         host::settle();
         assert_eq!([enabled(&a), enabled(&b), lagg.ifp.offloads().enabled], [TXCSUM; 3]);
     });
 }
 
-/// A card that keeps what comes with the requests to it.
+/// A card that records the arguments of requests.
 #[derive(Default)]
 struct Attentive(Mutex<Vec<InterfaceRequest>>);
 
@@ -92,7 +92,7 @@ impl Nic for Attentive {
     }
 }
 
-/// What is not set of a request to a port is what was on the stack.
+/// Fields of a request to a port that are not set have garbage from the stack.
 #[test]
 fn f05_requests_to_a_port_are_zeroed() {
     lab(|| {
@@ -108,7 +108,7 @@ fn f05_requests_to_a_port_are_zeroed() {
         let requests = std::mem::take(&mut *nic.0.lock().unwrap());
         let values: Vec<_> = requests.iter().map(InterfaceRequest::all_capabilities).collect();
         assert_eq!(values, [4000, TXCSUM, 1500, both]);
-        // The name, and behind the word that is set nothing.
+        // The name, and zeros after the word that is set.
         let zeroed = |r: &InterfaceRequest| {
             r.name == name("em2") && r.as_bytes()[3..16] == [0; 13] && r.as_bytes()[20..] == [0; 12]
         };
@@ -157,7 +157,7 @@ fn f07_capabilities_grow_back() {
     });
 }
 
-/// Two cards that each refuse what the other insists on must not keep the lagg busy for ever.
+/// Two cards of which each refuses what the other insists on must not keep the lagg busy for ever.
 #[test]
 fn cards_that_never_agree_are_left_at_that() {
     lab(|| {

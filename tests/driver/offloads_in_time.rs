@@ -13,7 +13,7 @@ use crate::offloads::{able, set};
 
 const TXCSUM: u64 = 1 << 1;
 
-/// A joiner is in the plan before the lagg and its VLANs do without what it cannot do.
+/// A joiner was in the plan before the lagg and its VLANs had given up what it cannot do.
 #[test]
 fn f35_no_packet_finds_a_joiner_that_cannot_do_what_is_offered() {
     lab(|| {
@@ -26,7 +26,7 @@ fn f35_no_packet_finds_a_joiner_that_cannot_do_what_is_offered() {
         let offered = Arc::new(Mutex::new(Vec::new()));
         let (to, the_lagg, the_vlan) = (offered.clone(), lagg.ifp.clone(), vlan.ifp());
         let nic = b.nic.clone();
-        // It is told of the VLAN when it has joined.
+        // The event of the VLAN comes when it has joined.
         host::listen(&b.ifp, move |_, event| {
             if matches!(event, Event::Vlan(5, true)) {
                 let offers = [the_lagg.enabled(), the_vlan.enabled(), the_lagg.offloads().hwassist];
@@ -42,7 +42,7 @@ fn f35_no_packet_finds_a_joiner_that_cannot_do_what_is_offered() {
     });
 }
 
-/// What was taken off for a joiner that did not come comes back.
+/// Capabilities that were taken off for a failed join come back.
 #[test]
 fn f35_a_join_that_fails_takes_nothing_off() {
     lab(|| {
@@ -54,7 +54,7 @@ fn f35_a_join_that_fails_takes_nothing_off() {
             blocked.wait();
             assert_eq!(lagg.ifp.enabled(), 0, "before a port is asked to do without");
             let departs = spawn(scope, move || b.ifp.detach());
-            // It has marked the claim by then.
+            // The departure has marked the claim by then.
             until("em2's departure to wait", || waits(departs.thread().id()));
             blocked.release();
             assert_eq!(joiner.join().unwrap(), Err(Errno::ENXIO));
@@ -64,7 +64,7 @@ fn f35_a_join_that_fails_takes_nothing_off() {
     });
 }
 
-/// The lagg follows when another lagg's driver lets the configuration task go on.
+/// The lagg used to follow only when another lagg's driver let the configuration task continue.
 #[test]
 fn f35_a_ports_own_request_is_done_when_it_returns() {
     lab(|| {
@@ -85,7 +85,7 @@ fn f35_a_ports_own_request_is_done_when_it_returns() {
     });
 }
 
-/// The port's own driver is asked if the port has left by the time that it is its turn.
+/// If the port has left when the request gets the token, the port's own driver is asked.
 #[test]
 fn f35_a_request_to_a_port_that_leaves_meanwhile_is_its_drivers() {
     lab(|| {
@@ -107,7 +107,7 @@ fn f35_a_request_to_a_port_that_leaves_meanwhile_is_its_drivers() {
     });
 }
 
-/// So it is while the lagg is being destroyed, which is not the user's affair.
+/// The same while the lagg is being destroyed.
 #[test]
 fn f35_a_request_to_a_port_whose_lagg_is_destroyed_is_its_drivers() {
     lab(|| {

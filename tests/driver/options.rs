@@ -1,4 +1,4 @@
-//! SIOCSLAGGOPTS: each row of its table, and the table as a model for any request.
+//! SIOCSLAGGOPTS: a test for each row of its table, and the table as a model for random requests.
 
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
 use lagg_rs::kpi::{Errno, Name, Result};
@@ -18,7 +18,7 @@ fn shift(flowid_shift: i32) -> OptionsRequest {
     OptionsRequest { flowid_shift, ..option(opt::FLOWIDSHIFT) }
 }
 
-/// A test for each protocol.
+/// Runs a test for each protocol.
 fn for_each_protocol(test: impl Fn(&Lagg, u32)) {
     for protocol in PROTOCOLS {
         lab(|| {
@@ -31,7 +31,7 @@ fn for_each_protocol(test: impl Fn(&Lagg, u32)) {
 }
 
 #[test]
-fn no_option_is_none() {
+fn option_0_changes_nothing() {
     for_each_protocol(|lagg, _| {
         let before = everything();
         lagg.set_options(option(0)).unwrap();
@@ -40,7 +40,7 @@ fn no_option_is_none() {
 }
 
 #[test]
-fn a_limit_without_its_option_is_roundrobins() {
+fn a_limit_without_an_option_is_for_roundrobin() {
     for_each_protocol(|lagg, protocol| {
         if protocol == proto::ROUNDROBIN {
             lagg.set_options(limit(0, 5)).unwrap();
@@ -52,7 +52,7 @@ fn a_limit_without_its_option_is_roundrobins() {
 }
 
 #[test]
-fn rr_limit_is_roundrobins_and_not_0() {
+fn rr_limit_is_for_roundrobin_and_not_0() {
     for_each_protocol(|lagg, protocol| {
         refused(Errno::EINVAL, || lagg.set_options(limit(opt::RR_LIMIT, 0)));
         if protocol == proto::ROUNDROBIN {
@@ -60,7 +60,7 @@ fn rr_limit_is_roundrobins_and_not_0() {
                 lagg.set_options(limit(opt::RR_LIMIT, stride)).unwrap();
                 assert_eq!(lagg.options().unwrap().bkt, stride);
             }
-            // Others tell it, and do not change it.
+            // Other protocols return it, and do not change it.
             lagg.set_protocol(proto::LOADBALANCE).unwrap();
             assert_eq!(lagg.options().unwrap().bkt, u32::MAX);
         }
@@ -105,7 +105,7 @@ fn a_flowid_shift_is_0_to_31() {
 }
 
 #[test]
-fn the_lacp_options_are_lacps() {
+fn the_lacp_options_are_for_lacp() {
     let all = [opt::LACP_STRICT, opt::LACP_TXTEST, opt::LACP_RXTEST, opt::LACP_FAST_TIMO];
     for_each_protocol(|lagg, protocol| {
         for opts in all {
@@ -143,7 +143,7 @@ fn anything_else_is_refused() {
     });
 }
 
-/// What a lagg keeps, and the table of SIOCSLAGGOPTS.
+/// What a lagg keeps, as the model has it. Its `set` is the table of SIOCSLAGGOPTS.
 #[derive(Debug, PartialEq)]
 struct Model {
     protocol: u32,
@@ -194,7 +194,7 @@ impl Model {
     }
 }
 
-/// Any request, with those that mean something among them often enough.
+/// A random request; valid ones are frequent enough.
 fn request() -> impl Strategy<Value = OptionsRequest> {
     let bits = (0..10_u32, any::<bool>()).prop_map(|(n, on)| if on { 1 << n } else { -(1 << n) });
     let opts = prop_oneof![4 => bits, 2 => Just(0), 2 => -0x200..=0x200, 1 => any::<i32>()];

@@ -1,4 +1,4 @@
-//! What LACP sends behind packets comes behind those of its own plan (F-67).
+//! Markers and farewells are sent after the packets of their own plan (F-67).
 
 use std::sync::mpsc::channel;
 use std::thread;
@@ -10,15 +10,15 @@ use lagg_rs::wire::lacpdu::{Lacpdu, StateBits};
 use crate::lab::{Card, flags, lab, spawn, until};
 use crate::pair::pair;
 
-/// Whether the card has just said that LACP uses its link no longer.
+/// Whether the card has just sent a farewell.
 fn says_farewell(card: &Card) -> bool {
     let sent = card.nic.take_sent();
     let pdus = sent.iter().filter_map(|frame| Lacpdu::parse(frame).ok());
     pdus.map(|pdu| pdu.actor.state).any(|state| !state.contains(StateBits::AGGREGATION))
 }
 
-/// em2 goes down, and while its farewell waits for a packet, em1 does: behind that packet alone, em1's would
-/// be too early for the packet that came between.
+/// em2 goes down and, while its farewell waits for a packet, so does em1. If em1's farewell waited only for
+/// that packet, it would be too early for a packet that began in between.
 #[test]
 fn f67_a_farewell_waits_for_packets_of_its_own_plan() {
     lab(|| {

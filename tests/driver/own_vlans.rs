@@ -1,4 +1,4 @@
-//! VLANs on a lagg beside VLANs of its ports' own, and modes that they have asked for.
+//! VLANs on a lagg together with its ports' own VLANs, and modes that VLANs request.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Attached, Event};
@@ -27,8 +27,8 @@ fn vlan(parent: &Ifnet, id: u16, name: &str) -> (Attached, Arc<AtomicUsize>) {
     (vlan, heard)
 }
 
-/// How many frames of a VLAN are heard of one that comes in on the card.
-fn hears(card: &Card, id: u16, heard: &AtomicUsize) -> usize {
+/// How many frames the VLAN receives if one arrives on the card.
+fn receives(card: &Card, id: u16, heard: &AtomicUsize) -> usize {
     host::settle();
     let mut tagged = frame(0);
     tagged.splice(12..12, [0x81, 0, (id >> 8) as u8, id as u8]);
@@ -43,17 +43,17 @@ fn f36_a_port_that_leaves_keeps_the_ids_of_its_own_vlans() {
     lab(|| {
         let a = filtering(1);
         let (own, of_own) = vlan(&a.ifp, 5, "vlan5");
-        assert_eq!(hears(&a, 5, &of_own), 1);
+        assert_eq!(receives(&a, 5, &of_own), 1);
         let lagg = lagg_of(&[&a]);
         let (laggs, of_laggs) = vlan(&lagg.ifp, 5, "laggs5");
         let (other, of_other) = vlan(&lagg.ifp, 6, "laggs6");
-        assert_eq!((hears(&a, 5, &of_laggs), hears(&a, 6, &of_other)), (1, 1));
+        assert_eq!((receives(&a, 5, &of_laggs), receives(&a, 6, &of_other)), (1, 1));
         lagg.remove("em1").unwrap();
-        assert_eq!(hears(&a, 5, &of_own), 1);
-        // Once more, with the lagg's VLANs there before.
+        assert_eq!(receives(&a, 5, &of_own), 1);
+        // Once more, with the lagg's VLANs configured first.
         lagg.add("em1").unwrap();
         lagg.remove("em1").unwrap();
-        assert_eq!((hears(&a, 5, &of_own), hears(&a, 6, &of_own)), (1, 0));
+        assert_eq!((receives(&a, 5, &of_own), receives(&a, 6, &of_own)), (1, 0));
         [own, laggs, other].into_iter().for_each(Attached::detach);
     });
 }
@@ -69,12 +69,12 @@ fn f36_the_laggs_vlan_goes_while_the_port_has_its_own() {
         laggs.detach();
         host::settle();
         lagg.remove("em1").unwrap();
-        assert_eq!(hears(&a, 5, &of_own), 1);
+        assert_eq!(receives(&a, 5, &of_own), 1);
         own.detach();
     });
 }
 
-/// The other way round: the port's own VLANs go while the lagg has their ids, one or many.
+/// The reverse: the port's own VLANs go while the lagg has their ids, one or many.
 #[test]
 fn f36_the_ports_own_vlans_go_while_the_lagg_has_its_own() {
     lab(|| {
@@ -87,18 +87,18 @@ fn f36_the_ports_own_vlans_go_while_the_lagg_has_its_own() {
         host::settle();
         let mut own = own.into_iter();
         own.next().unwrap().detach();
-        assert_eq!(hears(&a, 61, &laggs[0].1), 1);
+        assert_eq!(receives(&a, 61, &laggs[0].1), 1);
         own.for_each(Attached::detach);
         for (id, (_, heard)) in (61..).zip(&laggs) {
-            assert_eq!(hears(&a, id, heard), 1, "{id}");
+            assert_eq!(receives(&a, id, heard), 1, "{id}");
         }
         laggs.into_iter().for_each(|(vlan, _)| vlan.detach());
     });
 }
 
-/// A VLAN that goes with its lagg takes back what it has asked of it.
+/// A VLAN that goes with its lagg undoes what it has requested of the lagg.
 #[test]
-fn f38_a_promiscuous_vlan_goes_with_its_lagg_in_silence() {
+fn f38_a_promiscuous_vlan_goes_with_its_lagg_without_a_message() {
     lab(|| {
         let a = card(1);
         let lagg = lagg_of(&[&a]);
@@ -115,7 +115,7 @@ fn f38_a_promiscuous_vlan_goes_with_its_lagg_in_silence() {
     });
 }
 
-/// IPv6 sets IFF_ALLMULTI without a word.
+/// IPv6 sets IFF_ALLMULTI without telling the driver.
 #[test]
 fn f39_down_is_done_when_it_returns_after_all_groups_were_joined() {
     lab(|| {

@@ -1,4 +1,4 @@
-//! Two laggs whose ports are joined by wires, in virtual time.
+//! Two laggs whose ports are connected by wires, in virtual time.
 
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::{PortRequest, port, proto};
@@ -7,7 +7,7 @@ use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
 use crate::lab::{Card, Lagg, card, lagg};
 
-/// Two laggs, and the cards by which they are joined, pair by pair.
+/// Two laggs, and the pairs of cards that connect them.
 pub struct Pair {
     pub left: Lagg,
     pub right: Lagg,
@@ -16,7 +16,7 @@ pub struct Pair {
     pub lost: fn(&[u8]) -> bool,
 }
 
-/// Two laggs with this many links, which have not heard of each other yet.
+/// Two laggs with this many links, which have not received any LACPDU yet.
 pub fn strangers(links: u8) -> Pair {
     let wires: Vec<_> = (0..links).map(|n| (card(1 + n), card(101 + n))).collect();
     let (left, right) = (lagg(), lagg());
@@ -91,7 +91,7 @@ impl Pair {
         self.records(lagg).iter().filter(|record| record.flags == all).count()
     }
 
-    /// Sends a frame of each of this many flows; returned: on which wire each went, none if it was
+    /// Sends a frame of each of this many flows. Returns the wire on which each went, none if it was
     /// refused with ENOBUFS.
     pub fn send(&self, flows: u16) -> Vec<Option<usize>> {
         (0..flows)
@@ -109,7 +109,7 @@ impl Pair {
     }
 }
 
-/// A frame of a flow: UDP from another port each.
+/// A frame of the flow `n`: UDP, from a port of its own.
 pub fn flow(n: u16) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 200, 2, 0, 0, 0, 0, 100, 8, 0];
     frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);

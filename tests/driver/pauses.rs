@@ -10,7 +10,7 @@ use crate::lab::{lab, mac};
 use crate::lacp::{is_marker, option};
 use crate::pair::{flow, pair, strangers};
 
-/// While the markers are under way the flows that move wait, and no others; then none.
+/// Until the markers are answered, the flows that move wait, and no others.
 #[test]
 fn a_port_that_comes_pauses_the_flows_that_move_to_it_alone() {
     lab(|| {
@@ -26,12 +26,12 @@ fn a_port_that_comes_pauses_the_flows_that_move_to_it_alone() {
         assert!((100..200).contains(&pausing), "{pausing} of 300 wait");
         assert!((0..300).all(|n| meanwhile[n].is_none() || meanwhile[n] == before[n]));
         assert_eq!(pair.left.ifp.counter(Counter::Oerrors), pausing as u64);
-        // No answer has come.
+        // No response has come.
         pair.pass(marker::TIMEOUT);
         let after = pair.send(300);
         assert!(after.iter().all(Option::is_some));
         assert!((0..300).all(|n| (after[n] == Some(1)) == meanwhile[n].is_none()));
-        // Such a partner is not waited for again.
+        // No flow waits for such a partner again.
         pair.link(1, LinkState::Down);
         pair.link(1, LinkState::Up);
         pair.pass(AGGREGATE_WAIT);
@@ -53,9 +53,9 @@ fn a_partner_that_answers_ends_the_pause() {
     });
 }
 
-/// Packets of one flow may be two flows' then, and of two flows one's.
+/// With another hash, packets of one flow may belong to two, and packets of two flows to one.
 #[test]
-fn another_hash_has_all_flows_wait_for_all_ports() {
+fn another_hash_makes_all_flows_wait_for_all_ports() {
     lab(|| {
         let mut pair = pair(2);
         pair.left.set_hash(1).unwrap();
@@ -71,7 +71,8 @@ fn another_hash_has_all_flows_wait_for_all_ports() {
     });
 }
 
-/// It is asked when its ports come, and nothing waits for that: so it is known when flows move.
+/// It gets a marker when its ports come into service, for which nothing waits. So it is known when flows
+/// move.
 #[test]
 fn a_partner_that_answers_no_marker_is_not_waited_for() {
     lab(|| {
@@ -122,7 +123,7 @@ fn f17_after_a_down_no_pause_stays() {
         pair.exchange();
         assert_eq!(pair.left.send(&flow(0)), Err(Errno::ENETDOWN));
         pair.pass(1_000);
-        // The ports may come back one after the other, and markers go between them.
+        // The ports may come back one after the other, with markers in between.
         pair.lost = |_| false;
         pair.left.up();
         pair.pass(AGGREGATE_WAIT);
@@ -131,9 +132,9 @@ fn f17_after_a_down_no_pause_stays() {
     });
 }
 
-/// It is only one link whose partner is missed, or says farewell: its flows go on over the other at once.
+/// Only one link's partner times out or sends a farewell. Its flows continue on the other link at once.
 #[test]
-fn flows_of_a_port_that_is_missed_do_not_wait() {
+fn flows_of_a_port_whose_partner_timed_out_do_not_wait() {
     lab(|| {
         let mut pair = pair(2);
         pair.left.set_options(option(opt::LACP_FAST_TIMO)).unwrap();

@@ -1,4 +1,4 @@
-//! Requests to an interface that is a port. What it sends itself is in `data.rs`.
+//! Requests to an interface that is a port. Packets that are sent on the port itself are in `data.rs`.
 
 use std::thread;
 
@@ -29,7 +29,7 @@ fn set(ifname: &str, command: usize, value: u64) -> Result {
 }
 
 #[test]
-fn siocglaggport_is_answered_for_the_port_itself_alone() {
+fn siocglaggport_is_answered_only_for_the_port_itself() {
     lab(|| {
         let (a, b, _c) = (card(1), card(2), card(3));
         let _lagg = lagg_of(&[&a, &b]);
@@ -44,13 +44,13 @@ fn siocglaggport_is_answered_for_the_port_itself_alone() {
     });
 }
 
-/// It has a port's ioctl, and is in no plan any more.
+/// It still has a port's ioctl method, but is in no plan any more.
 #[test]
 fn siocglaggport_of_a_port_that_leaves_is_enoent() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
-        // The new primary's card is asked for its own address before the old one is let go.
+        // The new primary's card gets its own address back before the old port is released.
         let blocked = b.nic.block(SET_LLADDR);
         thread::scope(|scope| {
             let remover = spawn(scope, || lagg.remove("em1"));
@@ -91,7 +91,7 @@ fn siocsifcap_is_the_cards_and_the_lagg_follows() {
 }
 
 #[test]
-fn siocsifmtu_is_the_laggs_affair() {
+fn siocsifmtu_is_left_to_the_lagg() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
@@ -126,12 +126,12 @@ fn anything_else_is_the_cards() {
             refused(errno, || set("em1", command, 0));
         }
         assert_eq!(b.nic.take_ioctls().iter().filter(|&&command| command == UNKNOWN).count(), 0);
-        // The flag was the port's own: it carries traffic again.
+        // The flag was the port's own, so it carries traffic again.
         assert_eq!(lagg.port("em1").unwrap().flags, port::MASTER | port::ACTIVE);
     });
 }
 
-/// The lagg answers its own requests; nothing answers the rest.
+/// The lagg answers its own requests; all others have no driver.
 #[test]
 fn without_a_driver_to_ask_it_is_einval() {
     lab(|| {
@@ -148,7 +148,7 @@ fn without_a_driver_to_ask_it_is_einval() {
     });
 }
 
-/// A port that is taken down by itself: the lagg sends no flow to it, and says so.
+/// If a port alone is taken down, the lagg sends no flow on it, and reports that.
 #[test]
 fn siocsifflags_on_a_port_moves_its_flows() {
     lab(|| {

@@ -41,7 +41,7 @@ fn the_first_port_gives_its_mtu_and_address() {
     });
 }
 
-/// The fuzzers do not judge it: they may change the address of its parent meanwhile.
+/// The fuzzers cannot check this, because they may change the parent's address meanwhile.
 #[test]
 fn a_vlan_gets_its_address_back() {
     lab(|| {
@@ -57,7 +57,7 @@ fn a_vlan_gets_its_address_back() {
 }
 
 #[test]
-fn ports_stand_in_the_order_of_their_index() {
+fn ports_are_in_the_order_of_their_index() {
     lab(|| {
         let (_a, _b, _c) = (card(1), card(2), card(3));
         let lagg = lagg();
@@ -69,7 +69,7 @@ fn ports_stand_in_the_order_of_their_index() {
 }
 
 #[test]
-fn joining_says_why_it_refuses() {
+fn joining_returns_why_it_refuses() {
     lab(|| {
         let (_a, _b) = (card(1), card(2));
         let (lagg0, lagg1) = (lagg(), lagg());
@@ -263,7 +263,7 @@ fn an_address_brings_the_lagg_up() {
     });
 }
 
-/// SIOCSIFADDR sets IFF_UP by itself; what comes after it finds a lagg that is up.
+/// SIOCSIFADDR sets IFF_UP itself, so later requests find a lagg that is up.
 #[test]
 fn a_down_takes_down_what_an_address_brought_up() {
     lab(|| {
@@ -281,7 +281,7 @@ fn a_down_takes_down_what_an_address_brought_up() {
         host::set_address(&lagg.ifp).unwrap();
         ether(&lagg.name, mac(9)).unwrap();
         assert_eq!([a.ifp.lladdr(), b.ifp.lladdr()], [mac(9), mac(9)]);
-        // A mode that comes in between does not hide it.
+        // A change of mode in between does not hide that.
         host::set_promisc(&lagg.ifp, true).unwrap();
         lagg.down();
         assert!(!lagg.ifp.is_running());
@@ -325,7 +325,7 @@ fn link_state_and_speed_follow_the_ports() {
 }
 
 #[test]
-fn a_port_loses_its_ipv6_addresses_and_says_so() {
+fn a_port_loses_its_ipv6_addresses_with_a_message() {
     lab(|| {
         let a = card(1);
         host::set_ipv6(&a.ifp, true);

@@ -36,7 +36,7 @@ fn flow(n: u16) -> Vec<u8> {
     frame
 }
 
-/// On which card each of these flows is sent.
+/// The card on which each of these flows is sent.
 fn places(lagg: &Lagg, cards: &[Card], flows: u16) -> Vec<usize> {
     let place = |n| {
         lagg.send(&flow(n)).unwrap();
@@ -96,7 +96,7 @@ fn loadbalance_keeps_a_flow_on_its_port() {
         before.iter().for_each(|&place| *spread.entry(place).or_default() += 1);
         assert!(spread.len() == 4 && spread.values().all(|&count| count > 50), "{spread:?}");
 
-        // One goes: only its flows move. It returns: they do.
+        // When a port goes, only its flows move. When it returns, so do they.
         cards[2].link(LinkState::Down);
         let without = places(&lagg, &cards, 400);
         for (before, without) in before.iter().zip(&without) {
@@ -117,7 +117,7 @@ fn loadbalance_keeps_a_flow_on_its_port() {
     });
 }
 
-/// The control side has not heard yet: packets take their flow's second choice.
+/// Before the control side has handled the event, packets take their flow's second choice.
 #[test]
 fn a_flow_whose_port_is_down_takes_its_second_choice_at_once() {
     lab(|| {
@@ -127,7 +127,7 @@ fn a_flow_whose_port_is_down_takes_its_second_choice_at_once() {
         let softc = lagg.softc();
         let plan = softc.plan_ref();
         cards[0].link(LinkState::Down);
-        // The plan from before the event, as a packet under way has it.
+        // The plan from before the event, as a packet in flight has it.
         let Protocol::LoadBalance(flows) = plan.protocol() else { panic!("loadbalance") };
         for (n, &before) in before.iter().enumerate() {
             let m = Mbuf::from_bytes(&flow(n as u16));
@@ -155,7 +155,7 @@ fn lagghash_says_which_layers_count() {
 }
 
 #[test]
-fn use_flowid_takes_the_cards_word_for_it() {
+fn use_flowid_uses_the_cards_flow_id() {
     lab(|| {
         let cards = cards(2);
         let lagg = lagg_with(&cards, proto::LOADBALANCE);
@@ -199,8 +199,8 @@ fn broadcast_sends_on_all_active_ports() {
     });
 }
 
-/// The last port's link goes while the copies are made: a port that has one gets the original too. And
-/// what the ports before the last say is lost.
+/// In C lagg, if the last port's link goes while the copies are made, a port that has sent a copy gets the
+/// original too. And the errors of all ports but the last are lost.
 #[test]
 fn f28_broadcast_sends_each_port_one_copy_and_keeps_the_error() {
     lab(|| {
@@ -254,7 +254,7 @@ fn d26_a_packet_never_sees_half_of_a_change() {
     });
 }
 
-/// The link state is that of the protocol before, until the next event.
+/// In C lagg the link state remains that of the old protocol until the next event.
 #[test]
 fn f13_a_protocol_switch_recomputes_link_state_and_speed() {
     lab(|| {
@@ -287,9 +287,9 @@ fn f01_clearing_one_option_leaves_the_other() {
     });
 }
 
-/// A shift that no processor can do is taken.
+/// C lagg accepts a shift that no processor can do.
 #[test]
-fn f02_a_flowid_shift_is_one() {
+fn f02_a_flowid_shift_is_checked() {
     lab(|| {
         let cards = cards(1);
         let lagg = lagg_with(&cards, proto::LOADBALANCE);
@@ -302,9 +302,9 @@ fn f02_a_flowid_shift_is_one() {
     });
 }
 
-/// A sysctl of a shift that no processor can do is what new laggs have.
+/// In C lagg new laggs take such a shift from the sysctl.
 #[test]
-fn f02_the_default_flowid_shift_is_one() {
+fn f02_the_default_flowid_shift_is_checked() {
     lab(|| {
         let set = |use_flowid, use_numa, flowid_shift| {
             let lacp_strict = true;
@@ -320,9 +320,9 @@ fn f02_the_default_flowid_shift_is_one() {
     });
 }
 
-/// The number of ports is whatever the caller had there.
+/// C lagg leaves in the number of ports what the caller had there.
 #[test]
-fn f03_the_number_of_ports_is_told() {
+fn f03_the_number_of_ports_is_returned() {
     lab(|| {
         let cards = cards(3);
         let lagg = lagg_with(&cards, proto::LOADBALANCE);
@@ -330,7 +330,7 @@ fn f03_the_number_of_ports_is_told() {
     });
 }
 
-/// Tags inside the frame are looked for behind it.
+/// C lagg looks for a tag after the place where it is.
 #[test]
 fn f30_tagged_flows_are_spread_and_stay() {
     lab(|| {

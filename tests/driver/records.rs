@@ -8,9 +8,9 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::lab::{Card, Lagg, card, flags, lab, lagg, lagg_of, name, text};
 
-/// The flags of all ports in the order of their index. Whichever is asked, the lagg for all, the lagg
-/// for one, or the port itself, the record is the same; but that SIOCGLAGGPORT leaves what is lacp's
-/// as it came.
+/// The flags of all ports in the order of their index. The record must be the same whether the lagg is
+/// asked for all, the lagg for one, or the port itself, except that SIOCGLAGGPORT does not fill in lacp's
+/// part.
 fn records(lagg: &Lagg) -> Vec<u32> {
     let all = lagg.get(32 * 72).unwrap().1;
     for record in &all {
@@ -35,7 +35,7 @@ fn set(card: &Card, link: LinkState, up: u32) {
     flags(&card.name(), up).unwrap();
 }
 
-/// The place of the port that B.10 has for `primary`, of the ports that are active.
+/// The place of the port that sends: the primary, the next one, or the first that is active.
 fn link_active(primary: usize, active: &[bool]) -> Option<usize> {
     let is_active = |place: &usize| active.get(*place) == Some(&true);
     Some(primary)

@@ -1,4 +1,4 @@
-//! Requests to a lagg that are refused: without privilege, and to what is no lagg.
+//! Requests that are refused: without privilege, and to interfaces that are not laggs.
 
 use lagg_rs::kpi::host::{self, ifioctl};
 use lagg_rs::kpi::ioctl::{
@@ -9,7 +9,7 @@ use lagg_rs::kpi::{Errno, Result};
 
 use crate::lab::{card, everything, lab, lagg, lagg_of, port_request, refused};
 
-/// What sets wants PRIV_NET_LAGG before it looks at anything; what gets is for all.
+/// Requests that set something check PRIV_NET_LAGG first; requests that get something are for all users.
 #[test]
 fn an_unprivileged_user_may_ask_and_change_nothing() {
     lab(|| {
@@ -31,7 +31,7 @@ fn an_unprivileged_user_may_ask_and_change_nothing() {
         for flags in [hash::L2, 0] {
             assert_eq!(lagg.set_hash(flags), Err(Errno::EPERM));
         }
-        // All four that get are among this.
+        // This makes all four requests that get something.
         assert_eq!(everything(), before);
         lagg.port("em1").unwrap();
         port_request("em1", SIOCGLAGGPORT, "em1").unwrap();
@@ -39,7 +39,7 @@ fn an_unprivileged_user_may_ask_and_change_nothing() {
     });
 }
 
-/// What all nine requests to a lagg are answered, without anything in them.
+/// The results of all nine requests to a lagg, with empty arguments.
 fn ask_all(ifname: &str) -> [Result; 9] {
     [
         ask::<80>(ifname, SIOCGLAGG),
@@ -70,7 +70,7 @@ fn an_unknown_name_is_enxio() {
     });
 }
 
-/// The numbers between lagg's that are not lagg's, and the two that 32-bit programs have of their own.
+/// Unused numbers between those of lagg's requests, and the two of 32-bit programs.
 #[test]
 fn numbers_that_are_not_laggs_are_einval() {
     lab(|| {
@@ -90,9 +90,9 @@ fn numbers_that_are_not_laggs_are_einval() {
     });
 }
 
-/// ifconfig(8) asks every interface, and takes one that refuses for no lagg.
+/// ifconfig(8) asks every interface, and treats one that refuses as not a lagg.
 #[test]
-fn what_is_no_lagg_refuses_all_of_them() {
+fn interfaces_that_are_not_laggs_refuse_all_of_them() {
     lab(|| {
         let (a, _b) = (card(1), card(2));
         let _lagg = lagg_of(&[&a]);

@@ -1,4 +1,4 @@
-//! Send tags: which port makes them, what a lagg's stand for, and how long they live.
+//! Send tags: which port makes them, what a lagg's tag wraps, and how long they live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ fn ask(ifp: &Ifnet, kind: u32, flow: (u32, u32), numa_domain: u8) -> Result<Send
     host::allocate_tag(ifp, header, TagParams { max_rate: RATE })
 }
 
-/// Lets the flow ids choose, shifted by this many bits.
+/// Turns use_flowid on, with this shift.
 pub fn use_flowid(lagg: &Lagg, flowid_shift: i32) {
     for opts in [opt::FLOWIDSHIFT, opt::USE_FLOWID] {
         let request = OptionsRequest { opts, flowid_shift, ..OptionsRequest::default() };
@@ -45,7 +45,7 @@ pub fn use_flowid(lagg: &Lagg, flowid_shift: i32) {
     }
 }
 
-/// The packet of a flow that a card has computed this id for.
+/// A packet with this flow id, as if computed by a card.
 fn packet(flow_id: u32) -> Mbuf {
     let mut m = Mbuf::from_bytes(&frame(0));
     m.set_flow(Some(flow_id));
@@ -57,7 +57,7 @@ fn errno<T>(result: Result<T>) -> Option<Errno> {
 }
 
 #[test]
-fn the_port_makes_the_tag_and_the_laggs_stands_for_it() {
+fn the_port_makes_the_tag_and_the_laggs_wraps_it() {
     lab(|| {
         let a = tagging_card(1);
         let lagg = lagg_of(&[&a]);
@@ -65,7 +65,7 @@ fn the_port_makes_the_tag_and_the_laggs_stands_for_it() {
             let tag = tag_for(&lagg.ifp, kind, 7).unwrap();
             assert_eq!((tag.kind(), a.nic.tags()), (kind, 1));
             if kind == TagType::TlsRx {
-                // Frames come in on the port.
+                // The port itself receives.
                 assert!(tag.ifp().same(&a.ifp) && tag.inner().is_none());
             } else {
                 let inner = tag.inner().unwrap();
@@ -85,7 +85,7 @@ fn the_port_makes_the_tag_and_the_laggs_stands_for_it() {
     });
 }
 
-/// The stack asks in the epoch, and with locks of a connection held.
+/// The stack makes the request in the epoch, and with locks of a connection held.
 #[test]
 fn a_tag_is_made_and_freed_without_sleeping() {
     lab(|| {
@@ -117,7 +117,7 @@ fn failover_asks_the_port_that_sends() {
     });
 }
 
-/// What sends on all, in turn, or not at all has no port for a flow; nor has a lagg without ports.
+/// broadcast, roundrobin and none have no port for a flow, nor has a lagg without ports.
 #[test]
 fn without_a_port_for_the_flow_no_tag_is_made() {
     lab(|| {
@@ -140,7 +140,7 @@ fn without_a_port_for_the_flow_no_tag_is_made() {
     });
 }
 
-/// Only the card's flow id can be known before there are packets.
+/// Before there are packets, only the card's flow id is known.
 #[test]
 fn loadbalance_asks_the_port_of_the_flow_id() {
     lab(|| {
@@ -159,12 +159,13 @@ fn loadbalance_asks_the_port_of_the_flow_id() {
             }
         }
         assert!(cards.iter().all(|card| card.nic.take_tagged().len() > 20));
-        // Packets without a hash are told apart by another one. The bit alone is no kind of hash.
+        // Packets without a hash type are told apart in another way. The inner bit alone is not a hash
+        // type.
         for kind in [0, 0x40] {
             let refused = ask(&lagg.ifp, TagType::Tls as u32, (7, kind), ANYWHERE);
             assert_eq!(errno(refused), Some(Errno::EOPNOTSUPP));
         }
-        // Found down before the lagg has heard: the same second choice.
+        // If the port is found down before the lagg has handled that, the tag is of the same second choice.
         let down = cards[0].ifp.index();
         cards[0].ifp.down();
         for flow_id in 0..64 {
@@ -214,9 +215,9 @@ fn lacp_asks_the_port_of_the_flow_id_and_the_numa_domain() {
     });
 }
 
-/// A refusal would end the connection's TLS, and the wait is short.
+/// A refusal would end the connection's TLS, while the wait is short.
 #[test]
-fn a_flow_that_waits_gets_a_tag_of_the_port_on_which_it_goes_on() {
+fn a_flow_that_waits_gets_a_tag_of_the_port_on_which_it_will_continue() {
     lab(|| {
         let mut pair = pair(2);
         pair.wires.iter().for_each(|(a, _)| a.nic.make_tags(Ok(Methods::All)));
@@ -250,11 +251,11 @@ fn what_the_port_refuses_is_passed_on() {
             }
             a.nic.make_tags(Err(Errno::EOPNOTSUPP));
         }
-        // Without memory for the lagg's the port is not even asked.
+        // Without memory for the lagg's tag, the port is not even asked.
         host::fail_allocation(1);
         assert_eq!(made(TagType::Tls), Err(Errno::ENOMEM));
         assert_eq!(host::fail_allocation(0), 0);
-        // One that is not wrapped takes none.
+        // A tag that is not wrapped needs no memory.
         a.nic.make_tags(Ok(Methods::All));
         host::fail_allocation(1);
         assert_eq!(made(TagType::TlsRx), Ok(()));
@@ -276,7 +277,8 @@ fn modify_query_and_status_are_the_ports() {
     });
 }
 
-/// mlx5's tags for what is not paced have no modify; the lagg's have all methods, so no caller checks further.
+/// mlx5's tags for unpaced packets have no modify method. A lagg's tags have all methods, so callers do not
+/// check.
 #[test]
 fn d24_a_method_that_the_ports_tag_lacks_is_not_called() {
     lab(|| {
@@ -292,7 +294,7 @@ fn d24_a_method_that_the_ports_tag_lacks_is_not_called() {
     });
 }
 
-/// What a tag needs it keeps, whatever becomes of port and lagg.
+/// A tag keeps what it needs, whatever happens to port and lagg.
 #[test]
 fn tags_outlive_the_protocol_the_port_and_the_lagg() {
     lab(|| {
@@ -326,8 +328,8 @@ fn tags_outlive_the_protocol_the_port_and_the_lagg() {
     });
 }
 
-/// Connections come, send, and go, while all else does: each tag is freed, and no packet is sent with one of
-/// another port (the cards look).
+/// Connections come, send and go while everything changes. Each tag is freed, and no packet is sent with
+/// another port's tag, which the cards check.
 #[test]
 fn tags_come_and_go_while_ports_and_protocols_change() {
     const ROUNDS: usize = 200;
@@ -373,7 +375,7 @@ fn tags_come_and_go_while_ports_and_protocols_change() {
                 names.iter().for_each(|name| lagg.add(name).unwrap());
                 host::set_link(&cards[round % 3].ifp, [LinkState::Down, LinkState::Up][round % 2]);
             }
-            // So that at last something is sent, however the threads were scheduled.
+            // So that something is sent in the end, however the threads were scheduled.
             lagg.set_protocol(proto::FAILOVER).unwrap();
             crate::lab::until("a packet that is sent", || sent.load(Ordering::Relaxed) > 0);
             done.store(true, Ordering::Relaxed);

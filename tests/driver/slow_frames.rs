@@ -10,7 +10,7 @@ use crate::lab::{Card, lab, mac};
 use crate::lacp::is_marker;
 use crate::pair::{Pair, pair};
 
-/// The value of a record of the left lagg's.
+/// The value of a record of the left lagg.
 fn value(pair: &Pair, record: &str) -> u64 {
     let text = host::sysctl_stats(pair.left.ifp.index()).unwrap();
     let found = text.lines().find_map(|line| line.strip_prefix(record)?.strip_prefix(' '));
@@ -26,7 +26,7 @@ fn marker() -> Vec<u8> {
     Marker { port: 5, system: mac(9), transaction: 77 }.emit(mac(9)).to_vec()
 }
 
-/// The number of the partner's port, as the left lagg has it for its port `place`.
+/// The number of the partner's port that the left lagg has recorded for its port `place`.
 fn partner(pair: &Pair, place: usize) -> u16 {
     pair.records(&pair.left)[place].psc.partner_portno
 }
@@ -36,14 +36,14 @@ fn receive<const N: usize>(card: &Card, pieces: [&[u8]; N]) {
     host::settle();
 }
 
-/// Where the first piece has the Ethernet header and no more, or a byte more, and where it is long.
+/// The first piece has only the Ethernet header, one byte more, or many more.
 #[test]
 fn f49_f61_slow_frames_are_recognised_in_any_pieces() {
     lab(|| {
         let pair = pair(1);
         let card = &pair.wires[0].0;
         let mut long = lacpdu(0).emit(mac(9)).to_vec();
-        // What stands there is another version's.
+        // The contents are another version's.
         long[15] = 2;
         long[56..].fill(0xff);
         long.resize(1514, 0xff);
@@ -61,7 +61,7 @@ fn f49_f61_slow_frames_are_recognised_in_any_pieces() {
         receive(card, [head, tail]);
         let sent = card.nic.take_sent();
         assert_eq!(sent.iter().filter(|frame| is_marker(frame)).count(), 1);
-        // Others' go their way, and so does one that ends before it says which it is.
+        // Frames of other slow protocols are usual frames, and so is one that ends before its subtype.
         for frame in [&[&marker[..14], &[10]].concat(), &marker[..14]] {
             let before = value(&pair, "port em1 lacp unknown");
             let (head, tail) = frame.split_at(14);
@@ -71,9 +71,9 @@ fn f49_f61_slow_frames_are_recognised_in_any_pieces() {
     });
 }
 
-/// Markers without end on a port take nothing from another, nor LACPDUs from the same one.
+/// A flood of markers on a port takes no room from another port, nor from LACPDUs on the same one.
 #[test]
-fn f55_what_floods_a_port_is_nothing_to_the_others() {
+fn f55_a_flood_on_a_port_does_not_affect_the_others() {
     const FLOOD: u64 = 20_000;
     lab(|| {
         let pair = pair(2);
@@ -103,7 +103,7 @@ fn f55_what_floods_a_port_is_nothing_to_the_others() {
     });
 }
 
-/// An older one of the same port goes for it.
+/// It replaces an older one of the same port.
 #[test]
 fn f55_the_newest_lacpdu_is_kept() {
     let inbox = Inbox::new();

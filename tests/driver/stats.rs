@@ -1,4 +1,4 @@
-//! What is dropped, why, and how one reads it (`net.link.lagg.stats.<if_index>`).
+//! Dropped packets by reason, and how to read them (`net.link.lagg.stats.<if_index>`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -122,7 +122,7 @@ fn what_is_sent_or_refused_by_a_driver_is_not_counted() {
             lagg.set_protocol(number).unwrap();
             lagg.send(&frame(0)).unwrap();
         }
-        // A driver's errno is not taken for the lagg's own.
+        // A driver's errno is not mistaken for the lagg's own.
         for nic in [&a.nic, &b.nic] {
             nic.refuse_transmit(Some(Errno::ENOENT));
         }
@@ -209,14 +209,15 @@ fn processors_count_together() {
     });
 }
 
-/// Frames come in while their port leaves and joins: each is the interface's own, or counted.
+/// Frames arrive while their port leaves and joins. Each is the interface's own, or counted.
 #[test]
 fn no_frame_is_lost_without_a_trace() {
     const FRAMES: u64 = 20_000;
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a]);
-        // A new address takes the interface down for a moment, and what comes in then with it.
+        // A new address takes the interface down for a moment; frames that arrive then are not counted
+        // here.
         let came_in = host::capture(&b.ifp);
         let own = Arc::new(AtomicU64::new(0));
         let count = own.clone();
@@ -255,7 +256,7 @@ fn only_readers_in_its_vnet_see_a_lagg() {
 }
 
 #[test]
-fn what_is_no_lagg_has_none() {
+fn an_interface_that_is_not_a_lagg_has_none() {
     lab(|| {
         let a = card(1);
         let lagg = lagg_of(&[&a]);
@@ -267,7 +268,7 @@ fn what_is_no_lagg_has_none() {
     });
 }
 
-/// A write of the reader's may sleep, as long as it likes: nothing is held then.
+/// A reader may sleep in a write, for any time: no lock is held then.
 #[test]
 fn reading_goes_on_while_ports_come_and_go() {
     lab(|| {

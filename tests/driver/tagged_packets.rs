@@ -1,4 +1,4 @@
-//! Packets that carry send tags.
+//! Packets with send tags.
 
 use lagg_rs::kpi::host::{self, SendTag};
 use lagg_rs::kpi::ioctl::proto;
@@ -14,12 +14,12 @@ fn send(lagg: &Lagg, tag: &SendTag) -> Result {
     host::transmit(&lagg.ifp, m)
 }
 
-/// What of the lagg counts packets that were not sent.
+/// The lagg's counters of packets that were not sent.
 fn counted(lagg: &Lagg) -> (u64, String) {
     (lagg.ifp.counter(Counter::Oerrors), host::sysctl_stats(lagg.ifp.index()).unwrap())
 }
 
-/// Sends a packet whose tag is not for the port that it would go to: it is freed, and counted nowhere.
+/// Sends a packet whose tag is not of the port on which it would go. It is freed, and counted nowhere.
 #[track_caller]
 fn refused(lagg: &Lagg, tag: &SendTag, cards: &[&Card]) {
     let (before, references) = (counted(lagg), tag.references());
@@ -49,14 +49,14 @@ fn a_packet_is_sent_with_the_ports_own_tag() {
 }
 
 #[test]
-fn the_owner_hears_when_packets_go_to_another_port() {
+fn the_owner_gets_an_error_when_packets_go_to_another_port() {
     lab(|| {
         let (a, b) = (tagging_card(1), tagging_card(2));
         let lagg = lagg_of(&[&a, &b]);
         let tag = tag_for(&lagg.ifp, TagType::Tls, 7).unwrap();
         a.link(LinkState::Down);
         refused(&lagg, &tag, &[&a, &b]);
-        // It asks for another one.
+        // The owner asks for another tag.
         let second = tag_for(&lagg.ifp, TagType::Tls, 7).unwrap();
         send(&lagg, &second).unwrap();
         assert_eq!(b.nic.take_tagged(), [TagType::Tls]);
@@ -81,7 +81,7 @@ fn the_owner_hears_when_packets_go_to_another_port() {
     });
 }
 
-/// A tag that was made for one protocol's port, under all the others.
+/// A tag from one protocol's time, under all the others.
 #[test]
 fn a_tag_of_another_protocol_is_for_its_own_port_alone() {
     lab(|| {
@@ -95,7 +95,7 @@ fn a_tag_of_another_protocol_is_for_its_own_port_alone() {
         assert_eq!(turns.iter().filter(|turn| **turn == Err(Errno::EAGAIN)).count(), 3);
         assert_eq!((a.sent(), b.sent()), (3, 0), "one port's turns");
         a.nic.take_tagged();
-        // Copies would go out without what the tag stands for, a TLS record in the clear.
+        // Copies would be sent without what the tag does: a TLS record in the clear.
         lagg.set_protocol(proto::BROADCAST).unwrap();
         refused(&lagg, &tag, &[&a, &b]);
         lagg.remove("em2").unwrap();
@@ -133,7 +133,7 @@ fn tags_of_others_are_known_as_such() {
             let of_card = tag_for(&card.ifp, TagType::Tls, 7).unwrap();
             refused(&lagg0, &of_card, &[&a, &b]);
         }
-        // Its port is this lagg's now.
+        // The tag's port is this lagg's now.
         lagg1.remove("em2").unwrap();
         lagg0.remove("em1").unwrap();
         lagg0.add("em2").unwrap();

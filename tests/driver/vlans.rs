@@ -1,4 +1,4 @@
-//! VLANs on the lagg: its ports are told of them.
+//! VLANs on the lagg, of which its ports are told.
 
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event};
@@ -11,9 +11,9 @@ fn told(events: &Events) -> Vec<(u16, bool)> {
     events.take().into_iter().filter_map(vlan).collect()
 }
 
-/// VLANs that are there before a port joins are never announced to it, nor withdrawn when it leaves.
+/// In C lagg, VLANs that exist before a port joins are not announced to it, nor withdrawn when it leaves.
 #[test]
-fn f14_a_port_learns_of_vlans_that_were_there_before_it() {
+fn f14_a_port_is_told_of_vlans_that_were_there_before_it() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let (of_a, of_b) = (Events::of(&a.ifp), Events::of(&b.ifp));
@@ -29,13 +29,13 @@ fn f14_a_port_learns_of_vlans_that_were_there_before_it() {
         assert_eq!((told(&of_a), told(&of_b)), (vec![(1, false)], vec![(1, false)]));
         lagg.remove("em1").unwrap();
         assert_eq!(told(&of_a), [(4094, false)]);
-        // A VLAN that goes after the port has left is not its affair.
+        // A port that has left is not told of a VLAN that goes.
         last.detach();
         assert_eq!((told(&of_a), told(&of_b)), (vec![], vec![(4094, false)]));
     });
 }
 
-/// Ids of all places in their sets' words.
+/// Ids at all kinds of places in the words of a set.
 #[test]
 fn ports_are_told_of_each_of_many_vlans() {
     lab(|| {

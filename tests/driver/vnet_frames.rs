@@ -11,7 +11,7 @@ use lagg_rs::kpi::{Counter, IfType, Ifnet, Mbuf, iff};
 use crate::lab::{card, flags, frame, lab, lagg, lagg_of, spawn, until};
 use crate::vnets::{move_up, nature};
 
-/// The interface and the vnet in which each frame went on up the stack.
+/// The interface and the vnet in which each frame went up the stack.
 #[derive(Clone, Default)]
 struct Received(Arc<Mutex<Vec<(u32, Vnet)>>>);
 
@@ -25,7 +25,7 @@ impl Received {
         received
     }
 
-    /// How many since the last call; all in the vnet in which the interface is.
+    /// The number of frames since the last call. All must be in the interface's vnet.
     #[track_caller]
     fn take(&self, ifp: &Ifnet) -> usize {
         let frames = std::mem::take(&mut *self.0.lock().unwrap());
@@ -35,7 +35,7 @@ impl Received {
     }
 }
 
-/// What a port receives for a lagg in another vnet goes on in the port's.
+/// In C lagg, frames for a lagg in another vnet go up the stack in the port's.
 #[test]
 fn f31_a_lagg_receives_in_its_own_vnet() {
     lab(|| {
@@ -64,7 +64,7 @@ fn f31_a_lagg_receives_in_its_own_vnet() {
             assert_eq!((a.sent(), b.sent()), (1, 0));
             assert_eq!(capture.take(), [frame(round)]);
         }
-        // Nothing is lost of what a lagg does with frames that go no further.
+        // What a lagg does with frames that go no further works there too.
         let monitored = || {
             a.receive(&frame(0));
             let stats = jail.enter(|| host::sysctl_stats(lagg.ifp.index())).unwrap();
@@ -112,7 +112,7 @@ fn f31_a_lagg_over_three_vnets() {
     });
 }
 
-/// Frames both ways while lagg and ports change vnets.
+/// Frames in both directions while lagg and ports change vnets.
 #[test]
 fn f31_vnets_change_under_traffic() {
     lab(|| {
@@ -157,7 +157,7 @@ fn f31_vnets_change_under_traffic() {
                             && sent.load(Ordering::Relaxed) > out_before
                     });
                 }
-                // A port goes there and comes back.
+                // A port moves there and comes back.
                 let port = if round % 2 == 0 { &a } else { &b };
                 host::vmove(&port.ifp, &jail).unwrap();
                 move_up(&port.ifp, &home);

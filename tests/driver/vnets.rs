@@ -1,4 +1,4 @@
-//! Laggs and ports in other vnets than the one that they were made in, and than each other.
+//! Laggs and ports in other vnets than the one in which they were created, and in different ones.
 
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSLAGGDELPORT, SIOCSLAGGPORT, proto};
@@ -9,7 +9,7 @@ use crate::lab::{
     refused, text,
 };
 
-/// What the interface is apart from its flags.
+/// The interface's attributes, without its flags.
 pub fn nature(card: &Card) -> String {
     let ifp = &card.ifp;
     let modes = ifp.flags() & (iff::PROMISC | iff::ALLMULTI);
@@ -17,7 +17,7 @@ pub fn nature(card: &Card) -> String {
     format!("{:?} {:x?} {} {modes:x} {offloads:x?}", ifp.if_type(), ifp.lladdr(), ifp.mtu())
 }
 
-/// Moves it, and sets it up where it is then.
+/// Moves it, and brings it up there.
 pub fn move_up(ifp: &Ifnet, to: &Vnet) {
     host::vmove(ifp, to).unwrap();
     to.enter(|| {
@@ -26,7 +26,7 @@ pub fn move_up(ifp: &Ifnet, to: &Vnet) {
     host::settle();
 }
 
-/// The stack takes it down on its way and purges its groups, of which the driver is told.
+/// The stack takes it down when it moves, and purges its groups, of which the driver is told.
 #[test]
 fn a_lagg_that_has_moved_comes_up_again() {
     lab(|| {
@@ -48,7 +48,7 @@ fn a_lagg_that_has_moved_comes_up_again() {
     });
 }
 
-/// The stack has taken it down, and does not report an address that it gets then.
+/// The stack takes it down, and does not report an address that it gets afterwards.
 #[test]
 fn a_lagg_that_has_moved_gives_its_ports_its_new_address() {
     lab(|| {
@@ -63,14 +63,14 @@ fn a_lagg_that_has_moved_gives_its_ports_its_new_address() {
     });
 }
 
-/// Destroying looks for the lagg in a list of the vnet that it has moved to.
+/// C lagg looks for the lagg in a list of the vnet to which it has moved.
 #[test]
 fn d18_a_lagg_that_has_moved_can_be_destroyed() {
     lab(|| {
         let (home, jail) = (Vnet::current(), Vnet::new());
         let (a, b) = (card(1), card(2));
         let before = [nature(&a), nature(&b)];
-        // Beside other laggs, in both vnets, and back.
+        // With other laggs in both vnets, and back again.
         let (stays, inside) = (lagg(), jail.enter(lagg));
         host::clone_create("lagg7", None).unwrap();
         let moves = Lagg { name: "lagg7".into(), ifp: home.interface("lagg7").unwrap() };
@@ -91,7 +91,7 @@ fn d18_a_lagg_that_has_moved_can_be_destroyed() {
     });
 }
 
-/// A lagg is known as one in any vnet: it is no port, and no VLAN on it is its port.
+/// A lagg is recognised in any vnet: it cannot be a port, and no VLAN on it can be its port.
 #[test]
 fn d18_laggs_that_have_moved_cannot_be_stacked() {
     lab(|| {
@@ -107,7 +107,7 @@ fn d18_laggs_that_have_moved_cannot_be_stacked() {
     });
 }
 
-/// A jail ends: what is in it goes home, what was made in it is destroyed wherever it is, and no port
+/// A jail ends. Interfaces in it go home, laggs made in it are destroyed wherever they are, and no port
 /// keeps anything of a lagg.
 #[test]
 fn d18_a_jail_ends_with_laggs_of_both_vnets_inside() {
@@ -116,13 +116,14 @@ fn d18_a_jail_ends_with_laggs_of_both_vnets_inside() {
             let (home, jail) = (Vnet::current(), Vnet::new());
             let cards: [Card; 4] = [1, 2, 3, 4].map(card);
             let before = cards.each_ref().map(nature);
-            // Ports at home of a lagg in the jail.
+            // Ports that are at home, of a lagg in the jail.
             let ours = lagg_of(&[&cards[0]]);
             ours.set_protocol(protocol).unwrap();
             host::set_promisc(&ours.ifp, true).unwrap();
             host::settle();
             move_up(&ours.ifp, &jail);
-            // The jail's own, with a port of ours, and one that has moved here with a port that has not.
+            // A lagg of the jail with a port of ours, and a lagg that has moved here with a port that has
+            // not.
             for card in &cards[1..3] {
                 move_up(&card.ifp, &jail);
             }
@@ -157,7 +158,8 @@ fn d18_a_jail_ends_with_laggs_of_both_vnets_inside() {
     }
 }
 
-/// A port arrives in its new vnet with the lagg's address and MTU, fewer capabilities, and promiscuous.
+/// In C lagg a port arrives in its new vnet with the lagg's address and MTU, fewer capabilities, and
+/// promiscuous.
 #[test]
 fn f10_a_port_that_moves_away_is_what_it_was() {
     lab(|| {
@@ -181,7 +183,7 @@ fn f10_a_port_that_moves_away_is_what_it_was() {
         assert_eq!(nature(&b), before);
         assert!(host::groups(&b.ifp).is_empty());
         assert_eq!(lagg.ports(), ["em1"]);
-        // It belongs to no lagg there, and the lagg's name means nothing.
+        // It belongs to no lagg there, and the lagg's name does not exist.
         jail.enter(|| {
             assert_eq!(lagg.add("em2"), Err(Errno::ENXIO));
             flags("em2", iff::UP).unwrap();
@@ -195,7 +197,7 @@ fn f10_a_port_that_moves_away_is_what_it_was() {
         move_up(&b.ifp, &home);
         lagg.add("em2").unwrap();
         assert_eq!((b.ifp.mtu(), b.ifp.lladdr()), (4000, mac(1).into()));
-        // The primary leaves: the lagg takes the other's own address.
+        // When the primary leaves, the lagg takes the other port's own address.
         host::vmove(&a.ifp, &jail).unwrap();
         assert_eq!([a.ifp.lladdr(), lagg.ifp.lladdr(), b.ifp.lladdr()], [mac(1), mac(2), mac(2)]);
         host::vmove(&a.ifp, &home).unwrap();
@@ -205,7 +207,7 @@ fn f10_a_port_that_moves_away_is_what_it_was() {
     });
 }
 
-/// A port whose lagg has moved away gets its own back when it moves, or when its jail ends.
+/// A port whose lagg has moved away gets its own settings back when it moves, or when its jail ends.
 #[test]
 fn f10_ports_leave_a_lagg_of_another_vnet() {
     lab(|| {

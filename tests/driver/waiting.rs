@@ -1,4 +1,4 @@
-//! What a lagg waits for when it moves or ends, and what it does not.
+//! What a lagg waits for when it moves or is destroyed, and what it does not.
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,7 +10,7 @@ use lagg_rs::kpi::{Driver, Module};
 
 use crate::lab::{card, lab, lagg_of, spawn};
 
-/// A reader whose buffer does not answer: it says that it waits, and goes on when it is told to.
+/// A reader whose buffer blocks. It reports that it waits, and continues when it is told to.
 struct Stuck(Option<(Sender<()>, Receiver<()>)>);
 
 impl fmt::Write for Stuck {
@@ -41,7 +41,7 @@ fn d31_destroying_a_lagg_does_not_wait_for_its_readers() {
     });
 }
 
-/// The next lagg may have its index, and its sysctl; without one there is none.
+/// The next lagg may get its index and its sysctl. Without a lagg there is no such sysctl.
 #[test]
 fn d31_the_counters_of_a_lagg_end_with_it() {
     lab(|| {
@@ -55,7 +55,7 @@ fn d31_the_counters_of_a_lagg_end_with_it() {
     });
 }
 
-/// A task that works in the vnet that the lagg was in, which may end with the move.
+/// A task works in the vnet in which the lagg was, which may end after the move.
 #[test]
 fn d30_a_lagg_that_moves_waits_for_its_tasks() {
     lab(|| {
@@ -81,7 +81,7 @@ fn d30_a_lagg_that_moves_waits_for_its_tasks() {
     });
 }
 
-/// So does one that goes home because the vnet that it was in ends.
+/// So does a lagg that goes home because its vnet ends.
 #[test]
 fn d30_so_does_one_whose_vnet_ends() {
     lab(|| {
