@@ -151,5 +151,5 @@ fn d29_what_unloading_cannot_see_is_said() {
     let proof = include_str!("../docs/proof.md").replace('\n', " ");
     assert!(proof.contains("not yet called it, or have left the count and not yet returned"));
     let page = include_str!("../kmod/lagg_rs.4").replace('\n', " ");
-    assert!(page.contains("about to enter the driver, or has just left it, is not seen"));
+    assert!(page.contains("cannot see a thread that is about to enter it or has just left it"));
 }
