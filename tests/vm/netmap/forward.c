@@ -2,41 +2,16 @@
  * lagg_netmap IFNAME: has netmap(4) take an interface, and forwards what it receives to the host's stack and what the
  * stack sends on it to the wire, as if netmap were not there. How many frames went each way is kept in the standard
  * output, which is a file: "from the wire %10u, to the wire %10u".
- *
- * It is linked with nothing: where it is built there may be FreeBSD's headers, and no more.
  */
-#include <sys/types.h>
+#include "../program.h"
+
 #include <sys/fcntl.h>
 #include <sys/ioccom.h>
 #include <sys/mman.h>
 #include <sys/poll.h>
-#include <sys/syscall.h>
 #include <net/if.h>
 #include <net/netmap.h>
 #include <net/netmap_user.h>
-
-void	_start(long *);
-
-/* Of six arguments; below 0 it has failed. */
-static long
-call(long number, long a, long b, long c, long d, long e, long f)
-{
-#if defined(__amd64__)
-	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
-
-	__asm__ volatile("syscall; jnc 1f; negq %%rax; 1:"
-	    : "+a" (number), "+D" (a), "+S" (b), "+d" (c), "+r" (r10), "+r" (r8), "+r" (r9)
-	    : : "rcx", "r11", "cc", "memory");
-	return (number);
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = number, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c,
-	    x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
-
-	__asm__ volatile("svc #0; b.cc 1f; neg x0, x0; 1:"
-	    : "+r" (x0), "+r" (x1) : "r" (x8), "r" (x2), "r" (x3), "r" (x4), "r" (x5) : "cc", "memory");
-	return (x0);
-#endif
-}
 
 static void
 put_number(char *end, unsigned long n, unsigned width)
@@ -51,17 +26,14 @@ static long
 want(const char *what, long result)
 {
 	char text[] = "lagg_netmap: errno 000 of ";
-	unsigned length = 0;
 
 	if (result >= 0)
 		return (result);
 	put_number(text + sizeof("lagg_netmap: errno 000") - 1, -result, 3);
-	while (what[length] != '\0')
-		length++;
-	call(SYS_write, 2, (long)text, sizeof(text) - 1, 0, 0, 0);
-	call(SYS_write, 2, (long)what, length, 0, 0, 0);
-	call(SYS_write, 2, (long)"\n", 1, 0, 0, 0);
-	call(SYS_exit, 1, 0, 0, 0, 0, 0);
+	print(2, text);
+	print(2, what);
+	print(2, "\n");
+	call(SYS_exit, 1, 0);
 	__builtin_unreachable();
 }
 
@@ -72,7 +44,7 @@ report(unsigned long from, unsigned long to)
 
 	put_number(text + sizeof("from the wire 0000000000") - 1, from, 10);
 	put_number(text + sizeof(text) - 2, to, 10);
-	want("pwrite", call(SYS_pwrite, 1, (long)text, sizeof(text) - 1, 0, 0, 0));
+	want("pwrite", call(SYS_pwrite, 1, text, sizeof(text) - 1));
 }
 
 /* Moves frames by exchanging buffers. */
@@ -117,8 +89,8 @@ _start(long *stack)
 	want("the arguments: lagg_netmap IFNAME", stack[0] == 2 ? 0 : -1);
 	for (i = 0; name[i] != '\0' && i < sizeof(request.nr_name) - 1; i++)
 		request.nr_name[i] = name[i];
-	ready.fd = want("open /dev/netmap", call(SYS_open, (long)"/dev/netmap", O_RDWR, 0, 0, 0, 0));
-	want("NETMAP_REQ_REGISTER", call(SYS_ioctl, ready.fd, NIOCCTRL, (long)&request, 0, 0, 0));
+	ready.fd = want("open /dev/netmap", call(SYS_open, "/dev/netmap", O_RDWR));
+	want("NETMAP_REQ_REGISTER", call(SYS_ioctl, ready.fd, NIOCCTRL, &request));
 	memory = want("mmap", call(SYS_mmap, 0, rings.nr_memsize, PROT_READ | PROT_WRITE, MAP_SHARED, ready.fd, 0));
 	interface = NETMAP_IF(memory, rings.nr_offset);
 	/* An emulated adapter has one ring each way, and so has the host. */
@@ -130,10 +102,10 @@ _start(long *stack)
 
 	for (;;) {
 		report(from, to);
-		want("poll", call(SYS_poll, (long)&ready, 1, INFTIM, 0, 0, 0));
+		want("poll", call(SYS_poll, &ready, 1, INFTIM));
 		want("the interface", ready.revents & POLLERR ? -1 : 0);
 		from += forward(rx, host_tx);
 		to += forward(host_rx, tx);
-		want("NIOCTXSYNC", call(SYS_ioctl, ready.fd, NIOCTXSYNC, 0, 0, 0, 0));
+		want("NIOCTXSYNC", call(SYS_ioctl, ready.fd, NIOCTXSYNC));
 	}
 }
