@@ -205,10 +205,10 @@ class Replayed(unittest.TestCase):
     def test_suite(self):
         """Without a script it is all.sh's."""
         with mock.patch.object(run_vm.disks, 'payload') as payload:
-            self.assertEqual(self.run_vm(BOOT + PASS, SCRIPT='', VM_SUITE='smoke lacp', VM_ENV="ROUNDS=5 WORDS='a b'")[0], 0)
+            self.assertEqual(self.run_vm(BOOT + PASS, SCRIPT='', VM_SUITE='smoke lacp', SOAK='60', VM_ENV="ROUNDS=5 WORDS='a b'")[0], 0)
         _, module, script, variables = payload.call_args[0]
         self.assertEqual((module, script), (self.env['KO'], os.path.join(HERE, 'all.sh')))
-        self.assertEqual(variables, [['ROUNDS', '5'], ['WORDS', 'a b'], ['SUITE', 'smoke lacp']])
+        self.assertEqual(variables, [['ROUNDS', '5'], ['WORDS', 'a b'], ['SUITE', 'smoke lacp'], ['SOAK', '60']])
 
     def lacks(self, told, **env):
         """One line says what is missing."""

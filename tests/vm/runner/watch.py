@@ -15,7 +15,7 @@ def limits(env, machine):
     return {
         'kernel': (float(env.get('VM_BOOT') or machine.patience), 'no word of the kernel in {:g} s (VM_BOOT)'),
         'begin': (float(env.get('VM_START') or 900), 'the system was not up in {:g} s (VM_START)'),
-        'verdict': (float(env.get('TIMEOUT') or 7200), 'no verdict in {:g} s (TIMEOUT)'),
+        'verdict': (float(env.get('TIMEOUT') or 7200 + int(env.get('SOAK') or 0)), 'no verdict in {:g} s (TIMEOUT)'),
     }
 
 

@@ -6,6 +6,9 @@
 
 static struct port ports[PORTS_MAX];
 
+/* A bit for each port whose cable is cut. */
+static u_int cut;
+
 u_int	ports_count;
 
 struct port *
@@ -131,6 +134,7 @@ port_attach(u_int unit)
 	partner_attach(port);
 	ether_ifattach(port->ifp, address);
 	port_media_change(port->ifp);
+	cut &= ~(1u << unit);
 	if_link_state_change(port->ifp, LINK_STATE_UP);
 }
 
@@ -182,3 +186,23 @@ sysctl_ports(SYSCTL_HANDLER_ARGS)
 }
 SYSCTL_PROC(_kern_lagg_traffic, OID_AUTO, ports, CTLTYPE_UINT | CTLFLAG_RW | CTLFLAG_MPSAFE, NULL, 0, sysctl_ports, "IU",
     "How many ports there are");
+
+static int
+sysctl_cut(SYSCTL_HANDLER_ARGS)
+{
+	u_int value = cut;
+	int error;
+
+	error = sysctl_handle_int(oidp, &value, 0, req);
+	if (error != 0 || req->newptr == NULL)
+		return (error);
+	sx_xlock(&traffic_lock);
+	for (u_int n = 0; n < ports_count; n++)
+		if (((cut ^ value) & (1u << n)) != 0)
+			if_link_state_change(ports[n].ifp, (value & (1u << n)) != 0 ? LINK_STATE_DOWN : LINK_STATE_UP);
+	cut = value;
+	sx_xunlock(&traffic_lock);
+	return (error);
+}
+SYSCTL_PROC(_kern_lagg_traffic, OID_AUTO, cut, CTLTYPE_UINT | CTLFLAG_RW | CTLFLAG_MPSAFE, NULL, 0, sysctl_cut, "IU",
+    "A bit for each port whose link is down");

@@ -4,6 +4,7 @@
  * kern.lagg_traffic:
  *
  * ports     how many ports there are, lgt0 and up (0)
+ * cut       a bit for each port whose link is down (0)
  * lagg      the interface that packets are sent to ("lagg0"); it may come and go
  * threads   how many threads send, and as many receive (2)
  * run       1: counters to zero, and go; 0: stop
