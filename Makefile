@@ -37,6 +37,8 @@ help:
 	@echo 'make fuzz          run each fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds of processor time'
 	@echo 'make vm IMAGE=image  run the tests in a virtual machine with an official FreeBSD image, or'
 	@echo '        KERNEL=kernel ROOT=image  with your own; VM_SUITE="smoke lacp" selects tests;'
+	@echo '                   VM_SUITE=soak SOAK=3600 does everything at once for an hour;'
+	@echo '                   VM_SUITE=fuzz throws requests, as VM_ENV="SEED=5 SECONDS=600" says;'
 	@echo '                   tests/vm/run-vm -h lists all options'
 	@echo 'make vm-c          the same with the if_lagg.ko of that system'
 	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions per packet in such a machine,'
@@ -97,6 +99,7 @@ vm-modules: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_infiniband tests/vm/infiniband/*.c
 	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_netmap tests/vm/netmap/forward.c
 	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_control tests/vm/control/requests.c
+	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_fuzz tests/vm/fuzz/*.c
 
 # The scripts take the variables of the command line from the environment.
 vm: all vm-modules
