@@ -5,7 +5,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use lagg_rs::driver::Softc;
-use lagg_rs::kpi::host::testing::{self, TestNic};
+use lagg_rs::kpi::host::testing::{self, Model, TestNic};
 use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
     FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG,
@@ -66,6 +66,15 @@ pub fn mac(n: u8) -> MacAddr {
 pub fn card(n: u8) -> Card {
     let nic = TestNic::new();
     let ifp = nic.attach(&format!("em{n}"), mac(n));
+    let card = Card { nic, ifp };
+    flags(&card.name(), iff::UP).unwrap();
+    card.link(LinkState::Up);
+    card
+}
+
+/// The card `em<n>` of this model, up, with its link up.
+pub fn modelled(n: u8, model: &Model) -> Card {
+    let (nic, ifp) = model.attach(&format!("em{n}"), mac(n));
     let card = Card { nic, ifp };
     flags(&card.name(), iff::UP).unwrap();
     card.link(LinkState::Up);

@@ -25,6 +25,7 @@ mod lagg_requests;
 mod loops;
 mod loops_later;
 mod manual;
+mod models;
 mod mtu;
 mod netmap;
 mod offloads;

@@ -38,17 +38,17 @@ fn coupled(card: Card, couplings: Couplings) -> Card {
     card
 }
 
-fn enabled(cards: &[&Card]) -> Vec<u64> {
+pub fn enabled(cards: &[&Card]) -> Vec<u64> {
     cards.iter().map(|card| card.ifp.enabled()).collect()
 }
 
-fn restarts(cards: &[&Card]) -> Vec<u64> {
+pub fn restarts(cards: &[&Card]) -> Vec<u64> {
     host::settle();
     cards.iter().map(|card| host::restarts(&card.ifp)).collect()
 }
 
 /// What a lagg in use goes through.
-fn live(lagg: &Lagg, cards: &[&Card]) {
+pub fn live(lagg: &Lagg, cards: &[&Card]) {
     for n in 0..10 {
         host::set_promisc(&lagg.ifp, true).unwrap();
         host::settle();

@@ -74,7 +74,10 @@ pub fn requested_mtu(r: &mut Ioctl<'_>) -> Result<u32> {
     Ok(r.argument::<InterfaceRequest>()?.mtu())
 }
 
-/// What most cards do with an ioctl: any MTU up to 9216 is taken, IFF_UP starts and stops them, and
+/// The largest MTU of most cards.
+pub const MOST_MTU: u32 = 9216;
+
+/// What most cards do with an ioctl: any MTU up to [`MOST_MTU`] is taken, IFF_UP starts and stops them, and
 /// so on.
 ///
 /// # Errors
@@ -83,7 +86,7 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     match r.command() {
         SIOCSIFMTU => {
             let mtu = requested_mtu(r)?;
-            if mtu > 9216 {
+            if mtu > offloads::couplings(ifp).max_mtu.unwrap_or(MOST_MTU) {
                 return Err(Errno::EINVAL);
             }
             if ifp.mtu() != mtu {
@@ -98,6 +101,7 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
                 offloads::start(ifp);
             }
             ifp.set_running(up);
+            offloads::look_at_flags(ifp);
             Ok(())
         }
         SIOCADDMULTI | SIOCDELMULTI => Ok(()),

@@ -80,8 +80,8 @@ pub struct Ifnet {
     pub(super) lookups: AtomicU64,
     /// How often it was asked what it can do, or does.
     pub(super) offload_looks: AtomicU64,
-    /// Whether its hardware lets in the VLANs of `vlan_filter` alone, while that is enabled.
-    pub(super) filters_vlans: AtomicBool,
+    /// Whether its hardware filters what comes in: VLANs, if that is enabled, and groups.
+    pub(super) filters: AtomicBool,
     /// A set, not counts, as cards have it.
     pub(super) vlan_filter: Mutex<BTreeSet<u16>>,
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::{module, vlan};
+use super::{module, offloads, vlan};
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::{Counter, Epoch, IfType, Ifnet, Mbuf, Result, epoch, iff};
 
@@ -31,10 +31,16 @@ pub fn receive(ifp: &Ifnet, mut m: Mbuf) {
     epoch::section(|epoch| {
         ifp.count(Counter::Ipackets, 1);
         m.set_receiver(ifp);
-        if vlan::lets_in(ifp, &m) {
+        if !ifp.filters.load(Ordering::Relaxed) || lets_in(ifp, &m) {
             ifp.input(m, epoch);
         }
     });
+}
+
+/// Whether a card that filters in hardware lets a frame from the wire in.
+fn lets_in(ifp: &Ifnet, m: &Mbuf) -> bool {
+    let to = m.first().get(..6).unwrap_or_default();
+    vlan::lets_in(ifp, m) && offloads::lets_in(ifp, to)
 }
 
 /// Sends a packet on `ifp` (`if_transmit`), in a section of its own.

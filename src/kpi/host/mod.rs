@@ -69,7 +69,7 @@ pub use attach::{Attached, attach, rename, vmove};
 pub use bridge::{bridge_add, bridge_create};
 pub use capture::{Capture, capture};
 pub use clone::{clone_create, clone_destroy};
-pub use driver::{Nic, default_ioctl, requested_mtu};
+pub use driver::{MOST_MTU, Nic, default_ioctl, requested_mtu};
 pub use event::{Event, listen};
 pub use input::{netmap_register, netmap_unregister, output, receive, set_input, transmit};
 pub use media::{IFM_ACTIVE, IFM_AVALID, IFM_ETHER_AUTO, IFM_FDX, media_of};

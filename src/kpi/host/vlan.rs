@@ -15,7 +15,7 @@ use super::methods::OutputMethod;
 use super::sync::Mutex;
 use super::tasks::{THREAD, Work};
 use super::witness::lock;
-use super::{methods, multicast, vnet};
+use super::{methods, multicast, offloads, vnet};
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::gate::Inside;
 use crate::kpi::ioctl::{
@@ -162,6 +162,9 @@ impl Ifnet {
             lock(&self.vlan_filter).insert(id);
         } else {
             lock(&self.vlan_filter).remove(&id);
+        }
+        if offloads::couplings(self).at_vlans {
+            offloads::restart(self);
         }
         if configured && let Some(vlan) = epoch::section(|epoch| self.vlan(id, epoch)) {
             let _inside = Inside::enter();

@@ -85,7 +85,7 @@ impl IfnetRef {
             vlan_refreshes: AtomicU64::new(0),
             lookups: AtomicU64::new(0),
             offload_looks: AtomicU64::new(0),
-            filters_vlans: AtomicBool::new(false),
+            filters: AtomicBool::new(false),
             vlan_filter: Mutex::default(),
             count: AtomicUsize::new(1),
             context: UnsafeCell::new(EPOCH_CONTEXT),

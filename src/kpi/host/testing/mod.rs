@@ -1,23 +1,27 @@
 //! A card for tests: it keeps what is sent, refuses what it is told to, and blocks where it is
 //! told to.
 
+mod cards;
 pub(super) mod injection;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::kpi::host::attach::{Attached, attach};
-use crate::kpi::host::driver::{Kind, Nic, default_ioctl};
+use crate::kpi::host::driver::{Kind, MOST_MTU, Nic, default_ioctl};
 #[cfg(not(loom))]
 use crate::kpi::host::epoch;
 use crate::kpi::host::event::{self, Event};
 use crate::kpi::host::locks::{self, DetachGuard};
 use crate::kpi::host::media::media_of;
 use crate::kpi::host::methods::IoctlMethod;
+use crate::kpi::host::offloads;
 use crate::kpi::host::sync::{Condvar, Mutex, thread};
 use crate::kpi::host::tags::CardTag;
 use crate::kpi::host::witness::{self, lock};
 use crate::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, TagType};
+
+pub use cards::{MODELS, Model};
 
 /// The command by which [`TestNic`] knows a change of the link-level address.
 pub const SET_LLADDR: usize = 0;
@@ -112,6 +116,7 @@ pub struct TestNic {
     changed: Condvar,
     count: AtomicU64,
     keep_none: bool,
+    is_slow: bool,
     /// What the card says of its media; 0: what most say.
     media: AtomicU32,
     tags: Arc<AtomicUsize>,
@@ -126,6 +131,11 @@ impl TestNic {
     /// A card that only counts what is sent, and sends it whether it runs or not.
     pub fn counting() -> Arc<Self> {
         Arc::new(TestNic { keep_none: true, ..TestNic::default() })
+    }
+
+    /// A card whose requests take long: other threads run meanwhile.
+    pub fn slow() -> Arc<Self> {
+        Arc::new(TestNic { is_slow: true, ..TestNic::default() })
     }
 
     /// Attaches this card as `name`, Ethernet, with an MTU of 1500 and a gigabit a second.
@@ -195,6 +205,9 @@ impl TestNic {
     }
 
     fn called(&self, command: usize) -> Result {
+        for _ in 0..if self.is_slow { 100 } else { 0 } {
+            thread::yield_now();
+        }
         let mut state = lock(&self.state);
         state.ioctls.push(command);
         if let Some(block) = state.blocked.iter_mut().find(|block| block.0 == command) {
@@ -295,6 +308,11 @@ impl Nic for TestNic {
 pub fn remove_ioctl(ifp: &Ifnet) {
     assert_eq!(ifp.ioctl_method(), IoctlMethod::Own, "{ifp:?} has its driver's ioctl");
     ifp.ioctl_method.store(IoctlMethod::None as u8, Ordering::Release);
+}
+
+/// The largest MTU that a card takes.
+pub fn max_mtu(ifp: &Ifnet) -> u32 {
+    offloads::couplings(ifp).max_mtu.unwrap_or(MOST_MTU)
 }
 
 /// All that the stack has of an interface, its counters and its port apart, each under its name: a request that is

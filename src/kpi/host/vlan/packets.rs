@@ -50,15 +50,12 @@ pub fn filter_vlans(ifp: &Ifnet) {
     offloads.capabilities |= HWFILTER;
     offloads.enabled |= HWFILTER;
     ifp.store_offloads(&offloads);
-    ifp.filters_vlans.store(true, Ordering::Relaxed);
+    ifp.filters.store(true, Ordering::Relaxed);
 }
 
 /// Whether the card's hardware lets a frame from the wire in: it may filter VLANs.
 pub(in crate::kpi::host) fn lets_in(ifp: &Ifnet, m: &Mbuf) -> bool {
-    if !ifp.filters_vlans.load(Ordering::Relaxed)
-        || ifp.enabled() & HWFILTER == 0
-        || ifp.flags() & iff::PROMISC != 0
-    {
+    if ifp.enabled() & HWFILTER == 0 || ifp.flags() & iff::PROMISC != 0 {
         return true;
     }
     let tag = m.vlan_tag().or_else(|| in_band(m.first()));
