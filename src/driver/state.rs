@@ -270,8 +270,10 @@ impl State {
         if now >= self.restart_ends {
             self.restarting = SlotSet::EMPTY;
         }
+        // One that has not come back from the last time still may.
+        let may_come_back = port.is_active() || self.may_come_back(port);
         self.restarting.remove(port.slot());
-        if self.phase(port) == Some(Phase::Member) && port.is_active() {
+        if self.phase(port) == Some(Phase::Member) && may_come_back {
             self.restarting.insert(port.slot());
         }
         self.restart_ends = now.saturating_add(RESTART_MS);

@@ -81,17 +81,25 @@ fn each(softc: &Softc, mut f: impl FnMut(usize, u64)) {
 /// Adds ids of a word to a port's filter.
 fn give(port: &Port, word: usize, ids: u64) {
     let own = port.ifp().vlans(first(word), ids);
-    port.ifp().vlan_events(first(word), ids & !own, true);
+    tell(port, word, ids & !own, true);
 }
 
 /// Takes ids of a word out of a port's filter.
 fn take(port: &Port, word: usize, ids: u64) {
     // F-36: its own VLANs' ids stay
     let ids = ids & !port.ifp().vlans(first(word), ids);
-    port.ifp().vlan_events(first(word), ids, false);
+    tell(port, word, ids, false);
     // It may have got VLANs of its own since.
     let own = port.ifp().vlans(first(word), ids);
-    port.ifp().vlan_events(first(word), own, true);
+    tell(port, word, own, true);
+}
+
+/// Says to the port's driver that ids of a word have come, or are gone. Some cards restart for each.
+fn tell(port: &Port, word: usize, ids: u64, configured: bool) {
+    if ids != 0 {
+        // F-68: a port that restarts for this does not go
+        port.restarting(|| port.ifp().vlan_events(first(word), ids, configured));
+    }
 }
 
 /// Puts ids back that the driver was told to take out.

@@ -5,7 +5,7 @@ use std::thread;
 
 use lagg_rs::kpi::LinkState;
 use lagg_rs::kpi::host::testing::Events;
-use lagg_rs::kpi::host::{self, Couplings, Event, Vnet};
+use lagg_rs::kpi::host::{self, Attached, Couplings, Event, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU, proto};
 use lagg_rs::wire::lacpdu::Lacpdu;
 
@@ -190,5 +190,41 @@ fn f56_a_lagg_stays_up_while_its_ports_restart() {
             Vnet::current().advance_to(Vnet::current().uptime_ms() + 1_000);
             assert_eq!(link(), [Event::Link(LinkState::Down)]);
         }
+    });
+}
+
+/// A card that restarts for each VLAN, as ice(4) does: a VLAN on the lagg takes no port out of service.
+#[test]
+fn f68_ports_that_restart_for_a_vlan_stay_in_service() {
+    lab(|| {
+        let pair = pair(3);
+        let restarts = Couplings { is_late: true, at_vlans: true, ..Couplings::default() };
+        for (card, _) in &pair.wires {
+            host::couple(&card.ifp, restarts);
+        }
+        let links_up = || {
+            pair.pass(600);
+            pair.wires.iter().for_each(|(card, _)| card.link(LinkState::Up));
+        };
+        let add = || {
+            let vlan = host::vlan_create(&pair.left.ifp, 10, "vlan10").unwrap();
+            host::settle();
+            in_service(&pair, 2);
+            vlan
+        };
+        let take = |vlan: Attached| {
+            vlan.detach();
+            host::settle();
+            in_service(&pair, 2);
+        };
+        let vlan = add();
+        links_up();
+        take(vlan);
+        links_up();
+        // A second one before they have come back from the first.
+        take(add());
+        links_up();
+        pair.pass(5_000);
+        assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (3, 3));
     });
 }
