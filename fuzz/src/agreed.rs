@@ -7,8 +7,9 @@ use lagg_rs::wire::slow::MULTICAST;
 
 use super::lab::{Lagg, text};
 
-/// Checks a lagg; `refused`: a driver has refused something, and not all is as it should be any more.
-pub fn check(lagg: &Lagg, refused: bool) {
+/// Checks a lagg; `refused`: a driver has refused something, and not all is as it should be any more;
+/// `keeps_lladdr`: whether a port's driver takes no other address.
+pub fn check(lagg: &Lagg, refused: bool, keeps_lladdr: impl Fn(&IfnetRef) -> bool) {
     let (ifp, softc) = (&lagg.ifp, lagg.softc());
     let plan = softc.plan_ref();
     let ports: Vec<IfnetRef> = plan.ports().map(|port| port.ifp().to_ref()).collect();
@@ -39,7 +40,7 @@ pub fn check(lagg: &Lagg, refused: bool) {
         // What the stack takes down is given it with the next up. A VLAN gets its parent's, whenever
         // that is another one.
         let is_up = ifp.flags() & iff::UP != 0;
-        if is_up && ifp.if_type() == IfType::Ethernet && !is_vlan(port) {
+        if is_up && ifp.if_type() == IfType::Ethernet && !is_vlan(port) && !keeps_lladdr(port) {
             assert_eq!(port.lladdr(), ifp.lladdr(), "the address of {port:?}");
         }
     }

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use arbitrary::{Result as Read, Unstructured};
+use lagg_rs::kpi::host::testing::Model;
 use lagg_rs::kpi::host::{self, Attached, Vnet};
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt};
-use lagg_rs::kpi::{Counter, Errno, IfType, Ifnet, LinkAddr, LinkState};
+use lagg_rs::kpi::{Counter, Errno, IfType, Ifnet, IfnetRef, LinkAddr, LinkState};
 
 use super::agreed;
 use super::lab::{Card, Lagg, PROTOCOLS, attributes, ether, frame, ib_lagg, lagg, spawn, text};
-use super::world::{self, JAIL, World};
+use super::world::{self, CARDS, JAIL, World};
 
 mod cards;
 
@@ -19,8 +20,9 @@ const LAGGS: usize = 2;
 
 /// Events, one after another.
 pub fn run(data: &[u8]) {
-    world::run(|world| {
-        let mut lab = Lab::new(world);
+    let (models, data) = world::models(data);
+    world::run(models, |world| {
+        let mut lab = Lab::new(world, models);
         // Too few bytes for what was to be read of them.
         let _ = lab.live(&mut Unstructured::new(data));
         lab.end();
@@ -32,6 +34,8 @@ struct Lab<'w> {
     laggs: Vec<Lagg>,
     /// VLANs beside those of the world.
     vlans: Vec<Attached>,
+    /// What each card is.
+    models: BTreeMap<u32, &'static Model>,
     /// What each card was when it came.
     natures: BTreeMap<u32, Nature>,
     /// What was last seen of the laggs' counters.
@@ -63,12 +67,15 @@ fn group(ifp: &Ifnet, n: usize) -> LinkAddr {
 }
 
 impl<'w> Lab<'w> {
-    fn new(world: &'w mut World) -> Self {
+    fn new(world: &'w mut World, models: [&'static Model; CARDS as usize]) -> Self {
+        let cards = world.cards.iter().map(|card| card.ifp.index());
+        let models = cards.zip(models).collect();
         let natures = world.interfaces().map(|ifp| (ifp.index(), nature(&ifp))).collect();
         Lab {
             world,
             laggs: Vec::new(),
             vlans: Vec::new(),
+            models,
             natures,
             counters: BTreeMap::new(),
             wanted: BTreeMap::new(),
@@ -280,8 +287,15 @@ impl<'w> Lab<'w> {
     /// What must hold when all have heard of everything.
     fn check(&mut self) {
         host::settle();
+        // A link that a card has lost because the lagg has asked something of it has a second to come back.
+        let vnet = Vnet::current();
+        for vnet in [&vnet, &*JAIL] {
+            vnet.advance_to(vnet.uptime_ms() + 1_000);
+        }
+        self.rests();
         for lagg in &self.laggs {
-            lagg.ifp.vnet().enter(|| agreed::check(lagg, self.refused));
+            let keeps_lladdr = |port: &IfnetRef| self.is(port, |model| !model.takes_lladdr);
+            lagg.ifp.vnet().enter(|| agreed::check(lagg, self.refused, keeps_lladdr));
             let counters = Counter::ALL.map(|counter| lagg.ifp.counter(counter));
             let before = self.counters.insert(lagg.ifp.index(), counters).unwrap_or_default();
             let went_back = counters.iter().zip(before).any(|(now, before)| *now < before);
@@ -295,6 +309,31 @@ impl<'w> Lab<'w> {
         self.world.cards.iter().for_each(|card| drop(card.nic.take_sent()));
     }
 
+    /// Whether a card's model has this.
+    fn is(&self, ifp: &Ifnet, what: impl Fn(&Model) -> bool) -> bool {
+        self.models.get(&ifp.index()).is_some_and(|model| what(model))
+    }
+
+    /// No card is asked again for what it was asked (F-34).
+    fn rests(&self) {
+        let restarts = || {
+            host::settle();
+            Vec::from_iter(self.world.cards.iter().map(|card| host::restarts(&card.ifp)))
+        };
+        let before = restarts();
+        // Nothing tells a lagg of what a VLAN's parent can do now.
+        let has_vlan = |lagg: &&Lagg| {
+            let plan = lagg.softc().plan_ref();
+            plan.ports().any(|port| text(&port.ifp().name()).starts_with("vlan"))
+        };
+        for lagg in self.laggs.iter().filter(|lagg| !self.refused && !has_vlan(lagg)) {
+            for on in [true, false] {
+                host::set_promisc(&lagg.ifp, on).expect("the lagg says yes");
+                assert_eq!(restarts(), before, "{:?}", lagg.ifp);
+            }
+        }
+    }
+
     /// All laggs go: all cards are what they were, if none has refused that.
     fn end(mut self) {
         self.check();
@@ -304,6 +343,10 @@ impl<'w> Lab<'w> {
         }
         host::settle();
         for card in self.world.cards.iter().filter(|_| !self.refused) {
+            // What its driver has switched off by itself stays off.
+            if self.is(&card.ifp, |model| model.couplings.at_link_up != 0) {
+                continue;
+            }
             assert_eq!(nature(&card.ifp), self.natures[&card.ifp.index()], "{:?}", *card.ifp);
         }
     }

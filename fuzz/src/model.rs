@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lagg_rs::kpi::host::testing::max_mtu;
 use lagg_rs::kpi::host::{self, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
     FlagsRequest, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG, SIOCGLAGGFLAGS,
@@ -132,7 +133,7 @@ impl Model {
         let (Some(lagg_ifp), Some(ifp)) = (lagg_ifp, ifp) else { return Ok(()) };
         let first = |lagg: &Lagg| lagg.ports.is_empty() && !lagg.has_mtu;
         let first = self.laggs.get(lagg).is_none_or(first);
-        let most = ifp.vlan_parent().map_or(9216, |parent| parent.mtu());
+        let most = ifp.vlan_parent().map_or_else(|| max_mtu(&ifp), |parent| parent.mtu());
         let fits = first || ifp.mtu() == lagg_ifp.mtu() || lagg_ifp.mtu() <= most;
         if fits { Ok(()) } else { Err(Errno::EINVAL) }
     }

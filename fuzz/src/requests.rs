@@ -41,7 +41,8 @@ const ANSWERS: [Errno; 12] = [
 
 /// Requests, one after another.
 pub fn run(data: &[u8]) {
-    world::run(|world| {
+    let (models, data) = world::models(data);
+    world::run(models, |world| {
         let mut lab = Lab { world, model: Model::default(), privileged: true };
         // Too few bytes for what was to be read of them.
         let _ = lab.live(&mut Unstructured::new(data));

@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use lagg_rs::kpi::host::testing::TestNic;
+use lagg_rs::kpi::host::testing::{MODELS, Model, TestNic};
 use lagg_rs::kpi::host::{self, Attached, Vnet};
 use lagg_rs::kpi::{Defaults, IfType, IfnetRef, LinkState, Offloads, live};
 
-use super::lab::{Card, card, ib};
+use super::lab::{Card, ib, modelled};
 
 /// Vnets live as long as the process.
 static HOME: LazyLock<Vnet> = LazyLock::new(Vnet::new);
@@ -14,7 +14,7 @@ static HOME: LazyLock<Vnet> = LazyLock::new(Vnet::new);
 /// Another one, to move to.
 pub static JAIL: LazyLock<Vnet> = LazyLock::new(Vnet::new);
 
-/// Cards `em0` to `em3`, a VLAN `vlan3` on the last, `ib0` and `ib1` of InfiniBand's, and `gif0`, which
+/// Cards `em0` to `em3` of any models, a VLAN `vlan3` on the last, `ib0` and `ib1` of InfiniBand's, and `gif0`, which
 /// cannot be a port.
 pub struct World {
     pub cards: Vec<Card>,
@@ -25,8 +25,19 @@ pub struct World {
 /// How many cards of Ethernet's there are at first.
 pub const CARDS: u8 = 4;
 
-/// Runs `f` in a new world, and sees that nothing of the driver is left of it.
-pub fn run(f: impl FnOnce(&mut World)) {
+/// Which cards the world of an input has: the first bytes say. The rest is for what happens to them.
+pub fn models(data: &[u8]) -> ([&'static Model; CARDS as usize], &[u8]) {
+    let (first, rest) = data.split_first_chunk().unwrap_or((&[0; CARDS as usize], &[]));
+    (first.map(model), rest)
+}
+
+/// The model for a number, whatever it is.
+pub fn model(n: u8) -> &'static Model {
+    &MODELS[usize::from(n) % MODELS.len()]
+}
+
+/// Runs `f` in a new world with these cards, and sees that nothing of the driver is left of it.
+pub fn run(models: [&'static Model; CARDS as usize], f: impl FnOnce(&mut World)) {
     let before = live();
     HOME.enter(|| {
         HOME.set_defaults(Defaults {
@@ -37,7 +48,7 @@ pub fn run(f: impl FnOnce(&mut World)) {
         });
         HOME.set_failover_rx_all(false);
         host::set_privileged(true);
-        let mut world = World::new();
+        let mut world = World::new(models);
         f(&mut world);
         host::set_privileged(true);
         for lagg in laggs() {
@@ -51,9 +62,13 @@ pub fn run(f: impl FnOnce(&mut World)) {
 }
 
 impl World {
-    fn new() -> Self {
-        let mut cards: Vec<_> = (0..CARDS).map(card).collect();
-        for (card, can) in cards.iter().zip([0, 1, 3, 1 << 17 | 1 << 32 | 3]) {
+    fn new(models: [&'static Model; CARDS as usize]) -> Self {
+        let mut cards: Vec<_> = (0..).zip(models).map(|(n, model)| modelled(n, model)).collect();
+        let plain = [0, 1, 3, 1 << 17 | 1 << 32 | 3];
+        for ((card, model), can) in cards.iter().zip(models).zip(plain) {
+            if model.capabilities != 0 {
+                continue;
+            }
             let hwassist = can & 3;
             let offloads =
                 Offloads { capabilities: can, enabled: can, hwassist, tso: [65535, 8, 2048] };

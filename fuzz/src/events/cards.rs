@@ -9,8 +9,8 @@ use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{Frame, Kind};
 use lagg_rs::wire::slow::{MULTICAST, Subtype};
 
-use super::super::lab::{Card, card, flags};
-use super::super::world::{CARDS, JAIL};
+use super::super::lab::{Card, flags, modelled};
+use super::super::world::{self, CARDS, JAIL};
 use super::{Lab, nature};
 
 impl Lab<'_> {
@@ -48,10 +48,12 @@ impl Lab<'_> {
     }
 
     pub(super) fn arrive(&mut self, u: &mut Unstructured<'_>) -> Read<()> {
-        let n = u.int_in_range(0..=CARDS)?;
+        let (n, which) = (u.int_in_range(0..=CARDS)?, u.arbitrary()?);
         let is_free = |vnet: Vnet| vnet.interface(&format!("em{n}")).is_none();
         if is_free(Vnet::current()) && is_free(*JAIL) {
-            let card = card(n);
+            let model = world::model(which);
+            let card = modelled(n, model);
+            self.models.insert(card.ifp.index(), model);
             self.natures.insert(card.ifp.index(), nature(&card.ifp));
             self.world.cards.push(card);
         }
