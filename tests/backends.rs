@@ -1,4 +1,5 @@
-//! kpi is one interface with two backends: what both have takes and returns the same, in the same words.
+//! kpi is one interface with two backends: functions that both have must have the same signature and
+//! comment.
 
 mod files;
 
@@ -43,7 +44,7 @@ fn without_names(signature: &str) -> String {
 fn backend(name: &str) -> Backend {
     let mut found = Backend::new();
     for file in sources(&format!("src/kpi/{name}")) {
-        // What only the host has: its kit for tests, and its own tests.
+        // Only the host has these: the test support, and its own tests.
         if file.path.contains("/testing/") || file.path.contains("/tests/") {
             continue;
         }
@@ -74,9 +75,9 @@ fn backend(name: &str) -> Backend {
     found
 }
 
-/// The host's words may go on where the kernel's end.
+/// The host's comment may continue after the kernel's.
 #[test]
-fn both_backends_say_and_take_the_same() {
+fn both_backends_have_the_same_functions() {
     let (kernel, host) = (backend("freebsd"), backend("host"));
     let mut complaints = Vec::new();
     let mut both = 0;

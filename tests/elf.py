@@ -18,8 +18,9 @@ ET_REL, ET_DYN = 1, 3
 PT_LOAD, PF_X, PF_W = 1, 1, 2
 EM_X86_64, EM_AARCH64 = 62, 183
 
-# What the kernel's linker applies (sys/amd64/amd64/elf_machdep.c, sys/arm64/arm64/elf_machdep.c), less what it should
-# not meet: on amd64 a module is a relocatable object, on arm64 a shared one.
+# The relocations that the kernel's linker applies (sys/amd64/amd64/elf_machdep.c,
+# sys/arm64/arm64/elf_machdep.c), without those that a module should not have: on amd64 it is a
+# relocatable object, on arm64 a shared one.
 RELOCATIONS = {
     EM_X86_64: {0: "NONE", 1: "64", 2: "PC32", 4: "PLT32", 11: "32S"},
     EM_AARCH64: {257: "ABS64", 1025: "GLOB_DAT", 1026: "JUMP_SLOT", 1027: "RELATIVE"},

@@ -1,4 +1,4 @@
-//! Replays the fuzzers' inputs: those that reach all code that was reached, and those that once broke
+//! Replays the fuzzers' inputs: those that together reach the most code, and those that once broke
 //! something.
 
 use std::fs;

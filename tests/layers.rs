@@ -1,10 +1,10 @@
-//! What each folder of `src` may name: those beneath it (docs/architecture.md).
+//! Each folder of `src` may name only those beneath it (docs/architecture.md).
 
 mod files;
 
 use files::{File, sources};
 
-/// The layers, and which of them each may name beside itself.
+/// The layers, and those that each may name besides itself.
 const LAYERS: [(&str, &[&str]); 7] = [
     ("slots", &[]),
     ("wire", &[]),
@@ -15,8 +15,8 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("userlagg", &["kpi"]),
 ];
 
-/// What a line of code names of the crate, by the first part of each path; nothing of `crate::{…}`, which a
-/// line has to do without.
+/// The modules of the crate that a line of code names, by the first part of each path. `crate::{…}` gives
+/// an empty name, and is not allowed.
 fn named(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
     let paths = ["crate::", "lagg_rs::"].into_iter().flat_map(|root| code.split(root).skip(1));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/miri.sh: runs what needs no sockets in Miri, with Tree Borrows. No distribution's Rust has Miri: CARGO_MIRI names one,
-# else rustup's nightly is looked for.
+# tests/miri.sh: runs the tests that need no sockets in Miri, with Tree Borrows. No distribution's
+# Rust has Miri: CARGO_MIRI names a cargo that does, else rustup's nightly is tried.
 set -eu
 cd "$(dirname "$0")/.."
 # Miri brings its own compiler.

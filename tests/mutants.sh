@@ -1,6 +1,7 @@
 #!/bin/sh
-# tests/mutants.sh [OPTION...]: mutation testing of the policies, LACP and the plan. It reports each mutant that no test
-# notices; docs/proof.md explains those that are known. Options are cargo-mutants' own.
+# tests/mutants.sh [OPTION...]: mutation testing of the policies, LACP and the plan. It reports each
+# mutant that no test notices; docs/proof.md explains the known ones. Options are those of
+# cargo-mutants.
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
@@ -18,7 +19,7 @@ mutants() {
 	    --file 'src/policy/**' --file 'src/lacp/**' --file src/driver/plan.rs "$@"
 }
 
-# Tests that take a second notice most of them; the driver's, which take some seconds, see what is left.
-# Not tests/rules.rs: its messages quote the code, so any change breaks it.
+# Tests that take a second notice most mutants. The driver's, which take some seconds, run on the
+# rest. Not tests/rules.rs: its messages quote the code, so any change breaks it.
 mutants --cargo-arg=--lib --cargo-arg=--test=lacp "$@" || [ $? -le 3 ]
 mutants --iterate --cargo-arg=--test=driver "$@"

@@ -5,7 +5,7 @@
 step "the tables of docs/proof.md" cargo test --locked --test proof
 step "rules" cargo test --locked --test rules
 step "formats, machines, tables of ports" cargo test --locked --lib --test lacp
-# This takes minutes even so, and is not among the other tests.
+# This takes minutes even so, and is not part of the other tests.
 step "tables of ports, each two changes" cargo test --locked --profile prove --lib -- --ignored policy::
 step "driver" cargo test --locked --test driver --test unload
 step "failures" cargo test --locked --test faults

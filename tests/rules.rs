@@ -1,4 +1,4 @@
-//! What the compiler refuses, and what it says then: a file a rule.
+//! Code that the compiler must refuse, with its messages: one file for each rule.
 //!
 //! The messages are those of Rust 1.95 and 1.96. After a change, or with another,
 //! `TRYBUILD=overwrite cargo test --test rules` writes them again.

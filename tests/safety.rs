@@ -1,14 +1,14 @@
-//! Proofs of `unsafe`: each says by itself why it holds.
+//! Each proof of `unsafe` must state why it holds, without pointing elsewhere.
 
 mod files;
 
 use files::{File, sources};
 
-/// Words that stand for a proof which is somewhere else.
+/// Words that point to a proof elsewhere.
 const ELSEWHERE: [&str; 5] =
     ["by contract", "as above.", "as above;", "by the invariant.", "as in `"];
 
-/// What a shorter one would leave out.
+/// The least number of words of a proof.
 const WORDS: usize = 6;
 
 /// The comments of a source that begin with `// SAFETY:`, each as one line, with its line's number.

@@ -1,4 +1,4 @@
-//! What holds of every file in the tree: documents and sources are short, and cite only what is here.
+//! Rules for every file in the tree: documents and sources are short, and cite only what is here.
 
 mod files;
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/tsan.sh [NAME]: runs the driver's tests, or those whose names have NAME, under ThreadSanitizer, with a standard
-# library that it sees through too.
+# tests/tsan.sh [NAME]: runs the driver's tests, or those whose names contain NAME, under
+# ThreadSanitizer, with a standard library that is instrumented too.
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh

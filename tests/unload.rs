@@ -1,4 +1,4 @@
-//! D-19: unloading the module while it is in use, in its own process: there is one module in each.
+//! D-19: unloading the module while it is in use. In a process of its own, which has one module.
 
 #[allow(dead_code, reason = "the driver's tests use the rest")]
 #[path = "driver/lab.rs"]
@@ -14,7 +14,7 @@ use lagg_rs::kpi::{Errno, TagHeader, TagType, iff, live};
 
 use lab::{card, flags, lagg_of, spawn};
 
-/// In a vnet of its own, and alone.
+/// Runs a test alone, in a vnet of its own.
 fn alone(f: impl FnOnce()) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -22,9 +22,9 @@ fn alone(f: impl FnOnce()) {
     lab::lab(f);
 }
 
-/// C lagg unhooks itself first and looks never: the next packet calls a null pointer.
+/// C lagg clears its hooks without checking, and the next packet calls NULL.
 #[test]
-fn d19_unloading_is_refused_while_a_lagg_is_there_and_clean_after() {
+fn d19_unloading_is_refused_while_there_is_a_lagg_and_clean_after() {
     alone(|| {
         let lagg = host::clone_create("lagg", None).unwrap();
         assert_eq!(host::kldunload(), Err(Errno::EBUSY));
@@ -39,8 +39,8 @@ fn d19_unloading_is_refused_while_a_lagg_is_there_and_clean_after() {
     });
 }
 
-/// A thread that is inside the driver when its lagg is destroyed comes back to what must still be
-/// there. Unloading does not wait for it: it would have to with the kernel's lock on modules.
+/// A thread that is inside the driver when its lagg is destroyed returns to code that must still be loaded.
+/// Unloading does not wait for it, because it would hold the kernel's lock on modules.
 #[test]
 fn d19_unloading_is_refused_while_a_thread_is_inside() {
     alone(|| {
@@ -48,7 +48,7 @@ fn d19_unloading_is_refused_while_a_thread_is_inside() {
         let lagg = lagg_of(&[&a]);
         let blocked = a.nic.block(SIOCSIFFLAGS);
         thread::scope(|scope| {
-            // By the port's ioctl, into its card.
+            // Through the port's ioctl, into its card.
             let inside = spawn(scope, || flags("em1", iff::UP | iff::DEBUG));
             blocked.wait();
             lagg.destroy();
@@ -61,7 +61,7 @@ fn d19_unloading_is_refused_while_a_thread_is_inside() {
     });
 }
 
-/// What an uncounted thread still holds is seen when the module goes.
+/// Objects that an uncounted thread still holds are noticed when the module goes.
 #[test]
 #[should_panic(expected = "objects are left of the unloaded module")]
 fn d19_an_uncounted_thread_inside_is_found() {
@@ -77,7 +77,7 @@ fn d19_an_uncounted_thread_inside_is_found() {
     });
 }
 
-/// A lagg, a port, a tag of both, and the end of both.
+/// A tag whose lagg and port are gone.
 fn orphan(kind: TagType) -> SendTag {
     let a = card(1);
     a.nic.make_tags(Ok(Methods::All));
@@ -86,7 +86,7 @@ fn orphan(kind: TagType) -> SendTag {
     host::allocate_tag(&lagg.ifp, header, TagParams::default()).unwrap()
 }
 
-/// Freeing such a tag of C lagg after its end calls code that is no longer there.
+/// Freeing such a tag after C lagg is unloaded calls code that is no longer there.
 #[test]
 fn d19_unloading_is_refused_while_a_send_tag_lives() {
     alone(|| {
@@ -99,14 +99,14 @@ fn d19_unloading_is_refused_while_a_send_tag_lives() {
         drop(another);
         host::kldunload().unwrap();
         host::kldload();
-        // The port's own is no affair of ours.
+        // A tag of the port's own does not matter.
         let tag = orphan(TagType::TlsRx);
         host::kldunload().unwrap();
         tag.modify(1).unwrap();
     });
 }
 
-/// The tag's last method finds the module, or it would panic.
+/// The tag's last method must find the module loaded, or it panics.
 #[test]
 fn d19_unloading_against_the_last_send_tag() {
     alone(|| {
@@ -128,8 +128,8 @@ fn d19_unloading_against_the_last_send_tag() {
     });
 }
 
-/// Each function that the kernel calls is in the network epoch, which unloading waits for, or is counted; but
-/// for those that do nothing, and for those that leave it to another.
+/// Each function that the kernel calls is in the network epoch, which unloading waits for, or is counted.
+/// Exceptions are functions that do nothing, or only call one that is counted.
 #[test]
 fn d29_threads_inside_are_counted_or_in_the_epoch() {
     let hooks = include_str!("../src/kpi/freebsd/hooks.rs");
@@ -145,9 +145,9 @@ fn d29_threads_inside_are_counted_or_in_the_epoch() {
     }
 }
 
-/// What is left is said.
+/// The documents describe the window that remains.
 #[test]
-fn d29_what_unloading_cannot_see_is_said() {
+fn d29_what_unloading_cannot_see_is_documented() {
     let proof = include_str!("../docs/proof.md").replace('\n', " ");
     assert!(proof.contains("not yet called it, or have left the count and not yet returned"));
     let page = include_str!("../kmod/lagg_rs.4").replace('\n', " ");

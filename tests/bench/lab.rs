@@ -1,4 +1,4 @@
-//! Laggs over cards that give each packet back to the thread that sent it, and packets for them.
+//! Laggs over cards that give each packet back to its sender, and packets for them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use lagg_rs::kpi::ioctl::{
 use lagg_rs::kpi::{Driver, Epoch, IfType, Ifnet, LinkState, Mbuf, Ref, Result, epoch, iff};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
-/// Packets to a section of the epoch, as many as a driver sends between two looks at its queue.
+/// Packets per epoch section, about as many as a driver handles at a time.
 pub const BATCH: usize = 64;
 
 /// Numbers of ports.
@@ -27,14 +27,14 @@ pub const PROTOCOLS: [(&str, u32); 5] = [
 ];
 
 thread_local! {
-    /// The packets that the thread has at hand.
+    /// The packets that the thread can send.
     static POCKET: RefCell<VecDeque<Mbuf>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// The most flows of packets.
+/// The largest number of flows.
 pub const FLOWS: usize = 256;
 
-/// Gives a packet back to the thread. One too many, of broadcast's, ends here.
+/// Gives a packet back to the thread. broadcast's extra copies are freed here.
 pub fn give_back(m: Mbuf) {
     POCKET.with_borrow_mut(|pocket| {
         if pocket.len() < FLOWS {
@@ -43,7 +43,7 @@ pub fn give_back(m: Mbuf) {
     });
 }
 
-/// Packets of UDP: 60 bytes, or a little more.
+/// UDP packets of 60 bytes, or a little more.
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
@@ -88,7 +88,7 @@ impl Kind {
         if self.cut { Mbuf::from_segments([first, rest]) } else { Mbuf::from_bytes(first) }
     }
 
-    /// Puts them into the thread's pocket, in place of those that are there: one of each flow.
+    /// Fills the thread's pocket with one packet of each flow, instead of those in it.
     pub fn pocket(&self, flows: usize) {
         POCKET.set((0..flows).map(|flow| self.packet(flow as u8)).collect());
     }
@@ -106,7 +106,7 @@ pub fn run(packets: usize, mut each: impl FnMut(Mbuf, &Epoch) + Send) {
     }
 }
 
-/// The card, and the other end of its wire as far as it speaks LACP: one system that is always ready.
+/// The card, and the LACP partner at the other end of its wire, which is always ready.
 struct Card {
     said: Mutex<Vec<Vec<u8>>>,
 }
@@ -176,7 +176,7 @@ impl Lagg {
     pub fn set_protocol(&self, number: u32) {
         let mut switch = LaggRequest { proto: number, ..LaggRequest::default() };
         ifioctl(&self.name, SIOCSLAGG, &mut switch).unwrap();
-        // Until the partner has heard and been heard, and all flows have found their port.
+        // Until LACPDUs have been exchanged and all flows have found their port.
         let end = Vnet::current().uptime_ms() + 5_000;
         loop {
             host::settle();
@@ -194,7 +194,7 @@ impl Lagg {
         lagg_rs::kpi::Module::transmit(&self.softc, m, epoch).unwrap();
     }
 
-    /// The driver's own input, by its first port.
+    /// The driver's own input, from its first port.
     pub fn input(&self, m: Mbuf, epoch: &Epoch) {
         give_back(lagg_rs::kpi::Module::input(&self.ports[0], m, epoch).unwrap());
     }

@@ -1,5 +1,5 @@
-//! What two threads read and write that send, or receive, through one lagg, for lackey to trace (tests/bench/run,
-//! which knows what is printed here and what [`mark`] is for).
+//! Two threads that send, or receive, through one lagg, for lackey to trace what they read and write.
+//! tests/bench/run parses the output and uses [`mark`].
 
 #[allow(dead_code)]
 mod lab;
@@ -16,14 +16,14 @@ static MARK: AtomicU32 = AtomicU32::new(0);
 
 /// Two stores to [`MARK`] enclose what is measured.
 fn mark() {
-    // One instruction that is nothing but a store.
+    // One instruction that only stores.
     MARK.store(1, Ordering::Release);
 }
 
 fn trace(each: &(impl Fn(Mbuf, &Epoch) + Sync), then: impl FnOnce() + Send) {
     let one = || {
         KINDS[0].pocket(BATCH);
-        // Long enough for the thread that waits for this one to do nothing else any more.
+        // Twice, so that by then the other thread only waits.
         for _ in 0..2 {
             run(BATCH, each);
             thread::yield_now();
@@ -36,7 +36,7 @@ fn trace(each: &(impl Fn(Mbuf, &Epoch) + Sync), then: impl FnOnce() + Send) {
     thread::scope(|scope| scope.spawn(one).join().unwrap());
 }
 
-/// One after the other, but the first is still there, with all that is its own.
+/// The threads run one after the other, but the first stays alive, with its own memory.
 fn measure(case: &str, each: impl Fn(Mbuf, &Epoch) + Sync) {
     trace(&each, || trace(&each, || ()));
     println!("{case}");

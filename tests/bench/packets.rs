@@ -1,5 +1,4 @@
-//! What a packet costs, for callgrind to count (tests/bench/run, which knows what is printed here and what
-//! [`mark`] is for).
+//! What a packet costs, for callgrind to count. tests/bench/run parses the output and uses [`mark`].
 
 mod lab;
 mod reference;
@@ -18,7 +17,7 @@ fn mark() {
 }
 
 fn measure(case: &str, each: impl Fn(Mbuf, &Epoch) + Sync) {
-    // The caches are warm then.
+    // Warms the caches.
     run(PACKETS / 2, &each);
     mark();
     run(PACKETS, &each);

@@ -1,7 +1,7 @@
-//! The way of C lagg, by its specification alone (B.10 to B.12, C.12) and over the same host: ports in a
-//! list that is walked, a count of them beside it, a counter that all processors share, remainders, a
-//! hash byte by byte. Only to measure ours by; nothing of it is fit for use. All of it is inlined: what C pays for
-//! its calls, the kernel's figures have (`make vm-bench`).
+//! C lagg's approach, written from a description of what it does, over the same host: a list of ports that
+//! is walked, a separate count, one counter for all processors, remainders, a hash byte by byte. It exists
+//! only for comparison, and is not fit for use. All of it is inlined; only the figures of a kernel include
+//! C lagg's calls (`make vm-bench`).
 
 use std::iter;
 use std::ptr;
@@ -30,7 +30,7 @@ pub struct Reference {
     stride: AtomicU32,
     use_flowid: AtomicBool,
     key: u32,
-    /// loadbalance's and lacp's.
+    /// For loadbalance and lacp.
     table: [Option<Arc<Port>>; 32],
     table_count: AtomicU32,
     suppressed: AtomicBool,
@@ -115,7 +115,7 @@ impl Reference {
         enqueue(self.active(last).unwrap(), m, epoch);
     }
 
-    /// By its first port.
+    /// Receives a frame from the first port.
     pub fn input(&self, mut m: Mbuf, _: &Epoch) {
         let port = self.ports.as_deref().unwrap();
         assert!(self.ifp.is_running() && !port.detaching.load(Ordering::Relaxed));
@@ -141,7 +141,7 @@ fn is_slow(m: &Mbuf) -> bool {
     m.vlan_tag().is_none() && m.first().get(12..14) == Some(&[0x88, 0x09])
 }
 
-/// FNV-1 of what tells flows apart.
+/// FNV-1 of the fields that identify a flow.
 fn hash(m: &Mbuf, key: u32) -> u32 {
     let fold = |hash: u32, bytes: &[u8]| {
         bytes.iter().fold(hash, |hash, byte| hash.wrapping_mul(0x0100_0193) ^ u32::from(*byte))

@@ -1,7 +1,7 @@
-//! How long a packet takes by the clock, and what a second sender does to that, by criterion (tests/bench/run,
-//! which reads its estimates).
+//! The time that a packet takes with one sender and with two, measured by criterion. tests/bench/run reads
+//! the estimates.
 //!
-//! Built with `--cfg criterion` alone: criterion takes longer to build than all the rest.
+//! Built only with `--cfg criterion`, because criterion takes longer to build than everything else.
 
 #[cfg(criterion)]
 #[allow(dead_code)]
@@ -30,7 +30,8 @@ mod timed {
     use crate::lab::{BATCH, FLOWS, KINDS, Lagg, PROTOCOLS, run};
     use crate::reference::Reference;
 
-    /// Lets this many threads send this many packets each, at once. Returns how long the slowest took.
+    /// Lets `senders` threads send `packets` packets each at the same time. Returns the time of the
+    /// slowest.
     fn send(senders: usize, packets: usize, each: impl Fn(Mbuf, &Epoch) + Sync) -> Duration {
         let barrier = Barrier::new(senders);
         let sender = || {
@@ -49,7 +50,7 @@ mod timed {
 
     fn measure(criterion: &mut Criterion, case: &str, each: impl Fn(Mbuf, &Epoch) + Sync) {
         let mut group = criterion.benchmark_group(case);
-        // All samples long enough for both to be under way.
+        // All samples are long enough for both threads to run.
         group.sampling_mode(SamplingMode::Flat);
         for senders in [1, 2] {
             group.bench_function(senders.to_string(), |bencher| {

@@ -1,4 +1,4 @@
-//! Operations of one lagg, of each protocol, with ports of all kinds.
+//! Operations on one lagg, with each protocol and ports of all kinds.
 
 use lagg_rs::kpi::host::{self, Attached, Fault, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{InterfaceRequest, OptionsRequest, SIOCSIFCAP, hash, opt, proto};
@@ -7,7 +7,7 @@ use lagg_rs::kpi::{Ifnet, LinkAddr, LinkState, Offloads, Result, iff};
 use crate::lab::{Card, Lagg, PROTOCOLS, card, ether, flags, lagg, mac, mtu};
 use crate::trial::{Counts, Trial};
 
-/// What an operation begins with. Laggs go first, cards last.
+/// The interfaces that an operation begins with. Dropped in this order: laggs first, cards last.
 #[derive(Default)]
 struct World {
     laggs: Vec<Lagg>,
@@ -23,8 +23,8 @@ fn group(n: u8) -> LinkAddr {
     [1, 0, 0x5e, 0, 0, n].into()
 }
 
-/// Four cards that can do different things, with MTUs of their own; `em3` is in a group, promiscuous
-/// and has an IPv6 address. A VLAN on `em4`, and two on `em5`.
+/// Cards with different capabilities and MTUs. `em3` is in a group, promiscuous, and has an IPv6 address.
+/// `em4` has a VLAN, and `em5` has two.
 fn cards() -> World {
     let cards: Vec<_> = (1..=5).map(card).collect();
     for (card, can) in cards.iter().zip([RXCSUM | TXCSUM, NV | RXCSUM | TXCSUM, RXCSUM, RXCSUM, 0])
@@ -46,8 +46,8 @@ fn cards() -> World {
     World { cards, vlans, laggs: Vec::new() }
 }
 
-/// Those with a lagg of the first two and the first VLAN, that is in groups, promiscuous, and has
-/// VLANs.
+/// The same with a lagg of the first two cards and the first VLAN. The lagg is in groups, promiscuous, and
+/// has VLANs.
 fn world(protocol: u32) -> World {
     let mut world = cards();
     let lagg = lagg();
@@ -68,7 +68,8 @@ fn world(protocol: u32) -> World {
     world
 }
 
-/// What comes next: a group on the lagg, and an administrator takes it down and up again, or the other way round.
+/// What follows the operation: a group on the lagg, and an administrator takes the lagg down and up again,
+/// or up and down.
 fn next(world: &World) {
     for lagg in world.laggs.iter().filter(|lagg| lagg.ifp.lagg_softc().is_some()) {
         lagg.ifp.vnet().enter(|| {
@@ -84,7 +85,7 @@ fn next(world: &World) {
 
 type Act = fn(&mut World) -> Result;
 
-/// What each protocol has a say in.
+/// Operations that depend on each protocol.
 const OF_EACH: &[(&str, Act)] = &[
     ("add a card", |world| world.laggs[0].add("em3")),
     ("add a VLAN", |world| world.laggs[0].add("vlan8")),
@@ -95,7 +96,7 @@ const OF_EACH: &[(&str, Act)] = &[
     }),
 ];
 
-/// What some have.
+/// Operations that differ for some protocols.
 const OF_SOME: &[(&str, Act)] = &[
     ("remove a card", |world| world.laggs[0].remove("em2")),
     ("remove a VLAN", |world| world.laggs[0].remove("vlan7")),
@@ -120,7 +121,7 @@ const OF_SOME: &[(&str, Act)] = &[
     }),
 ];
 
-/// What none has.
+/// Operations that do not depend on the protocol.
 const OF_ALL: &[(&str, Act)] = &[
     ("smaller MTU", |world| world.laggs[0].set_mtu(1400)),
     ("greater MTU", |world| world.laggs[0].set_mtu(5000)),
@@ -159,7 +160,7 @@ fn there_and_back(ifp: &Ifnet) -> Result {
     host::vmove(ifp, &here)
 }
 
-/// Runs these operations, each from where `set_up` leads.
+/// Runs these operations, each from what `set_up` creates.
 fn run(about: &str, set_up: &dyn Fn() -> World, acts: &[(&str, Act)]) -> Counts {
     let mut counts = Counts::default();
     for (name, act) in acts {
@@ -270,7 +271,7 @@ fn capabilities() {
     assert!(counts[&Fault::Ioctl] > 5, "{counts:?}");
 }
 
-/// That it is seen if anything is not put back.
+/// The checks notice if anything is not restored.
 #[test]
 #[should_panic(expected = "is:     em5 mtu: 2000")]
 fn what_is_not_put_back_is_found() {

@@ -1,4 +1,4 @@
-//! Operations of an InfiniBand lagg.
+//! Operations on an InfiniBand lagg.
 
 use lagg_rs::kpi::host::{self, Fault, Vnet};
 use lagg_rs::kpi::ioctl::proto;
@@ -13,7 +13,7 @@ struct World {
     cards: Vec<Card>,
 }
 
-/// A lagg of the first two of three cards, that is in a group and takes all.
+/// A lagg of the first two of three cards, which is in a group and receives all groups.
 fn world() -> World {
     let cards: Vec<_> = (1..=3).map(ib).collect();
     let lagg = ib_lagg();
@@ -26,7 +26,8 @@ fn world() -> World {
     World { lagg: Some(lagg), cards }
 }
 
-/// What comes next: another group, an administrator takes it down and up, and a second.
+/// What follows the operation: another group, an administrator takes the lagg down and up, and a second
+/// passes.
 fn next(world: &World) {
     if let Some(lagg) = world.lagg.as_ref().filter(|lagg| lagg.ifp.lagg_softc().is_some()) {
         host::join_group(&lagg.ifp, &[0x82; 20].into()).unwrap();

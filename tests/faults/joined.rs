@@ -1,4 +1,4 @@
-//! Operations of a lagg that has a partner.
+//! Operations on a lagg that has a partner.
 
 use lagg_rs::kpi::host::Fault;
 use lagg_rs::kpi::ioctl::proto;
@@ -9,7 +9,7 @@ use crate::lab::{Card, card, ether, mac};
 use crate::pair::{Pair, pair};
 use crate::trial::{Counts, Trial};
 
-/// Two laggs with two links, and a card besides.
+/// Two laggs with two links, and one more card.
 struct World {
     pair: Pair,
     _spare: Card,
@@ -19,8 +19,8 @@ fn world() -> World {
     World { pair: pair(2), _spare: card(9) }
 }
 
-/// An administrator takes it down and up, and then so much time passes that each side would be missed,
-/// and agree again.
+/// An administrator takes the lagg down and up. Then enough time passes for each side to time out and to
+/// agree again.
 fn time_passes(world: &World) {
     if world.pair.left.ifp.lagg_softc().is_some() {
         world.pair.left.down();
@@ -60,7 +60,7 @@ fn partners_agree_in_the_end() {
             world.pair.exchange();
             Ok(())
         };
-        // Which side has heard the other by then is a matter of moments.
+        // Which side has received the other's LACPDU by then depends on timing.
         let passing =
             |line: &str| ["answers", "link", "baudrate"].iter().any(|it| line.contains(it));
         Trial { name, set_up: &world, act: &act, heal: &time_passes, passing }.run(&mut counts);

@@ -1,6 +1,5 @@
-//! What each operation leaves behind when any one of the calls that it makes fails. A process of its
-//! own: the calls of the module's tasks count too, and what is left of the driver at the end is
-//! nothing.
+//! Checks that an operation leaves nothing behind when any one of its calls fails. This is a process of its
+//! own, because calls of the module's tasks count too, and no object of the driver may be left at the end.
 
 #[allow(dead_code, reason = "the driver's tests use the rest")]
 #[path = "../driver/lab.rs"]

@@ -1,5 +1,4 @@
-//! One operation, again and again: once with nothing failing, then with each of its calls failing in
-//! turn.
+//! Repeats one operation: once without a failure, then with each of its calls failing in turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +12,7 @@ use lagg_rs::kpi::{Errno, IfnetRef, Result, live};
 
 use crate::lab::{everything, text};
 
-/// What may fail, and how.
+/// The calls that may fail, and their errno.
 const FAULTS: [(Fault, Errno); 5] = [
     (Fault::Allocation, Errno::ENOMEM),
     (Fault::Packet, Errno::ENOBUFS),
@@ -22,35 +21,34 @@ const FAULTS: [(Fault, Errno); 5] = [
     (Fault::Lladdr, Errno::ENODEV),
 ];
 
-/// Only one test at a time: a call fails in whichever thread it comes.
+/// Only one test runs at a time, because a call fails in whichever thread makes it.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How the operation of a trial is set up, what it does, and what of what was refused meanwhile is
-/// tried again by what follows.
+/// An operation: how it is set up, what it does, and what follows it and tries again what was refused.
 pub struct Trial<'a, W> {
     pub name: &'a str,
     pub set_up: &'a dyn Fn() -> W,
     pub act: &'a dyn Fn(&mut W) -> Result,
     pub heal: &'a dyn Fn(&W),
-    /// Which lines of [`everything`] say what is so for a moment only, right after the operation.
+    /// Selects the lines of [`everything`] that are true only for a moment after the operation.
     pub passing: fn(&str) -> bool,
 }
 
-/// States of everything: at first, after the operation, and after what follows it.
+/// The state of everything: at first, after the operation, and after what follows it.
 struct States {
     before: Vec<String>,
     after: Vec<String>,
     healed: Vec<String>,
 }
 
-/// How many calls of each kind were made to fail.
+/// The number of calls of each kind that were made to fail.
 pub type Counts = BTreeMap<Fault, usize>;
 
 impl<W> Trial<'_, W> {
-    /// Runs it. What failed is counted in `counts`.
+    /// Runs the trial, and counts in `counts` what failed.
     pub fn run(&self, counts: &mut Counts) {
         let _alone = alone();
         let states = self.in_world(|world| {
@@ -68,10 +66,10 @@ impl<W> Trial<'_, W> {
         }
     }
 
-    /// In a vnet of its own; nothing of the driver is left of it.
+    /// Runs `f` in a vnet of its own. No object of the driver may be left.
     fn in_world<R>(&self, f: impl FnOnce(&mut W) -> R) -> R {
         host::settle();
-        // Those of a test that has failed.
+        // Objects of a test that has failed.
         let before = live();
         let result = Vnet::new().enter(|| {
             let mut world = (self.set_up)();
@@ -85,7 +83,7 @@ impl<W> Trial<'_, W> {
         result
     }
 
-    /// The operation with the `n`-th such call failing. False: there was none.
+    /// Runs the operation with the `n`-th such call failing. Returns false if there was none.
     fn fail(
         &self,
         world: &mut W,
@@ -112,7 +110,7 @@ impl<W> Trial<'_, W> {
         if result.is_err() {
             assert_eq!(result, Err(errno), "{what}");
             is_same(&now, &states.before, &|_| false, &what);
-            // And nothing is left that keeps it from being done now.
+            // And nothing prevents the operation now.
             assert_eq!((self.act)(world), Ok(()), "{what}, again");
             is_same(&everything(), &states.after, &self.passing, &format!("{what}, again"));
         } else {
@@ -128,7 +126,7 @@ impl<W> Trial<'_, W> {
         let ports = ports();
         let is_port = |ifp: &String| ports.contains(ifp);
         let unheard = match (fault, failed.command) {
-            // What a driver says to a group nobody hears, nor what it says to that of its VLAN's.
+            // A driver's result for a group is ignored, also for a group of a VLAN.
             (Fault::Ioctl, SIOCADDMULTI | SIOCDELMULTI) => true,
             (Fault::Group, _) => !failed.ifp.iter().any(is_port),
             _ => !family.iter().any(is_port),
@@ -140,7 +138,7 @@ impl<W> Trial<'_, W> {
     }
 }
 
-/// Everything, but for what tells of what has been.
+/// Everything except records of the past.
 fn in_the_end() -> Vec<String> {
     let without_flapping = |line: &String| match line.split_once("flapping: ") {
         Some((before, after)) => format!("{before}{}", after.trim_start_matches(char::is_numeric)),
@@ -164,15 +162,15 @@ fn vlans() -> Vec<[String; 2]> {
     Vnet::current().interfaces().iter().filter_map(vlan).collect()
 }
 
-/// The interface that has failed, the one whose VLAN it is, and its VLANs.
+/// The interface whose call has failed, its parent, and its VLANs.
 fn family(failed: &Failed, vlans: &[[String; 2]]) -> Vec<String> {
     let related = vlans.iter().filter(|pair| failed.ifp.iter().any(|ifp| pair.contains(ifp)));
     failed.ifp.iter().chain(related.flatten()).cloned().collect()
 }
 
-/// Which lines tell of what an interface was asked for and has refused, so that nobody can help
-/// it: that attribute of that interface and of its family; of capabilities, media and LACPDUs, what is
-/// made of them too.
+/// Selects the lines that differ because an interface has refused something, which the driver cannot
+/// change: that attribute of the interface and of its family and, for capabilities, media and LACPDUs, what
+/// depends on it.
 fn refused(fault: Fault, failed: &Failed, family: Vec<String>) -> impl Fn(&str) -> bool {
     let attributes: &[&str] = match (fault, failed.command) {
         (Fault::Group, _) | (Fault::Ioctl, SIOCADDMULTI | SIOCDELMULTI) => &["membership", "VLAN"],
@@ -192,7 +190,7 @@ fn refused(fault: Fault, failed: &Failed, family: Vec<String>) -> impl Fn(&str) 
     }
 }
 
-/// Panics with the lines that differ, those of `may_differ` apart.
+/// Panics with the lines that differ, except those that `may_differ` selects.
 #[track_caller]
 fn is_same(now: &[String], wanted: &[String], may_differ: &dyn Fn(&str) -> bool, what: &str) {
     let only = |of: &[String], not_in: &[String]| -> Vec<String> {

@@ -11,7 +11,7 @@ altq_init()
 	atf_require_prog pfctl
 }
 
-# queue INTERFACE: of which pfctl -vsq tells what has gone through
+# queue INTERFACE: one whose packets pfctl -vsq counts
 queue()
 {
 	printf '%s\n' "altq on $1 priq bandwidth 100Mb queue { slow }" 'queue slow priq (default)' 'pass all queue slow' >rules
@@ -61,7 +61,8 @@ port_body()
 	queue $p0
 	loses_nothing
 	[ $(through) -ge 20 ] || atf_fail "not all has gone through the queue"
-	# The other end goes over to the port that is left first, to hear of this end's new address there.
+	# The far side changes to the remaining port first, to receive the announcement of the new address
+	# there.
 	cut 0
 	traffic
 	atf_check $near ifconfig lagg0 -laggport $p0

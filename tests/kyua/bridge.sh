@@ -20,7 +20,7 @@ forwarding_body()
 	atf_check $far ifconfig lagg0 create $far_ports up
 	atf_check $far ifconfig bridge0 create addm lagg0 addm ${link}a $far_ip/24 up
 	atf_check jexec lagg_third ifconfig ${link}b 192.0.2.3/24
-	# A bridge listens to everything.
+	# A bridge makes its members promiscuous.
 	within 5 shows 'flags=.*PROMISC' $far ifconfig $q0
 	for protocol in failover loadbalance lacp; do
 		both laggproto $protocol

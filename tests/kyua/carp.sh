@@ -13,7 +13,7 @@ takeover_head()
 takeover_body()
 {
 	require carp if_bridge
-	# Both laggs and a host that asks on one bridge, as on a switch
+	# Both laggs and a host that pings are on one bridge, as on a switch.
 	lagg_init 0
 	make_jail lagg_third
 	atf_check jexec lagg_third ifconfig bridge0 create 192.0.2.3/24 up
@@ -34,13 +34,13 @@ takeover_body()
 	atf_check $far ifconfig lagg0 vhid 1 advskew 100 alias $shared_ip/32
 	within 20 shows 'carp: BACKUP' $far ifconfig lagg0
 	within 10 jexec lagg_third ping -q -n -c 1 -W 1000 $shared_ip
-	# One link goes; an epair has its link until the other end is down too.
+	# One link goes. An epair keeps its link until both ends are down.
 	atf_check $near ifconfig $p0 down
 	atf_check jexec lagg_third ifconfig $q0 down
 	within 10 jexec lagg_third ping -q -n -c 1 -W 1000 $shared_ip
 	atf_check -o match:'carp: MASTER' $near ifconfig lagg0
 	atf_check -o match:'carp: BACKUP' $far ifconfig lagg0
-	# The other one too: the lagg has no port that works.
+	# So does the other: the lagg has no port that works.
 	atf_check $near ifconfig lagg0 -laggport $p0 -laggport $p1
 	within 20 shows 'carp: MASTER' $far ifconfig lagg0
 	within 10 jexec lagg_third ping -q -n -c 1 -W 1000 $shared_ip
@@ -49,7 +49,7 @@ takeover_body()
 	within 20 shows 'carp: MASTER' $near ifconfig lagg0
 	within 20 shows 'carp: BACKUP' $far ifconfig lagg0
 	within 10 jexec lagg_third ping -q -n -c 1 -W 1000 $shared_ip
-	# Or WITNESS would report carp(4)'s locks in the destruction of a lagg.
+	# Otherwise WITNESS would report carp(4)'s locks when the lagg is destroyed.
 	atf_check $near ifconfig lagg0 $shared_ip -alias
 	atf_check $far ifconfig lagg0 $shared_ip -alias
 }

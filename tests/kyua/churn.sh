@@ -1,9 +1,10 @@
 #!/usr/libexec/atf-sh
-# Changes of all kinds under traffic at full rate both ways, each for as many seconds as the variable `seconds` says (10)
+# Changes of all kinds under traffic at full rate in both directions, each for the number of seconds
+# in the variable `seconds` (10)
 
 . $(atf_get_srcdir)/lagg.subr
 
-# for_a_while COMMAND...: over and over
+# for_a_while COMMAND...: runs it repeatedly
 for_a_while()
 {
 	local end n

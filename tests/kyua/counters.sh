@@ -3,13 +3,13 @@
 
 . $(atf_get_srcdir)/lagg.subr
 
-# What our lagg has dropped, and why
+# Our lagg's statistics
 stats()
 {
 	$near sysctl -n net.link.lagg.stats
 }
 
-# stat WORD...: of a record, its value
+# stat WORD...: the value of a record
 stat()
 {
 	stats | awk -v record="$*" 'index($0, record " ") == 1 { print $NF }'
@@ -39,7 +39,7 @@ sums_body()
 	atf_check $near ifconfig lagg0 -laggport $p0
 	[ $(counter "$near" lagg0 Ipkts) -ge $before_Ipkts ] && [ $(counter "$near" lagg0 Opkts) -ge $before_Opkts ] ||
 		atf_fail "the lagg's counters went back"
-	# What a port has counted before it joins is not the lagg's.
+	# What a port has counted before it joins is not added to the lagg's counters.
 	before=$(counter "$near" lagg0 Ipkts)
 	atf_check $near ifconfig lagg0 laggport $p0
 	[ $(($(counter "$near" lagg0 Ipkts) - before)) -lt 20 ] || atf_fail "the lagg counts what the port has counted before"

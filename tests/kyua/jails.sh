@@ -5,7 +5,7 @@
 
 third="jexec lagg_third"
 
-# own JAIL INTERFACE MAC: it is as it was before it joined a lagg
+# own JAIL INTERFACE MAC: checks that it is as it was before it joined a lagg
 own()
 {
 	$1 ifconfig $2
@@ -42,7 +42,7 @@ port_moves_body()
 	atf_check $near ifconfig $p1 up
 	atf_check $near ifconfig lagg0 laggport $p1
 	traffic
-	# The primary one too, and all
+	# The primary too, and so all ports
 	atf_check ifconfig $p0 -vnet lagg_near
 	atf_check -o match:"laggport: $p1 flags=5<MASTER,ACTIVE>" $near ifconfig lagg0
 	[ "$(mac "$near" lagg0)" = $second ] || atf_fail "not the next port's address"
@@ -85,7 +85,7 @@ jail_ends_cleanup()
 	lagg_cleanup
 }
 
-# A lagg of $near's with its ports there goes to a third jail.
+# Moves a lagg of $near to a third jail, while its ports stay.
 move_lagg()
 {
 	c_panics "D-18, F-31"

@@ -3,7 +3,7 @@
 
 . $(atf_get_srcdir)/lagg.subr
 
-# in_service JAIL N: so many ports of its lagg0
+# in_service JAIL N: N ports of its lagg0 are in service
 in_service()
 {
 	$1 ifconfig lagg0
@@ -15,19 +15,20 @@ both_in_service()
 	in_service "$near" $1 && in_service "$far" $1
 }
 
-# The systems that a jail's lagg0 is made of
+# The systems in the LAG ID of a jail's lagg0
 lag_id()
 {
 	$1 ifconfig -v lagg0 | awk '/lag id:/ { getline l; print $0, l }' | grep -oE '[0-9A-F]{2}(-[0-9A-F]{2}){5}' | sort -u
 }
 
-# agreed N: so many ports are in service on both sides, of one aggregation. What is seen right after a change may be from before it
+# agreed N: N ports of one aggregation are in service on both sides. Right after a change this may
+# still show the state before it.
 agreed()
 {
 	both_in_service $1 && [ -n "$(lag_id "$near")" ] && [ "$(lag_id "$near")" = "$(lag_id "$far")" ]
 }
 
-# A MAC address as the lag id has it
+# A MAC address in the form of the LAG ID
 dashes()
 {
 	echo $1 | tr a-f: A-F-
@@ -64,7 +65,7 @@ no_partner_body()
 {
 	lagg_init 2
 	atf_check $near ifconfig lagg0 create laggproto lacp lacp_fast_timeout $near_ports $near_ip/24 up
-	# Now it knows that there is no partner.
+	# Now it has found that there is no partner.
 	within 20 shows 'state=.*DEFAULTED' $near ifconfig -v lagg0
 	atf_check -o not-match:DISTRIBUTING $near ifconfig lagg0
 	atf_check $near ifconfig lagg0 -lacp_strict
@@ -135,7 +136,7 @@ port_leaves_early_head()
 port_leaves_early_body()
 {
 	lagg_init 3
-	# In the aggregation with the other end, where all wait 2 s for others to come
+	# In the aggregation with the other end, where all wait 2 s for others
 	waits()
 	{
 		$near ifconfig -v lagg0 | grep -A 2 "laggport: $p2 flags=0<>" | grep -q "$(dashes $(mac "$far" lagg0))"
@@ -165,7 +166,7 @@ fast_timeout_body()
 	within 15 both_in_service 2
 	atf_check -o match:"$p1 .*state=.*ACTIVITY,TIMEOUT" $near ifconfig -v lagg0
 	c_fails F-18
-	# Nothing comes in meanwhile: C lagg would panic (D-4).
+	# Nothing is received meanwhile: C lagg would panic (D-4).
 	cut 1
 	atf_check $near ifconfig lagg0 -laggport $p1 laggport $p1
 	heal 1
@@ -192,7 +193,7 @@ address_body()
 	c_fails F-26
 	before=$(lag_id "$far")
 	atf_check $near ifconfig lagg0 ether 02:00:5e:00:53:99
-	# C lagg is another system from now on, and does not say so.
+	# C lagg is another system from now on, and does not announce it.
 	ours || within 10 shows 02-00-5E-00-53-99 $far ifconfig -v lagg0
 	within 15 both_in_service 2
 	[ "$(lag_id "$far")" = "$before" ] || atf_fail "the other end knows another system"
@@ -239,7 +240,7 @@ rxtest_body()
 	lagg_init 2
 	c_fails F-25
 	atf_check $near ifconfig lagg0 create laggproto lacp lacp_rxtest lacp_fast_timeout up
-	# F-25 is about all units but 0.
+	# F-25 concerns all units except 0.
 	[ $p0 != epair0a ] || p0=$p1
 	atf_check $near ifconfig lagg0 laggport $p0
 	atf_check $far ifconfig lagg0 create laggproto lacp lacp_fast_timeout $far_ports up
@@ -294,7 +295,7 @@ standby_partner_body()
 	atf_check $near ifconfig lagg0 laggport $p2 laggport $p3
 	atf_check $near ifconfig lagg0 lacp_fast_timeout
 	atf_check jexec lagg_third ifconfig lagg0 create laggproto lacp laggport $q2 laggport $q3 $far_ip/24 up
-	# In C lagg those of the other distribute too.
+	# In C lagg the ports of the other one distribute too.
 	both_known()
 	{
 		[ "$($near ifconfig -v lagg0 | grep -c 'state=')" = 4 ] &&

@@ -24,14 +24,14 @@ ether_body()
 		both laggproto $protocol
 		traffic 20
 	done
-	# A hole in the hub's place takes all.
+	# A hole node instead of the hub swallows everything.
 	atf_check $near ngctl shutdown lagg0:lower
 	within 10 reaches
 	atf_check $near ngctl mkpeer lagg0: hole lower hole
 	atf_check -s exit:2 -o ignore $near ping -q -n -c 1 -W 500 $far_ip
 	atf_check $near ngctl shutdown lagg0:lower
 	within 10 reaches
-	# The node goes with the lagg.
+	# The node is removed with the lagg.
 	atf_check $near ifconfig lagg0 destroy
 	atf_check -o not-match:'Name: lagg0 ' $near ngctl list
 }

@@ -1,9 +1,9 @@
 #!/usr/libexec/atf-sh
-# What can be asked of a lagg through ifconfig and sysctl, and what is refused with which error
+# What ifconfig and sysctl can set on a lagg, and what is refused with which error
 
 . $(atf_get_srcdir)/lagg.subr
 
-# refused WORDS COMMAND...: with this error
+# refused WORDS COMMAND...: the command fails with this error
 refused()
 {
 	local words
@@ -49,7 +49,7 @@ ports_body()
 	lagg_init 2
 	atf_check $near ifconfig lagg0 create laggport $p0
 	atf_check $near ifconfig lagg1 create
-	# That it is one already is no error of ifconfig(8).
+	# ifconfig(8) does not report that it is a port already.
 	atf_check $near ifconfig lagg0 laggport $p0
 	refused 'busy' $near ifconfig lagg1 laggport $p0
 	refused 'Invalid argument' $near ifconfig lagg0 laggport nosuch0
@@ -58,7 +58,7 @@ ports_body()
 	refused 'Protocol not supported' $near ifconfig lagg0 laggport lo0
 	refused 'Invalid argument' $near ifconfig lagg0 -laggport nosuch0
 	refused 'No such file' $near ifconfig lagg0 -laggport $p1
-	# What is refused is not there.
+	# Interfaces that were refused are not ports.
 	atf_check -o match:"laggport: $p0 " -o not-match:"laggport: ($p1|lagg|lo0)" $near ifconfig lagg0
 	atf_check -o not-match:laggport $near ifconfig lagg1
 	atf_check $near ifconfig lagg0 -laggport $p0

@@ -1,5 +1,5 @@
 #!/usr/libexec/atf-sh
-# What becomes of an interface that joins a lagg, and of one that leaves
+# What happens to an interface that joins a lagg, and to one that leaves
 
 . $(atf_get_srcdir)/lagg.subr
 
@@ -144,7 +144,7 @@ capabilities_body()
 	atf_check -o match:'options=.*TXCSUM' $near ifconfig lagg0
 	atf_check -o match:'options=.*TXCSUM' $near ifconfig $p0
 	atf_check -o not-match:'options=.*TXCSUM' $near ifconfig $p1
-	# What is asked of the lagg is asked of its ports.
+	# A request to the lagg is made to its ports.
 	atf_check $near ifconfig lagg0 -txcsum -txcsum6
 	atf_check -o not-match:'options=.*TXCSUM' $near ifconfig $p0
 }

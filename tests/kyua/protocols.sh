@@ -1,9 +1,10 @@
 #!/usr/libexec/atf-sh
-# What each protocol sends on, and what it takes in
+# On which ports each protocol sends, and what it accepts
 
 . $(atf_get_srcdir)/lagg.subr
 
-# spread COMMAND...: sets $first and $second to how many packets the two ports of $near have sent meanwhile
+# spread COMMAND...: sets $first and $second to how many packets the two ports of $near send while
+# it runs
 spread()
 {
 	first=$(counter "$near" $p0 Opkts)
@@ -14,7 +15,7 @@ spread()
 	echo "$first on the one port, $second on the other"
 }
 
-# Addresses of $far for as many flows
+# Adds addresses to $far, for as many flows
 many_flows()
 {
 	local n
@@ -92,7 +93,7 @@ roundrobin_body()
 	for limit in 1 5; do
 		atf_check $near ifconfig lagg0 rr_limit $limit
 		spread $near ping -q -n -c 100 -i 0.01 $far_ip
-		# To within the limit for each CPU, and a few of others
+		# To within the limit for each CPU, and a few packets of others
 		[ $((first + second)) -ge 100 ] && [ $((first - second)) -le $((limit * 4 + 4)) ] &&
 			[ $((second - first)) -le $((limit * 4 + 4)) ] || atf_fail "not half on each port"
 	done
@@ -121,7 +122,7 @@ loadbalance_body()
 	[ $first -ge 40 -a $second -lt 10 ] || [ $second -ge 40 -a $first -lt 10 ] || atf_fail "a flow is not on one port"
 	many_flows
 	spread $near sh $PWD/flows
-	# Of 24 flows with 2 packets each: three or fewer on one port once in 10,000 times
+	# 24 flows of 2 packets each. Three or fewer on one port happen once in 10,000 times.
 	[ $first -gt 6 ] && [ $second -gt 6 ] || atf_fail "the flows are not on both ports"
 	atf_check $near ifconfig lagg0 lagghash l2
 	spread $near sh $PWD/flows

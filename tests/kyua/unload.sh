@@ -3,7 +3,7 @@
 
 . $(atf_get_srcdir)/lagg.subr
 
-# Where the file is that is loaded, to load it again; another lagg on this machine would be in the way.
+# Finds the file that is loaded, to load it again. Skips if the machine has other laggs.
 unload_init()
 {
 	lagg_init ${1:-0}
@@ -20,7 +20,7 @@ unload_cleanup()
 	[ -f module ] || return 0
 	read module path <module
 	if ! kldstat -v | grep -qF "($path)"; then
-		# From elsewhere, as this case had it, or not there
+		# It may be loaded from elsewhere by this case, or not loaded.
 		kldunload if_lagg_rs || kldunload if_lagg
 		kldload $path
 	fi
@@ -88,7 +88,7 @@ again_body()
 	for n in 1 2 3; do
 		lagg_pair lacp
 		traffic 20
-		# One port departs, and two are left.
+		# One port departs, and two stay.
 		make_link lagg_near lagg_far
 		atf_check $near ifconfig lagg0 laggport ${link}a
 		atf_check $near ifconfig ${link}a destroy
@@ -169,7 +169,7 @@ by_name_body()
 	atf_check -o ignore ifconfig lagg999 create
 	atf_check -o ignore kldstat -n if_lagg
 	atf_check ifconfig lagg999 destroy
-	# Ours beside it is refused, by its file's name too.
+	# Loading ours as well is refused, also by its file's name.
 	atf_check -s not-exit:0 -e match:'File exists|already loaded' kldload if_lagg_rs
 	atf_check kldunload if_lagg
 	atf_check kldload if_lagg_rs

@@ -7,7 +7,7 @@
 near_vlan_ip=198.51.100.1
 far_vlan_ip=198.51.100.2
 
-# vlan_pair VLAN PARENT: the same on a lagg of both jails
+# vlan_pair VLAN PARENT: the same VLAN in both jails
 vlan_pair()
 {
 	atf_check $near ifconfig vlan$1 create vlan $1 vlandev $2 $near_vlan_ip/24 up
@@ -32,7 +32,7 @@ on_lagg_body()
 		both laggproto $protocol
 		within 20 reaches $far_vlan_ip
 		within 10 reaches_back $near_vlan_ip
-		# Beside that without a tag
+		# Together with untagged traffic
 		traffic
 	done
 	both laggproto failover
@@ -148,7 +148,8 @@ lagg_over_body()
 	atf_check $near ifconfig vlan0 destroy
 	atf_check $far ifconfig vlan0 destroy
 	atf_check -o not-match:'laggport: vlan0' -o match:'laggport: vlan1' $near ifconfig lagg0
-	# Both laggs have another address now, of which the one that went first has told a port that waited.
+	# Both laggs have another address now. The first one announced its address to a port that was
+	# standing by.
 	atf_check -o ignore $near arp -d -a
 	atf_check -o ignore $far arp -d -a
 	traffic
@@ -217,7 +218,7 @@ child_and_port_body()
 	within 5 shows 'flags=.*PROMISC' $near ifconfig vlan7
 	atf_check $near ifconfig vlan5 -promisc
 	within 5 not shows 'flags=.*PROMISC' $near ifconfig vlan7
-	# The other port stands in, with a second tag beneath the child's.
+	# The other port replaces it, with a second tag outside the child's.
 	cut 0
 	within 10 reaches $far_vlan_ip
 	atf_check $near ifconfig vlan7 destroy

@@ -1,5 +1,5 @@
-//! Every state that a LACPDU can tell, of its sender and of us, in each state of the receive machine:
-//! what follows, by the standard's words, of which this is another spelling than the machines' own.
+//! Every pair of state bytes that a LACPDU can have, for its sender and for us, in each state of the
+//! receive machine. The expected results are written from the standard, independently of the machines.
 
 use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
@@ -26,7 +26,7 @@ fn has(state: StateBits, bit: StateBits) -> bool {
     state.contains(bit)
 }
 
-/// The port after a LACPDU that comes while LACP is in use on it, and whether one is said in return.
+/// The port after a LACPDU that comes while LACP is in use on it, and whether it sends one in return.
 fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
     // recordPDU (802.1AX-2014 6.4.9): the partner's SYNC counts if the LACPDU is about this link, or the
     // partner's link is individual; and if one side keeps the link alive.
@@ -41,13 +41,13 @@ fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
         has(partner.state, StateBits::SYNC) && (about_us || individual) && alive,
     );
 
-    // update_Selected: another partner, or one that aggregates where it did not, or the other way round.
+    // update_Selected: another partner, or one whose AGGREGATION has changed.
     let stays = before.mux != mux::MuxState::Detached
         && partner.is_same_port(&before.partner)
         && has(partner.state, StateBits::AGGREGATION)
             == has(before.partner.state, StateBits::AGGREGATION);
     let mux = match (stays, before.mux) {
-        // It is selected again at once, and waits.
+        // The port selects an aggregator again at once, and waits.
         (false, _) | (true, mux::MuxState::Waiting) => mux::MuxState::Waiting,
         _ if !has(partner.state, StateBits::SYNC) => mux::MuxState::Attached,
         _ if !has(partner.state, StateBits::COLLECTING) => mux::MuxState::Collecting,
@@ -64,8 +64,9 @@ fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
     let fixed = StateBits::ACTIVITY | StateBits::TIMEOUT | StateBits::AGGREGATION;
     let actor = Info { state: before.actor.state & fixed | ours, ..before.actor };
 
-    // update_NTT: it has something else of us; or the mux machine has moved, into WAITING too, where the
-    // partner may not know yet that it is known; or the partner has just asked to hear us every second.
+    // update_NTT: the partner has recorded something else of us. Or the mux machine has moved; that
+    // includes WAITING, where the partner may not know yet that it is recorded here. Or the partner has
+    // just asked for the short timeout.
     let told = fixed | StateBits::SYNC;
     let wrong = !pdu.partner.is_same_port(&before.actor)
         || pdu.partner.state & told != before.actor.state & told;
@@ -75,7 +76,7 @@ fn expected(before: Side, pdu: &Lacpdu) -> (Side, bool) {
     (Side { actor, partner, mux }, wrong || moved || hurried)
 }
 
-/// Hears this and compares.
+/// Receives this LACPDU, and compares.
 #[track_caller]
 fn hears(solo: &mut Solo, pdu: &Lacpdu, enabled: bool, what: &str) {
     let before = Side::of(solo);
@@ -89,7 +90,7 @@ fn hears(solo: &mut Solo, pdu: &Lacpdu, enabled: bool, what: &str) {
     }
 }
 
-/// A port that has been brought somewhere, and may speak at once.
+/// A port that was brought into a state, and may send at once.
 fn brought(options: Options, to: &str) -> Solo {
     let mut solo = Solo::new(1, options);
     if !to.starts_with("new") {
@@ -124,7 +125,7 @@ fn every_state() -> impl Iterator<Item = StateBits> {
     (0..=u8::MAX).map(StateBits::from_bits_retain)
 }
 
-/// Of a partner that knows us, that takes us for another, and that knows no partner.
+/// From a partner that has recorded us, one that has recorded another system, and one that has no partner.
 #[test]
 fn every_state_of_a_partner_in_every_state_of_the_port() {
     for options in [DEFAULTS, Options { fast_timeout: true, strict: false, ..DEFAULTS }] {
@@ -145,13 +146,13 @@ fn every_state_of_a_partner_in_every_state_of_the_port() {
     }
 }
 
-/// And everything that it can have of our state.
+/// Also with every state that the partner can have recorded of us.
 #[test]
 fn every_state_of_both_sides_where_the_partner_is_current() {
     let mut solo = brought(DEFAULTS, "CURRENT");
     for state in every_state() {
         for ours in every_state() {
-            // Both in service again, and nothing is due.
+            // Both are in service again, and nothing is due.
             solo.hear(0, IN_SERVICE);
             solo.pass(1_000);
             if Side::of(&solo).mux == mux::MuxState::Waiting {

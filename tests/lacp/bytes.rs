@@ -1,4 +1,4 @@
-//! Any bytes that a port can receive, as the driver takes them in.
+//! Arbitrary bytes that a port can receive, passed to the machines as the driver does.
 
 use lagg_rs::lacp::{Link, Time};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
@@ -11,7 +11,7 @@ use crate::lab::{DEFAULTS, Lacp, mac, nth};
 use crate::solo::Solo;
 use crate::whole;
 
-/// One frame of the link of port 0.
+/// Receives one frame on port 0.
 fn take_in(lacp: &mut Lacp, bytes: &[u8], now: Time) {
     match Subtype::of(bytes) {
         Some(Subtype::Lacp) => match Lacpdu::parse(bytes) {
@@ -31,8 +31,8 @@ fn take_in(lacp: &mut Lacp, bytes: &[u8], now: Time) {
     lacp.run(now);
 }
 
-/// A frame of a slow protocol, well formed but for some octets and for its length; what it says of its
-/// sender and of us is as often as not what is so, but for the states.
+/// A frame of a slow protocol, well formed except for some octets and its length. Half of the time its
+/// actor and partner are right, except for their states.
 fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
     let side = (any::<[u16; 4]>(), prop_oneof![Just(mac(1)), Just(mac(9)), any::<[u8; 6]>()]);
     let side = (side, any::<u8>()).prop_map(
@@ -71,7 +71,7 @@ fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The beginning of a slow protocol's frame, and anything.
+/// The beginning of a slow protocol's frame, then random bytes.
 fn slow_noise() -> impl Strategy<Value = Vec<u8>> {
     (1..=2_u8, vec(any::<u8>(), 0..=1500)).prop_map(|(subtype, rest)| {
         let mut frame = [&MULTICAST[..], &mac(9), &ETHERTYPE.to_be_bytes(), &[subtype]].concat();
@@ -83,8 +83,8 @@ fn slow_noise() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
-    /// They do not panic, are counted once, and leave the machines at a fixpoint that follows from
-    /// what was heard.
+    /// They cause no panic, are counted once, and leave the machines at a fixpoint that follows from what
+    /// was received.
     #[test]
     fn any_bytes_leave_the_machines_whole(
         frames in vec(
@@ -118,7 +118,7 @@ proptest! {
             }
             solo.pass(100);
         }
-        // The other port's partner has nothing to do with it.
+        // The other port is not affected.
         prop_assert_eq!(other, (*solo.port(1).actor(), *solo.port(1).partner(), solo.port(1).mux()));
     }
 }

@@ -6,7 +6,7 @@ use lagg_rs::wire::lacpdu::{Info, StateBits};
 use super::lab::{Lab, Record, nth};
 use super::whole;
 
-/// Without what the partner is not told at once.
+/// The state without the bits whose change is not sent at once.
 fn told(info: &Info) -> Info {
     Info { state: info.state - StateBits::DEFAULTED - StateBits::EXPIRED, ..*info }
 }
@@ -23,7 +23,7 @@ impl Record {
         }
     }
 
-    /// No LACPDU may be sent now.
+    /// Whether the limit allows no LACPDU now.
     fn is_full(&self, now: u64) -> bool {
         let recent = self.sent.iter().filter(|&&at| at + u64::from(periodic::FAST) > now);
         recent.count() >= transmit::LIMIT
@@ -40,7 +40,8 @@ impl Lab {
         self.check_partners();
     }
 
-    /// What a port is follows from what it has heard, and has been said or is held by the limit.
+    /// A port's state follows from the LACPDUs that it has received. It has been sent to the partner, or
+    /// the limit holds it back.
     fn check_ports(&self) {
         for end in self.cables.iter().flat_map(|cable| &cable.ends).filter(|end| end.present) {
             let system = &self.systems[end.system];
@@ -62,9 +63,9 @@ impl Lab {
         }
     }
 
-    /// No port distributes to one that does not collect, for longer than it takes to say so: the
-    /// limit of LACPDUs and the way of one. Where LACPDUs of that moment could get lost, or late,
-    /// nothing is asked.
+    /// No port distributes to one that does not collect for longer than a LACPDU needs to report that: the
+    /// limit, and the delay of one. Nothing is checked if LACPDUs of that moment may have been lost or
+    /// late.
     fn check_partners(&mut self) {
         for cable in 0..self.cables.len() {
             for from in [0, 1] {
@@ -89,7 +90,7 @@ impl Lab {
         }
     }
 
-    /// What is sent in this direction arrives, in order, and is taken in.
+    /// Whether frames in this direction arrive, in order, and are accepted.
     fn is_sound(&self, cable: usize, from: usize) -> bool {
         let it = &self.cables[cable];
         let (way, [sender, hearer]) = (it.ways[from], [&it.ends[from], &it.ends[1 - from]]);

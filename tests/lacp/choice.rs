@@ -1,4 +1,4 @@
-//! Which aggregator is in service, and what the partners of the others are told (F-53, F-54, F-57).
+//! The choice of the aggregator in service, and what partners on the others are told (F-53, F-54, F-57).
 
 use lagg_rs::lacp::{Link, choice, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
@@ -10,7 +10,7 @@ use crate::wirings::sends;
 
 const G: u64 = 1_000_000_000;
 
-/// Two systems, of these addresses, and a cable for each pair of speeds; the second one has its ports in
+/// Two systems with these addresses, and a cable for each pair of speeds. The second one has its ports in
 /// other slots.
 fn pair(addresses: [u8; 2], speeds: &[[u64; 2]]) -> Lab {
     let mut lab = Lab::new();
@@ -46,16 +46,16 @@ fn f53_two_by_5g_and_one_by_10g_joined_in_another_order() {
         let mut lab = pair(addresses, &[[5; 2], [5; 2], [10; 2]]);
         assert!(lab.until(3_000, |lab| carries(lab, 0) || carries(lab, 2)) <= 2_010);
         lab.advance(600_000);
-        // The lower one's first port, in slot 0 at the one end and 1 at the other, is of a cable with 5G; at
-        // the other end slot 0 is of the one with 10G.
+        // The first port of the lower system is on a cable with 5G: slot 0 of the first system, 1 of the
+        // second. Slot 0 of the second system is on the cable with 10G.
         let best = if addresses == [1, 2] { both_ways([0, 1]) } else { both_ways([2]) };
         assert_eq!(send(&lab), best);
         assert_eq!((lab[0].flapping(), lab[1].flapping()), (0, 0));
     }
 }
 
-/// One end does not know how fast a link is, or takes it for another speed: it is not so that each sends
-/// on the link that the other does not use.
+/// One end does not know the speed of a link, or has a wrong one. It must not happen that each end sends on
+/// the link that the other does not use.
 #[test]
 fn f53_ends_that_see_different_speeds_use_the_same_links() {
     let speeds: [&[[u64; 2]]; 4] = [
@@ -77,13 +77,14 @@ fn f53_ends_that_see_different_speeds_use_the_same_links() {
     }
 }
 
-/// A faster link is added, and goes: both change to it, and back, in as long as the frames take.
+/// A faster link is added, and goes again. Both ends change to it, and back, within the delay of the
+/// frames.
 #[test]
 fn f54_a_change_over_takes_two_lacpdus_each_way_and_no_timer() {
     for addresses in [[1, 2], [2, 1]] {
         let mut lab = pair(addresses, &[[1; 2], [1; 2], [10; 2]]);
         lab.until(2_010, |lab| carries(lab, 2));
-        // A quarter of a minute, and less than a port that is new would wait.
+        // After a quarter of a minute, and after less time than a new port would wait.
         for ms in [15_000, 1_200] {
             lab.advance(ms);
             let said = |lab: &Lab, end| lab.port(0, end).statistics().pdus_out;
@@ -91,25 +92,26 @@ fn f54_a_change_over_takes_two_lacpdus_each_way_and_no_timer() {
             lab.unplug(2);
             assert_eq!(send(&lab), [vec![], vec![]]);
             assert_eq!(lab.until(5, |lab| carries(lab, 0) && carries(lab, 1)), 2);
-            // In sync, and collecting. That it distributes is the third.
+            // The first two report in sync and collecting. The third reports distributing.
             for end in [0, 1] {
                 assert!(said(&lab, end) - before[end] <= 3);
             }
             lab.advance(1_200);
             lab.link(2, 0, Link::Up(10 * G));
             lab.link(2, 1, Link::Up(10 * G));
-            // It says first that it is there. If the limit would hold up the change, that waits.
+            // The port first sends a LACPDU for itself. If the limit would hold up the change, the change
+            // waits.
             lab.until(1_200, |lab| !carries(lab, 0));
             assert!(lab.until(10, |lab| carries(lab, 2)) <= 3);
             assert_eq!(send(&lab), both_ways([2]));
         }
-        // Ports without a link did not distribute; those that stand by again have stopped twice.
+        // Ports without a link had not distributed. Those that stand by again have stopped twice.
         assert_eq!((lab[0].flapping(), lab[1].flapping()), (6, 6));
     }
 }
 
-/// Two switches that are not one for LACP. The one that is not used is told, so it does not use the link
-/// either.
+/// Two switches that are separate LACP systems. The one that is not used is told so, and does not use the
+/// link either.
 #[test]
 fn f54_of_two_switches_without_mlag_the_other_is_told() {
     let mut lab = Lab::new();
@@ -126,7 +128,7 @@ fn f54_of_two_switches_without_mlag_the_other_is_told() {
     for system in [b, c] {
         assert!(sends(&lab, system).iter().all(|(_, taken)| *taken));
     }
-    // The one with more links is better, and the other is told then.
+    // The one with more links is better, and the other is then told.
     plug(&mut lab, [cables[2]]);
     lab.advance(3_000);
     assert_eq!(sends(&lab, a), [(1, true), (2, true)]);
@@ -134,7 +136,7 @@ fn f54_of_two_switches_without_mlag_the_other_is_told() {
     assert_eq!(lab.port(0, 1).actor().state, NEW | StateBits::SYNC);
 }
 
-/// Links that the partner does not want to aggregate: each would be an aggregator, and one is used.
+/// Links that the partner does not aggregate: each is an aggregator of its own, and one is used.
 #[test]
 fn f54_of_individual_links_one_is_used_and_told_so() {
     let mut solo = Solo::new(2, DEFAULTS);
@@ -147,9 +149,9 @@ fn f54_of_individual_links_one_is_used_and_told_so() {
     assert_eq!(solo.port(1).actor().state, NEW);
 }
 
-/// It is out of sync because it is to be, and the partner because it knows.
+/// It is out of sync on purpose, and its partner because it follows.
 #[test]
-fn f54_a_port_that_stands_by_is_no_churn() {
+fn f54_a_port_that_stands_by_is_not_churn() {
     let mut lab = pair([1, 2], &[[1; 2], [10; 2]]);
     lab.advance(200_000);
     for end in [0, 1] {
@@ -158,9 +160,9 @@ fn f54_a_port_that_stands_by_is_no_churn() {
     }
 }
 
-/// The partner's port that would be the best has left.
+/// The best port has left on the partner's side.
 #[test]
-fn f54_no_port_waits_for_one_that_has_said_farewell() {
+fn f54_no_port_waits_for_one_that_has_sent_a_farewell() {
     for end in [0, 1] {
         let mut lab = pair([1, 2], &[[1; 2], [10; 2]]);
         lab.until(2_010, |lab| carries(lab, 1));
@@ -172,8 +174,8 @@ fn f54_no_port_waits_for_one_that_has_said_farewell() {
     }
 }
 
-/// Each has a faster link to one that has a faster link to the third. Two come into service; all try to
-/// do better, ever more seldom.
+/// Three systems in a ring, of which each has a faster link to the next. Two come into service; all try a
+/// better partner, less and less often.
 #[test]
 fn f53_three_systems_of_which_each_prefers_another_come_to_rest() {
     for addresses in [[1, 2, 3], [1, 3, 2]] {
@@ -199,7 +201,7 @@ fn f53_three_systems_of_which_each_prefers_another_come_to_rest() {
     }
 }
 
-/// Two that prefer a third one, which is content with a fourth, find each other.
+/// Two systems that prefer a third, which stays with a fourth, find each other.
 #[test]
 fn f53_two_that_a_third_has_no_room_for_find_each_other() {
     for addresses in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
@@ -217,8 +219,7 @@ fn f53_two_that_a_third_has_no_room_for_find_each_other() {
     }
 }
 
-/// A partner with two aggregators that chooses by itself, as Linux, teamd and Open vSwitch do. Its
-/// system is this.
+/// A partner with two aggregators that chooses by its own rules, as Linux, teamd and Open vSwitch do.
 struct Stubborn {
     solo: Solo,
     system: u8,
@@ -226,14 +227,14 @@ struct Stubborn {
 }
 
 impl Stubborn {
-    /// In sync on one of two links, which are an aggregator each.
+    /// In sync on one of two links, each of which is an aggregator.
     fn new(system: u8, chosen: u8) -> Self {
         let mut it = Stubborn { solo: Solo::new(2, DEFAULTS), system, chosen };
         it.pass(2_000);
         it
     }
 
-    /// It says what it does once a second, and collects and distributes if we let it.
+    /// It sends a LACPDU every second, and collects and distributes if we are in sync.
     fn pass(&mut self, ms: u64) {
         for _ in 0..ms / 1_000 {
             for _ in 0..3 {
@@ -257,8 +258,8 @@ impl Stubborn {
     }
 }
 
-/// A lower one is followed at once, and a higher one when it has not followed for a while; after that
-/// it is known.
+/// A partner with a lower identifier is followed at once. One with a higher identifier is followed when it
+/// has not followed for a while; after that it is known not to follow.
 #[test]
 fn f53_a_partner_that_chooses_by_itself_is_followed() {
     let wait = u64::from(choice::FOLLOW);
@@ -267,7 +268,7 @@ fn f53_a_partner_that_chooses_by_itself_is_followed() {
             let mut it = Stubborn::new(system, chosen);
             it.pass(waits);
             assert_eq!(it.solo.lacp.distributing().bits(), 1 << chosen, "{system} {chosen}");
-            // Which of them is better by our order does not matter any more.
+            // By now it does not matter which one is better by our order.
             for slot in [0, 1] {
                 let now = it.solo.now();
                 it.solo.lacp.set_link(nth(1 - slot), Link::Down, now);
@@ -287,7 +288,8 @@ fn f53_a_partner_that_chooses_by_itself_is_followed() {
     }
 }
 
-/// What it offers is in service at once. A better one is tried once, for a second, and the limit of LACPDUs may add half of one.
+/// The aggregator that it offers is in service at once. A better one is tried once, for a second, and the
+/// limit of LACPDUs may add half a second.
 #[test]
 fn f53_a_partner_that_stays_where_it_is_costs_a_second_and_once() {
     let out = |it: &mut Stubborn, ms: u64| {
@@ -315,10 +317,10 @@ fn f53_a_partner_that_stays_where_it_is_costs_a_second_and_once() {
     }
 }
 
-/// The partner is in sync and does not collect yet; some of its ports do, some are not to be in
-/// service at all.
+/// The partner is in sync and does not collect yet. Later some of its ports collect, and some stay out of
+/// service.
 #[test]
-fn f57_collecting_is_told_and_done_at_once() {
+fn f57_collecting_is_announced_and_done_at_once() {
     let told = |solo: &Solo| {
         (0..4).fold(0, |set, slot| {
             let collecting = solo.port(slot).actor().state.contains(StateBits::COLLECTING);
@@ -329,7 +331,7 @@ fn f57_collecting_is_told_and_done_at_once() {
     (0..4).for_each(|slot| solo.hear(slot, NEW));
     solo.pass(2_000);
     (0..3).for_each(|slot| solo.hear(slot, NEW | StateBits::SYNC));
-    // As long as that lasts.
+    // For as long as that lasts.
     for _ in 0..3 {
         assert_eq!(
             (told(&solo), solo.lacp.collecting().bits(), solo.lacp.distributing().bits()),
@@ -340,7 +342,7 @@ fn f57_collecting_is_told_and_done_at_once() {
         (0..3).for_each(|slot| solo.hear(slot, NEW | StateBits::SYNC));
         solo.hear(3, NEW);
     }
-    // The first collects, and is waited with for the others, but not for the one out of sync.
+    // The first one collects, and waits for the others, but not for the one out of sync.
     solo.hear(0, NEW | StateBits::SYNC | StateBits::COLLECTING);
     solo.hear(1, NEW | StateBits::SYNC | StateBits::COLLECTING);
     assert_eq!(
@@ -372,9 +374,9 @@ fn f57_ports_that_do_not_come_to_collect_are_not_waited_for_longer() {
     assert_eq!((solo.lacp.distributing().bits(), solo.lacp.collecting().bits()), (0b01, 0b11));
 }
 
-/// Every frame of a pair that starts is accepted: neither end sends before the other collects.
+/// When a pair starts, every frame is accepted: neither end sends before the other collects.
 #[test]
-fn f57_nothing_is_sent_before_it_is_taken_in() {
+fn f57_nothing_is_sent_before_it_is_accepted() {
     let mut lab = pair([1, 2], &[[1; 2], [1; 2], [1; 2]]);
     for _ in 0..3_000 {
         lab.advance(1);

@@ -1,4 +1,4 @@
-//! What C lagg's LACP does wrong, by number (docs/compared.md).
+//! Defects of C lagg's LACP that the machines must not have, by number (docs/compared.md).
 
 use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::StateBits;
@@ -9,7 +9,7 @@ use crate::solo::{IN_SERVICE, NEW, Solo};
 
 const FAST: Options = Options { fast_timeout: true, ..DEFAULTS };
 
-/// One system with a port to each of two that know nothing of each other, of these priorities.
+/// One system with a port to each of two independent systems, which have these priorities.
 fn two_partners(priorities: [u16; 2]) -> Lab {
     let mut lab = Lab::new();
     let a = lab.system(mac(1), 11, DEFAULTS);
@@ -21,7 +21,7 @@ fn two_partners(priorities: [u16; 2]) -> Lab {
     lab
 }
 
-/// A port that leaves, or whose link goes down, while others wait with it keeps none of them.
+/// A port that leaves, or whose link goes down, does not keep the ports waiting that wait with it.
 #[test]
 fn f15_a_port_that_leaves_while_it_waits_keeps_no_other_waiting() {
     for unplugged in [false, true] {
@@ -60,7 +60,7 @@ fn f16_losing_the_active_one_of_two_switches_hands_over_at_once() {
     plug(&mut lab, [0, 1]);
     lab.advance(5_000);
     lab.unplug(0);
-    // The other one has been in sync all the time: it is told, and answers.
+    // The other one has been in sync all the time, so one LACPDU each way is enough.
     assert_eq!(lab.until(2, |lab| carries(lab, 1)), 2);
     assert_eq!((lab[0].distributing().bits(), lab[0].bandwidth()), (0b10, 1_000_000_000));
     assert_eq!(lab[0].active_aggregator().unwrap().1.system, mac(3));
@@ -97,13 +97,13 @@ fn f18_a_port_that_joins_later_has_the_short_timeout_too() {
     assert!(lab.port(late, 1).partner().state.contains(StateBits::TIMEOUT));
     lab.cut(late);
     lab.until(3_000, |lab| lab[0].distributing().bits() == 0b01);
-    // And one that joins when it is off again has not.
+    // A port that joins when the option is off again has the long timeout.
     lab.options(0, DEFAULTS);
     let later = lab.cable(0, 1);
     assert!(!lab.port(later, 0).actor().state.contains(StateBits::TIMEOUT));
 }
 
-/// In host order, whichever came first, and before the bandwidth.
+/// Compared in host order, before the bandwidth, whichever came first.
 #[test]
 fn f19_the_partner_with_the_better_priority_is_the_active_one() {
     for (good, bad) in [(1, 0x8000), (0x0081, 0x8100), (0x00ff, 0x0100), (0, u16::MAX)] {
@@ -161,16 +161,16 @@ fn f21_ports_of_unknown_speed_are_in_service_if_there_are_no_others() {
     assert_eq!((lab[a].distributing().bits(), lab[b].collecting().bits()), (0b011, 0b011));
     assert_eq!(lab[a].bandwidth(), 0);
     lab.plug(2);
-    // What is in service is left when the other end has had time to be ready as well.
+    // The aggregator in service is left when the partner has had time to be ready as well.
     lab.advance(5_000);
     assert_eq!(lab[a].distributing().bits(), 0b011);
     lab.advance(5_000);
     assert_eq!(lab[a].distributing().bits(), 0b100);
 }
 
-/// A partner that is missed is asked at once and then every second, until it is given up.
+/// A partner that has timed out gets a LACPDU at once and then every second, until it is given up.
 #[test]
-fn f22_a_partner_that_is_missed_is_asked_every_second() {
+fn f22_a_partner_that_has_timed_out_is_asked_every_second() {
     let mut solo = Solo::new(1, FAST);
     solo.agree();
     solo.hear(0, IN_SERVICE);
@@ -201,10 +201,10 @@ fn f23_the_first_lacpdu_after_a_link_comes_up_is_sent_at_once() {
     }
 }
 
-/// A partner that says it is not in sync is not in sync, strict or not; and two that agree on that
-/// do not speak without end.
+/// A partner that reports not to be in sync is not in sync, strict or not. Two that agree on that do not
+/// send LACPDUs without end.
 #[test]
-fn f24_what_the_partner_does_not_say_is_never_added() {
+fn f24_what_the_partner_does_not_report_is_never_added() {
     for strict in [true, false] {
         let mut solo = Solo::new(1, Options { strict, ..DEFAULTS });
         solo.hear(0, NEW);
@@ -219,7 +219,7 @@ fn f24_what_the_partner_does_not_say_is_never_added() {
     }
 }
 
-/// Of all ports, not only of those whose card is the first of its kind.
+/// For all ports, not only those of unit 0.
 #[test]
 fn f25_txtest_and_rxtest_hold_for_every_port() {
     let mut lab = agreed(4);
@@ -244,9 +244,9 @@ fn f25_txtest_and_rxtest_hold_for_every_port() {
     lab.until(33_000, all_carry);
 }
 
-/// The partners hear of another address at once, and agree with the new one.
+/// Partners are told of another identifier at once, and agree with the new system.
 #[test]
-fn f26_another_address_is_told_at_once() {
+fn f26_another_identifier_is_sent_at_once() {
     let mut lab = agreed(2);
     lab.set_address(0, mac(77));
     lab.advance(1);
@@ -255,13 +255,13 @@ fn f26_another_address_is_told_at_once() {
     }
     lab.until(2_500, all_carry);
     assert_eq!(lab[1].active_aggregator().unwrap().1.system, mac(77));
-    // The same again is no news.
+    // Setting the same identifier again sends nothing.
     let out = lab.port(0, 0).statistics().pdus_out;
     lab.set_address(0, mac(77));
     assert_eq!(lab.port(0, 0).statistics().pdus_out, out);
 }
 
-/// The partner collects a good while after it was in sync: that we distribute now is told at once.
+/// The partner collects long after it was in sync. That we then distribute is sent at once.
 #[test]
 fn f27_the_partner_is_told_of_distributing() {
     let mut solo = Solo::new(1, DEFAULTS);

@@ -1,4 +1,4 @@
-//! Partners that agree and do not come to collect, and those that do not hear us.
+//! Partners that agree and do not collect, and partners that do not receive our LACPDUs.
 
 use lagg_rs::lacp::{Link, Options, choice, receive};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
@@ -10,7 +10,7 @@ use crate::solo::{IN_SERVICE, NEW, Solo};
 const G: u64 = 1_000_000_000;
 const FOLLOW: u64 = choice::FOLLOW as u64;
 
-/// Two links, of which the first is the faster, to partners that are in sync whatever we are.
+/// Two links, of which the first is faster, to partners that are always in sync.
 struct Partners {
     solo: Solo,
     systems: [u8; 2],
@@ -36,7 +36,7 @@ impl Partners {
         self.solo.receive(slot, &Lacpdu { actor, partner: ours });
     }
 
-    /// They speak twice in a tenth of a second. Returned: when something is sent first, by milliseconds.
+    /// Both partners send LACPDUs every 50 ms. Returns after how many milliseconds a frame is first sent.
     fn until_sent(&mut self, ms: u64) -> Option<u64> {
         (0..ms / 100).map(|n| n * 100).find(|_| {
             (0..4).for_each(|n| self.say(n % 2));
@@ -58,7 +58,7 @@ fn f53_a_partner_that_is_in_sync_and_does_not_collect_is_given_up_for_one_that_d
             assert_eq!(it.solo.lacp.distributing().bits(), 0b10, "{systems:?}");
         }
         assert_eq!(it.solo.lacp.flapping(), 0);
-        // It is better than nothing, and not known for that any more when it collects.
+        // It is better than no partner, and counts as a good one again when it collects.
         let now = it.solo.now();
         it.collects = [true, true];
         it.solo.lacp.set_link(nth(1), Link::Down, now);
@@ -67,7 +67,7 @@ fn f53_a_partner_that_is_in_sync_and_does_not_collect_is_given_up_for_one_that_d
     }
 }
 
-/// A partner that is alone is waited for. Otherwise both are tried in turn, ever more seldom.
+/// A single partner is waited for. Otherwise both are tried in turn, less and less often.
 #[test]
 fn f53_partners_of_which_none_collects_are_tried_in_turn() {
     for systems in [[5, 6], [9, 0], [0, 0], [9, 9]] {
@@ -85,7 +85,7 @@ fn f53_partners_of_which_none_collects_are_tried_in_turn() {
                 }
             }
             assert!((5..=8).contains(&tried.len()), "{systems:?} {tried:?}");
-            // As long again as it has lasted.
+            // For as long again as it has lasted.
             it.collects = collects;
             assert!(it.until_sent(700_000).is_some(), "{systems:?}");
             let flapping = it.solo.lacp.flapping();
@@ -102,7 +102,7 @@ fn f53_partners_of_which_none_collects_are_tried_in_turn() {
     }
 }
 
-/// A partner that comes to collect late, and is the only one.
+/// The only partner, which collects late.
 #[test]
 fn f53_a_partner_that_is_alone_is_waited_for() {
     let mut solo = Solo::new(1, DEFAULTS);
@@ -119,7 +119,7 @@ fn f53_a_partner_that_is_alone_is_waited_for() {
     assert_eq!(solo.lacp.distributing().bits(), 1);
 }
 
-/// One direction is dead: the end that does not hear its partner says so, and both leave the link at once.
+/// One direction is dead. The end that receives nothing reports that, and both leave the link at once.
 #[test]
 fn f53_a_link_on_which_the_partner_does_not_hear_us_is_left_at_once() {
     for addresses in [[1, 2], [2, 1]] {

@@ -9,9 +9,9 @@ use crate::solo::{IN_SERVICE, Solo};
 
 const FAST: Options = Options { fast_timeout: true, ..DEFAULTS };
 
-/// Without a partner; and the option changes while there is none.
+/// Without a partner, and the option changes while there is none.
 #[test]
-fn f58_a_port_that_wants_to_hear_every_second_speaks_every_second() {
+fn f58_a_port_that_asks_for_lacpdus_every_second_sends_them_every_second() {
     for strict in [true, false] {
         let mut solo = Solo::new(1, Options { strict, ..FAST });
         solo.pass(10_000);
@@ -24,7 +24,7 @@ fn f58_a_port_that_wants_to_hear_every_second_speaks_every_second() {
     }
 }
 
-/// A silent cut of 10 s or more: back as soon as it is healed.
+/// A silent cut of 10 s or more: the link is back soon after it is healed.
 #[test]
 fn f58_after_a_silent_cut_it_is_back_within_4_s() {
     for cut in [10_000, 45_000, 300_000] {
@@ -41,7 +41,7 @@ fn f58_after_a_silent_cut_it_is_back_within_4_s() {
     }
 }
 
-/// The driver refuses each LACPDU: the limit is one of what is sent, so it is not used up.
+/// The driver refuses each LACPDU. The limit counts only LACPDUs that were sent, so it is not used up.
 #[test]
 fn f59_what_could_not_be_sent_is_tried_again_after_pauses_and_does_not_count() {
     let mut solo = Solo::new(1, DEFAULTS);
@@ -65,7 +65,7 @@ fn f59_what_could_not_be_sent_is_tried_again_after_pauses_and_does_not_count() {
     }
     assert_eq!(tried, [0, 10, 110, 410, 710]);
     assert_eq!(solo.port(0).statistics().pdus_out, sent);
-    // Three are sent all the same, each as soon as it is due.
+    // Three can still be sent, each as soon as it is due.
     for fast_timeout in [false, true, false] {
         assert_eq!(solo.said().len(), 1);
         solo.lacp.set_options(Options { fast_timeout, ..DEFAULTS });
@@ -81,7 +81,7 @@ fn f59_what_could_not_be_sent_is_tried_again_after_pauses_and_does_not_count() {
     assert_eq!(next.since(solo.now()), 10);
 }
 
-/// Whatever the numbers of the interfaces, on systems where they may have more than 16 bits.
+/// Whatever the interface indexes are; they may have more than 16 bits.
 #[test]
 fn f62_no_key_and_no_port_number_is_0_and_no_two_ports_have_one_number() {
     let now = Time::new(5);
@@ -93,7 +93,7 @@ fn f62_no_key_and_no_port_number_is_0_and_no_two_ports_have_one_number() {
         }
         let mut numbers: Vec<_> =
             (0..8).map(|slot| lacp.port(nth(slot)).unwrap().actor().port).collect();
-        // One that can has its own.
+        // A port whose index is free as a number has that number.
         assert_eq!((numbers[1], numbers[3]), (1, 7));
         numbers.sort_unstable();
         numbers.dedup();

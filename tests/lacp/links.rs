@@ -1,4 +1,4 @@
-//! Links of every kind, and what LACP makes of them: fast, slow, unfit, looped, moved, none.
+//! How LACP treats links of every kind: fast, slow, unfit, looped, moved, none.
 
 use lagg_rs::lacp::{Link, Options, System, Time, mux};
 use lagg_rs::slots::SlotSet;
@@ -29,7 +29,7 @@ fn different_speeds_are_different_aggregators() {
         assert_eq!(lab.port(0, end).mux(), mux::MuxState::Waiting);
     }
     lab.unplug(3);
-    // In sync, and in return; collecting, and in return.
+    // In sync, and the reply; collecting, and the reply.
     assert_eq!(lab.until(2, |lab| (0..3).all(|cable| carries(lab, cable))), 2);
     assert_eq!((lab[a].distributing().bits(), lab[a].bandwidth()), (0b0111, 3_000_000_000));
 }
@@ -40,8 +40,8 @@ const SPEEDS: [u64; 19] = [
     56_000, 100_000, 200_000, 400_000, 800_000, 1_600_000,
 ];
 
-/// Two links are one aggregation if they are of the same speed, and not otherwise: then the faster one
-/// is in service, and no link that is not fit.
+/// Two links are one aggregation only if they have the same speed. Otherwise the faster one is in service.
+/// An unfit link never is.
 #[test]
 fn every_kind_of_link_beside_every_other() {
     let speeds = SPEEDS.into_iter().map(|megabits| Link::Up(megabits * 1_000_000));
@@ -90,9 +90,9 @@ fn a_link_that_changes_its_speed_changes_its_aggregator() {
     assert!(all_carry(&lab));
 }
 
-/// Half duplex, or no Ethernet: LACP does nothing there.
+/// Half duplex, or not Ethernet: LACP does nothing there.
 #[test]
-fn an_unfit_link_is_never_in_service_and_nothing_is_said_on_it() {
+fn an_unfit_link_is_never_in_service_and_nothing_is_sent_on_it() {
     let mut lab = agreed(2);
     let out = lab.port(1, 0).statistics().pdus_out;
     lab.link(1, 0, Link::Unfit);
@@ -130,7 +130,7 @@ fn partners_that_change_places_are_agreed_with_where_they_are() {
     lab.advance(60_000);
     cables.into_iter().for_each(|cable| lab.unplug(cable));
     let old = *lab.port(1, 0).partner();
-    // One of them is put back first, elsewhere: what was known where it was is forgotten.
+    // One cable is plugged in elsewhere first: the port where it was forgets its partner.
     (lab.cables[0].ends[1].slot, lab.cables[1].ends[1].slot) = (1, 0);
     lab.plug(0);
     lab.advance(2);
@@ -141,7 +141,7 @@ fn partners_that_change_places_are_agreed_with_where_they_are() {
     lab.until(3_000, all_carry);
 }
 
-/// A port that is not there returns nothing.
+/// For a port that does not exist, nothing is returned.
 #[test]
 fn slots_without_a_port_are_ignored() {
     let now = Time::new(5);
@@ -164,7 +164,7 @@ fn slots_without_a_port_are_ignored() {
     );
 }
 
-/// Once, and only to a partner that was spoken to and is not spoken to again before.
+/// One farewell, and only to a partner that got LACPDUs before, and gets none again first.
 #[test]
 fn f60_a_partner_is_told_of_a_port_that_is_taken_down_or_unfit() {
     let farewell = |solo: &mut Solo| {

@@ -1,4 +1,4 @@
-//! LACP's machines: systems that speak to each other in virtual time, without sockets.
+//! LACP's machines: systems that exchange LACPDUs in virtual time, without sockets.
 
 mod bits;
 mod bytes;

@@ -1,4 +1,4 @@
-//! Markers: asked, answered, and not answered.
+//! Markers: sent, answered, and not answered.
 
 use lagg_rs::lacp::marker::{self, ANSWERS};
 use lagg_rs::lacp::{Link, Options, System};
@@ -16,7 +16,7 @@ fn ask(lab: &mut Lab, slots: u32) -> u32 {
     lab.at(0, |lacp, now| lacp.ask_markers(set(slots), now).bits())
 }
 
-/// A response comes to port 0.
+/// Port 0 receives a response.
 fn respond(solo: &mut Solo, marker: Marker) {
     let frame: [u8; FRAME] = Frame::parse(&marker.emit(mac(9))).unwrap().0.response(mac(9));
     let (frame, kind) = Frame::parse(&frame).unwrap();
@@ -24,7 +24,7 @@ fn respond(solo: &mut Solo, marker: Marker) {
     solo.lacp.run(solo.now());
 }
 
-/// What is asked now.
+/// The markers that are sent now.
 fn asked(solo: &mut Solo) -> Vec<(u8, Marker)> {
     let mut asked = Vec::new();
     while let Some((slot, frame)) = solo.lacp.poll_marker(solo.lacp.last_order()) {
@@ -49,7 +49,7 @@ fn a_marker_is_answered_by_the_way_there_and_back() {
 }
 
 #[test]
-fn f63_a_partner_that_does_not_answer_is_waited_for_half_a_second_and_only_once() {
+fn f63_a_partner_that_does_not_answer_is_waited_for_half_a_second_and_once() {
     let mut lab = agreed(2);
     lab.systems[1].answers_markers = false;
     assert_eq!(ask(&mut lab, 0b11), 0b11);
@@ -57,7 +57,7 @@ fn f63_a_partner_that_does_not_answer_is_waited_for_half_a_second_and_only_once(
     assert_eq!(lab[0].waiting().bits(), 0b11);
     lab.advance(1);
     assert_eq!(lab[0].waiting().bits(), 0);
-    // It is still asked: it might answer now.
+    // It still gets markers, because it might answer now.
     let before = lab.port(0, 0).statistics().markers_out;
     assert_eq!(ask(&mut lab, 0b11), 0);
     assert_eq!((lab[0].waiting().bits(), lab.port(0, 0).statistics().markers_out), (0, before + 1));
@@ -80,7 +80,7 @@ fn another_partner_is_waited_for_again() {
     assert_eq!(ask(&mut lab, 1), 1);
 }
 
-/// The old partner's answer does not come any more, and that is not the new one's fault.
+/// The old partner's response does not come any more, which must not count against the new one.
 #[test]
 fn a_partner_is_not_blamed_for_markers_that_the_one_before_it_was_sent() {
     let mut solo = Solo::new(1, DEFAULTS);
@@ -95,7 +95,7 @@ fn a_partner_is_not_blamed_for_markers_that_the_one_before_it_was_sent() {
     assert_eq!(solo.lacp.ask_markers(set(1), solo.now()).bits(), 1);
 }
 
-/// Its answers bear the old address, and would not be known.
+/// Its responses have the old address, and would not be recognised.
 #[test]
 fn nothing_is_waited_for_after_a_change_of_the_address() {
     let mut solo = Solo::new(1, DEFAULTS);
@@ -117,20 +117,20 @@ fn a_link_that_goes_down_is_not_waited_for() {
     assert_eq!(ask(&mut lab, 0b11), 0b11);
     lab.unplug(1);
     assert_eq!(lab[0].waiting().bits(), 0b01);
-    // Nor asked, while it is down.
+    // Nor is a marker sent while it is down.
     assert_eq!(ask(&mut lab, 0b10), 0);
     assert_eq!(lab.port(1, 0).statistics().markers_out, 1);
-    // Going down is not the partner's silence.
+    // A link that goes down does not make the partner silent.
     lab.heal(1);
     lab.plug(1);
     lab.advance(5_000);
     assert_eq!(ask(&mut lab, 0b10), 0b10);
 }
 
-/// A response would not come, or say nothing: half a second without frames, for flows that have lost
-/// enough already.
+/// The response would not come, or would mean nothing: half a second more without frames, for flows that
+/// have lost enough.
 #[test]
-fn a_partner_that_is_missed_or_does_not_collect_is_not_waited_for() {
+fn a_partner_that_has_timed_out_or_does_not_collect_is_not_waited_for() {
     let mut solo = Solo::new(3, Options { fast_timeout: true, ..DEFAULTS });
     solo.agree();
     solo.hear(0, IN_SERVICE);
@@ -153,9 +153,9 @@ fn a_port_that_leaves_is_not_waited_for() {
     assert_eq!(lab[0].waiting().bits(), 0b01);
 }
 
-/// Of another transaction, of another port, of another system.
+/// Responses with another transaction, another port, another system.
 #[test]
-fn responses_to_other_questions_are_ignored() {
+fn responses_to_other_markers_are_ignored() {
     let mut solo = Solo::new(1, DEFAULTS);
     solo.agree();
     solo.lacp.ask_markers(set(1), solo.now());
@@ -175,12 +175,12 @@ fn responses_to_other_questions_are_ignored() {
         respond(&mut solo, other);
         assert_eq!(solo.lacp.waiting().bits(), 1);
     }
-    // The second question has a time of its own.
+    // The second marker has its own timeout.
     solo.pass(TIMEOUT - 1);
     assert_eq!(solo.lacp.waiting().bits(), 1);
     respond(&mut solo, second);
     assert_eq!(solo.lacp.waiting().bits(), 0);
-    // The same again does no harm.
+    // The same response again does no harm.
     respond(&mut solo, second);
     assert_eq!(solo.port(0).statistics().responses_in, 6);
 }
@@ -197,8 +197,8 @@ fn one_marker_at_a_time_is_due() {
     assert_eq!(asked(&mut solo), []);
 }
 
-/// Whatever LACP does, as long as the link is up: half duplex, without a partner, and where LACPDUs
-/// are neither sent nor read.
+/// Whatever LACP does while the link is up: half duplex, without a partner, and with LACPDUs neither sent
+/// nor received.
 #[test]
 fn the_responder_answers_in_every_state() {
     let marker = Marker { port: 5, system: mac(9), transaction: 77 };
@@ -230,8 +230,8 @@ fn the_responder_answers_in_every_state() {
     assert!(answers(&mut solo).is_some(), "in service again");
 }
 
-/// A partner that has answered on no port, and not answered on one, is not waited for on the others; what
-/// other partners do is nothing to it.
+/// A partner that has let a marker time out, and has answered none on any port, is not waited for on the
+/// others. Other partners do not affect that.
 #[test]
 fn a_partner_that_is_silent_on_one_port_is_not_waited_for_on_others() {
     let mut solo = Solo::new(4, DEFAULTS);
@@ -249,14 +249,14 @@ fn a_partner_that_is_silent_on_one_port_is_not_waited_for_on_others() {
     solo.pass(TIMEOUT);
     assert_eq!(ask(&mut solo, 0b1100), 0b1000);
     asked(&mut solo);
-    // It has answered once: on ports that were not asked yet it is waited for.
+    // It has answered once, so it is waited for on ports that have sent no marker yet.
     assert_eq!(ask(&mut solo, 0b0001), 0);
     let [(0, marker)] = asked(&mut solo)[..] else { panic!("it is asked all the same") };
     respond(&mut solo, marker);
     assert_eq!(ask(&mut solo, 0b0111), 0b0101);
 }
 
-/// Slow protocols are slow: what asks more often is a loop, or wants us busy.
+/// Slow protocols are slow: more markers come from a loop or an attack.
 #[test]
 fn f55_ten_markers_a_second_are_answered_and_the_others_counted() {
     let asks = Marker { port: 5, system: mac(9), transaction: 77 }.emit(mac(9));
@@ -278,7 +278,7 @@ fn f55_ten_markers_a_second_are_answered_and_the_others_counted() {
         solo.pass(1);
     }
     assert_eq!(flood(&mut solo, 1), ANSWERS as usize, "each port has its own");
-    // An answer is no question.
+    // A response is not a marker to be answered.
     let response = frame.response(mac(9));
     let (response, kind) = Frame::parse(&response).unwrap();
     assert_eq!(solo.lacp.receive_marker(nth(1), response, kind, solo.now()), None);

@@ -1,4 +1,4 @@
-//! How two systems come to an agreement, lose it, and find it again.
+//! How two systems agree, lose their agreement, and find it again.
 
 use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
@@ -6,7 +6,7 @@ use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use crate::lab::{DEFAULTS, GIGABIT, Lab, STRAIGHT, Way, mac, nth};
 use crate::solo::{IN_SERVICE, NEW, Solo};
 
-/// On both ends of a cable frames are sent.
+/// Whether both ends of a cable distribute.
 pub fn carries(lab: &Lab, cable: usize) -> bool {
     lab.cables[cable]
         .ends
@@ -22,7 +22,7 @@ pub fn plug<const N: usize>(lab: &mut Lab, cables: [usize; N]) {
     cables.into_iter().for_each(|cable| lab.plug(cable));
 }
 
-/// A pair whose cables carry frames, a good while after.
+/// A pair whose cables have been in service for a while.
 pub fn agreed(cables: usize) -> Lab {
     let mut lab = Lab::pair(cables);
     lab.until(3_000, all_carry);
@@ -38,8 +38,8 @@ fn a_cold_start_takes_the_wait_for_others_and_four_frames() {
     let cable = lab.cable(a, b);
     lab.advance(500);
     lab.plug(cable);
-    // A LACPDU each at once; 2 s until the aggregators are taken; a LACPDU that says in sync, and
-    // one that says collecting.
+    // A LACPDU from each end at once; 2 s of waiting for other ports; a LACPDU with SYNC, and one with
+    // COLLECTING.
     assert_eq!(lab.until(3_000, all_carry), 1 + 2_000 + 1 + 1);
     assert_eq!((lab[a].bandwidth(), lab[b].bandwidth()), (1_000_000_000, 1_000_000_000));
     let [(actor, partner), (other, us)] = [a, b].map(|it| lab[it].active_aggregator().unwrap());
@@ -48,7 +48,7 @@ fn a_cold_start_takes_the_wait_for_others_and_four_frames() {
 }
 
 #[test]
-fn what_each_side_has_of_the_other_is_what_it_is() {
+fn each_side_has_recorded_what_the_other_is() {
     let lab = agreed(2);
     for cable in [0, 1] {
         assert_eq!(lab.port(cable, 0).partner(), lab.port(cable, 1).actor());
@@ -86,7 +86,7 @@ fn a_port_that_joins_later_disturbs_no_other() {
     assert_eq!((flapping, lab[0].flapping()), (0, 0));
 }
 
-/// Both notice at once; after the link is back nothing has to be waited for.
+/// Both ends notice at once. When the link is back, nothing has to be waited for.
 #[test]
 fn a_link_that_is_lost_and_comes_back_is_in_service_again_within_three_frames() {
     let mut lab = agreed(2);
@@ -104,9 +104,9 @@ fn a_link_that_is_lost_and_comes_back_is_in_service_again_within_three_frames() 
     assert_eq!(lab[0].distributing().bits(), 0b11);
 }
 
-/// Only one side has no carrier: the other hears nothing of it, but misses it.
+/// Only one side has no carrier. The other is not told, but times out.
 #[test]
-fn a_link_that_only_one_side_has_lost_is_missed_by_the_other() {
+fn a_link_that_only_one_side_has_lost_times_out_on_the_other() {
     for side in [0, 1] {
         let mut lab = Lab::pair(2);
         for system in [0, 1] {
@@ -125,7 +125,7 @@ fn a_link_that_only_one_side_has_lost_is_missed_by_the_other() {
     }
 }
 
-/// A system that is no longer heard learns it from the one that misses it.
+/// A system whose LACPDUs get lost is told so by the one that times out.
 #[test]
 fn one_way_loss_ends_service_in_both_directions() {
     let mut lab = Lab::pair(2);
@@ -137,14 +137,14 @@ fn one_way_loss_ends_service_in_both_directions() {
     lab.way(1, 0, Way { cut: true, ..STRAIGHT });
     lab.until(3_001, |lab| lab[1].distributing().bits() == 0b01);
     lab.until(1, |lab| lab[0].distributing().bits() == 0b01);
-    // It stays so. Both have no partner then, and speak every 30 s.
+    // That lasts. Then neither has a partner, and both send every 30 s.
     lab.advance(100_000);
     assert_eq!((lab[0].distributing().bits(), lab[1].distributing().bits()), (0b01, 0b01));
     lab.heal(1);
     lab.until(30_000 + 2_100, all_carry);
 }
 
-/// Half of the frames, of both directions, are lost at random.
+/// Half of the frames in both directions are lost at random.
 #[test]
 fn an_agreement_is_found_through_a_link_that_loses_half_of_all() {
     for seed in 0..20 {
@@ -161,7 +161,7 @@ fn an_agreement_is_found_through_a_link_that_loses_half_of_all() {
     }
 }
 
-/// A third of the frames is doubled, and all come up to 2 s late, in any order.
+/// A third of the frames are doubled, and all arrive up to 2 s late, in any order.
 #[test]
 fn doubled_and_reordered_lacpdus_end_in_agreement_all_the_same() {
     for seed in 0..20 {
@@ -180,7 +180,7 @@ fn doubled_and_reordered_lacpdus_end_in_agreement_all_the_same() {
     }
 }
 
-/// Same LACPDU, twice: nothing changes, and nothing is sent.
+/// The same LACPDU twice changes nothing, and nothing is sent.
 #[test]
 fn a_doubled_lacpdu_changes_nothing() {
     let mut lab = agreed(1);
@@ -193,7 +193,7 @@ fn a_doubled_lacpdu_changes_nothing() {
     assert_eq!(lab.port(0, 0).statistics().pdus_out, out);
 }
 
-/// A port that leaves says so; its partner sends nothing more to it as soon as it hears it.
+/// A port that leaves sends a farewell. Its partner stops sending as soon as that arrives.
 #[test]
 fn a_farewell_ends_the_partners_service_at_once() {
     let mut lab = agreed(2);
@@ -203,14 +203,14 @@ fn a_farewell_ends_the_partners_service_at_once() {
     let said = lab.systems[1].records[1].heard.unwrap().pdu;
     assert_eq!(said.actor.state, StateBits::ACTIVITY);
     assert_eq!(said.partner.system, mac(2));
-    // Back, it is in service as fast as a new one.
+    // When it is back, it is in service as fast as a new port.
     lab.advance(60_000);
     lab.join(1, 0);
     lab.until(2_100, all_carry);
 }
 
 #[test]
-fn a_port_that_leaves_says_nothing_without_a_partner() {
+fn a_port_that_leaves_sends_nothing_without_a_partner() {
     let mut lab = agreed(3);
     lab.link(0, 0, Link::Down);
     lab.options(0, Options { txtest: true, ..DEFAULTS });
@@ -221,8 +221,7 @@ fn a_port_that_leaves_says_nothing_without_a_partner() {
     assert!(lab.systems[0].lacp.remove(nth(2)).is_some());
 }
 
-/// Every pair of timeouts, each reached from every other while the link is in service, without a
-/// moment out of it.
+/// Every pair of timeouts, reached from every other pair. The link stays in service all the time.
 #[test]
 fn timeouts_change_while_the_link_stays_in_service() {
     let pairs = [(false, false), (false, true), (true, false), (true, true)];
@@ -241,7 +240,7 @@ fn timeouts_change_while_the_link_stays_in_service() {
             assert!(all_carry(&lab));
             let flapping = (lab[0].flapping(), lab[1].flapping());
             assert_eq!(flapping, (0, 0), "{before:?} to {after:?}");
-            // Each side hears the other as often as it asks for.
+            // Each side receives LACPDUs as often as it asks for.
             let heard = [0, 1].map(|side| lab.port(0, side).statistics().pdus_in);
             lab.advance(30_000);
             for (side, fast) in [(0, after.0), (1, after.1)] {
@@ -252,7 +251,7 @@ fn timeouts_change_while_the_link_stays_in_service() {
     }
 }
 
-/// However often the option changes, a partner that is gone is missed after 90 s at the latest.
+/// However often the option changes, a partner that is gone times out after 90 s at the latest.
 #[test]
 fn a_change_of_the_timeout_does_not_put_off_the_end_of_a_partner() {
     let mut solo = Solo::new(1, DEFAULTS);
@@ -268,8 +267,8 @@ fn a_change_of_the_timeout_does_not_put_off_the_end_of_a_partner() {
     assert_eq!(solo.lacp.distributing().bits(), 0);
 }
 
-/// A partner that reports another system, or us as we were, is not in sync with us, whatever it
-/// says; nor one that is not kept alive.
+/// A partner that has recorded another system, or an earlier state of ours, is not in sync with us,
+/// whatever it reports. Nor is one that no side keeps alive.
 #[test]
 fn a_partner_that_does_not_know_us_gets_no_frames() {
     let us = *Solo::new(1, DEFAULTS).port(0).actor();
@@ -290,7 +289,7 @@ fn a_partner_that_does_not_know_us_gets_no_frames() {
         let mut solo = Solo::new(1, DEFAULTS);
         for _ in 0..5 {
             solo.receive(0, &Lacpdu { actor: Solo::partner(0, state), partner });
-            // It is told who we are, as often as the limit allows.
+            // It gets our LACPDUs as often as the limit allows.
             assert!(!solo.pass(2_000).is_empty());
             assert_eq!(solo.lacp.collecting().bits(), 0);
         }
@@ -300,9 +299,9 @@ fn a_partner_that_does_not_know_us_gets_no_frames() {
     }
 }
 
-/// A partner that is missed has its 3 seconds to come back, whatever it is told meanwhile.
+/// A partner that has timed out has 3 seconds to come back, whatever is sent to it meanwhile.
 #[test]
-fn a_partner_that_is_missed_is_not_waited_for_longer() {
+fn a_partner_that_has_timed_out_is_not_waited_for_longer() {
     let mut solo = Solo::new(1, Options { fast_timeout: true, ..DEFAULTS });
     solo.hear(0, NEW);
     solo.pass(3_000);
@@ -314,9 +313,9 @@ fn a_partner_that_is_missed_is_not_waited_for_longer() {
     assert!(solo.port(0).actor().state.contains(StateBits::DEFAULTED));
 }
 
-/// What is told of the active aggregator is what its ports have in common (SIOCGLAGG).
+/// SIOCGLAGG returns of the active aggregator what its ports have in common.
 #[test]
-fn the_active_aggregator_is_told_without_its_ports() {
+fn the_active_aggregator_is_reported_without_its_ports() {
     let mut solo = Solo::new(2, DEFAULTS);
     assert_eq!(solo.lacp.active_aggregator(), None);
     solo.agree();
@@ -331,7 +330,7 @@ fn the_active_aggregator_is_told_without_its_ports() {
     };
     let expected = (of(mac(1), key, state), of(mac(9), 9, StateBits::empty()));
     assert_eq!(solo.lacp.active_aggregator(), Some(expected));
-    // A partner's link that is not to be aggregated.
+    // A link that the partner does not aggregate.
     for state in [NEW, IN_SERVICE, IN_SERVICE] {
         (0..2).for_each(|slot| solo.hear(slot, state - StateBits::AGGREGATION));
         solo.pass(2_000);
@@ -340,8 +339,8 @@ fn the_active_aggregator_is_told_without_its_ports() {
     assert_eq!(solo.lacp.active_aggregator(), Some(alone));
 }
 
-/// An aggregator that no port wants any more is there for others: a partner may be another one as often as
-/// it likes.
+/// An aggregator that no port selects any more is free for others, so a partner may change as often as it
+/// likes.
 #[test]
 fn aggregators_are_free_again() {
     let mut solo = Solo::new(1, DEFAULTS);

@@ -1,4 +1,4 @@
-//! Markers and farewells are ordered, and come out with the plan that they are ordered for.
+//! Markers and farewells have orders, and come out with the plan for which they were ordered.
 
 use lagg_rs::lacp::System;
 use lagg_rs::lacp::order::Order;
@@ -7,7 +7,7 @@ use lagg_rs::wire::lacpdu::{Info, Lacpdu};
 use crate::lab::{DEFAULTS, mac, nth, set};
 use crate::solo::{IN_SERVICE, NEW, Solo};
 
-/// The slots on which something is due that was ordered by then.
+/// The slots with a marker that was ordered by `last`; it counts as sent.
 fn markers(solo: &mut Solo, last: Order) -> Vec<u8> {
     let next = || Some(solo.lacp.poll_marker(last)?.0.number());
     std::iter::from_fn(next).collect()
@@ -51,14 +51,14 @@ fn f67_a_marker_that_fails_takes_none_with_it_that_was_ordered_since() {
 }
 
 #[test]
-fn f67_a_farewell_is_not_said_with_those_before_it() {
+fn f67_a_farewell_is_not_sent_with_those_before_it() {
     let mut solo = Solo::new(2, DEFAULTS);
     solo.agree();
     solo.lacp.take_down(nth(1), solo.now());
     let first = solo.lacp.last_order();
     solo.lacp.take_down(nth(0), solo.now());
     let second = solo.lacp.last_order();
-    // Once more is no other order.
+    // Taking it down once more is not a new order.
     solo.lacp.take_down(nth(1), solo.now());
     assert_eq!(solo.lacp.last_order(), second);
     assert!(solo.lacp.has_farewell(first));
@@ -67,14 +67,14 @@ fn f67_a_farewell_is_not_said_with_those_before_it() {
     assert_eq!(farewells(&mut solo, second), [0]);
 }
 
-/// The identifier that the machines have is no port's address: another system that has it is heard, and ours
-/// is the first port's from then on. It is kept against others that have that.
+/// The machines' identifier is no port's address. If another system has it too, ours is the first port's
+/// address from then on. That one is kept, even if another system has it.
 #[test]
 fn f66_another_system_may_have_our_identifier() {
     let mut solo = Solo::new(2, DEFAULTS);
     let own = |solo: &Solo| solo.port(0).actor().system;
     let same = |solo: &Solo| Info { system: own(solo), ..Solo::partner(0, NEW) };
-    // Our own comes back, on a link that is looped, or on that of another port.
+    // Our own LACPDU comes back, on a looped link or on another port.
     let echo = Lacpdu { actor: *solo.port(1).actor(), ..Lacpdu::default() };
     solo.receive(0, &echo);
     assert_eq!((own(&solo), solo.port(0).statistics().looped), (mac(1), 1));
@@ -84,7 +84,7 @@ fn f66_another_system_may_have_our_identifier() {
     assert_eq!(own(&solo), [2, 0, 0, 0, 1, 0]);
     assert_eq!(solo.port(1).actor().system, own(&solo));
     assert_eq!((solo.port(0).partner().system, solo.port(0).statistics().looped), (mac(1), 1));
-    // And now it agrees with that one.
+    // Now it agrees with that system.
     for state in [NEW, IN_SERVICE] {
         let actor = Info { system: mac(1), ..Solo::partner(0, state) };
         let partner = *solo.port(0).actor();
@@ -95,7 +95,7 @@ fn f66_another_system_may_have_our_identifier() {
     let actor = same(&solo);
     solo.receive(1, &Lacpdu { actor, ..Lacpdu::default() });
     assert_eq!((own(&solo), solo.port(1).statistics().looped), ([2, 0, 0, 0, 1, 0], 1));
-    // An identifier with another priority is another one.
+    // The same address with another priority is a different identifier.
     solo.lacp.set_system(System { priority: 1, address: mac(7) });
     let actor = Info { system: mac(7), ..Solo::partner(1, NEW) };
     solo.receive(1, &Lacpdu { actor, ..Lacpdu::default() });

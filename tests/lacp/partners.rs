@@ -23,8 +23,8 @@ fn both_halves_of_an_mlag_pair_are_one_aggregator() {
     assert_eq!((lab[0].distributing().bits(), lab[0].bandwidth()), (0b1111, 4_000_000_000));
 }
 
-/// A half that lost its pair speaks for itself: its ports leave the aggregator at once, and the other
-/// half's carry on. Then it is one of the pair again.
+/// A half that has lost its pair uses its own identifier. Its ports leave the aggregator at once, and the
+/// other half's stay in service. Then it belongs to the pair again.
 #[test]
 fn half_of_an_mlag_pair_that_restarts_under_its_own_name_takes_no_traffic_with_it() {
     let mut lab = mlag();
@@ -35,7 +35,7 @@ fn half_of_an_mlag_pair_that_restarts_under_its_own_name_takes_no_traffic_with_i
     assert_eq!(lab[0].distributing().bits(), 0b0011);
     lab.advance(60_000);
     assert_eq!((lab[0].distributing().bits(), lab[0].bandwidth()), (0b0011, 2_000_000_000));
-    // They stand by with it in an aggregator of its own.
+    // They stand by in an aggregator of their own.
     assert_eq!(lab.port(2, 0).mux(), mux::MuxState::Waiting);
     assert!(!lab[0].is_active(nth(2)) && lab[0].is_active(nth(0)));
     assert_eq!(lab[0].active_aggregator().unwrap().1.system, mac(7));
@@ -43,11 +43,11 @@ fn half_of_an_mlag_pair_that_restarts_under_its_own_name_takes_no_traffic_with_i
     lab.set_address(2, mac(7));
     lab.until(2_500, all_carry);
     assert_eq!(lab[0].distributing().bits(), 0b1111);
-    // Those that stood by have not been in service meanwhile.
+    // The ports that stood by were not in service meanwhile.
     assert_eq!((lab.port(0, 0).statistics().pdus_out > 0, lab[0].flapping()), (true, 2));
 }
 
-/// The same without a moment of its own name: only the half that restarts is out of service.
+/// The same without its own identifier: only the half that restarts is out of service.
 #[test]
 fn half_of_an_mlag_pair_restarts_and_the_other_carries_on() {
     let mut lab = mlag();
@@ -60,7 +60,7 @@ fn half_of_an_mlag_pair_restarts_and_the_other_carries_on() {
     assert!(carries(&lab, 0));
 }
 
-/// Both halves lose the same name, one after the other.
+/// Both halves change their common identifier, one after the other.
 #[test]
 fn an_mlag_pair_changes_its_name() {
     let mut lab = mlag();
@@ -76,7 +76,7 @@ fn an_mlag_pair_changes_its_name() {
     assert_eq!(lab[0].distributing().bits(), 0b1111);
 }
 
-/// Two switches of different names: the one with more bandwidth is the active one, the other's ports
+/// Two switches with different identifiers. The one with more bandwidth is active, and the other's ports
 /// stand by.
 #[test]
 fn of_two_switches_the_one_with_more_links_carries() {
@@ -88,7 +88,7 @@ fn of_two_switches_the_one_with_more_links_carries() {
     lab.advance(5_000);
     assert_eq!((lab[a].distributing().bits(), lab[a].collecting().bits()), (0b110, 0b110));
     lab.unplug(1);
-    // Equal now, and it stays where it is.
+    // Both are equal now, and nothing changes.
     lab.advance(5_000);
     assert_eq!(lab[a].distributing().bits(), 0b100);
     lab.unplug(2);

@@ -7,12 +7,12 @@ use lagg_rs::wire::slow::FRAME;
 use crate::lab::DELAY;
 use crate::whole::Lacp;
 
-/// What one port said, or heard, last.
+/// The last LACPDU that a port has sent or received.
 #[derive(Clone, Copy, Debug)]
 pub struct Last {
     pub at: u64,
     pub pdu: Lacpdu,
-    /// The partner in it was its hearer.
+    /// Whether the partner in it was its receiver.
     pub knew: bool,
 }
 
@@ -23,7 +23,7 @@ pub struct Record {
     pub sent: Vec<u64>,
     pub said: Option<Last>,
     pub heard: Option<Last>,
-    /// Something that it would have said was lost to txtest, and counts in the limit until then.
+    /// Until when a LACPDU that txtest has suppressed counts in the limit.
     pub hushed: Option<u64>,
 }
 
@@ -45,18 +45,18 @@ impl System {
     }
 }
 
-/// One direction of a cable: from the end of the same number to the other.
+/// One direction of a cable, from the end with the same number to the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
     /// Nothing comes through, and neither end notices.
     pub cut: bool,
-    /// Milliseconds.
+    /// Delay in milliseconds.
     pub delay: u64,
     /// Up to this many milliseconds more, so that frames overtake each other.
     pub jitter: u64,
-    /// Of a hundred frames.
+    /// Percentage of frames.
     pub lost: u64,
-    /// Of a hundred frames, too.
+    /// Percentage of frames.
     pub doubled: u64,
 }
 
@@ -67,7 +67,7 @@ pub struct End {
     pub slot: u8,
     pub link: Link,
     pub present: bool,
-    /// Since when it does not collect, if it does not.
+    /// Since when it has not collected, if it does not.
     pub deaf: Option<u64>,
 }
 
@@ -78,7 +78,7 @@ pub struct Cable {
     pub disturbed: [u64; 2],
 }
 
-/// A frame under way.
+/// A frame in flight.
 pub struct Flight {
     pub cable: usize,
     pub to: usize,

@@ -1,4 +1,4 @@
-//! What the tests of Open vSwitch (`lacp.at`) and of Linux's bonding driver see of LACP, seen here.
+//! The cases of LACP that the tests of Open vSwitch (`lacp.at`) and of Linux's bonding driver have.
 
 use lagg_rs::lacp::{Link, Options, mux};
 use lagg_rs::wire::lacpdu::StateBits;
@@ -46,7 +46,7 @@ fn ovs_a_cut_link_is_expired_after_3_s_and_defaulted_3_s_later() {
     assert_eq!(lab.port(0, 0).mux(), mux::MuxState::Distributing);
 }
 
-/// Healed before it is given up, it is in service at once.
+/// A link that is healed before its partner is given up is in service at once.
 #[test]
 fn ovs_a_link_that_is_healed_while_it_is_expired_needs_no_new_agreement() {
     let mut lab = fast_pair();
@@ -84,7 +84,7 @@ fn ovs_a_side_that_forgets_all_is_agreed_with_again() {
     assert_eq!(lab[0].flapping(), 2);
 }
 
-/// A partner that is passive is spoken to, and speaks.
+/// A passive partner gets LACPDUs, and so sends its own.
 #[test]
 fn ovs_a_passive_partner_is_agreed_with() {
     let passive = IN_SERVICE - StateBits::ACTIVITY;
@@ -107,19 +107,19 @@ fn bonding_strict_or_not_there_is_no_service_without_a_partner() {
         solo.pass(100_000);
         assert_eq!((solo.lacp.collecting().bits(), solo.lacp.distributing().bits()), (0, 0));
         assert_eq!(solo.port(0).mux(), mux::MuxState::Detached);
-        // A partner on one of the two.
+        // A partner on one of the two ports.
         for state in [NEW, IN_SERVICE, IN_SERVICE] {
             solo.hear(0, state);
             solo.pass(2_000);
         }
         assert_eq!((solo.lacp.collecting().bits(), solo.lacp.distributing().bits()), (0b01, 0b01));
-        // It goes.
+        // The partner goes.
         solo.pass(6_000);
         assert_eq!((solo.lacp.collecting().bits(), solo.lacp.distributing().bits()), (0, 0));
     }
 }
 
-/// The option changes in service: nothing else does.
+/// The option changes in service, and nothing else does.
 #[test]
 fn bonding_strict_changes_in_service_and_nothing_flaps() {
     let mut lab = agreed(2);
@@ -131,8 +131,8 @@ fn bonding_strict_changes_in_service_and_nothing_flaps() {
     assert_eq!((lab[0].flapping(), lab[1].flapping()), (0, 0));
 }
 
-/// Of two partners the one with the better system priority is chosen; when it goes the other one,
-/// and when it is back, it is.
+/// Of two partners, the one with the better system priority is chosen. When it goes, the other is; when it
+/// is back, it is chosen again.
 #[test]
 fn bonding_the_aggregator_with_the_best_priority_is_chosen_and_chosen_again() {
     let mut lab = Lab::new();
@@ -159,7 +159,7 @@ fn bonding_the_aggregator_with_the_best_priority_is_chosen_and_chosen_again() {
     assert!(!carries(&lab, 0));
 }
 
-/// After the address changes LACPDUs are still sent, as often as before, with the new one.
+/// After a change of the address, LACPDUs are sent as often as before, with the new one.
 #[test]
 fn bonding_lacpdus_are_still_sent_after_the_address_changes() {
     let mut lab = fast_pair();
@@ -175,7 +175,7 @@ fn bonding_lacpdus_are_still_sent_after_the_address_changes() {
     assert!(all_carry(&lab));
 }
 
-/// A link that flaps faster than LACP speaks ends where it stands.
+/// A link that flaps faster than LACPDUs are sent ends in its last state.
 #[test]
 fn bonding_a_flapping_link_ends_where_it_stands() {
     for up in [true, false] {
@@ -197,7 +197,7 @@ fn bonding_a_flapping_link_ends_where_it_stands() {
     }
 }
 
-/// A side that is not in sync for a minute is counted, on both sides of the link, and once.
+/// A side that is not in sync for a minute is counted once, on both sides of the link.
 #[test]
 fn bonding_churn_is_counted_after_a_minute() {
     // The partner does not take the link into service, and we do.
@@ -227,11 +227,11 @@ fn bonding_churn_is_counted_after_a_minute() {
     assert_eq!(solo.port(0).churns(), (2, 2));
 }
 
-/// The minute ends where nothing else happens: a wait until then waits for that.
+/// The minute ends when nothing else happens, so the deadline must include it.
 #[test]
 fn churn_is_counted_when_the_minute_is_over() {
     let mut solo = Solo::new(1, DEFAULTS);
-    // From here on it speaks every 30 seconds.
+    // From here on it sends every 30 seconds.
     solo.pass(500);
     solo.hear(0, NEW);
     solo.pass(59_000);

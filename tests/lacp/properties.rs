@@ -1,5 +1,5 @@
-//! Whatever happens to cables and systems, in any order: what always holds is checked at every event
-//! (`checks.rs`), and afterwards all come to agree.
+//! Random events of cables and systems. What must always hold is checked at every event (`checks.rs`), and
+//! afterwards all systems must agree.
 
 use lagg_rs::lacp::{Link, Options, mux, mux::AGGREGATE_WAIT, periodic};
 use lagg_rs::wire::lacpdu::{Info, StateBits};
@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use crate::lab::{DEFAULTS, GIGABIT, Lab, Way, mac, set};
 use crate::negotiation::plug;
 
-/// The longest that a frame is late, in milliseconds.
+/// The longest extra delay of a frame, in milliseconds.
 const JITTER: u64 = 2_000;
 
-/// After this many milliseconds without a disturbance all have agreed: the last frames that are late
-/// come in; each side speaks at least once, and what it says is heard; the ports wait for each other;
-/// and what follows from that is held up by the limit once on each side.
+/// After this many milliseconds without a disturbance all have agreed. The last late frames arrive; each
+/// side sends at least one LACPDU, which arrives; the ports wait for each other; and the limit holds up
+/// what follows once on each side.
 const BOUND: u64 = JITTER + (periodic::SLOW + AGGREGATE_WAIT + 2 * periodic::FAST) as u64;
 
 #[derive(Clone, Debug)]
@@ -33,8 +33,7 @@ enum Event {
     Markers { system: usize, slots: u32 },
 }
 
-/// Systems 0, 1 and 2, and whose ports the ends of the cables are. 0 is never the same as another;
-/// 1 and 2 are an MLAG pair at times.
+/// The systems at the ends of the cables. 1 and 2 are an MLAG pair at times; 0 never is.
 const SYSTEMS: usize = 3;
 const CABLES: [(usize, usize); 4] = [(0, 1), (0, 1), (0, 2), (0, 2)];
 
@@ -119,7 +118,7 @@ fn apply(lab: &mut Lab, event: &Event) {
     }
 }
 
-/// All cables plugged in and sound, all ports there, and the tests' options off.
+/// Plugs in all cables, makes them sound, joins all ports, and turns the test options off.
 fn end_disturbances(lab: &mut Lab) {
     for system in 0..SYSTEMS {
         let options = Options { txtest: false, rxtest: false, ..lab[system].options() };
@@ -136,14 +135,14 @@ fn end_disturbances(lab: &mut Lab) {
     }
 }
 
-/// What partners know of each other, apart from what they are not told at once.
+/// What partners have recorded of each other, without bits whose change is not sent at once.
 fn known(info: &Info) -> Info {
     Info { state: info.state - StateBits::DEFAULTED - StateBits::EXPIRED, ..*info }
 }
 
 fn all_agree(lab: &Lab) {
-    // All ports to the partner that is the active one of system 0 are in service, at both ends, and no
-    // others: those stand by there, and their partners, which have no other, are in sync.
+    // All ports to the active partner of system 0 are in service, at both ends. The others stand by there;
+    // their partners, which have no other link, are in sync.
     let (_, active) = lab[0].active_aggregator().unwrap();
     let id = |info: &Info| (info.system_priority, info.system, info.key);
     let mut wanted = [0; SYSTEMS];
@@ -206,7 +205,7 @@ proptest! {
         end_disturbances(&mut lab);
         lab.advance(BOUND);
         all_agree(&lab);
-        // And they still do when nothing else happens.
+        // And they still agree when nothing else happens.
         let flapping = [0, 1, 2].map(|system| lab[system].flapping());
         lab.advance(200_000);
         all_agree(&lab);
@@ -222,7 +221,7 @@ fn what_the_limit_holds_back_is_sent_when_it_ends() {
     lab.advance(2);
     lab.restart(0, name(0, 0), 22, options[0]);
     lab.advance(2_003);
-    // The third since 3,001; the port goes out of sync just after.
+    // The third LACPDU since 3,001; the port goes out of sync just after.
     lab.set_address(1, name(1, 1));
     lab.advance(2_001);
     let told = lab.systems[1].records[0].said.unwrap();

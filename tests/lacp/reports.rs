@@ -16,12 +16,12 @@ fn said(solo: &mut Solo) -> Vec<(u8, Report)> {
     std::iter::from_fn(|| next().map(|(slot, report)| (slot.number(), report))).collect()
 }
 
-/// How often this is said.
+/// How often this report is made.
 fn count(solo: &mut Solo, report: Report) -> usize {
     said(solo).iter().filter(|said| said.1 == report).count()
 }
 
-/// Hears a partner of another system.
+/// Receives a LACPDU of another system.
 fn hear_other(solo: &mut Solo, system: u8) {
     let actor = Info { system: mac(system), ..Solo::partner(0, NEW) };
     let partner = *solo.port(0).actor();
@@ -29,7 +29,7 @@ fn hear_other(solo: &mut Solo, system: u8) {
 }
 
 #[test]
-fn f63_a_looped_link_is_told_once_a_minute() {
+fn f63_a_looped_link_is_reported_once_a_minute() {
     let mut solo = Solo::new(2, DEFAULTS);
     solo.agree();
     assert_eq!(said(&mut solo), []);
@@ -42,8 +42,8 @@ fn f63_a_looped_link_is_told_once_a_minute() {
 }
 
 #[test]
-fn f63_two_partners_on_a_link_are_told() {
-    // As often as they may speak, and as seldom.
+fn f63_two_partners_on_a_link_are_reported() {
+    // Partners that send as often, and as seldom, as they may.
     for period in [1_000, 15_000, 29_000] {
         let mut solo = Solo::new(1, DEFAULTS);
         hear_other(&mut solo, 8);
@@ -57,7 +57,7 @@ fn f63_two_partners_on_a_link_are_told() {
         hear_other(&mut solo, 9);
         assert_eq!(count(&mut solo, Report::TwoPartners), 0, "once a minute");
     }
-    // A cable that is plugged elsewhere and back is no such thing, nor is a partner that restarts.
+    // A cable that is plugged in elsewhere and back is not reported, nor is a partner that restarts.
     let mut solo = Solo::new(1, DEFAULTS);
     for system in [8, 9, 8] {
         solo.lacp.set_link(nth(0), Link::Down, solo.now());
@@ -69,7 +69,7 @@ fn f63_two_partners_on_a_link_are_told() {
 }
 
 #[test]
-fn f63_no_partner_and_one_out_of_sync_are_told_after_a_minute() {
+fn f63_no_partner_and_one_out_of_sync_are_reported_after_a_minute() {
     let mut solo = Solo::new(1, DEFAULTS);
     solo.pass(DETECTION_TIME - 1);
     assert_eq!(said(&mut solo), []);
@@ -95,9 +95,9 @@ fn f63_no_partner_and_one_out_of_sync_are_told_after_a_minute() {
     assert_eq!(said(&mut solo), [], "all is well");
 }
 
-/// A partner that uses some of the links at a time, as one that may have eight in service.
+/// A partner that uses only some of the links at a time, such as one that can have eight in service.
 #[test]
-fn f63_a_link_that_the_partner_keeps_as_a_standby_is_told_as_such() {
+fn f63_a_link_that_the_partner_keeps_as_a_standby_is_reported_as_such() {
     let mut solo = Solo::new(3, DEFAULTS);
     solo.agree();
     let mut reports = Vec::new();
@@ -112,8 +112,8 @@ fn f63_a_link_that_the_partner_keeps_as_a_standby_is_told_as_such() {
 }
 
 #[test]
-fn f63_a_partner_that_does_not_keep_the_short_timeout_is_told() {
-    // Its LACPDUs come every 30 seconds, though it knows that they are to come each second.
+fn f63_a_partner_that_ignores_the_short_timeout_is_reported() {
+    // Its LACPDUs come every 30 seconds, though it acknowledges the short timeout.
     let slow = |options, knows| {
         let mut solo = Solo::new(1, options);
         solo.agree();
@@ -130,7 +130,7 @@ fn f63_a_partner_that_does_not_keep_the_short_timeout_is_told() {
     assert_eq!(slow(FAST, true), [(0, Report::Slow); 2]);
     assert_eq!(slow(FAST, false), [], "it does not know");
     assert_eq!(slow(DEFAULTS, false), [], "it was not asked to");
-    // One that is dead is missed once.
+    // A dead partner times out once.
     let mut solo = Solo::new(1, FAST);
     solo.agree();
     solo.hear(0, IN_SERVICE);

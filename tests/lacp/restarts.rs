@@ -7,8 +7,8 @@ use crate::lab::{DEFAULTS, Lab, mac};
 use crate::negotiation::{agreed, all_carry, carries, plug};
 use crate::solo::{IN_SERVICE, Solo};
 
-/// The partner is another lagg of the same system now: all of the old agreement goes at once, and
-/// the new one takes what a cold start takes.
+/// The partner becomes another lagg of the same system. The old agreement ends at once, and the new one
+/// takes as long as a cold start.
 #[test]
 fn a_partner_that_restarts_with_another_key_is_agreed_with_again() {
     let mut lab = agreed(2);
@@ -28,8 +28,7 @@ fn a_partner_that_restarts_as_it_was_is_agreed_with_again() {
     lab.until(4_000, all_carry);
 }
 
-/// The priority that the partner's system has says which of two aggregators is the active one, also
-/// when it changes.
+/// The priority of the partner's system decides which of two aggregators is active, also when it changes.
 #[test]
 fn a_partner_with_another_priority_is_another_partner() {
     let mut lab = Lab::new();
@@ -48,8 +47,8 @@ fn a_partner_with_another_priority_is_another_partner() {
     assert_eq!(lab[a].distributing().bits(), 0b01);
 }
 
-/// The same partner's other port, or this one with another priority: what was agreed was agreed with
-/// another (update_Selected).
+/// Another port of the same partner, or this port with another priority, has not agreed to anything yet
+/// (update_Selected).
 #[test]
 fn another_port_of_the_same_partner_is_agreed_with_again() {
     let partner = Solo::partner(0, IN_SERVICE);
@@ -67,8 +66,8 @@ fn another_port_of_the_same_partner_is_agreed_with_again() {
     }
 }
 
-/// The partner that is assumed while none is heard: of the lowest priority, and agreeing to nothing, or, not strict,
-/// to everything.
+/// The partner that is assumed while there is none has the lowest priority. It agrees to nothing or, if not
+/// strict, to everything.
 #[test]
 fn no_partner_is_a_partner_of_the_lowest_priority() {
     for strict in [true, false] {

@@ -5,14 +5,14 @@ use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{GIGABIT, Lacp, lacp, mac, nth};
 
-/// What a partner in service says of itself.
+/// The state of a partner in service.
 pub const IN_SERVICE: StateBits = StateBits::ACTIVITY
     .union(StateBits::AGGREGATION)
     .union(StateBits::SYNC)
     .union(StateBits::COLLECTING)
     .union(StateBits::DISTRIBUTING);
 
-/// What one says that has just begun.
+/// The state of a partner that has just begun.
 pub const NEW: StateBits = StateBits::ACTIVITY.union(StateBits::AGGREGATION);
 
 pub struct Solo {
@@ -21,7 +21,7 @@ pub struct Solo {
 }
 
 impl Solo {
-    /// With this many ports, all up; nothing of what they said is left.
+    /// A system with this many ports, all up, which have sent what was due.
     pub fn new(ports: u8, options: Options) -> Self {
         let mut solo = Solo { lacp: lacp(System::new(mac(1)), 11, options), ms: 10_000 };
         for number in 0..ports {
@@ -41,29 +41,29 @@ impl Solo {
         self.lacp.port(nth(number)).unwrap()
     }
 
-    /// The other side of a port, in the state `state`: system 9, key 9.
+    /// The partner on a port, with this state: system 9, key 9.
     pub fn partner(slot: u8, state: StateBits) -> Info {
         let port = 900 + u16::from(slot);
         Info { system_priority: 0x8000, system: mac(9), key: 9, port_priority: 0x8000, port, state }
     }
 
-    /// What it says if it knows us as we are.
+    /// Its LACPDU if it has recorded us as we are.
     pub fn pdu(&self, slot: u8, state: StateBits) -> Lacpdu {
         Lacpdu { actor: Self::partner(slot, state), partner: *self.port(slot).actor() }
     }
 
-    /// Hears this, and runs.
+    /// Receives this, and runs.
     pub fn receive(&mut self, number: u8, pdu: &Lacpdu) {
         self.lacp.receive(nth(number), pdu, self.now());
         self.lacp.run(self.now());
     }
 
-    /// Hears a partner that knows us.
+    /// Receives a LACPDU of a partner that has recorded us.
     pub fn hear(&mut self, slot: u8, state: StateBits) {
         self.receive(slot, &self.pdu(slot, state));
     }
 
-    /// What is said now.
+    /// The LACPDUs that are sent now.
     pub fn said(&mut self) -> Vec<(u8, Lacpdu)> {
         let now = self.now();
         self.lacp.run(now);
@@ -74,7 +74,7 @@ impl Solo {
         said
     }
 
-    /// What is said while so much time passes.
+    /// The LACPDUs that are sent while `ms` milliseconds pass.
     pub fn pass(&mut self, ms: u64) -> Vec<(u64, Lacpdu)> {
         let (begin, end) = (self.ms, self.ms + ms);
         let mut said: Vec<_> = self.said().into_iter().map(|(_, pdu)| (0, pdu)).collect();

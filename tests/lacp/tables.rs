@@ -1,5 +1,5 @@
-//! Each machine's whole table, compared with what is written down in `tables/`: a change of a
-//! transition is a change there too. Nothing writes these files but people.
+//! Each machine's whole table, compared with the files in `tables/`. A change of a transition must be made
+//! there too. These files are written by hand only.
 
 use std::fmt::{Debug, Write};
 
@@ -9,7 +9,7 @@ use lagg_rs::wire::lacpdu::{Info, StateBits};
 use crate::lab::{DEFAULTS, GIGABIT, nth};
 use crate::solo::{IN_SERVICE, NEW, Solo};
 
-/// `name`'s table is `text`.
+/// Checks that the table `name` is `text`.
 #[track_caller]
 fn is_as_written(name: &str, written: &str, text: &str) {
     assert!(text == written, "tables/{name} is otherwise now:\n{text}");
@@ -155,8 +155,8 @@ fn states(options: Options) -> Vec<(&'static str, Solo)> {
 
 type Event = (&'static str, fn(&mut Solo));
 
-/// What comes from the link, from the clock, and from the partner: as it agrees, as it does not, and
-/// of those that do not know us, or are not known.
+/// Events of the link, the clock, and the partner: one that agrees, one that does not, one that has not
+/// recorded us, and an unknown one.
 const EVENTS: [Event; 15] = [
     ("down", |solo| solo.lacp.set_link(nth(0), Link::Down, solo.now())),
     ("unfit", |solo| solo.lacp.set_link(nth(0), Link::Unfit, solo.now())),
@@ -191,9 +191,9 @@ const EVENTS: [Event; 15] = [
     }),
 ];
 
-/// Where an event leaves the machines of a port: our bits, the partner's, and whether a LACPDU says
-/// so. A for ACTIVITY, T for TIMEOUT, G for AGGREGATION, S for SYNC, C for COLLECTING, D for
-/// DISTRIBUTING, F for DEFAULTED and E for EXPIRED.
+/// The machines of a port after an event: our bits, the partner's, and whether a LACPDU was sent. A for
+/// ACTIVITY, T for TIMEOUT, G for AGGREGATION, S for SYNC, C for COLLECTING, D for DISTRIBUTING, F for
+/// DEFAULTED and E for EXPIRED.
 fn effects(options: Options) -> String {
     let mut text = String::new();
     for (n, (state, _)) in states(options).iter().enumerate() {
@@ -223,7 +223,7 @@ fn effects_of_events_on_both_sides_of_a_port() {
     is_as_written("effects", include_str!("tables/effects"), &effects(DEFAULTS));
 }
 
-/// What is different if the option is not strict: the partner that stands in for none, and no more.
+/// Only the assumed partner is different if the option is not strict.
 #[test]
 fn effects_of_events_if_not_strict() {
     let strict = effects(DEFAULTS);

@@ -1,4 +1,4 @@
-//! Invariants of one system, whatever it has heard.
+//! Invariants of one system, whatever it has received.
 
 use lagg_rs::lacp::{self, LagId, Link, Options, Port, System, Time, mux};
 use lagg_rs::slots::Slot;
@@ -20,8 +20,7 @@ pub fn check(lacp: &mut Lacp, now: Time) {
     check_bits(lacp);
 }
 
-/// What a system shows of itself. Two of them, before and after something that must not matter,
-/// are the same.
+/// The visible state of a system, to be compared before and after something that must not change it.
 fn view(lacp: &Lacp) -> impl PartialEq + std::fmt::Debug + use<> {
     let ports = Slot::all().filter_map(|slot| lacp.port(slot));
     let ports = ports.map(|port| (*port.actor(), *port.partner(), port.mux(), port.churns()));
@@ -53,14 +52,14 @@ fn check_sets(lacp: &Lacp) {
         assert!(matches!(lacp.link(slot), Some(Link::Up(_))));
         assert_eq!(lacp.is_active(slot), !distributing.is_empty());
         assert!(!port.actor().state.contains(StateBits::DEFAULTED), "in service without a partner");
-        // All are of one aggregator: of one partner, for both sides.
+        // All belong to one aggregator, and so to one partner, on both sides.
         let this = (id(port.actor()), id(port.partner()));
         assert_eq!(*lag.get_or_insert(this), this);
         if let Some((actor, partner)) = lacp.active_aggregator() {
             assert_eq!((id(&actor), id(&partner)), this);
         }
     }
-    // A partner that says it is in sync belongs to that one too.
+    // A partner that reports SYNC belongs to that aggregator too.
     for slot in Slot::all().filter(|slot| lag.is_some() && lacp.is_active(*slot)) {
         let port = lacp.port(slot).unwrap();
         if port.actor().state.contains(StateBits::SYNC) {
@@ -72,7 +71,7 @@ fn check_sets(lacp: &Lacp) {
     }
 }
 
-/// What a port says of itself is where its mux machine is.
+/// A port's state bits are those of its mux state.
 fn check_bits(lacp: &Lacp) {
     for port in Slot::all().filter_map(|slot| lacp.port(slot)) {
         let bits = match port.mux() {

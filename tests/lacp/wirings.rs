@@ -1,5 +1,5 @@
-//! Whatever is wired to what, at whatever speeds, in whatever order and after whatever history: what
-//! one end of a cable sends the other takes in (F-53, F-54).
+//! Random wirings, speeds, orders and histories. What one end of a cable sends, the other must accept
+//! (F-53, F-54).
 
 use lagg_rs::lacp::{Link, choice, periodic};
 use proptest::collection::vec;
@@ -7,17 +7,17 @@ use proptest::prelude::*;
 
 use crate::lab::{DEFAULTS, Lab, STRAIGHT, Way, mac};
 
-/// After this many milliseconds all is at rest: each system speaks once, and gives up each of the others in
-/// turn.
+/// After this many milliseconds all is at rest: each system has sent a LACPDU, and has given up each of the
+/// others in turn.
 const REST: u64 = (2 * periodic::SLOW + 16 * choice::FOLLOW) as u64;
 
-/// Megabits a second; two of the first are as much as one of the second, and 0 is unknown.
+/// Megabits per second. Two links of the first speed equal one of the second, and 0 is unknown.
 const SPEEDS: [u64; 3] = [5_000, 10_000, 0];
 
 #[derive(Clone, Debug)]
 struct Wire {
     systems: [usize; 2],
-    /// What the slots of its ends are sorted by.
+    /// The order of the slots of its ends.
     ranks: [u8; 2],
     speeds: [usize; 2],
 }
@@ -31,7 +31,7 @@ enum Event {
     Half(usize, usize),
     /// Neither end notices.
     Cut(usize),
-    /// Nor of this, in one direction.
+    /// Neither end notices, and only one direction is cut.
     Mute(usize, usize),
     Heal(usize),
     Leave(usize, usize),
@@ -40,7 +40,7 @@ enum Event {
 }
 
 impl Event {
-    /// What the two ends do not hear of at the same time.
+    /// Whether the two ends do not notice it at the same time.
     fn is_silent(&self) -> bool {
         matches!(self, Event::Half(..) | Event::Cut(_) | Event::Mute(..))
     }
@@ -48,17 +48,17 @@ impl Event {
 
 #[derive(Clone, Debug)]
 struct World {
-    /// Addresses, by which systems are lower or higher, and priorities.
+    /// Addresses, which order the systems, and priorities.
     systems: Vec<(u8, u16)>,
     wires: Vec<Wire>,
     joins: Vec<(usize, usize, u64)>,
     events: Vec<Event>,
 }
 
-/// Systems of which any may be wired to any. Speeds differ between the ends of some cables, or of none
-/// if they are to be `known`.
+/// Systems of which any may be wired to any other. The ends of some cables have different speeds, unless
+/// speeds are `known`.
 fn world(known: bool) -> impl Strategy<Value = World> {
-    // Of four that prefer each other in a ring two may try the others for minutes.
+    // If four prefer each other in a ring, two of them may try the others for minutes.
     (2..=if known { 4 } else { 3_usize }, 1..=7_usize).prop_flat_map(move |(systems, wires)| {
         let wire = (0..systems, 1..systems, any::<[u8; 2]>(), [0..SPEEDS.len(), 0..SPEEDS.len()])
             .prop_map(move |(a, further, ranks, [one, other])| Wire {
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Everything is as it should be, and stays so.
+    /// Checks that everything is as it should be, and stays so.
     fn end(&self, lab: &mut Lab) {
         for wire in 0..self.wires.len() {
             lab.heal(wire);
@@ -160,7 +160,7 @@ impl World {
         lab.advance(REST);
     }
 
-    /// The aggregator that is the best between two systems that know the same speeds, by its wires.
+    /// The wires of the best aggregator between two systems that know the same speeds.
     fn best(&self, lab: &Lab, systems: [usize; 2]) -> Vec<usize> {
         let wires: Vec<_> = (0..self.wires.len())
             .filter(|&wire| systems.iter().all(|system| self.wires[wire].systems.contains(system)))
@@ -187,7 +187,7 @@ impl World {
     }
 }
 
-/// The wires on which an end sends, each with whether the other end takes it in.
+/// The wires on which a system sends, each with whether the other end accepts that.
 pub fn sends(lab: &Lab, system: usize) -> Vec<(usize, bool)> {
     let sends = lab.ends_of(system).into_iter().filter_map(|(cable, end)| {
         let [here, there] = [end, 1 - end].map(|end| &lab.cables[cable].ends[end]);
@@ -197,7 +197,8 @@ pub fn sends(lab: &Lab, system: usize) -> Vec<(usize, bool)> {
     sends.collect()
 }
 
-/// What is sent is accepted, and a port out of service has no partner that could be in service.
+/// Checks that what is sent is accepted, and that no port out of service has a partner that could be in
+/// service.
 #[track_caller]
 fn all_is_taken_in(lab: &Lab) {
     for system in 0..lab.systems.len() {
@@ -211,14 +212,14 @@ fn all_is_taken_in(lab: &Lab) {
     }
 }
 
-/// The other system that one is in service with.
+/// The system with which a system is in service.
 fn other(lab: &Lab, system: usize) -> Option<usize> {
     let &(cable, _) = sends(lab, system).first()?;
     let ends = &lab.cables[cable].ends;
     ends.iter().map(|end| end.system).find(|it| *it != system)
 }
 
-/// Nothing moves any more.
+/// Checks that nothing moves any more.
 fn stays(lab: &mut Lab) {
     let flapping = |lab: &Lab| lab.systems.iter().map(|it| it.lacp.flapping()).collect::<Vec<_>>();
     let before = flapping(lab);
@@ -232,7 +233,7 @@ proptest! {
         cases: 256, failure_persistence: None, ..ProptestConfig::default()
     })]
 
-    /// And between two systems the best aggregator is in service, unless one of them may have seen the other
+    /// Between two systems the best aggregator is in service, unless one of them may have seen the other
     /// refuse it.
     #[test]
     fn f53_what_is_sent_is_taken_in(world in world(true)) {
@@ -254,7 +255,7 @@ proptest! {
         stays(&mut lab);
     }
 
-    /// Where speeds are known to one end only, or differ.
+    /// With speeds that only one end knows, or that differ.
     #[test]
     fn f53_what_is_sent_is_taken_in_where_ends_see_different_speeds(world in world(false)) {
         let mut lab = world.build();
@@ -263,7 +264,7 @@ proptest! {
         }
         world.end(&mut lab);
         all_is_taken_in(&lab);
-        // Of more systems each may prefer another that prefers another: those try each other for hours.
+        // With more systems, each may prefer one that prefers another. They try each other for hours.
         if lab.systems.len() == 2 {
             stays(&mut lab);
         }

@@ -1,4 +1,4 @@
-//! What the driver is built on: cells, slots and counted objects.
+//! Models of cells, places and counted objects, on which the driver is built.
 
 use std::sync::atomic::{AtomicBool as StdBool, AtomicUsize as StdUsize, Ordering as StdOrdering};
 
@@ -7,18 +7,17 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-/// Two words that say the same, and that loom watches: a read that is not ordered after the write
-/// that made them, or before the one that ends them, is an error.
+/// Two words with the same information, which loom watches. A read that is not ordered after the write that
+/// made them, and before the one that ends them, is an error.
 struct Value {
     number: UnsafeCell<usize>,
     complement: UnsafeCell<usize>,
-    /// Not one of loom's: it must order nothing.
+    /// Not loom's atomic, because it must order nothing.
     freed: StdBool,
     drops: std::sync::Arc<StdUsize>,
 }
 
-// SAFETY: the words are written by `drop` alone, which has the value for itself: what loom is to
-// show.
+// SAFETY: the words are written only by `drop`, which owns the value; loom checks that.
 unsafe impl Sync for Value {}
 
 impl Value {
@@ -190,7 +189,7 @@ fn one_of_two_gets_the_slot() {
     });
 }
 
-/// One publishes, another reads.
+/// One thread publishes, another reads.
 fn publish_and_read() {
     explore(2, move |drops| {
         let cell = Arc::new(cell(0, drops));
@@ -203,7 +202,7 @@ fn publish_and_read() {
     });
 }
 
-/// One claims, another finds the claim.
+/// One thread claims, another finds the claim.
 fn claim_and_find() {
     explore(2, move |drops| {
         let slot = Arc::new(EpochOption::new());

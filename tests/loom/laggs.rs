@@ -1,4 +1,4 @@
-//! The driver itself, through the entry points that the kernel calls.
+//! Models of the driver itself, through the entry points that the kernel calls.
 
 use std::sync::Arc;
 
@@ -86,19 +86,19 @@ fn frame() -> Mbuf {
     Mbuf::from_bytes(&[0xff; 60])
 }
 
-/// A packet goes out on a thread of its own.
+/// Sends a packet on a thread of its own.
 fn sender(lagg: &IfnetRef) -> JoinHandle<Result> {
     let lagg = lagg.clone();
     spawn(move || host::transmit(&lagg, frame()))
 }
 
-/// A frame comes in on a thread of its own.
+/// Receives a frame on a thread of its own.
 fn receiver(card: &Card) -> JoinHandle<()> {
     let card = card.clone();
     spawn(move || host::receive(&card.ifp, frame()))
 }
 
-/// Two ports, one of which leaves while a packet goes out and a frame comes in.
+/// One of two ports leaves while a packet is sent and a frame is received.
 fn a_port_leaves() {
     lab(2, || {
         let (em1, em2) = (card(1), card(2));
@@ -212,7 +212,7 @@ fn a_lagg_is_destroyed_under_ioctls() {
     }
 }
 
-/// It can be found before bpf(4) knows it, and a packet that is shown to bpf(4) then reads through NULL.
+/// A lagg can be found before bpf(4) knows it. Tapping a packet would then dereference NULL.
 #[test]
 fn a_lagg_is_found_before_it_is_attached() {
     lab(2, || {
@@ -223,7 +223,7 @@ fn a_lagg_is_found_before_it_is_attached() {
         assert!(found.is_none() || joins.is_ok(), "{joins:?}");
         let sent = found.map(|lagg| host::transmit(&lagg, frame()));
         creator.join().unwrap();
-        // It is down; but its port is up.
+        // The lagg is down, but its port is up.
         assert_eq!(sent.is_some_and(|sent| sent.is_ok()), em1.nic.sent() == 1);
         destroy("lagg0");
     });
@@ -266,7 +266,7 @@ fn one_of_two_laggs_gets_the_port() {
     });
 }
 
-/// The stack reads the type first, and then looks for the port without asking.
+/// The stack reads the type first, and then uses the port without a check.
 #[test]
 fn a_reader_that_sees_a_ports_type_finds_the_port() {
     lab(2, || {

@@ -1,5 +1,5 @@
-//! loom explores the interleavings, and the weak orderings, of what packets and the control side
-//! share: the real code over loom's atomics.
+//! loom explores the interleavings and weak memory orderings of packets and the control side, with the real
+//! code over loom's atomics.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile prove --test loom`; other builds have no test here.
 #![cfg(loom)]
@@ -11,10 +11,10 @@ mod module;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Explores a model, with this many preemptions of threads at the most: what three of them do not show is
-/// hardly there, and each one more multiplies the work.
+/// Explores a model with at most `preemptions` preemptions of threads. Three show nearly all defects, and
+/// each further one multiplies the work.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    // One at a time: the host has things that are the process's.
+    // One at a time, because parts of the host belong to the process.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut builder = loom::model::Builder::new();

@@ -6,7 +6,7 @@ use lagg_rs::kpi::{Errno, Result, TagHeader, TagType, live};
 
 use super::laggs::{Card, card, lab, lagg_of, spawn};
 
-/// Unloads while another does something, which may be refused with these errors.
+/// Unloads while another thread does something, which may fail with these errors.
 fn unload_against<S: 'static>(
     prepare: fn() -> S,
     other: fn(S) -> Result,
@@ -58,7 +58,7 @@ fn unload_against_a_thread_inside() {
     unload_against(nothing, |()| host::sysctl_stats(1).map(drop), &[Errno::ENOENT], nothing);
 }
 
-/// A connection's send tag, of a lagg that is gone.
+/// A connection's send tag, whose lagg is gone.
 fn tag() -> (Card, SendTag) {
     let em1 = card(1);
     em1.nic.make_tags(Ok(Methods::All));

@@ -1,4 +1,4 @@
-//! Cables that can be cut without either end seeing it, as with a media converter on the way.
+//! Cables that can be cut without either end noticing, as with a media converter in between.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::lab::{Lab, inside, lay, must, run, set};
 use crate::packet::{Buffer, PacketSocket};
 
-/// What carries the frames of a lab's cables.
+/// Carries the frames of a lab's cables.
 pub struct Converters {
     namespace: String,
     /// By card.
@@ -20,7 +20,7 @@ pub struct Converters {
 }
 
 impl Converters {
-    /// Lays cables in a lab that has none.
+    /// Connects the cards of a lab without cables.
     pub fn new(lab: &Lab, cards: usize) -> Converters {
         let namespace = format!("{}.converters", lab.near);
         must(&format!("ip netns add {namespace}"));
@@ -51,7 +51,7 @@ impl Converters {
         }
     }
 
-    /// Frames of a card do not come through any more, or do again.
+    /// Stops the frames of a card, or lets them pass again.
     pub fn cut(&self, card: usize, cut: bool) {
         self.cut[card].store(cut, Ordering::SeqCst);
     }
@@ -61,11 +61,11 @@ fn carry(from: &PacketSocket, to: &PacketSocket, cut: &AtomicBool, stop: &Atomic
     let mut buffer = Buffer::new();
     while !stop.load(Ordering::SeqCst) {
         let mut fds = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
-        // A few times a second it looks whether it is time to stop.
+        // Checks a few times a second whether to stop.
         let _ = poll(&mut fds, PollTimeout::from(100_u8));
         let mut pass = |frame: &[u8]| {
             if !cut.load(Ordering::SeqCst) {
-                // While the other end is down it takes nothing.
+                // The other end accepts nothing while it is down.
                 let _ = to.send(frame);
             }
         };

@@ -12,12 +12,12 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::lab::{inside, until};
 
-/// Between two datagrams.
+/// The time between two datagrams.
 const PACE: Duration = Duration::from_micros(500);
-/// Without a datagram for so long the flow has ended.
+/// The time without a datagram after which the flow has ended.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// A flow of datagrams under way.
+/// A running flow of datagrams.
 pub struct Flow {
     sent: Arc<AtomicU64>,
     received: Arc<Mutex<Vec<u64>>>,
@@ -26,12 +26,12 @@ pub struct Flow {
     receiver: JoinHandle<()>,
 }
 
-/// What became of a flow.
+/// The result of a flow.
 pub struct Report {
     pub sent: u64,
-    /// The numbers of those that were lost.
+    /// The numbers of lost datagrams.
     pub lost: Vec<u64>,
-    /// How many came more than once.
+    /// How many arrived more than once.
     pub duplicates: usize,
 }
 
@@ -40,7 +40,7 @@ impl Flow {
     pub fn start(from: (&str, &'static str), to: (&str, &'static str)) -> Flow {
         let socket = inside(to.0, move || UdpSocket::bind((to.1, 0)).unwrap()).join().unwrap();
         socket.set_read_timeout(Some(SILENCE)).unwrap();
-        // What waits here because the machine is busy is not lost.
+        // Datagrams that wait here because the machine is busy must not be lost.
         setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).unwrap();
         let target = socket.local_addr().unwrap();
 
@@ -61,17 +61,17 @@ impl Flow {
         flow
     }
 
-    /// How many are sent.
+    /// The number of datagrams sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// The number after the last that has come: from this on, all that are sent are in flight.
+    /// The number after the last one that has arrived. All that are sent from this one on are in flight.
     pub fn arrived(&self) -> u64 {
         self.received.lock().unwrap().last().map_or(0, |last| last + 1)
     }
 
-    /// Waits until datagrams that are sent from now on have come through.
+    /// Waits until datagrams that are sent from now on have arrived.
     pub fn goes_on(&self) {
         let from = self.sent() + 100;
         until("datagrams come through", || {
@@ -89,7 +89,7 @@ impl Flow {
         received.sort_unstable();
         let all = received.len();
         received.dedup();
-        // The first ones may have waited for ARP in vain.
+        // The first ones may have been lost waiting for ARP.
         let first = received[0];
         let lost = (first..sent).filter(|number| received.binary_search(number).is_err()).collect();
         Report { sent, lost, duplicates: all - received.len() }
@@ -103,7 +103,7 @@ impl Report {
     }
 }
 
-/// In a line, whatever is lost.
+/// On one line, however many are lost.
 impl Debug for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let Report { sent, lost, duplicates } = self;
@@ -113,7 +113,7 @@ impl Debug for Report {
     }
 }
 
-/// Flows both ways, while something changes now and then.
+/// Flows in both directions, while something changes at times.
 pub struct Flows {
     flows: [Flow; 2],
     /// What was in flight during each change, out and back.
@@ -121,13 +121,13 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// Starts them: out from the first, and back.
+    /// Starts the flows: from `near` to `far`, and back.
     pub fn start(near: (&str, &'static str), far: (&str, &'static str)) -> Flows {
         let flows = [Flow::start(near, far), Flow::start(far, near)];
         Flows { flows, changes: Vec::new() }
     }
 
-    /// Does something while they go on, and waits until they come through again.
+    /// Makes a change while the flows run, and waits until they arrive again.
     pub fn during(&mut self, change: impl FnOnce()) {
         let arrived = self.flows.each_ref().map(Flow::arrived);
         change();
@@ -136,7 +136,8 @@ impl Flows {
         self.changes.push([arrived[0]..=out, arrived[1]..=back]);
     }
 
-    /// Ends them. How many were lost in each change, out and back; and how many at other times.
+    /// Ends the flows. Returns how many datagrams were lost in each change, out and back, and how many at
+    /// other times.
     pub fn finish(self) -> (Vec<[usize; 2]>, usize) {
         let [out, back] = self.flows.map(Flow::finish);
         eprintln!("out: {out:?}\nback: {back:?}\nchanges: {:?}", self.changes);
@@ -153,7 +154,7 @@ impl Flows {
 fn send(socket: &UdpSocket, target: SocketAddr, sent: &AtomicU64, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         let number = sent.load(Ordering::SeqCst);
-        // What Linux does not take is not sent.
+        // A datagram that Linux refuses does not count as sent.
         if socket.send_to(&number.to_be_bytes(), target).is_ok() {
             sent.store(number + 1, Ordering::SeqCst);
         }

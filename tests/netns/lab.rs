@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-/// The value, or the end of the test if there is none.
+/// The value. Ends the test if there is none.
 macro_rules! some {
     ($option:expr) => {
         match $option {
@@ -26,7 +26,7 @@ pub(crate) use some;
 
 /// The program under test.
 pub const USERLAGG: &str = env!("CARGO_BIN_EXE_userlagg");
-/// For all that has to come true without our doing.
+/// The limit for what the tests wait to observe.
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub struct Lab {
@@ -70,13 +70,13 @@ pub fn inside<T: Send + 'static>(
     })
 }
 
-/// Whether the tests must run; where they need not they are left out if they cannot, and say so.
+/// Whether the tests must run. If not, those that cannot run are left out with a message.
 fn must_run() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 
-/// Lays a card's cable between two namespaces. The numbers of its ends differ: of a veth whose peer, in
-/// another namespace, has its own number Linux tells up to a second late that the carrier is gone.
+/// Connects a card's cable between two namespaces. The indexes of its ends differ, because if a veth's peer
+/// in another namespace has the same index, Linux reports a lost carrier up to a second late.
 pub fn lay(card: usize, near: &str, far: &str) {
     must(&format!(
         "ip link add em{card} index 1{card} netns {near} address 02:00:5e:00:53:0{card} type veth \
@@ -90,20 +90,20 @@ pub fn set(namespace: &str, name: &'static str, value: &'static str) {
     inside(namespace, move || std::fs::write(path, value).unwrap()).join().unwrap();
 }
 
-/// Says that something is not tested, and why. It is none of eprintln's, which is heard only if the test
+/// Prints that something is not tested, and why. Not with eprintln, whose output is shown only if the test
 /// fails.
 pub fn leave_out(reason: &str) {
     let bar = "*".repeat(72);
     let _ = writeln!(io::stderr(), "\n{bar}\n* LEFT OUT, {reason}\n{bar}");
 }
 
-/// The same of what must be there in CI.
+/// The same for what CI must have.
 pub fn leave_out_but_in_ci(reason: &str) {
     assert!(!must_run(), "{reason}");
     leave_out(reason);
 }
 
-/// Whether a program is installed; a message where it is not.
+/// Whether a program is installed. Prints a message if it is not.
 pub fn has(program: &str, package: &str) -> bool {
     let has = Command::new(program).arg("--version").output().is_ok();
     if !has {
@@ -112,12 +112,12 @@ pub fn has(program: &str, package: &str) -> bool {
     has
 }
 
-/// userlagg in a namespace.
+/// Runs userlagg in a namespace.
 pub fn userlagg(namespace: &str, words: &str) -> Output {
     run(&format!("ip netns exec {namespace} {USERLAGG} {words}"))
 }
 
-/// userlagg in a namespace, which must succeed without a word of complaint.
+/// Runs userlagg in a namespace. It must succeed without any message.
 #[track_caller]
 pub fn ok(namespace: &str, words: &str) -> String {
     let output = userlagg(namespace, words);
@@ -126,7 +126,7 @@ pub fn ok(namespace: &str, words: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until the lagg of a namespace shows that of a port.
+/// Waits until the lagg of a namespace shows these flags of a port.
 pub fn until_port(namespace: &str, port: &str, flags: &str) {
     let line = format!("\tlaggport: {port} {flags}\n");
     until(&line, || ok(namespace, "lagg0").contains(&line));
@@ -160,7 +160,8 @@ impl Drop for Directory {
 }
 
 impl Lab {
-    /// Lays `cards` cables to a switch; none, and a message, where network namespaces are refused.
+    /// Connects `cards` cables to a switch. Returns none, with a message, if network namespaces are
+    /// refused.
     pub fn new(cards: usize) -> Option<Lab> {
         let lab = Lab::cables(cards)?;
         let far = &lab.far;
@@ -173,7 +174,7 @@ impl Lab {
         Some(lab)
     }
 
-    /// Lays `cards` cables with nothing at their far ends.
+    /// Connects `cards` cables with nothing at their far ends.
     pub fn cables(cards: usize) -> Option<Lab> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -198,13 +199,13 @@ impl Lab {
         userlagg(&self.near, words)
     }
 
-    /// userlagg on the near side, which must succeed without a word of complaint.
+    /// Runs userlagg on the near side. It must succeed without any message.
     #[track_caller]
     pub fn ok(&self, words: &str) -> String {
         ok(&self.near, words)
     }
 
-    /// userlagg on the near side, which must fail with this one line.
+    /// Runs userlagg on the near side. It must fail with this one line.
     #[track_caller]
     pub fn refused(&self, words: &str, line: &str) {
         let output = self.userlagg(words);
@@ -217,18 +218,18 @@ impl Lab {
         assert_eq!(output.status.code(), Some(1), "{words}");
     }
 
-    /// A lagg of the first two cards, up, with an address, and reaching the far side.
+    /// Creates a lagg of the first two cards that is up, has an address, and reaches the far side.
     pub fn failover(&self) {
         self.ok("lagg0 create laggproto failover laggport em0 laggport em1 192.0.2.1/24 up");
         self.until_port("em0", "flags=5<MASTER,ACTIVE>");
     }
 
-    /// Waits until the lagg shows that of a port.
+    /// Waits until the lagg shows these flags of a port.
     pub fn until_port(&self, port: &str, flags: &str) {
         until_port(&self.near, port, flags);
     }
 
-    /// Sends pings from the near side to the far one, which must all be answered once.
+    /// Sends pings from the near side to the far one, each of which must be answered once.
     pub fn ping(&self, count: u32) {
         let ping = format!("ping -c {count} -i 0.01 -W 2 192.0.2.2");
         let output = must(&format!("ip netns exec {} {ping}", self.near));
@@ -247,7 +248,7 @@ impl Lab {
         link.split(':').next().unwrap().parse().unwrap()
     }
 
-    /// How many frames have come over each of the first two cables to the far side.
+    /// How many frames the far side has received on each of the first two cables.
     pub fn carried(&self) -> [u64; 2] {
         let Lab { far, .. } = self;
         [0, 1].map(|card| {
@@ -256,12 +257,12 @@ impl Lab {
         })
     }
 
-    /// Takes the cable out of a card.
+    /// Unplugs a card's cable.
     pub fn cut(&self, card: usize) {
         must(&format!("ip -n {} link set port{card} down", self.far));
     }
 
-    /// Puts it in again.
+    /// Plugs it in again.
     pub fn heal(&self, card: usize) {
         must(&format!("ip -n {} link set port{card} up", self.far));
     }
@@ -272,7 +273,7 @@ impl Lab {
         pids.lines().map(|pid| pid.parse().unwrap()).collect()
     }
 
-    /// Nothing is there but what the lab itself has made.
+    /// Checks that only what the lab itself has made is left.
     pub fn assert_clean(&self) {
         until("the process has ended", || self.processes().is_empty());
         let links = must(&format!("ip -n {} -o link show", self.near));
@@ -297,7 +298,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // A test that fails leaves its laggs running, which end well if they can.
+        // A test that fails leaves its laggs running. Let them end cleanly if they can.
         for signal in ["TERM", "KILL"] {
             let pids = || {
                 let of = |side| run(&format!("ip netns pids {side}")).stdout;

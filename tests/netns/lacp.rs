@@ -4,12 +4,12 @@ use crate::flows;
 use crate::lab::{Lab, must, ok, some, until, until_no_link, until_port};
 use crate::view::{ACTIVE, FAST, IDLE, IN_SERVICE, STANDBY, shown};
 
-/// Waits until a port's state is that.
+/// Waits until a port has this state.
 fn until_state(namespace: &str, port: &str, state: u8) {
     until(&format!("{port} has state {state:x}"), || shown(namespace, port).state == state);
 }
 
-/// A lagg on each side of two cables, and both in service.
+/// Creates a lagg on each side of two cables, with both in service.
 pub fn laggs(lab: &Lab) {
     lab.ok("lagg0 create laggproto lacp laggport em0 laggport em1 192.0.2.1/24 up");
     let far = "lagg0 create laggproto lacp laggport port0 laggport port1 192.0.2.2/24 up";
@@ -23,14 +23,14 @@ fn pair() -> Option<Lab> {
     Some(lab)
 }
 
-/// Waits until all ports have those flags.
+/// Waits until all ports have these flags.
 fn until_all(lab: &Lab, flags: &str) {
     for card in 0..2 {
         until_card(lab, card, flags);
     }
 }
 
-/// Waits until both ends of a cable have those flags.
+/// Waits until both ends of a cable have these flags.
 fn until_card(lab: &Lab, card: usize, flags: &str) {
     until_port(&lab.near, &format!("em{card}"), flags);
     until_port(&lab.far, &format!("port{card}"), flags);
@@ -49,8 +49,8 @@ fn lacp_shows_what_ifconfig_shows() {
     lab.ping(100);
 }
 
-/// Only what is sent between a change and both sides' knowing of it is lost, whichever end it is that
-/// goes down.
+/// Only datagrams between a change and the moment both sides have noticed it are lost, whichever end goes
+/// down.
 #[test]
 fn lacp_survives_cuts() {
     let lab = some!(pair());
@@ -67,16 +67,16 @@ fn lacp_survives_cuts() {
     }
     let (lost, others) = flows.finish();
     assert_eq!(others, 0);
-    // Of 2,000 a second at most: a machine that is busy has some waiting for the lagg, but the timeout is
-    // 90 s.
+    // Of at most 2,000 per second. On a busy machine some wait for the lagg, but far less than the timeout
+    // of 90 s.
     assert!(lost.iter().flatten().all(|lost| *lost < 8_000), "{lost:?}");
 }
 
-/// The other side stops at once: without the farewell it would miss the port after 90 s.
+/// The other side stops at once. Without the farewell it would time out after 90 s.
 #[test]
-fn lacp_says_farewell() {
+fn lacp_sends_farewells() {
     let lab = some!(pair());
-    // Not the first, whose address the lagg has: both sides would start again.
+    // Not the first port, whose address the lagg has.
     lab.ok("lagg0 -laggport em1");
     until_port(&lab.far, "port1", IDLE);
     lab.ping(100);
@@ -89,14 +89,14 @@ fn lacp_says_farewell() {
     until_no_link(&lab.far);
 }
 
-/// How many LACPDUs have come in on a near port.
+/// How many LACPDUs a near port has received.
 fn heard(lab: &Lab, port: &str) -> u32 {
     let (stats, record) = (lab.ok("lagg0 stats"), format!("port {port} lacp pdus_in "));
     let count = stats.lines().find_map(|line| line.strip_prefix(&record));
     count.unwrap_or_else(|| panic!("no {record}in {stats}")).parse().unwrap()
 }
 
-/// One side asks for the short timeout: it alone misses the other after 3 s.
+/// Only the side that asks for the short timeout times out after 3 s.
 #[test]
 fn lacp_fast_timeout() {
     let lab = some!(pair());
@@ -107,7 +107,7 @@ fn lacp_fast_timeout() {
     until("a LACPDU every second", || {
         heard(&lab, "em0") > first[0] + 1 && heard(&lab, "em1") > first[1] + 1
     });
-    // The far side's LACPDUs are not sent any more, and what it hears is as before.
+    // The far side stops sending LACPDUs, but receives them as before.
     ok(&lab.far, "lagg0 lacp_txtest");
     lab.until_port("em0", IDLE);
     until_no_link(&lab.near);
@@ -132,8 +132,8 @@ fn lacp_to_failover_and_back() {
     lab.ping(100);
 }
 
-/// It keeps its speed, which says whom it is aggregated with, and goes by its new name, whichever interface has the old
-/// one now.
+/// It keeps its speed, which determines its aggregation, and is known by its new name, whichever interface
+/// has the old one now.
 #[test]
 fn f51_a_port_may_be_renamed() {
     let lab = some!(Lab::cables(3));
@@ -161,7 +161,7 @@ fn f51_a_port_may_be_renamed() {
     }
     until_port(&lab.near, "wan0", IDLE);
     is_like_em1("wan0");
-    // What has the old name now is another one.
+    // Another interface has the old name now.
     lab.ok("lagg0 laggport em0 laggport wan0");
     is_like_em1("em0");
     assert!(ignores_arp("wan0") && ignores_arp("em0"));
@@ -169,7 +169,7 @@ fn f51_a_port_may_be_renamed() {
     let text = lab.ok("lagg0");
     assert!(!text.contains("wan0") && text.contains("laggport: em0 "), "{text}");
     assert!(!ignores_arp("wan0") && ignores_arp("em0"), "it is Linux's again");
-    // At once, whichever side hears of it first.
+    // At once, whichever side is told first.
     for command in ["em0 down", "em0 name lan0"] {
         near(&format!("link set {command}"));
     }

@@ -34,7 +34,7 @@ fn in_the_foreground() {
     lab.assert_clean();
 }
 
-/// A killed process leaves a socket that does not keep the next one out.
+/// A killed process leaves a socket, which does not block the next one.
 #[test]
 fn after_a_kill() {
     let lab = lab!(2);
@@ -47,7 +47,7 @@ fn after_a_kill() {
     lab.failover();
 }
 
-/// The interface that Linux has for the lagg is deleted, or that of a port.
+/// Linux's interface for the lagg is deleted, or a port's interface.
 #[test]
 fn interfaces_go_away() {
     let lab = lab!(2);
@@ -103,7 +103,7 @@ fn what_is_refused_leaves_nothing() {
     lab.assert_clean();
 }
 
-/// A lagg that is there stays as it is when something is refused, as with ifconfig.
+/// An existing lagg stays as it is when something is refused, as with ifconfig.
 #[test]
 fn what_is_refused_later() {
     let lab = lab!(3);
@@ -128,7 +128,7 @@ fn what_is_refused_later() {
 fn without_privilege() {
     let lab = lab!(2);
     lab.failover();
-    // Where the program lies may be closed to others.
+    // The program's directory may be closed to others.
     let copy = std::env::temp_dir().join(format!("{}.userlagg", lab.near));
     must(&format!("cp {USERLAGG} {}", copy.display()));
     let nobody = |words: &'static str| {

@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
-/// A lab, or the end of the test where there can be none.
+/// A lab. Ends the test if there can be none.
 macro_rules! lab {
     ($cards:literal) => {
         $crate::lab::some!(Lab::new($cards))
@@ -77,8 +77,8 @@ fn shows_what_was_dropped() {
     assert!(!shown.contains("\ndropped none disabled 0\n"), "{shown}");
 }
 
-/// Only what is sent between the cut and its detection is lost; and when the cable is back, nothing
-/// that the lagg sends.
+/// Only datagrams between the cut and its detection are lost. When the cable is back, the lagg loses
+/// nothing.
 #[test]
 fn a_cut_loses_what_was_in_flight() {
     let lab = lab!(2);
@@ -98,8 +98,8 @@ fn a_cut_loses_what_was_in_flight() {
         lab.heal(0);
         lab.until_port("em0", "flags=5<MASTER,ACTIVE>");
         out.goes_on();
-        // Until it heard from the lagg on em0 the switch has sent to em1, where a failover lagg does
-        // not listen while the primary is active.
+        // Until the switch received something from the lagg on em0, it sent to em1. A failover lagg does
+        // not accept that while the primary is active.
         back_windows.push(arrived..=back.sent());
         back.goes_on();
     }
@@ -112,7 +112,7 @@ fn a_cut_loses_what_was_in_flight() {
     }
 }
 
-/// The other port comes and goes while frames pass on the first: none is lost, none comes twice.
+/// The other port comes and goes while frames pass on the first. None is lost or doubled.
 #[test]
 fn ports_come_and_go_under_traffic() {
     let lab = lab!(3);
@@ -133,7 +133,7 @@ fn ports_come_and_go_under_traffic() {
     lab.assert_clean();
 }
 
-/// The primary leaves: frames go on over the next port.
+/// The primary leaves, and frames continue over the next port.
 #[test]
 fn the_primary_leaves_under_traffic() {
     let lab = lab!(2);
@@ -150,12 +150,12 @@ fn the_primary_leaves_under_traffic() {
     assert!(lab.link("em0").contains("02:00:5e:00:53:01"), "a port that joins has the lagg's");
     out.goes_on();
     let report = out.finish();
-    // em1 gets another address, for which the stack takes it down and up again.
+    // em1 got another address, for which the stack took it down and up again.
     assert!(report.lost.iter().all(|number| changed.contains(number)), "{report:?} {changed:?}");
     assert_eq!(report.duplicates, 0);
 }
 
-/// The protocol changes under traffic: none passes nothing, failover does again.
+/// The protocol changes under traffic. With none nothing passes; with failover everything does again.
 #[test]
 fn the_protocol_changes_under_traffic() {
     let lab = lab!(2);
@@ -183,7 +183,7 @@ fn ping() {
     lab.ping(100);
 }
 
-/// TCP both ways, as fast as it goes: checksums and segments that Linux leaves to the hardware.
+/// TCP in both directions at full speed, with checksums and segments that Linux leaves to the hardware.
 #[test]
 fn tcp() {
     const LENGTH: usize = 4 << 20;
@@ -208,7 +208,7 @@ fn tcp() {
     assert!(all == data);
 }
 
-/// Linux takes the VLAN tag off a frame that it receives; it is put on again.
+/// Linux removes the VLAN tag of a received frame; it must be inserted again.
 #[test]
 fn vlan_tags_pass() {
     let lab = lab!(2);
@@ -265,7 +265,7 @@ fn the_ports_follow_the_lagg() {
     lab.assert_clean();
 }
 
-/// Linux's own tools have a say as well.
+/// Changes made with Linux's own tools apply too.
 #[test]
 fn the_lagg_follows_linux() {
     let lab = lab!(2);

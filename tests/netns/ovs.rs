@@ -1,5 +1,5 @@
-//! LACP with Open vSwitch on the far side: its userspace datapath, with files and sockets of its own, so
-//! that nothing of the system's is touched.
+//! LACP with Open vSwitch on the far side: its userspace datapath, with separate files and sockets, so that
+//! the system's own are not touched.
 
 use std::time::{Duration, Instant};
 
@@ -24,18 +24,18 @@ const STATE: [&str; 8] = [
     "expired",
 ];
 
-/// A switch of two ports in a bond, and a lagg on the near side of their cables.
+/// A switch with a bond of two ports, and a lagg on the near side of their cables.
 struct Ovs {
-    // In the order in which they end.
+    // In the order in which they must be dropped.
     lab: Lab,
     directory: Directory,
 }
 
 impl Ovs {
-    /// Starts it; a lagg is there, but its ports are not in service yet.
+    /// Starts the switch and a lagg, whose ports are not in service yet.
     fn start(lab: Lab, fast: bool) -> Ovs {
         let far = &lab.far;
-        // The bridge answers for itself, not Linux on its ports.
+        // Only the bridge answers ARP, not Linux on its ports.
         set(far, "ipv4/conf/all/arp_ignore", "1");
         set(far, "ipv6/conf/all/disable_ipv6", "1");
         set(far, "ipv6/conf/default/disable_ipv6", "1");
@@ -63,7 +63,7 @@ impl Ovs {
         ovs
     }
 
-    /// The same, and all in service.
+    /// The same, with all ports in service.
     fn in_service(lab: Lab) -> Ovs {
         let ovs = Ovs::start(lab, true);
         ovs.until_agreed(true, true);
@@ -76,14 +76,14 @@ impl Ovs {
         self.lab.ok(&format!("lagg0 create {words}"));
     }
 
-    /// A lagg without LACP.
+    /// Makes it a lagg without LACP.
     fn failover(&self, primary: usize) {
         let ports = format!("laggport em{primary} laggport em{}", 1 - primary);
         self.lab.ok(&format!("lagg0 create laggproto failover {ports} 192.0.2.1/24 up"));
         self.lab.until_port(&format!("em{primary}"), "flags=5<MASTER,ACTIVE>");
     }
 
-    /// Runs one of its programs.
+    /// Runs one of the switch's programs.
     fn must(&self, command: &str) -> String {
         let d = self.directory.path().display();
         let places = ["RUNDIR", "LOGDIR", "DBDIR", "SYSCONFDIR"].map(|p| format!("OVS_{p}={d}"));
@@ -94,7 +94,7 @@ impl Ovs {
         self.must(&format!("ovs-vsctl --timeout=20 {words}"));
     }
 
-    /// What it has of a port: its own side, and ours.
+    /// The actor and the partner of a port, as the switch shows them.
     fn shown(&self, port: &str) -> [(Side, u8); 2] {
         let text = self.must("ovs-appctl --timeout=20 lacp/show");
         let (_, rest) = text.split_once(&format!("member: {port}:")).expect(&text);
@@ -119,21 +119,21 @@ impl Ovs {
         })
     }
 
-    /// Waits until it carries frames over a port, or does not.
+    /// Waits until the switch uses a port, or does not.
     fn until_member(&self, card: usize, enabled: bool) {
         let state = if enabled { "enabled" } else { "disabled" };
         let line = format!("member port{card}: {state}\n");
         until(&line, || self.must("ovs-appctl --timeout=20 bond/show").contains(&line));
     }
 
-    /// Waits until it sends on this port, of a bond that uses one.
+    /// Waits until a bond that uses one port sends on this one.
     fn until_active(&self, card: usize) {
         let section = format!("member port{card}: enabled\n  active member\n");
         until(&section, || self.must("ovs-appctl --timeout=20 bond/show").contains(&section));
     }
 
-    /// Waits until both sides of a link are in service, and agree on each other: on the partner that is there, by
-    /// which key and port, in which state.
+    /// Waits until both sides of each link are in service, and each has recorded the other's system, key,
+    /// port and state.
     fn until_agreed(&self, fast: bool, its_fast: bool) {
         let with = |fast| IN_SERVICE | if fast { FAST } else { 0 };
         for card in 0..2 {
@@ -149,13 +149,13 @@ impl Ovs {
     }
 }
 
-/// No change costs more than one timeout, with a second to spare.
+/// Checks that no change costs more than one timeout and a second.
 fn within_a_timeout(flows: Flows) {
     let (lost, others) = flows.finish();
-    // Of 2,000 a second at most.
+    // Of at most 2,000 per second.
     let limit = 2 * SHORT_TIMEOUT as usize + 2_000;
     assert!(lost.iter().flatten().all(|lost| *lost < limit), "{lost:?}");
-    // Its one thread for all frames misses some when the machine is busy.
+    // Its single thread for all frames loses some when the machine is busy.
     assert!(others < 500, "{others} lost while nothing changed");
 }
 
@@ -163,12 +163,12 @@ fn time(fast: bool) -> &'static str {
     if fast { "fast" } else { "slow" }
 }
 
-/// A lab for it, or none where it is not installed.
+/// A lab; none if Open vSwitch is not installed.
 fn lab(cards: usize) -> Option<Lab> {
     has("ovs-vswitchd", "openvswitch-switch").then(|| Lab::cables(cards))?
 }
 
-/// Each side fast or slow from the start, then changed; and the lagg created again while the switch goes on.
+/// Each side begins fast or slow, and changes. The lagg is created again while the switch runs on.
 #[test]
 fn ovs_agrees() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -184,7 +184,7 @@ fn ovs_agrees() {
     ovs.lab.ping(20);
 }
 
-/// Nothing is lost when the lagg has just come up, though the switch answers no marker.
+/// Nothing is lost right after the lagg comes up, though the switch answers no markers.
 #[test]
 fn ovs_carries_all_from_the_first() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -193,7 +193,7 @@ fn ovs_carries_all_from_the_first() {
     assert!(reports.iter().all(|report| report.lost.is_empty()), "{reports:?}");
 }
 
-/// VLAN 7 is tagged on the bond, and none on a port of the switch.
+/// VLAN 7 is tagged on the bond, and untagged on a port of the switch.
 #[test]
 fn ovs_carries_tags() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -207,7 +207,7 @@ fn ovs_carries_tags() {
     let (lagg, access) = (open(near, "lagg0"), open(far, "vlan7"));
     let frame = |source: u8, tag: &[u8]| {
         let addresses = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0, 0x5e, 0, 0x54, source];
-        // A type for experiments.
+        // An experimental EtherType.
         [&addresses[..], tag, &[0x88, 0xb5], &[0x5a; 60]].concat()
     };
     let tag = [0x81, 0x00, 0x00, 0x07];
@@ -226,8 +226,8 @@ fn ovs_carries_tags() {
     ovs.lab.ping(20);
 }
 
-/// Each link is cut and comes back twice, by either end. When it comes back the lagg may wait for a marker
-/// to be answered, which takes as long as to miss a LACPDU.
+/// Each link is cut and comes back twice, at either end. When it comes back, the lagg may wait for a
+/// marker's response until that times out.
 #[test]
 fn ovs_survives_cuts() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -247,10 +247,10 @@ fn ovs_survives_cuts() {
     within_a_timeout(flows);
 }
 
-/// Links that fail without going down: each side misses the other after the short timeout, and its flows
-/// go on at once.
+/// Links that fail without going down. Each side times out after the short timeout, and its flows continue
+/// at once.
 #[test]
-fn ovs_misses_links_that_are_silent() {
+fn ovs_times_out_on_links_that_are_silent() {
     let lab = some!(lab(0));
     let converters = Converters::new(&lab, 2);
     let ovs = Ovs::in_service(lab);
@@ -273,7 +273,7 @@ fn ovs_misses_links_that_are_silent() {
     within_a_timeout(flows);
 }
 
-/// Whose system is the lower one, and which ports it prefers, changes while frames are exchanged.
+/// The identifiers' order and the switch's preferred port change under traffic.
 #[test]
 fn ovs_may_be_the_lower_system() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -297,7 +297,7 @@ fn ovs_may_be_the_lower_system() {
     within_a_timeout(flows);
 }
 
-/// Without LACP it uses one port, as long as it can. With LACP again it uses both.
+/// Without LACP the switch uses one port, as long as it can. With LACP again it uses both.
 #[test]
 fn ovs_falls_back_to_active_backup() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -324,7 +324,7 @@ fn ovs_falls_back_to_active_backup() {
     ovs.lab.ping(20);
 }
 
-/// A bond that sends on one port, the primary one while it can: with LACP, which has both in service.
+/// A bond that sends on one port, if possible the primary, with LACP, which has both in service.
 #[test]
 fn ovs_sends_on_one_port() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -347,7 +347,7 @@ fn ovs_sends_on_one_port() {
     }
 }
 
-/// The same without LACP, and both ends prefer the same link.
+/// The same without LACP. Both ends prefer the same link.
 #[test]
 fn ovs_fails_over() {
     let ovs = Ovs::in_service(some!(lab(2)));
@@ -360,7 +360,7 @@ fn ovs_fails_over() {
              other_config:bond-primary=port{primary}"
         ));
         for card in 0..2 {
-            // It uses a port that was out of service with LACP when the link has changed.
+            // The switch uses a port that was out of service with LACP only after its link has changed.
             ovs.lab.cut(card);
             ovs.lab.heal(card);
         }

@@ -4,8 +4,8 @@ use crate::flow::Report;
 use crate::lab::{Lab, until};
 use crate::out;
 
-/// A flow of a thousand over a lagg of that protocol; nothing of it is lost. What became of it, and how
-/// many frames each cable has carried meanwhile.
+/// Sends a flow of a thousand datagrams over a lagg with that protocol; none may be lost. Returns its
+/// result, and how many frames each cable has carried.
 fn carry(lab: &Lab, protocol: &str) -> (Report, [u64; 2]) {
     lab.failover();
     lab.ok(&format!("lagg0 laggproto {protocol}"));
@@ -18,7 +18,7 @@ fn carry(lab: &Lab, protocol: &str) -> (Report, [u64; 2]) {
     (report, [0, 1].map(|card| after[card] - before[card]))
 }
 
-/// roundrobin: what the lagg sends is on both cables alike, to one frame.
+/// roundrobin: both cables carry the same number of frames, to within one.
 #[test]
 fn roundrobin_is_even() {
     let lab = lab!(2);
@@ -26,7 +26,7 @@ fn roundrobin_is_even() {
     assert!(a + b >= report.sent && a.abs_diff(b) <= 1, "{a} and {b} of {}", report.sent);
 }
 
-/// loadbalance: a flow is on one cable, and on the other when that is cut.
+/// loadbalance: a flow uses one cable, and the other when that is cut.
 #[test]
 fn loadbalance_keeps_a_flow_on_a_cable() {
     let lab = lab!(2);
@@ -38,7 +38,7 @@ fn loadbalance_keeps_a_flow_on_a_cable() {
     let after = lab.carried();
     let by_card = [0, 1].map(|card| after[card] - before[card]);
     let its = usize::from(by_card[1] > by_card[0]);
-    // ARP and Linux's own chatter may be on the other.
+    // ARP and Linux's own packets may use the other.
     assert!(by_card[its] >= 900 && by_card[1 - its] < 50, "{by_card:?}");
 
     let (arrived, sent) = (flow.arrived(), flow.sent());
@@ -56,7 +56,7 @@ fn loadbalance_keeps_a_flow_on_a_cable() {
 fn broadcast_is_on_both_cables() {
     let lab = lab!(2);
     let (report, [a, b]) = carry(&lab, "broadcast");
-    // Chatter goes on between the two readings.
+    // Linux sends some packets of its own between the two readings.
     assert!(a >= report.sent && a.abs_diff(b) <= 10, "{a} and {b} of {}", report.sent);
     assert!(report.duplicates > 900, "the far side has both copies: {report:?}");
 }

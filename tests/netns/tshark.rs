@@ -12,7 +12,7 @@ use crate::lab::{Directory, Lab, has, inside, must, some, until};
 use crate::lacp::laggs;
 use crate::packet::{Buffer, PacketSocket};
 
-/// tshark's fields: all that it can complain of first, then what the frames say.
+/// tshark's fields: first its complaints, then the contents of the frames.
 const FIELDS: [&str; 23] = [
     "_ws.malformed",
     "_ws.expert.severity",
@@ -39,7 +39,7 @@ const FIELDS: [&str; 23] = [
     "marker.requesterTransId",
 ];
 
-/// Has tshark read frames. By field, what it finds; it must have nothing to complain of.
+/// Decodes frames with tshark, which must not complain. Returns its fields.
 fn decode(lab: &Lab, frames: &[[u8; FRAME]]) -> Vec<BTreeMap<&'static str, String>> {
     let directory = Directory::new(lab);
     let [text, capture] = ["frames.txt", "frames.pcap"].map(|name| directory.path().join(name));
@@ -139,7 +139,7 @@ fn tshark_reads_what_was_put_in() {
     let (asked, _) = marker::Frame::parse(&frames[256]).unwrap();
     frames.push(asked.response([2, 0, 0, 0, 0, 9]));
     compare(&lab, &frames);
-    // By hand: that both sides of the comparison are not wrong alike.
+    // Compared by hand, in case both sides of the comparison are wrong in the same way.
     let decoded = decode(&lab, &[frames[0x3d], frames[256], frames[257]]);
     assert_eq!(decoded[0]["lacp.actor.sysid"], "02:11:22:33:44:55");
     assert_eq!(decoded[0]["lacp.actor.key"], "363");
@@ -150,7 +150,7 @@ fn tshark_reads_what_was_put_in() {
     assert_eq!(decoded[2]["marker.tlvType"], "0x02,0x00");
 }
 
-/// What a lagg sends from the first LACPDU to the last, markers and their answers among it.
+/// All that a lagg sends from the first LACPDU to the last, including markers and their responses.
 #[test]
 fn tshark_reads_a_negotiation() {
     if !has("tshark", "tshark") {
@@ -163,7 +163,7 @@ fn tshark_reads_a_negotiation() {
     laggs(&lab);
     let (mut frames, mut buffer) = (Vec::new(), Buffer::new());
     let mut listen = || {
-        // ENETDOWN once, from before the port was up.
+        // ENETDOWN once, from the time before the port was up.
         while let Ok(true) | Err(_) = socket.receive(&mut buffer, |frame| {
             if Subtype::of(frame).is_some() {
                 frames.push(<[u8; FRAME]>::try_from(frame).unwrap());
@@ -171,7 +171,7 @@ fn tshark_reads_a_negotiation() {
         }) {}
         frames.clone()
     };
-    // Flows move to the second link when it comes back, and the first one's partner is asked.
+    // Flows move to the second link when it comes back, so a marker is sent on the first.
     lab.cut(1);
     lab.until_port("em1", crate::view::STANDBY);
     lab.heal(1);

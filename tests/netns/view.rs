@@ -2,17 +2,16 @@
 
 use crate::lab::ok;
 
-/// The flags of a port that is in service; of one that is not, in an aggregation that is; and of one
-/// that is in none.
+/// The flags of a port in service; of a port that is not, in the active aggregation; and of a port in none.
 pub const ACTIVE: &str = "flags=1c<ACTIVE,COLLECTING,DISTRIBUTING>";
 pub const STANDBY: &str = "flags=4<ACTIVE>";
 pub const IDLE: &str = "flags=0<>";
 
-/// The bits of an actor's state, as `userlagg -v` has them.
+/// The bits of an actor's state, as `userlagg -v` shows them.
 pub const IN_SERVICE: u8 = 0x3d;
 pub const FAST: u8 = 0x02;
 
-/// One side of a link, as LACP has it.
+/// One side of a link, in LACP.
 #[derive(Debug, PartialEq)]
 pub struct Side {
     pub system_priority: u16,
@@ -30,7 +29,7 @@ pub struct Shown {
     pub partner: Side,
 }
 
-/// Looks at a port of the lagg of a namespace.
+/// Reads what userlagg shows of a port of a namespace's lagg.
 pub fn shown(namespace: &str, port: &str) -> Shown {
     let text = ok(namespace, "-v lagg0");
     let (_, rest) = text.split_once(&format!("\tlaggport: {port} flags=")).expect(&text);
