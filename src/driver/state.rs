@@ -12,76 +12,75 @@ use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, 
 use crate::policy::lacp::Domains;
 use crate::slots::{Slot, SlotSet};
 
-/// What plans are built from. Guarded by the lagg's mutex: held for one change and the publication
-/// that follows from it; under it no port driver, no event handler, no transmit, no allocation.
+/// What plans are built from. The lagg's mutex guards it, and is held for one change and the publication
+/// that follows. Under the mutex no code calls a port driver or an event handler, transmits, or allocates.
 pub(super) struct State {
-    /// A thread has the configuration token.
+    /// Whether a thread has the configuration token.
     pub configuring: bool,
     pub destroying: bool,
-    /// Its interface is attached, and its creator has finished.
+    /// Whether the interface is attached, and its creator has finished.
     pub attached: bool,
     pub running: bool,
     pub mode: Mode,
     /// failover's primary port, by its slot.
     pub primary: Option<Slot>,
-    /// IFF_PROMISC and IFF_ALLMULTI of the lagg as they were last looked at.
+    /// The lagg's IFF_PROMISC and IFF_ALLMULTI when they were last checked.
     pub modes_seen: u32,
-    /// The lagg's address. Not of InfiniBand, where the fabric gives it.
+    /// The lagg's address. Not used for InfiniBand, where the fabric gives it.
     pub lladdr: Setting<LinkAddr>,
-    /// The address that was last announced while it could be heard.
+    /// The address that was last announced while something could be sent.
     pub told_lladdr: LinkAddr,
-    /// When it is announced once more, in milliseconds since boot.
+    /// When to announce it once more, in milliseconds since boot.
     pub tell_again: Option<u64>,
-    /// The address of an Ethernet lagg as it was last looked at.
+    /// The address of an Ethernet lagg when it was last checked.
     pub lladdr_seen: MacAddr,
     pub mtu: Setting<u32>,
-    /// The slot of the port that just gets another address, which takes it down and up again.
+    /// The slot of the port that is getting another address, which takes it down and up again.
     pub readdressed: Option<Slot>,
-    /// The ports whose links may have gone by what their drivers were asked.
+    /// The ports whose links may be down because of a request to their driver.
     restarting: SlotSet,
-    /// Until when those have time to come back, in milliseconds since the start.
+    /// Until when their links may come back, in milliseconds since boot.
     restart_ends: u64,
     pub options: Options,
     pub vlans: Vlans,
     /// What the ports were last asked about their capabilities.
     pub asked: Asked,
-    /// One for each slot. On the heap: a kernel stack is small.
+    /// A place for each slot. On the heap: a kernel stack is small.
     slots: Array<Option<Place>>,
 }
 
-// With its mutex it fits in malloc(9)'s 512 bytes: a byte more would take 1,024.
+// With its mutex it fits in malloc(9)'s 512 bytes. One more byte would take 1,024.
 static_assertions::const_assert!(size_of::<State>() <= 480);
 
 /// A slot that is taken.
 struct Place {
     port: Ref<Port>,
     phase: Phase,
-    /// The interface whose VLAN it was made last.
+    /// The port's parent, if it is a VLAN, as last reported.
     parent: Option<IfnetRef>,
     /// The id of that VLAN.
     vlan: u16,
-    /// The capabilities that it would have enabled if it were alone.
+    /// The capabilities that it would have enabled if it were the only port.
     wanted: u64,
-    /// What it last answered when it was asked for others than it then had: few do.
+    /// Its last answer that differed from what it was asked for. Few ports have one.
     answer: Option<Boxed<Answer>>,
     modes: Modes,
     groups: Array<Option<Group>>,
     lost: Lost,
 }
 
-/// How long a card has, after its driver was asked for something by which it may restart, to have its link
-/// up again, in milliseconds.
+/// How long a card's link may stay down after a request that may restart the card, in milliseconds.
 const RESTART_MS: u64 = 1_000;
 
-// Each lagg has 32, and malloc(9) has 2,048 bytes: a byte more would take 4,096.
+// Each lagg has 32 of them in malloc(9)'s 2,048 bytes. One more byte would take 4,096.
 static_assertions::const_assert!(size_of::<Option<Place>>() <= 64);
 
-/// A setting that a lagg and its ports share, by where it comes from.
+/// A setting that a lagg and its ports share, and where it comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting<T> {
-    /// The driver has put it there: a port's, or what a lagg without ports has. It goes with that port.
+    /// The driver has set it: a port's, or that of a lagg without ports. It goes with that port.
     Taken(T),
-    /// An administrator has. It stays until another is given.
+    /// An administrator has set it. It stays until another one is set.
     Given,
 }
 
@@ -93,24 +92,24 @@ pub(super) const NO_LLADDR: LinkAddr = LinkAddr::Ethernet([0; 6]);
 pub(super) enum Phase {
     /// Claimed, not yet committed.
     Joining,
-    /// Claimed, and its interface went away in the meantime: the joiner gives up.
+    /// Claimed, but its interface has departed: the joining thread gives up.
     Gone,
     /// In the plan.
     Member,
-    /// Not in the plan any more, for it would send to the lagg itself; it leaves.
+    /// Not in the plan any more, because it would send to the lagg itself. It will leave.
     Looping,
-    /// Not in the plan any more, and not yet what it was before.
+    /// Not in the plan any more, and not yet restored.
     Leaving,
 }
 
 impl State {
-    /// Of a new lagg. May sleep.
+    /// The state of a new lagg. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         Ok(State {
-            // By its creator, until it is attached.
+            // Its creator has the token until it is attached.
             configuring: true,
             destroying: false,
             attached: false,
@@ -134,7 +133,7 @@ impl State {
     }
 
     /// Whether an administrator has given the lagg its address, which is `now`. No event reports that for a
-    /// lagg that is down: an address that the driver has not stored was given.
+    /// lagg that is down, so an address that the driver has not stored counts as given.
     pub fn has_given_lladdr(&mut self, now: LinkAddr) -> bool {
         if now == NO_LLADDR {
             self.lladdr = Setting::Taken(now);
@@ -144,7 +143,7 @@ impl State {
         self.lladdr == Setting::Given
     }
 
-    /// Whether there is a slot for another port, or will be when those have left that are leaving.
+    /// Whether there is a slot for another port, or will be when the ports that are leaving have left.
     pub fn has_room(&self) -> bool {
         let stays = |place: &Place| !matches!(place.phase, Phase::Looping | Phase::Leaving);
         !self.slots.iter().all(|slot| slot.as_ref().is_some_and(stays))
@@ -184,7 +183,7 @@ impl State {
         }
     }
 
-    /// The phase of `port`; none if it is not this lagg's any more.
+    /// The phase of `port`; none if it no longer belongs to this lagg.
     pub fn phase(&self, port: &Port) -> Option<Phase> {
         self.place(port).map(|place| place.phase)
     }
@@ -199,13 +198,13 @@ impl State {
         place.port.is(port).then_some(place)
     }
 
-    /// The interface whose VLAN the port was made last, and the VLAN's id.
+    /// The port's parent and VLAN id, as last reported.
     pub fn parent(&self, port: &Port) -> Option<(IfnetRef, u16)> {
         let place = self.place(port)?;
         Some((place.parent.clone()?, place.vlan))
     }
 
-    /// Remembers that, for a port that is in its slot.
+    /// Stores them, for a port that is in its slot.
     pub fn set_parent(&mut self, port: &Port, parent: (IfnetRef, u16)) {
         if let Some(place) = self.place_mut(port) {
             (place.parent, place.vlan) = (Some(parent.0), parent.1);
@@ -219,7 +218,7 @@ impl State {
         places.take(Slot::COUNT).map(|place| place.port.clone()).collect()
     }
 
-    /// A port that is to leave, for it would send to the lagg itself.
+    /// A port that must leave, because it would send to the lagg itself.
     pub fn looping(&self) -> Option<Ref<Port>> {
         let mut places = self.slots.iter().flatten();
         places.find(|place| place.phase == Phase::Looping).map(|place| place.port.clone())
@@ -237,8 +236,8 @@ impl State {
         }
     }
 
-    /// An administrator has asked `port` for capabilities: those that it has enabled now it is wanted to
-    /// have, and what it answered before says nothing any more.
+    /// After an administrator's request for capabilities to `port`: those that it has enabled now are
+    /// wanted of it, and its last answer no longer counts.
     pub fn set_wanted(&mut self, port: &Port, to: u64) {
         self.asked = Asked::NOTHING;
         if let Some(place) = self.place_mut(port) {
@@ -246,12 +245,12 @@ impl State {
         }
     }
 
-    /// The capabilities that `port` is wanted to have enabled.
+    /// The capabilities that are wanted of `port`.
     pub fn wanted(&self, port: &Port) -> u64 {
         self.place(port).map_or(u64::MAX, |place| place.wanted)
     }
 
-    /// The last answer of `port` that was not what it was asked.
+    /// The last answer of `port` that differed from what it was asked for.
     pub fn answer(&self, port: &Port) -> Option<Answer> {
         self.place(port)?.answer.as_deref().copied()
     }
@@ -263,14 +262,14 @@ impl State {
         }
     }
 
-    /// The driver of `port` is asked for something by which the card may restart: its link, if that is up,
-    /// may go down and come up again, of which drivers tell later.
+    /// A request to the driver of `port` begins that may restart the card. Its link, if that is up, may go
+    /// down and come up again, which drivers report later.
     pub fn begin_restart(&mut self, port: &Port) {
         let now = uptime_ms();
         if now >= self.restart_ends {
             self.restarting = SlotSet::EMPTY;
         }
-        // One that has not come back from the last time still may.
+        // A link that has not come back after the last request still may.
         let may_come_back = port.is_active() || self.may_come_back(port);
         self.restarting.remove(port.slot());
         if self.phase(port) == Some(Phase::Member) && may_come_back {
@@ -279,18 +278,17 @@ impl State {
         self.restart_ends = now.saturating_add(RESTART_MS);
     }
 
-    /// Its driver has done so.
+    /// The request is done.
     pub fn end_restart(&mut self) {
         self.restart_ends = uptime_ms().saturating_add(RESTART_MS);
     }
 
-    /// Whether `port` is down only because the lagg has asked something of its driver, as far as is known
-    /// yet.
+    /// Whether `port`, if it is down, may be so only because of a request of the lagg.
     pub fn is_restarting(&self, port: &Port) -> bool {
         self.readdressed == Some(port.slot()) || self.may_come_back(port)
     }
 
-    /// Whether its link, if that is down, still has time to come back.
+    /// Whether its link, if that is down, may still come back.
     fn may_come_back(&self, port: &Port) -> bool {
         self.restarting.contains(port.slot())
             && port.ifp().flags() & iff::UP != 0
@@ -298,7 +296,8 @@ impl State {
             && uptime_ms() < self.restart_ends
     }
 
-    /// When it is known whether links stay down, in milliseconds since the start; none if none is down.
+    /// When links that are down have no more time to come back, in milliseconds since boot; none if none is
+    /// down.
     pub fn next_restarted(&self) -> Option<u64> {
         self.members().any(|port| self.may_come_back(port)).then_some(self.restart_ends)
     }
@@ -313,12 +312,12 @@ impl State {
         }
     }
 
-    /// What its filter has lost, for the holder of the token to put back.
+    /// Takes what its filter has lost, for the holder of the token to put back.
     pub fn take_lost(&mut self, port: &Port) -> Lost {
         self.place_mut(port).map(|place| take(&mut place.lost)).unwrap_or_default()
     }
 
-    /// What has been asked of `port`, for the holder of the token to change and to put back.
+    /// Takes what has been asked of `port`, for the holder of the token to change and to put back.
     pub fn take_wants(&mut self, port: &Port) -> Wants {
         let Some(place) = self.place_mut(port) else { return Wants::default() };
         Wants { modes: take(&mut place.modes), groups: take(&mut place.groups) }
@@ -331,14 +330,14 @@ impl State {
         }
     }
 
-    /// The slots of the ports in the plan, and of those of them that are active.
+    /// The slots of the ports in the plan, and of the active ones among them.
     fn slots_up(&self) -> (SlotSet, SlotSet) {
         let slots_of = |port: &Ref<Port>| port.slot();
         let active = self.members().filter(|port| port.is_active());
         (self.members().map(slots_of).collect(), active.map(slots_of).collect())
     }
 
-    /// The ports of each NUMA domain, if packets are to keep to theirs: with LACP alone they do.
+    /// The ports of each NUMA domain, if packets keep to theirs. They do only with LACP.
     fn domains(&self) -> Domains {
         let keep = self.options.use_numa && self.mode.lacp().is_some();
         let mut domains = Domains::default();
@@ -358,7 +357,7 @@ impl State {
         }
     }
 
-    /// Whether the plan has flows on other ports than they are to be on now.
+    /// Whether the plan's flows are on other ports than they should be.
     pub fn has_stale_plan(&self) -> bool {
         let (members, up) = self.slots_up();
         self.mode.has_stale_plan(members, up)
@@ -374,7 +373,7 @@ impl State {
         members(&self.slots).map(|place| &place.port)
     }
 
-    /// The plan of the state as it is now. None: the memory is for another protocol's.
+    /// The plan for the present state. None if the memory is for another protocol.
     pub fn plan(&mut self, memory: PlanMemory) -> Option<Ref<Plan>> {
         let (members, up) = self.slots_up();
         let (options, domains) = (self.options, self.domains());

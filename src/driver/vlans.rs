@@ -1,4 +1,4 @@
-//! VLANs on the lagg: its ports are told of them, for their hardware filters.
+//! VLANs on the lagg, of which its ports are told for their hardware filters.
 //!
 //! A card's filter is a set, and does not count the users of an id. So a port is not told of ids for which
 //! it has a VLAN of its own: the stack has told it, and will tell it when that goes.
@@ -9,8 +9,8 @@ use super::state::Phase;
 use super::{Port, Softc};
 use crate::kpi::{Ref, iff};
 
-/// A VLAN was configured on the lagg, or is no more. The caller holds `vlan_sx`: the ports are told by
-/// the configuration task.
+/// A VLAN was configured on the lagg or removed. The caller holds `vlan_sx`, so the configuration task
+/// tells the ports.
 pub(super) fn changed(softc: &Ref<Softc>, id: u16, configured: bool) {
     if let Some(word) = softc.state().vlans.wanted.get_mut(word(id)) {
         *word = if configured { *word | bit(id) } else { *word & !bit(id) };
@@ -19,8 +19,8 @@ pub(super) fn changed(softc: &Ref<Softc>, id: u16, configured: bool) {
     Softc::wake_configuration(softc);
 }
 
-/// A VLAN of a port's own is no more, and the port's driver takes its id from the filter. The caller
-/// holds `vlan_sx`: if the lagg has that id too, the configuration task puts it back.
+/// A VLAN on the port itself was removed, and the port's driver removes its id from the filter. The caller
+/// holds `vlan_sx`. If the lagg has that id too, the configuration task puts it back.
 pub(super) fn lost(port: &Ref<Port>, id: u16) {
     let softc = port.softc();
     {
@@ -55,19 +55,19 @@ pub(super) fn update(softc: &Softc, token: &Token<'_>) {
     }
 }
 
-/// Tells a port that has joined of the VLANs that the others know.
+/// Tells a port that has joined of the VLANs that the other ports were told of.
 pub(super) fn announce(softc: &Softc, port: &Port) {
     each(softc, |word, told| give(port, word, told));
 }
 
-/// Takes it back from a port that leaves.
+/// Undoes that for a port that leaves.
 pub(super) fn withdraw(softc: &Softc, port: &Port) {
     if port.ifp().flags() & iff::DYING == 0 {
         each(softc, |word, told| take(port, word, told));
     }
 }
 
-/// All ids that the ports have been told of, by words. The mutex is not held for `f`.
+/// Calls `f` with each word of the ids that the ports have been told of, without the mutex.
 fn each(softc: &Softc, mut f: impl FnMut(usize, u64)) {
     let mut from = 0;
     loop {
@@ -84,27 +84,27 @@ fn give(port: &Port, word: usize, ids: u64) {
     tell(port, word, ids & !own, true);
 }
 
-/// Takes ids of a word out of a port's filter.
+/// Removes ids of a word from a port's filter.
 fn take(port: &Port, word: usize, ids: u64) {
     // F-36: its own VLANs' ids stay
     let ids = ids & !port.ifp().vlans(first(word), ids);
     tell(port, word, ids, false);
-    // It may have got VLANs of its own since.
+    // The port may have got VLANs of its own meanwhile.
     let own = port.ifp().vlans(first(word), ids);
     tell(port, word, own, true);
 }
 
-/// Says to the port's driver that ids of a word have come, or are gone. Some cards restart for each.
+/// Reports ids of a word to the port's driver, as configured or removed. Some cards restart for each.
 fn tell(port: &Port, word: usize, ids: u64, configured: bool) {
     if ids != 0 {
-        // F-68: a port that restarts for this does not go
+        // F-68: a port that restarts for this stays in service
         port.restarting(|| port.ifp().vlan_events(first(word), ids, configured));
     }
 }
 
-/// Puts ids back that the driver was told to take out.
+/// Puts back ids that the driver was told to remove.
 fn give_again(softc: &Softc, port: &Port, lost: &Lost) {
-    // The event holds `vlan_sx` until all have heard of it, and so this waits for them.
+    // `vlan_sx` is held until all handlers of the event have returned, so this waits for them.
     port.ifp().refresh_vlans();
     let any = lost.contains(&ANY);
     each(softc, |n, told| {

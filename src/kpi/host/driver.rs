@@ -1,4 +1,4 @@
-//! The drivers of interfaces: NICs, VLANs, and the lagg.
+//! The drivers of interfaces: cards, VLANs, and the lagg.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,21 +27,21 @@ pub trait Nic: Send + Sync {
     /// network epoch.
     ///
     /// # Errors
-    /// Whatever it likes.
+    /// Any error.
     fn transmit(&self, ifp: &Ifnet, m: Mbuf, epoch: &Epoch) -> Result;
 
     /// `if_ioctl`. May sleep.
     ///
     /// # Errors
-    /// Whatever it likes.
+    /// Any error.
     fn ioctl(&self, ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
         default_ioctl(ifp, r)
     }
 
-    /// Makes a send tag (`if_snd_tag_alloc`), as one may that is called with locks of the stack held.
+    /// Makes a send tag (`if_snd_tag_alloc`). Called with locks of the stack held.
     ///
     /// # Errors
-    /// Whatever it likes; most cards have no such method.
+    /// Any error; most cards have no such method.
     fn allocate_tag(
         &self,
         _ifp: &Ifnet,
@@ -51,7 +51,7 @@ pub trait Nic: Send + Sync {
     }
 
     /// The media in use (`ifm_active`): Ethernet of the interface's baud rate, full duplex, unless a card
-    /// says otherwise.
+    /// reports otherwise.
     fn media(&self, ifp: &Ifnet) -> u32 {
         media_of(ifp.baudrate())
     }
@@ -60,7 +60,7 @@ pub trait Nic: Send + Sync {
     /// has no such method: it is for cards that must be told, or that refuse. May sleep.
     ///
     /// # Errors
-    /// What if_setlladdr is to return instead.
+    /// The error that if_setlladdr must return.
     fn set_lladdr(&self, _ifp: &Ifnet, _lladdr: &MacAddr) -> Result {
         Ok(())
     }
@@ -118,7 +118,7 @@ pub fn default_ioctl(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     }
 }
 
-/// Whose interface it is.
+/// The kind of an interface, with its driver's data.
 pub(super) enum Kind {
     Nic(Arc<dyn Nic>),
     Lagg,
@@ -206,7 +206,7 @@ impl Kind {
 }
 
 impl Ifnet {
-    /// Whether it is detached and its driver gone.
+    /// Whether it is detached, and its driver is gone.
     #[inline]
     pub(super) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)

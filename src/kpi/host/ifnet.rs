@@ -31,10 +31,10 @@ pub use reference::{IfnetRef, lookups};
 pub(super) type Softc = <Module as Driver>::Softc;
 pub(super) type Port = <Module as Driver>::Port;
 
-/// Where frames for the interface itself go.
+/// The receiver of frames for the interface itself.
 pub(super) type Input = Arc<dyn Fn(Mbuf) + Send + Sync>;
 
-/// An interface. It is only met behind `&` or an [`IfnetRef`].
+/// An interface. It exists only behind `&` or an [`IfnetRef`].
 pub struct Ifnet {
     // What packets read.
     flags: AtomicU32,
@@ -58,7 +58,7 @@ pub struct Ifnet {
     index: u32,
     mtu: AtomicU32,
     baudrate: AtomicU64,
-    /// Or `NO_DOMAIN`.
+    /// The NUMA domain, or `NO_DOMAIN`.
     numa_domain: atomic::AtomicU8,
     pub(super) lladdr: Mutex<LinkAddr>,
     pub(super) broadcast: Mutex<LinkAddr>,
@@ -74,20 +74,20 @@ pub struct Ifnet {
     pub(super) membership: Mutex<multicast::Membership>,
     pub(super) offloads: Mutex<Offloads>,
     pub(super) coupled: Mutex<offloads::Coupled>,
-    /// How often its VLANs were told to follow what it can do.
+    /// How often the capabilities of its VLANs were updated.
     pub(super) vlan_refreshes: AtomicU64,
     /// How often it has been looked up by its name.
     pub(super) lookups: AtomicU64,
-    /// How often it was asked what it can do, or does.
+    /// How often its capabilities were read.
     pub(super) offload_looks: AtomicU64,
     /// Whether its hardware filters what comes in: VLANs, if that is enabled, and groups.
     pub(super) filters: AtomicBool,
-    /// A set, not counts, as cards have it.
+    /// A set without counts, as in real cards.
     pub(super) vlan_filter: Mutex<BTreeSet<u16>>,
 
     count: AtomicUsize,
     context: UnsafeCell<EpochContext>,
-    /// What references to it are made of.
+    /// The pointer of its references.
     this: NonNull<Ifnet>,
 }
 
@@ -131,7 +131,7 @@ impl Ifnet {
         IfType::from_number(self.if_type.load(Ordering::Acquire))
     }
 
-    /// Whether it is of InfiniBand, a port or none.
+    /// Whether it is an InfiniBand interface, whether it is a port or not.
     #[inline]
     pub(super) fn is_infiniband(&self) -> bool {
         matches!(self.if_type(), IfType::Infiniband | IfType::InfinibandLaggPort)
@@ -147,7 +147,7 @@ impl Ifnet {
         self.flags.load(Ordering::Relaxed)
     }
 
-    /// Sets and clears flags as they are, and tells nobody.
+    /// Sets and clears flags, without any notification.
     pub(super) fn change_flags(&self, set: u32, clear: u32) {
         let change = |flags: u32| Some((flags | set) & !clear);
         let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
@@ -187,12 +187,12 @@ impl Ifnet {
         }
     }
 
-    /// Changes its link state before anybody can know it.
+    /// Sets its link state before other threads can find it.
     pub(super) fn init_link_state(&self, state: LinkState) {
         self.link_state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// Waits until all are told of its link state.
+    /// Waits until its link state has been reported to all.
     pub(super) fn drain_link_task(&self) {
         SWI.drain(&self.link_work);
     }
@@ -303,7 +303,7 @@ impl Ifnet {
         multicast::in6_detach(self);
     }
 
-    /// The interface whose VLAN it is, a port or none; none if it is no VLAN.
+    /// The interface's parent, whether it is a port or not; none if it is not a VLAN.
     pub fn vlan_parent(&self) -> Option<IfnetRef> {
         match &self.kind {
             Kind::Vlan(vlan) => vlan.parent(),

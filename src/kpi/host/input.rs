@@ -1,4 +1,4 @@
-//! Packets as the stack takes and hands them on (`net/if_ethersubr.c`, `net/if_infiniband.c`).
+//! How the stack receives packets and passes them on (`net/if_ethersubr.c`, `net/if_infiniband.c`).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -12,8 +12,8 @@ pub fn set_input(ifp: &Ifnet, sink: impl Fn(Mbuf) + Send + Sync + 'static) {
     *ifp.input.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sink));
 }
 
-/// Gives `ifp` to netmap(4) in its emulated mode: `sink` gets the frames that it receives, in place of the
-/// stack (nm_os_catch_rx).
+/// Gives `ifp` to netmap(4) in emulated mode: `sink` gets the frames that it receives, instead of the stack
+/// (nm_os_catch_rx).
 pub fn netmap_register(ifp: &Ifnet, sink: impl Fn(Mbuf) + Send + Sync + 'static) {
     *ifp.netmap.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sink));
     ifp.has_netmap.store(true, Ordering::Relaxed);
@@ -25,7 +25,7 @@ pub fn netmap_unregister(ifp: &Ifnet) {
     *ifp.netmap.write().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// A frame comes in on `ifp`, from the wire (`if_input`).
+/// Receives a frame on `ifp`, from the wire (`if_input`).
 #[inline]
 pub fn receive(ifp: &Ifnet, mut m: Mbuf) {
     epoch::section(|epoch| {
@@ -60,7 +60,7 @@ pub fn output(ifp: &Ifnet, family: u8, m: Mbuf) -> Result {
     epoch::section(|epoch| ifp.output(family, m, epoch))
 }
 
-/// `if_input` of netmap's.
+/// netmap's `if_input`.
 pub(super) fn netmap(ifp: &Ifnet, m: Mbuf) {
     let sink = ifp.netmap.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(sink) = &*sink {
@@ -68,7 +68,7 @@ pub(super) fn netmap(ifp: &Ifnet, m: Mbuf) {
     }
 }
 
-/// `if_input` of the stack's (ether_input, infiniband_input).
+/// The stack's `if_input` (ether_input, infiniband_input).
 pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
     if ifp.is_infiniband() {
         return infiniband_input(ifp, m, epoch);
@@ -104,7 +104,7 @@ pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
     });
 }
 
-/// infiniband_input. Its bytes are the driver's to count.
+/// infiniband_input. The driver counts its bytes.
 fn infiniband_input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
     if ifp.flags() & iff::UP == 0 || m.first().len() < 24 {
         ifp.count(Counter::Ierrors, 1);

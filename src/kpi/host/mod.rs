@@ -1,12 +1,12 @@
 //! kpi in a process: FreeBSD's network stack as far as the driver sees it, modelled over std.
 //!
-//! Where the kernel would misbehave this panics, and says why: sleeping in the epoch or with a
-//! mutex held, locks taken in two orders, a wait that does not end, memory used after it is freed.
-//! The stack's own locks are held where the kernel holds them.
+//! Where the kernel would misbehave, this panics with the reason: sleeping in the epoch or with a mutex
+//! held, locks taken in two orders, a wait that does not end, memory used after it is freed. The stack's
+//! own locks are held where the kernel holds them.
 //!
-//! Beside the backend of [`kpi`](super) here is what stands around the driver: [`Vnet`]s, cards ([`attach`],
-//! [`Nic`]), the cloner, ioctls, VLANs, and `testing` for tests, behind the feature of that name. All of it
-//! is for any number of threads; interfaces of different vnets do not meet.
+//! Besides the backend of [`kpi`](super), here is what surrounds the driver: [`Vnet`]s, cards ([`attach`],
+//! [`Nic`]), the cloner, ioctls, VLANs, and `testing` for tests, behind the feature of that name. Any
+//! number of threads can use it. Vnets are separate from each other.
 
 mod attach;
 mod bridge;
@@ -100,7 +100,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Random bytes.
 ///
-/// On the host the same each time for loom, whose interleavings are to differ in nothing else.
+/// On the host they are the same each time for loom, whose interleavings must not differ in anything else.
 pub fn random<const N: usize>() -> [u8; N] {
     if cfg!(loom) {
         return [7; N];

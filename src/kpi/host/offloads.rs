@@ -1,5 +1,5 @@
-//! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV), and what real cards make of
-//! being asked.
+//! What an interface's hardware does for the stack (SIOCSIFCAP, SIOCSIFCAPNV), and how real cards respond
+//! to requests.
 
 use core::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use crate::kpi::offloads::capability::NETMAP;
 use crate::kpi::requests::CapabilitiesRequest;
 use crate::kpi::{Errno, Ifnet, LinkState, Offloads, Result, iff};
 
-/// Capabilities that SIOCSIFCAP knows.
+/// The capabilities that SIOCSIFCAP can set.
 const FIRST: u64 = 0xffff_ffff;
 
 /// How the capabilities of a card hang together, and what else its driver does by itself. Such a card
@@ -40,7 +40,7 @@ pub struct Couplings {
     pub groups: Option<usize>,
 }
 
-/// What a coupled card has.
+/// The state of a coupled card.
 #[derive(Default)]
 pub(super) struct Coupled {
     couplings: Option<Couplings>,
@@ -62,7 +62,7 @@ pub fn offload_looks(ifp: &Ifnet) -> u64 {
     ifp.offload_looks.load(Ordering::Relaxed)
 }
 
-/// How often a card that was coupled has restarted.
+/// How often a coupled card has restarted.
 pub fn restarts(ifp: &Ifnet) -> u64 {
     lock(&ifp.coupled).restarts
 }
@@ -97,7 +97,7 @@ impl Ifnet {
     }
 }
 
-/// What most cards do with either command: what they can do is switched as it is asked.
+/// What most cards do with either command: switch what they can, as requested.
 pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     let asked = if r.command() == SIOCSIFCAPNV {
         // SAFETY: `Ioctl::new` was promised this structure for SIOCSIFCAPNV, which is the callee's while it
@@ -133,7 +133,7 @@ pub(super) fn switch(ifp: &Ifnet, r: &mut Ioctl<'_>) -> Result {
     Ok(())
 }
 
-/// A card stops and starts again, for its capabilities or its MTU have changed.
+/// Stops a card and starts it again.
 pub(super) fn restart(ifp: &Ifnet) {
     let Some(couplings) = lock(&ifp.coupled).couplings else { return };
     if ifp.flags() & iff::UP != 0 && ifp.is_running() {
@@ -156,7 +156,7 @@ pub(super) fn restart(ifp: &Ifnet) {
     }
 }
 
-/// A card starts.
+/// Starts a card.
 pub(super) fn start(ifp: &Ifnet) {
     let Some(couplings) = lock(&ifp.coupled).couplings else { return };
     if let Some((mtu, off)) = couplings.above_mtu
@@ -205,7 +205,7 @@ pub(super) fn link_up(ifp: &Ifnet) {
     }
 }
 
-/// What the stack looks at before it lets the driver have SIOCSIFCAP.
+/// What the stack checks before it passes SIOCSIFCAP to the driver.
 pub(super) fn check(ifp: &Ifnet, argument: &InterfaceRequest) -> Result {
     privilege::check()?;
     if u64::from(argument.capabilities()) & !ifp.offloads().capabilities != 0 {
@@ -214,7 +214,7 @@ pub(super) fn check(ifp: &Ifnet, argument: &InterfaceRequest) -> Result {
     Ok(())
 }
 
-/// A user's SIOCSIFCAPNV as a driver gets it: the capabilities are in the same words of `argument`.
+/// Passes a user's SIOCSIFCAPNV to the driver in the kernel's form, with the capabilities of `argument`.
 pub(super) fn with_driver_data(
     argument: &InterfaceRequest,
     driver: impl FnOnce(*mut u8) -> Result,

@@ -1,4 +1,4 @@
-//! Interfaces as they are made and freed, and references to them (if_ref, if_rele).
+//! How interfaces are made and freed, and references to them (if_ref, if_rele).
 
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
@@ -33,7 +33,7 @@ unsafe impl Sync for IfnetRef {}
 
 static_assertions::assert_eq_size!(Option<IfnetRef>, usize);
 
-/// Indexes given away, from 1.
+/// The next index, from 1.
 static INDEX: AtomicU32 = AtomicU32::new(1);
 
 impl IfnetRef {

@@ -1,4 +1,4 @@
-//! Drivers of real cards, modelled: what each does by itself, as FreeBSD 15's source and QEMU's cards show.
+//! Models of real cards and their drivers, after FreeBSD 15's source and QEMU's cards.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ const TSO: u64 = TSO4 | TSO6;
 const RECEIVE: u64 = RXCSUM | RXCSUM_IPV6;
 const VLANS: u64 = VLAN_MTU | VLAN_HWTAGGING | VLAN_HWCSUM;
 
-/// Of em(4), for the cards before PCI Express.
+/// Capabilities of em(4) for cards before PCI Express.
 const LEM: u64 =
     RECEIVE | TXCSUM | TXCSUM_IPV6 | VLANS | VLAN_HWFILTER | TSO4 | LRO | VLAN_HWTSO | JUMBO_MTU;
 const VTNET: u64 = RECEIVE
@@ -54,21 +54,21 @@ pub struct Model {
     pub name: &'static str,
     /// What it can do.
     pub capabilities: u64,
-    /// What of this is not enabled at first.
+    /// Those that are disabled at first.
     pub disabled: u64,
-    /// What its driver says of the media (`ifm_active`).
+    /// The media that its driver reports (`ifm_active`).
     pub media: u32,
     /// Whether its driver knows SIOCGIFXMEDIA.
     pub knows_extended_media: bool,
-    /// Whether it takes another address.
+    /// Whether it accepts another address.
     pub takes_lladdr: bool,
-    /// Whether its requests take long, and other threads run meanwhile.
+    /// Whether its requests take long, so that other threads run meanwhile.
     pub is_slow: bool,
     /// What its driver does by itself.
     pub couplings: Couplings,
 }
 
-/// A driver of iflib's, which switches both of the receiver's checksums or neither.
+/// An iflib driver, which switches both receive checksums or neither.
 const IFLIB: Couplings = Couplings { together: RECEIVE, ..NOTHING };
 
 const NOTHING: Couplings = Couplings {
@@ -84,7 +84,7 @@ const NOTHING: Couplings = Couplings {
     groups: None,
 };
 
-/// A card of 1 Gb/s, full duplex, that can do nothing and agrees to everything, without restarting.
+/// A card of 1 Gb/s, full duplex, without capabilities. It accepts everything without restarting.
 const PLAIN: Model = Model {
     name: "plain",
     capabilities: 0,
@@ -96,10 +96,10 @@ const PLAIN: Model = Model {
     couplings: Couplings { keeps_link: true, ..NOTHING },
 };
 
-/// All of them. The first is the plain one.
+/// All models. The first is the plain one.
 pub const MODELS: [Model; 13] = [
     PLAIN,
-    // e1000: it resets for everything, and negotiates its link anew.
+    // e1000: it resets for everything, and negotiates its link again.
     Model {
         name: "em 82540",
         capabilities: LEM,
@@ -107,7 +107,7 @@ pub const MODELS: [Model; 13] = [
         couplings: Couplings { max_mtu: Some(16_110), is_late: true, groups: Some(127), ..IFLIB },
         ..PLAIN
     },
-    // e1000e, whose link is back before anybody has looked.
+    // e1000e, whose link is back before the driver looks.
     Model {
         name: "em 82574",
         capabilities: LEM | TSO6,
@@ -115,7 +115,7 @@ pub const MODELS: [Model; 13] = [
         couplings: Couplings { groups: Some(127), ..IFLIB },
         ..PLAIN
     },
-    // On a link of 100 Mb/s it takes TSO off.
+    // On a link of 100 Mb/s it disables TSO.
     Model {
         name: "em 82574 at 100 Mb/s",
         capabilities: LEM | TSO6,
@@ -247,7 +247,7 @@ pub const MODELS: [Model; 13] = [
 ];
 
 impl Model {
-    /// The largest MTU that it takes.
+    /// The largest MTU that it accepts.
     pub fn max_mtu(&self) -> u32 {
         self.couplings.max_mtu.unwrap_or(MOST_MTU)
     }

@@ -1,5 +1,5 @@
-//! A card for tests: it keeps what is sent, refuses what it is told to, and blocks where it is
-//! told to.
+//! A card for tests. It keeps what is sent, refuses what it is told to refuse, and blocks where it is told
+//! to block.
 
 mod cards;
 pub(super) mod injection;
@@ -23,7 +23,7 @@ use crate::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagR
 
 pub use cards::{MODELS, Model};
 
-/// The command by which [`TestNic`] knows a change of the link-level address.
+/// The number that stands for a change of the link-level address in [`TestNic`].
 pub const SET_LLADDR: usize = 0;
 
 #[derive(Default)]
@@ -31,27 +31,27 @@ struct State {
     sent: Vec<Vec<u8>>,
     transmit_error: Option<Errno>,
     ioctls: Vec<usize>,
-    /// Command, how many of it pass before, errno, and whether for good.
+    /// The command, how many of it pass first, the errno, and whether it is refused for ever.
     refusals: Vec<(usize, u32, Errno, bool)>,
-    /// Commands that block, and how many threads each has stopped.
+    /// Commands that block, and how many threads each has blocked.
     blocked: Vec<(usize, u32)>,
     tags: Option<Result<Methods>>,
     tagged: Vec<TagType>,
 }
 
-/// Which methods a send tag of a [`TestNic`]'s has, besides that which frees it.
+/// The methods of a [`TestNic`]'s send tag, besides the one that frees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Methods {
     /// All.
     All,
-    /// None: the others are NULL.
+    /// None: all others are NULL.
     None,
 }
 
 struct TestTag {
     methods: Methods,
     max_rate: AtomicU64,
-    /// Tags of the same card.
+    /// The number of tags of the card.
     count: Arc<AtomicUsize>,
 }
 
@@ -88,12 +88,12 @@ impl Drop for TestTag {
     }
 }
 
-/// Takes `ifnet_detach_sxlock`, as drivers and the stack may wherever they are. Sleeps.
+/// Takes `ifnet_detach_sxlock`, as drivers and the stack may do at any time. Sleeps.
 pub fn detach_lock() -> DetachGuard {
     locks::stack_detach_lock()
 }
 
-/// Sends a signal to a thread: its wait for `ifnet_detach_sxlock` ends with EINTR, or its next one.
+/// Sends a signal to a thread: its present or next wait for `ifnet_detach_sxlock` ends with EINTR.
 pub fn interrupt(thread: thread::ThreadId) {
     locks::interrupt(thread);
 }
@@ -117,7 +117,7 @@ pub struct TestNic {
     count: AtomicU64,
     keep_none: bool,
     is_slow: bool,
-    /// What the card says of its media; 0: what most say.
+    /// The media that the card reports; 0 for the usual ones.
     media: AtomicU32,
     tags: Arc<AtomicUsize>,
 }
@@ -148,7 +148,7 @@ impl TestNic {
         std::mem::take(&mut lock(&self.state).sent)
     }
 
-    /// How many frames were ever sent.
+    /// The number of frames sent so far.
     pub fn sent(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
@@ -163,7 +163,7 @@ impl TestNic {
         std::mem::take(&mut lock(&self.state).ioctls)
     }
 
-    /// Refuses the `n`-th such command from now on, and that one alone; 1 is the next.
+    /// Refuses only the `n`-th such command from now on; 1 is the next.
     pub fn refuse(&self, command: usize, n: u32, errno: Errno) {
         lock(&self.state).refusals.push((command, n - 1, errno, false));
     }
@@ -173,7 +173,7 @@ impl TestNic {
         lock(&self.state).refusals.push((command, 0, errno, true));
     }
 
-    /// Refuses nothing any more.
+    /// Refuses nothing from now on.
     pub fn accept(&self) {
         lock(&self.state).refusals.clear();
     }
@@ -184,22 +184,22 @@ impl TestNic {
         Blocked { nic: self.clone(), command }
     }
 
-    /// What the card says of its media from now on (`ifm_active`).
+    /// Sets the media that the card reports (`ifm_active`).
     pub fn set_media(&self, media: u32) {
         self.media.store(media, Ordering::Relaxed);
     }
 
-    /// Makes send tags with these methods from now on, or refuses to.
+    /// Makes send tags with these methods from now on, or refuses with this error.
     pub fn make_tags(&self, how: Result<Methods>) {
         lock(&self.state).tags = Some(how);
     }
 
-    /// How many send tags of this card there are.
+    /// The number of send tags of this card.
     pub fn tags(&self) -> usize {
         self.tags.load(Ordering::Acquire)
     }
 
-    /// Of frames that were sent with a send tag since the last call, what that was for.
+    /// The types of the send tags of frames sent since the last call.
     pub fn take_tagged(&self) -> Vec<TagType> {
         std::mem::take(&mut lock(&self.state).tagged)
     }
@@ -233,7 +233,7 @@ impl TestNic {
     }
 }
 
-/// A command that blocks; it goes on when this is dropped.
+/// A command that blocks. It continues when this is dropped.
 pub struct Blocked {
     nic: Arc<TestNic>,
     command: usize,
@@ -249,7 +249,7 @@ impl Blocked {
         drop(witness::wait_until(&self.nic.changed, lock(&self.nic.state), stopped, who));
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub fn release(self) {}
 }
 
@@ -266,7 +266,7 @@ impl Nic for TestNic {
             self.count.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
-        // Its driver has stopped it, whatever IFF_UP says.
+        // Its driver has stopped it, whether IFF_UP is set or not.
         if !ifp.is_running() {
             return Err(Errno::ENETDOWN);
         }
@@ -304,7 +304,7 @@ impl Nic for TestNic {
     }
 }
 
-/// Makes an interface one whose driver takes no ioctls (`if_ioctl` is NULL). It must not be a port.
+/// Removes an interface's `if_ioctl` (NULL). It must not be a port.
 pub fn remove_ioctl(ifp: &Ifnet) {
     assert_eq!(ifp.ioctl_method(), IoctlMethod::Own, "{ifp:?} has its driver's ioctl");
     ifp.ioctl_method.store(IoctlMethod::None as u8, Ordering::Release);
@@ -315,8 +315,8 @@ pub fn max_mtu(ifp: &Ifnet) -> u32 {
     offloads::couplings(ifp).max_mtu.unwrap_or(MOST_MTU)
 }
 
-/// All that the stack has of an interface, its counters and its port apart, each under its name: a request that is
-/// refused leaves it as it is.
+/// All that the stack has of an interface, by name, except its counters and its port. A request that is
+/// refused must not change any of it.
 pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
     let mut attributes = vec![
         ("type", format!("{:?}", ifp.if_type())),
@@ -337,12 +337,12 @@ pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
     attributes
 }
 
-/// Keeps what happens to an interface.
+/// Records the events of an interface.
 #[derive(Clone)]
 pub struct Events(Arc<Mutex<Vec<Event>>>);
 
 impl Events {
-    /// What happens to `ifp` from now on.
+    /// Records the events of `ifp` from now on.
     pub fn of(ifp: &Ifnet) -> Self {
         let events = Events(Arc::default());
         let keep = events.0.clone();
@@ -350,7 +350,7 @@ impl Events {
         events
     }
 
-    /// What happened since the last call.
+    /// The events since the last call.
     pub fn take(&self) -> Vec<Event> {
         std::mem::take(&mut lock(&self.0))
     }

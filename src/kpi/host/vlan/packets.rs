@@ -1,4 +1,4 @@
-//! Frames of VLANs, with their tags, and cards that filter them.
+//! Frames of VLANs with their tags, and cards that filter them.
 
 use std::sync::atomic::Ordering;
 
@@ -35,7 +35,7 @@ impl Vlan {
     }
 }
 
-/// The tag that a frame has in itself.
+/// The tag inside a frame.
 fn in_band(frame: &[u8]) -> Option<u16> {
     match frame.get(12..16)? {
         &[0x81, 0x00, high, low] => Some(u16::from_be_bytes([high, low])),
@@ -43,8 +43,7 @@ fn in_band(frame: &[u8]) -> Option<u16> {
     }
 }
 
-/// Makes `ifp` a card whose hardware filters VLANs while IFCAP_VLAN_HWFILTER is enabled, as it is from
-/// now on.
+/// Makes `ifp` a card whose hardware filters VLANs while IFCAP_VLAN_HWFILTER is enabled, and enables it.
 pub fn filter_vlans(ifp: &Ifnet) {
     let mut offloads = ifp.offloads();
     offloads.capabilities |= HWFILTER;
@@ -53,7 +52,7 @@ pub fn filter_vlans(ifp: &Ifnet) {
     ifp.filters.store(true, Ordering::Relaxed);
 }
 
-/// Whether the card's hardware lets a frame from the wire in: it may filter VLANs.
+/// Whether the card's hardware admits a frame from the wire. It may filter VLANs.
 pub(in crate::kpi::host) fn lets_in(ifp: &Ifnet, m: &Mbuf) -> bool {
     if ifp.enabled() & HWFILTER == 0 || ifp.flags() & iff::PROMISC != 0 {
         return true;
@@ -62,7 +61,7 @@ pub(in crate::kpi::host) fn lets_in(ifp: &Ifnet, m: &Mbuf) -> bool {
     tag.is_none_or(|tag| lock(&ifp.vlan_filter).contains(&(tag & 0xfff)))
 }
 
-/// Takes a frame with a tag that came in on `parent` to its VLAN; gives all others back.
+/// Passes a tagged frame received on `parent` to its VLAN. Returns all other frames.
 pub(in crate::kpi::host) fn input(parent: &Ifnet, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
     if !parent.has_vlans.load(Ordering::Relaxed) {
         return Some(m);
