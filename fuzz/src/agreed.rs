@@ -1,4 +1,4 @@
-//! What holds between a lagg, its ports and the stack when all have heard of everything.
+//! What must hold between a lagg, its ports and the stack when nothing is pending.
 
 use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::proto;
@@ -37,8 +37,8 @@ pub fn check(lagg: &Lagg, refused: bool, keeps_lladdr: impl Fn(&IfnetRef) -> boo
         }
         assert_eq!(port.mtu(), ifp.mtu(), "the MTU of {port:?}");
         assert_eq!(port.flags() & wanted, wanted, "the modes of {port:?}");
-        // What the stack takes down is given it with the next up. A VLAN gets its parent's, whenever
-        // that is another one.
+        // A port that the stack has taken down gets it at the next `up`. A VLAN gets its parent's whenever
+        // that changes.
         let is_up = ifp.flags() & iff::UP != 0;
         if is_up && ifp.if_type() == IfType::Ethernet && !is_vlan(port) && !keeps_lladdr(port) {
             assert_eq!(port.lladdr(), ifp.lladdr(), "the address of {port:?}");
@@ -56,11 +56,11 @@ pub fn check(lagg: &Lagg, refused: bool, keeps_lladdr: impl Fn(&IfnetRef) -> boo
         assert_eq!(ifp.link_state() == LinkState::Up, up, "the link of {ifp:?}");
     }
     let enabled = ports.iter().map(|port| port.offloads().enabled).reduce(|a, b| a & b);
-    // Nor of what a VLAN's parent can do now.
+    // Nor does an event report what a VLAN's parent can do now.
     if let Some(enabled) = enabled.filter(|_| !ports.iter().any(is_vlan)) {
         assert_eq!(ifp.offloads().enabled, enabled, "what {ifp:?} does");
     }
     assert!(host::sysctl_stats(ifp.index()).is_ok());
-    // No thread has kept the token.
+    // No thread has kept the token: this would wait for it.
     assert_eq!(lagg.remove(&lagg.name), Err(Errno::ENOENT));
 }

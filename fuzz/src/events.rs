@@ -1,5 +1,5 @@
-//! What happens to ports and laggs, in any order: they come, go, move and change, with packets and
-//! their partners' LACPDUs in between.
+//! Random events of ports and laggs: they come, go, move and change, with packets and their partners'
+//! LACPDUs in between.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::world::{self, CARDS, JAIL, World};
 
 mod cards;
 
-/// Laggs that there are at most.
+/// The largest number of laggs.
 const LAGGS: usize = 2;
 
 /// Events, one after another.
@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
     let (models, data) = world::models(data);
     world::run(models, |world| {
         let mut lab = Lab::new(world, models);
-        // Too few bytes for what was to be read of them.
+        // An error means that the input has ended.
         let _ = lab.live(&mut Unstructured::new(data));
         lab.end();
     });
@@ -32,17 +32,17 @@ pub fn run(data: &[u8]) {
 struct Lab<'w> {
     world: &'w mut World,
     laggs: Vec<Lagg>,
-    /// VLANs beside those of the world.
+    /// VLANs in addition to those of the world.
     vlans: Vec<Attached>,
     /// What each card is.
     models: BTreeMap<u32, &'static Model>,
-    /// What each card was when it came.
+    /// The nature of each card when it was attached.
     natures: BTreeMap<u32, Nature>,
-    /// What was last seen of the laggs' counters.
+    /// The laggs' counters when they were last read.
     counters: BTreeMap<u32, [u64; 12]>,
-    /// Which modes and groups of the laggs are asked for.
+    /// The modes and groups that are requested of the laggs.
     wanted: BTreeMap<u32, [bool; 6]>,
-    /// A driver has refused something: not all is as it should be any more.
+    /// Whether a driver has refused something, so that not everything is as it should be.
     refused: bool,
     /// Numbers of VLANs.
     tag: u16,
@@ -160,7 +160,7 @@ impl<'w> Lab<'w> {
         Ok(())
     }
 
-    /// What is configured of a lagg.
+    /// Configures a lagg.
     fn configure(&mut self, u: &mut Unstructured<'_>) -> Read<()> {
         let what = u.int_in_range(0..=6)?;
         let to: u16 = u.arbitrary()?;
@@ -175,7 +175,7 @@ impl<'w> Lab<'w> {
             2 => lagg.up(),
             3 => lagg.down(),
             4 => {
-                // A VLAN that is a port takes no more than its parent has.
+                // A VLAN that is a port accepts no larger MTU than its parent's.
                 let result = lagg.set_mtu(u32::from(to) % 9000 + 72);
                 assert!(matches!(result, Ok(()) | Err(Errno::EINVAL | Errno::EIO)), "{result:?}");
             }
@@ -200,7 +200,7 @@ impl<'w> Lab<'w> {
         } else if let Some(card) = self.card(u)? {
             host::vmove(&card.ifp, &other(&card.ifp)).expect("the name is free there");
         }
-        // What was joined by its protocols is gone.
+        // The groups that protocols have joined on it are gone.
         for lagg in &self.laggs {
             if lagg.ifp.vnet() != home {
                 self.wanted.remove(&lagg.ifp.index());
@@ -209,7 +209,7 @@ impl<'w> Lab<'w> {
         Ok(())
     }
 
-    /// Groups and modes of a lagg.
+    /// Changes groups and modes of a lagg.
     fn want(&mut self, u: &mut Unstructured<'_>) -> Read<()> {
         let which = u.int_in_range(0..=5)?;
         let Some(lagg) = self.lagg(u)? else { return Ok(()) };
@@ -263,7 +263,7 @@ impl<'w> Lab<'w> {
         Ok(())
     }
 
-    /// Links flap and packets flow on other threads while ports leave and join.
+    /// Lets links flap and packets flow on other threads while ports leave and join.
     fn meanwhile(&mut self, u: &mut Unstructured<'_>) -> Read<()> {
         let port = self.port_name(u)?;
         let Some(lagg) = self.lagg(u)? else { return Ok(()) };
@@ -284,7 +284,7 @@ impl<'w> Lab<'w> {
         Ok(())
     }
 
-    /// What must hold when all have heard of everything.
+    /// Checks what must hold when nothing is pending.
     fn check(&mut self) {
         host::settle();
         // A link that a card has lost because the lagg has asked something of it has a second to come back.
@@ -334,7 +334,7 @@ impl<'w> Lab<'w> {
         }
     }
 
-    /// All laggs go: all cards are what they were, if none has refused that.
+    /// Destroys all laggs. Then all cards must be what they were, if none has refused that.
     fn end(mut self) {
         self.check();
         self.vlans.drain(..).for_each(Attached::detach);

@@ -24,7 +24,7 @@ static FLOWS: LazyLock<Flows<&'static Table>> = LazyLock::new(|| {
 
 /// One frame.
 pub fn run(data: &[u8]) {
-    // Too few bytes for what was to be read of them.
+    // An error means that the input has ended.
     let _ = frame(&mut Unstructured::new(data));
 }
 
@@ -52,7 +52,7 @@ fn frame(u: &mut Unstructured<'_>) -> Result<()> {
     let whole = Flow::of(bytes, tag, layers);
     assert_eq!(Flow::of(&m, tag, layers), whole, "otherwise in one piece");
 
-    // What one layer says does not depend on whether others are asked for.
+    // The result for a layer does not depend on the other layers.
     let all = Flow::of(bytes, tag, hash::MASK);
     let nothing = Flow { link: [0; 2], addresses: Addresses::V4(0), ports: 0 };
     let has = |layer| layers & layer != 0;
@@ -63,7 +63,7 @@ fn frame(u: &mut Unstructured<'_>) -> Result<()> {
     };
     assert_eq!(whole, expected);
 
-    // The quick way has the same port, where it has one.
+    // The fast path gives the same port, if it gives one.
     let flows = Flows { layers: layers as u8, flowid_shift, ..FLOWS.clone() };
     let expected = match (id, flowid_shift) {
         (Some(id), Some(shift)) => id >> shift,

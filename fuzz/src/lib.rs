@@ -1,5 +1,5 @@
-//! What the fuzzers run. Each takes any bytes, and panics where the driver does not do what must
-//! hold. The driver's own tests replay with it what the fuzzers have found worth keeping.
+//! The fuzzers' targets. Each takes arbitrary bytes, and panics if the driver violates what must hold.
+//! tests/fuzz.rs replays the kept inputs with them.
 
 pub mod events;
 pub mod frames;

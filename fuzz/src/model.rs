@@ -1,4 +1,4 @@
-//! What laggs must be after a number of requests, worked out without the driver.
+//! A model of laggs: their state after a number of requests, computed without the driver.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct Lagg {
     /// LACP's options.
     pub lacp: i32,
     pub infiniband: bool,
-    /// An administrator gave it its MTU.
+    /// Whether an administrator has given it its MTU.
     pub has_mtu: bool,
 }
 
@@ -97,7 +97,7 @@ impl Lagg {
 #[derive(Default)]
 pub struct Model {
     pub laggs: BTreeMap<String, Lagg>,
-    /// What each port has to become again when it has left.
+    /// The nature of each port before it joined, to which it must return.
     before: BTreeMap<String, Vec<(&'static str, String)>>,
 }
 
@@ -108,7 +108,7 @@ impl Model {
         self.laggs.iter().find(|(_, lagg)| has(lagg)).map(|(name, _)| name.as_str())
     }
 
-    /// What SIOCSLAGGPORT must say, apart from what the port's driver says to an MTU.
+    /// The result of SIOCSLAGGPORT, except for the port's driver refusing the MTU.
     pub fn may_add(&self, lagg: &str, port: &str) -> Result {
         let ifp = Vnet::current().interface(port).ok_or(Errno::EINVAL)?;
         let is_other = match ifp.if_type() {
@@ -126,7 +126,7 @@ impl Model {
         }
     }
 
-    /// What the port's driver must say to the lagg's MTU.
+    /// The result of the port's driver for the lagg's MTU.
     pub fn takes_mtu(&self, lagg: &str, port: &str) -> Result {
         let vnet = Vnet::current();
         let (lagg_ifp, ifp) = (vnet.interface(lagg), vnet.interface(port));
@@ -138,7 +138,7 @@ impl Model {
         if fits { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// Before a port is added: what it is.
+    /// Remembers what a port is before it is added.
     pub fn remember(&mut self, port: &str) {
         if let (Some(ifp), None) = (Vnet::current().interface(port), self.lagg_of(port)) {
             self.before.insert(port.to_owned(), nature(&ifp));
@@ -166,8 +166,8 @@ impl Model {
         lagg.ports.iter().for_each(|port| self.removed(port));
     }
 
-    /// Asks every lagg for everything, when all have heard of everything: a VLAN's link follows its
-    /// parent's, on a task of the stack.
+    /// Compares every lagg with the model when nothing is pending. A VLAN's link follows its parent's on a
+    /// task of the stack.
     pub fn check(&self, interfaces: impl Iterator<Item = IfnetRef>) {
         host::settle();
         for (name, lagg) in &self.laggs {

@@ -1,5 +1,4 @@
-//! LACPDUs, markers and anything else that looks like a frame of a slow protocol, time, and links, as
-//! LACP's machines take them.
+//! LACPDUs, markers and other slow frames, time, and links, as inputs of LACP's machines.
 
 use std::collections::VecDeque;
 
@@ -12,14 +11,14 @@ use lagg_rs::wire::slow::{FRAME, Subtype};
 
 use super::whole::{self, Lacp, lacp};
 
-/// One system with up to four ports, and all that happens to it.
+/// One system with up to four ports, and random events.
 pub fn run(data: &[u8]) {
     let mut lab = Lab::new();
-    // Too few bytes for what was to be read of them.
+    // An error means that the input has ended.
     let _ = lab.live(&mut Unstructured::new(data));
 }
 
-/// Ports that there are at most.
+/// The largest number of ports.
 const PORTS: u8 = 4;
 
 const SYSTEM: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -93,7 +92,7 @@ impl Lab {
                     self.lacp.add(slot, u32::from(number) + 1, [2, 0, 0, 0, 1, number], now);
                     self.lacp.set_link(slot, Link::Up(1_000_000_000), now);
                     self.markers[usize::from(slot)] = None;
-                    // Those of another one belong to no port any more.
+                    // The times of the port that was in this slot do not count any more.
                     self.sent[usize::from(slot)].clear();
                 }
             }
@@ -117,8 +116,8 @@ impl Lab {
         Ok(())
     }
 
-    /// A LACPDU of one of two partners, that has us right or nearly, and an octet of it harmed at
-    /// times.
+    /// A LACPDU of one of two partners, which has recorded us correctly or nearly so. At times an octet is
+    /// damaged.
     fn lacpdu(&self, u: &mut Unstructured<'_>, slot: Slot) -> Result<[u8; FRAME]> {
         let ours = self.lacp.port(slot).map(|port| *port.actor()).unwrap_or_default();
         let side = |u: &mut Unstructured<'_>, info: Info| -> Result<Info> {
@@ -164,7 +163,7 @@ impl Lab {
         Ok(frame.response([2, 0, 0, 0, 9, 9]))
     }
 
-    /// As the driver takes a frame in.
+    /// Receives a frame as the driver does.
     fn receive(&mut self, slot: Slot, bytes: &[u8]) {
         let now = self.now();
         let counted = |lacp: &Lacp| {
@@ -194,7 +193,7 @@ impl Lab {
         assert_eq!(counted(&self.lacp), before.map(|before| before + one_more));
     }
 
-    /// Lets this many milliseconds pass, with all that is due meanwhile.
+    /// Lets this many milliseconds pass, and does what is due meanwhile.
     fn pass(&mut self, ms: u64) {
         let end = self.ms + ms;
         while let Some(deadline) = self.lacp.deadline(self.now()) {
@@ -224,7 +223,7 @@ impl Lab {
             let port = self.lacp.port(slot).expect("a port sends it");
             assert_eq!((pdu.actor, pdu.partner), (*port.actor(), *port.partner()));
             assert!(matches!(self.lacp.link(slot), Some(Link::Up(_))));
-            // No more than the limit in any second.
+            // No more than the limit allows in any second.
             let sent = &mut self.sent[usize::from(slot)];
             sent.push_back(self.ms);
             if sent.len() > transmit::LIMIT {

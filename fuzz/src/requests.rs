@@ -1,4 +1,4 @@
-//! Requests with any bytes in them, one after another, and a model of what they must do.
+//! Requests with arbitrary bytes, one after another, and a model of what they must do.
 
 use arbitrary::{Result as Read, Unstructured};
 use lagg_rs::kpi::host::{self, UserMemory, Vnet, ifioctl};
@@ -15,15 +15,15 @@ use super::lab::{frame, text};
 use super::model::{Lagg, Model};
 use super::world::{self, World};
 
-/// Names that requests are for, or have in them.
+/// Names for requests and their arguments.
 const NAMES: [&str; 13] = [
     "lagg0", "lagg1", "lagg2", "em0", "em1", "em2", "em3", "vlan3", "ib0", "ib1", "gif0", "em9", "",
 ];
 
-/// Laggs that there are at most.
+/// The largest number of laggs.
 const LAGGS: usize = 3;
 
-/// What a request can be answered with, whatever is in it. No port's driver here has others.
+/// The errors that a request can have, whatever its argument. The drivers of ports here have no others.
 const ANSWERS: [Errno; 12] = [
     Errno::EPERM,
     Errno::ENOENT,
@@ -44,7 +44,7 @@ pub fn run(data: &[u8]) {
     let (models, data) = world::models(data);
     world::run(models, |world| {
         let mut lab = Lab { world, model: Model::default(), privileged: true };
-        // Too few bytes for what was to be read of them.
+        // An error means that the input has ended.
         let _ = lab.live(&mut Unstructured::new(data));
         lab.model.check(lab.world.interfaces());
     });
@@ -56,7 +56,7 @@ struct Lab<'w> {
     privileged: bool,
 }
 
-/// Any bytes, with which a request comes: few, again and again, for an input is to have many requests.
+/// Arbitrary bytes for an argument: a few bytes repeated, so that an input has many requests.
 fn garbage<T: FromBytes>(u: &mut Unstructured<'_>) -> Read<T> {
     let few: [u8; 4] = u.arbitrary()?;
     let bytes = Vec::from_iter(few.into_iter().cycle().take(size_of::<T>()));
@@ -67,7 +67,7 @@ fn name(u: &mut Unstructured<'_>) -> Read<&'static str> {
     Ok(*u.choose(&NAMES)?)
 }
 
-/// The name as the ABI has it: behind its NUL is anything.
+/// A name in the ABI, with arbitrary bytes after its NUL.
 fn dirty(u: &mut Unstructured<'_>, text: &str) -> Read<Name> {
     let mut name = [u.arbitrary()?; 16];
     name[..text.len()].copy_from_slice(text.as_bytes());
@@ -75,7 +75,7 @@ fn dirty(u: &mut Unstructured<'_>, text: &str) -> Read<Name> {
     Ok(name.into())
 }
 
-/// Makes a request; what it is answered with is one of the answers.
+/// Makes a request, whose error must be one of the expected ones.
 fn ask<T>(ifname: &str, command: usize, argument: &mut T) -> Result
 where
     T: FromBytes + IntoBytes + KnownLayout + Immutable,
@@ -120,7 +120,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// What a request that needs a privilege must say before anything else.
+    /// The result of the check of privilege, which comes first.
     fn privilege(&self) -> Result {
         if self.privileged { Ok(()) } else { Err(Errno::EPERM) }
     }
@@ -214,7 +214,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// What is set of a lagg.
+    /// Makes a request that sets something of a lagg.
     fn lagg<T: Sets>(&mut self, u: &mut Unstructured<'_>, command: usize) -> Read<()> {
         let ifname = name(u)?;
         let mut request: T = garbage(u)?;
@@ -229,7 +229,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// SIOCGLAGG with room for anything anywhere; the other two that get.
+    /// SIOCGLAGG with any room at any address; the other two requests that get something.
     fn records(&mut self, u: &mut Unstructured<'_>) -> Read<()> {
         let ifname = name(u)?;
         let memory = UserMemory::new(u.int_in_range(1..=300)?);
@@ -250,7 +250,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// What every interface is asked.
+    /// Makes a request that all interfaces have.
     fn interface(&mut self, u: &mut Unstructured<'_>) -> Read<()> {
         let ifname = name(u)?;
         let commands = [
@@ -265,7 +265,8 @@ impl Lab<'_> {
             host::SIOCSIFLLADDR,
         ];
         let command = *u.choose(&commands)?;
-        // Leaving a group on a port leaves one of the lagg's, and InfiniBand's have no room.
+        // Leaving a group on a port may leave one of the lagg's, and InfiniBand addresses have no room in
+        // the request.
         let has_groups = self.model.laggs.get(ifname).is_some_and(|lagg| !lagg.infiniband);
         if matches!(command, SIOCADDMULTI | SIOCDELMULTI) && !has_groups {
             return Ok(());
@@ -277,7 +278,7 @@ impl Lab<'_> {
                 request[16..20].copy_from_slice(&(mtu & 0x3fff).to_ne_bytes());
             }
             SIOCSIFFLAGS => {
-                // Modes that are for good keep those of the stack from being counted.
+                // A user's permanent modes keep those of the stack from being counted.
                 let flags = u32::from_ne_bytes(request[16..20].try_into().expect("4"));
                 let flags = flags & !(iff::DYING | iff::RENAMING | iff::MONITOR);
                 request[16..20].copy_from_slice(&flags.to_ne_bytes());
@@ -315,10 +316,10 @@ impl Lab<'_> {
 
 /// A request that sets something of a lagg.
 trait Sets: FromBytes + IntoBytes + KnownLayout + Immutable {
-    /// Makes what counts of it likely to be something.
+    /// Makes the fields that count likely to be valid.
     fn narrow(&mut self, u: &mut Unstructured<'_>) -> Read<()>;
 
-    /// Does it to the model.
+    /// Applies it to the model.
     fn set(&self, lagg: &mut Lagg) -> Result;
 }
 
@@ -380,12 +381,12 @@ fn media(u: &mut Unstructured<'_>) -> Read<()> {
     Ok(())
 }
 
-/// A command that may be any.
+/// An arbitrary command.
 fn unknown(u: &mut Unstructured<'_>) -> Read<()> {
     let (ifname, number) = (name(u)?, usize::from(u.arbitrary::<u8>()?));
     let direction = if u.arbitrary()? { 0x8000_0000 } else { 0xc000_0000 };
     let command = |size: usize| direction | size << 16 | 0x6900 | number;
-    // Those of lagg's own come above.
+    // lagg's own commands are made above.
     if (140..=153).contains(&number) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! A host with cards of all kinds, in the one vnet that a process has for this.
+//! A host with cards of all kinds, in one vnet for the whole process.
 
 use std::sync::LazyLock;
 
@@ -81,13 +81,13 @@ impl World {
         World { cards, vlans: vec![vlan], gif }
     }
 
-    /// All that could be ports.
+    /// All interfaces that could be ports.
     pub fn interfaces(&self) -> impl Iterator<Item = IfnetRef> {
         let cards = self.cards.iter().map(|card| card.ifp.ifp());
         cards.chain(self.vlans.iter().map(Attached::ifp)).chain([self.gif.ifp()])
     }
 
-    /// Has all links up.
+    /// Brings all links up.
     pub fn links_up(&self) {
         for card in &self.cards {
             host::set_link(&card.ifp, LinkState::Up);

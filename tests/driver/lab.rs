@@ -1,4 +1,4 @@
-//! Cards, laggs and requests, each test in a vnet of its own.
+//! Cards, laggs and requests. Each test runs in a vnet of its own.
 
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
@@ -51,7 +51,7 @@ pub fn until(what: &str, mut seen: impl FnMut() -> bool) {
     }
 }
 
-/// A network card with its interface; gone with this.
+/// A network card with its interface. Dropping this detaches it.
 pub struct Card {
     pub nic: Arc<TestNic>,
     pub ifp: Attached,
@@ -114,13 +114,13 @@ impl Card {
         text(&self.ifp.name())
     }
 
-    /// Says that the link changed, and waits until all have heard of it.
+    /// Changes the link, and waits until that is handled.
     pub fn link(&self, state: LinkState) {
         host::set_link(&self.ifp, state);
         host::settle();
     }
 
-    /// A frame comes in.
+    /// Receives a frame.
     pub fn receive(&self, bytes: &[u8]) {
         host::receive(&self.ifp, Mbuf::from_bytes(bytes));
     }
@@ -131,7 +131,7 @@ impl Card {
     }
 }
 
-/// A lagg; destroyed with this, unless it is already.
+/// A lagg. Dropping this destroys it, unless it is destroyed already.
 pub struct Lagg {
     pub name: String,
     pub ifp: IfnetRef,
@@ -144,7 +144,7 @@ pub fn lagg() -> Lagg {
     Lagg { name, ifp }
 }
 
-/// A new one of InfiniBand's.
+/// A new InfiniBand lagg.
 pub fn ib_lagg() -> Lagg {
     let mut parameters = [0; 16];
     parameters[0] = 1;
@@ -180,8 +180,8 @@ impl Lagg {
         self.ifp.lagg_softc().unwrap()
     }
 
-    /// Whether a frame that comes in on the port at this place is taken in. The lagg's counters do not
-    /// say: they are its ports'.
+    /// Whether a frame received on the port at this place is accepted. The lagg's counters do not show
+    /// that, because they are its ports'.
     pub fn takes_in(&self, place: usize, bytes: &[u8]) -> bool {
         epoch::section(|epoch| {
             let softc = self.softc();
@@ -202,7 +202,7 @@ impl Lagg {
         self.port_request(SIOCSLAGGDELPORT, port).map(drop)
     }
 
-    /// The record of a port, asked of the lagg.
+    /// The record of a port, as the lagg returns it.
     pub fn port(&self, port: &str) -> Result<PortRequest> {
         self.port_request(SIOCGLAGGPORT, port)
     }
@@ -307,7 +307,7 @@ pub fn refused<T>(errno: Errno, request: impl FnOnce() -> Result<T>) {
     assert_eq!(everything(), before, "changed by a request that was refused");
 }
 
-/// Makes a request whose every allocation fails once, until none is left to fail.
+/// Repeats a request so that each of its allocations fails once.
 #[track_caller]
 pub fn without_memory(request: impl Fn() -> Result) {
     for n in 1.. {
@@ -324,7 +324,7 @@ pub fn without_memory(request: impl Fn() -> Result) {
     }
 }
 
-/// All that the stack has of an interface, its counters apart.
+/// All that the stack has of an interface, except its counters.
 pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
     let mut attributes = testing::attributes(ifp);
     let port = ifp.lagg_port();
@@ -333,7 +333,7 @@ pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
     attributes
 }
 
-/// What requests change: all of every interface in the vnet, and what every lagg answers.
+/// What requests can change: all of every interface in the vnet, and the answers of every lagg.
 pub fn everything() -> Vec<String> {
     host::settle();
     let mut lines = Vec::new();
@@ -360,8 +360,7 @@ pub fn everything() -> Vec<String> {
     lines
 }
 
-/// Counts the numbers of interfaces from `first` on: so they are the same each time that the same is
-/// set up.
+/// Renumbers interfaces from `first` on, so that the same setup has the same numbers each time.
 fn renumber(info: &mut LacpInfo, first: u32) {
     for port in [&mut info.actor_portno, &mut info.partner_portno] {
         *port = if *port == 0 { 0 } else { port.wrapping_sub(first as u16) };
@@ -375,7 +374,7 @@ fn renumber(info: &mut LacpInfo, first: u32) {
     }
 }
 
-/// A name as the ABI has it.
+/// A name in the ABI.
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Cards as their drivers are, each with each.
+//! Models of real cards, in all pairs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use lagg_rs::kpi::ioctl::proto;
 use crate::lab::{Card, attributes, lab, lagg_of, modelled};
 use crate::unkind_cards::{enabled, restarts};
 
-/// Runs `f` for each pair of models, each in a vnet of its own.
+/// Runs `f` for each pair of models, in a vnet of its own.
 fn pairs(f: impl Fn(&[&Model; 2], &[&Card; 2])) {
     for (n, a) in MODELS.iter().enumerate() {
         for b in &MODELS[n..] {
@@ -24,7 +24,7 @@ fn pairs(f: impl Fn(&[&Model; 2], &[&Card; 2])) {
     }
 }
 
-/// All links are up, and those that are late come when a second has passed.
+/// Brings all links up. Those that are late come up after a second.
 fn links_up(cards: &[&Card]) {
     for _ in 0..2 {
         cards.iter().for_each(|card| card.link(LinkState::Up));
@@ -33,7 +33,7 @@ fn links_up(cards: &[&Card]) {
     }
 }
 
-/// What a lagg in use goes through restarts no card whose driver need not, and changes nothing of it.
+/// Usual events of a lagg restart only cards whose driver must restart, and change nothing of them.
 #[test]
 fn f34_every_pair_of_cards_rests() {
     pairs(|models, cards| {
@@ -53,7 +53,7 @@ fn f34_every_pair_of_cards_rests() {
         assert_eq!(enabled(cards), have);
         assert_eq!(lagg.ifp.enabled(), have[0] & have[1]);
         for ((now, before), model) in restarts(cards).into_iter().zip(settled).zip(models) {
-            // One for each VLAN that comes, and for each that goes.
+            // One restart for each VLAN that comes, and for each that goes.
             assert_eq!(
                 now - before,
                 if model.couplings.at_vlans { 6 } else { 0 },
@@ -64,7 +64,7 @@ fn f34_every_pair_of_cards_rests() {
     });
 }
 
-/// The largest MTU that both take, and what one does not take changes nothing.
+/// The largest MTU that both accept. One that a card refuses changes nothing.
 #[test]
 fn every_pair_of_cards_has_the_mtu_that_both_take() {
     pairs(|models, cards| {
@@ -108,7 +108,7 @@ fn every_card_is_what_it_was() {
     });
 }
 
-/// Their filters let in what the lagg is for, also where they have room for fewer groups.
+/// Their filters admit the lagg's groups, also if they have room for fewer.
 #[test]
 fn every_card_lets_the_laggs_groups_in() {
     pairs(|models, cards| {

@@ -1,5 +1,4 @@
-//! What a lagg asks of a port's driver may take the port down for a moment: that is no port that goes
-//! (F-56).
+//! A request to a port's driver may take the port down for a moment. The port must stay in service (F-56).
 
 use std::thread;
 
@@ -15,7 +14,7 @@ use crate::pair::{Pair, pair};
 
 type Ask = fn(&Pair);
 
-/// What the lagg's own hand does to all ports of the left side but the first.
+/// Requests of the lagg to all ports of the left side except the first.
 const OURS: [(usize, Ask); 4] = [
     (SIOCSIFFLAGS, |pair| pair.left.remove("em1").unwrap()),
     (SIOCSIFFLAGS, |pair| ether(&pair.left.name, mac(77)).unwrap()),
@@ -23,7 +22,7 @@ const OURS: [(usize, Ask); 4] = [
     (SIOCSIFCAP, |pair| set(&pair.left.name, 1).unwrap()),
 ];
 
-/// A pair whose cards on the left side restart at all that they are asked, and have a link again later.
+/// A pair whose cards on the left side restart at every request, and have their link back later.
 fn late_pair() -> Pair {
     let pair = pair(3);
     for (card, _) in &pair.wires {
@@ -31,7 +30,7 @@ fn late_pair() -> Pair {
         can.capabilities |= 3;
         card.ifp.store_offloads(&can);
     }
-    // So that the lagg offers it.
+    // So that the lagg offers a capability.
     set("em1", 0).unwrap();
     for (card, _) in &pair.wires {
         host::couple(&card.ifp, Couplings { is_late: true, ..Couplings::default() });
@@ -40,8 +39,8 @@ fn late_pair() -> Pair {
     pair
 }
 
-/// Of the second and the third port, how many the left side has in service, and nobody has said anything else
-/// to the partner.
+/// How many of the second and third port the left side has in service. Nothing else may have been sent to
+/// the partner.
 #[track_caller]
 fn in_service(pair: &Pair, ports: usize) {
     let records = pair.records(&pair.left);
@@ -54,7 +53,7 @@ fn in_service(pair: &Pair, ports: usize) {
     }
 }
 
-/// Nothing passes between the two meanwhile by which the ports could have come back.
+/// No LACPDUs pass meanwhile by which the ports could have come back.
 #[test]
 fn f56_ports_that_get_another_address_stay_in_service() {
     lab(|| {
@@ -69,7 +68,7 @@ fn f56_ports_that_get_another_address_stay_in_service() {
     });
 }
 
-/// Also while a driver is at it, with the port taken down.
+/// Also while a driver is handling the request, with the port down.
 #[test]
 fn f56_a_port_is_in_service_while_its_driver_has_another_address() {
     lab(|| {
@@ -81,7 +80,7 @@ fn f56_a_port_is_in_service_while_its_driver_has_another_address() {
                 scope.spawn(move || vnet.enter(|| ask(asked)));
                 blocked.wait();
                 host::set_link(&pair.wires[1].0.ifp, LinkState::Down);
-                // The protocol task has looked at the left side when it has at the right one.
+                // When the protocol task has handled this, it has also handled the left side.
                 host::set_link(&pair.wires[0].1.ifp, LinkState::Down);
                 until("the other side", || pair.distributing(&pair.right) == 2);
                 in_service(&pair, 2);
@@ -92,7 +91,7 @@ fn f56_a_port_is_in_service_while_its_driver_has_another_address() {
     });
 }
 
-/// The card tells late that its link is gone, and a while later that it is back.
+/// The card reports late that its link is gone, and a while later that it is back.
 #[test]
 fn f56_a_card_that_restarts_late_stays_in_service() {
     lab(|| {
@@ -164,7 +163,7 @@ fn f56_a_link_that_stays_down_is_down() {
     });
 }
 
-/// Nor does the lagg's own link go for it, whatever the protocol is.
+/// Nor does the lagg's own link go down, whatever the protocol is.
 #[test]
 fn f56_a_lagg_stays_up_while_its_ports_restart() {
     lab(|| {

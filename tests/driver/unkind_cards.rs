@@ -1,5 +1,5 @@
-//! Cards whose capabilities depend on each other, on the MTU or on the link: they restart when they are asked,
-//! and answer something else than was asked. They are asked once (F-34).
+//! Cards whose capabilities depend on each other, on the MTU or on the link. They restart when they are
+//! asked, and answer something else. They are asked once (F-34).
 
 use lagg_rs::kpi::host::{self, Couplings};
 use lagg_rs::kpi::ioctl::{SIOCSIFCAP, proto};

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Instructions a packet, C lagg's and ours, for 1, 2, 8 and 32 ports: PACKETS (50000) UDP packets of 60 bytes, of 256 flows,
-# 64 to a section of the epoch, the least of RUNS (3). What the loop costs without a lagg is taken off: what is left is
-# the lagg's own, with what it calls. On one CPU, whose TSC has to count instructions (make vm-bench).
+# Instructions per packet, C lagg's and ours, for 1, 2, 8 and 32 ports: PACKETS (50000) UDP packets
+# of 60 bytes, of 256 flows, 64 per epoch section, the least of RUNS (3). The cost of the loop
+# without a lagg is subtracted, so the rest is the lagg's own, with what it calls. On one CPU, whose
+# TSC must count instructions (make vm-bench).
 . ./lib.sh
 begin
 PACKETS=${PACKETS:-50000}
@@ -9,7 +10,7 @@ RUNS=${RUNS:-3}
 PROTOCOLS=${PROTOCOLS:-failover roundrobin loadbalance lacp broadcast}
 COUNTS=${COUNTS:-1 2 8 32}
 
-# ticks transmit|input: of the CPU, a packet
+# ticks transmit|input: the CPU's ticks per packet
 ticks() {
 	for run in $(seq "$RUNS"); do
 		sysctl -q kern.lagg_traffic."$1"="$PACKETS" >/dev/null || return
@@ -41,7 +42,7 @@ for module in "$C_KO" "$LAGG_KO"; do
 			ifc lagg0 laggproto "$protocol"
 			if [ "$protocol" = lacp ]; then
 				most=$count
-				# An aggregation of C lagg's has no more.
+				# C lagg's aggregations have no more.
 				if is_c && [ "$count" -gt 16 ]; then most=16; fi
 				check "$MODULE: lacp has $most ports" wait_for 30 distributing "$most"
 			fi

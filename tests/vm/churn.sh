@@ -1,5 +1,5 @@
 #!/bin/sh
-# ROUNDS (1000) of adding and removing ports, down to none, while traffic flows both ways.
+# ROUNDS (1000) of adding and removing ports, down to none, while traffic flows in both directions.
 . ./lib.sh
 begin
 ROUNDS=${ROUNDS:-1000}

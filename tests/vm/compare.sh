@@ -1,5 +1,5 @@
 #!/bin/sh
-# `ifconfig -v lagg0` with C lagg and with ours, over the same ports one after the other, is the same to the letter.
+# `ifconfig -v lagg0` prints exactly the same with C lagg and with ours, over the same ports.
 . ./lib.sh
 begin
 if [ ! -f "$C_KO" ]; then

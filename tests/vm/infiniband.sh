@@ -1,5 +1,6 @@
 #!/bin/sh
-# InfiniBand laggs, over interfaces of a fabric that is none (lagg_infiniband.ko): ibt0, ibt1 and ibt3 here, their peer ibt2 in a jail.
+# InfiniBand laggs, over interfaces of a simulated fabric (lagg_infiniband.ko): ibt0, ibt1 and ibt3
+# here, their peer ibt2 in a jail.
 . ./lib.sh
 begin
 
@@ -17,7 +18,7 @@ ifconfig ibt2 vnet $JAIL && jexec $JAIL ifconfig ibt2 $JAIL_IP/24 up || exit 1
 sysctl -q net.inet.icmp.icmplim=0 >/dev/null
 jexec $JAIL sysctl -q net.inet.icmp.icmplim=0 >/dev/null
 
-# What it takes, and what not
+# What it accepts, and what it refuses
 check "create" ifc lagg0 create laggtype infiniband
 check "failover is its protocol" has lagg0 'laggproto failover'
 check "it has no address" has lagg0 'lladdr 0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0$'
@@ -58,7 +59,7 @@ check "to which it has the port's address" peer_knows ibt0
 ifc lagg0
 jexec $JAIL arp -an
 
-# Both ways, IPv6, multicast, bpf, counters
+# Both directions, IPv6, multicast, bpf, counters
 in=$(ipackets lagg0) out=$(opackets ibt0)
 shown() {
 	tcpdump -n -i lagg0 -c 6 icmp >"$work/tcpdump" 2>&1 &
@@ -95,7 +96,8 @@ ping=$(tail -n 1 "$work/flows")
 replies() { [ "$(grep -c 'bytes from' "$work/flow.ping")" -ge "$1" ]; }
 more_replies() { wait_for 20 replies $(($(grep -c 'bytes from' "$work/flow.ping") + $1)); }
 more_replies 10
-# moves PORT COMMAND...: after the command the lagg's address is that port's, the peer knows, and traffic goes on
+# moves PORT COMMAND...: after the command the lagg's address is that port's, the peer has it, and
+# traffic continues
 moves() {
 	port=$1
 	shift
@@ -187,7 +189,7 @@ else
 	check "and carries traffic" wait_for 10 reaches
 fi
 
-# All at once, and the end
+# Everything at once, and unloading
 refuses "unload while there is a lagg (D-19)" 'busy' kldunload "$MODULE"
 load
 gone lagg0 && ifc lagg0 create laggtype infiniband laggport ibt0 laggport ibt1 $HOST_IP/24 up

@@ -1,12 +1,13 @@
 #!/bin/sh
-# FreeBSD's own suite for lagg, all eight cases of it, and ours (../kyua). CASES: those of ours to run, as kyua(1) names them, and no others.
+# FreeBSD's own suite for lagg, all eight cases of it, and ours (../kyua). CASES: run only these
+# cases of ours, as kyua(1) names them.
 . ./lib.sh
 begin
 theirs=/usr/tests/sys/net
 ours=$PWD/kyua
 kldload -n if_tuntap 2>/dev/null
 
-# suite NAME KYUAFILE [CASE...]: by kyua; its report, and what it has to say of those that failed
+# suite NAME KYUAFILE [CASE...]: runs it with kyua; prints the report, and details of failed cases
 suite() {
 	name=$1 file=$2
 	shift 2

@@ -1,6 +1,7 @@
 #!/bin/sh
-# LACP between two laggs, here and in a jail: negotiation, a port down and up, one that leaves, over VLANs, and SECS (60)
-# of link events and ports that come and go while laggs are made and destroyed.
+# LACP between two laggs, here and in a jail: negotiation, a port that goes down and up, one that
+# leaves, VLANs, and SECS (60) of link events and ports that come and go while laggs are created and
+# destroyed.
 . ./lib.sh
 begin
 SECS=${SECS:-60}
@@ -19,14 +20,14 @@ there() { jexec $JAIL ifconfig -n "$@"; }
 ifc lagg0 create laggproto lacp laggport "$P0" laggport "$P1" $HOST_IP/24 up
 there lagg0 create laggproto lacp laggport "$Q0" laggport "$Q1" $JAIL_IP/24 up
 
-# distributing N COMMAND...: so many ports of lagg0 are in service
+# distributing N COMMAND...: N ports of lagg0 are in service
 distributing() {
 	n=$1
 	shift
 	[ "$("$@" lagg0 | grep -c 'flags=1c<ACTIVE,COLLECTING,DISTRIBUTING>')" = "$n" ]
 }
 both_distribute() { distributing "$1" ifc && distributing "$1" there; }
-# one_lacpdu: within what one LACPDU each way takes, no timer
+# one_lacpdu COMMAND...: succeeds within the time of one LACPDU each way, without a timer
 one_lacpdu() { wait_for 2 "$@"; }
 no_loss() { ping -q -n -c 50 -i 0.02 $JAIL_IP | tee /dev/stderr | grep -q ' 0.0% packet loss'; }
 

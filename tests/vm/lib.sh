@@ -13,7 +13,7 @@ JAIL_IP=192.0.2.2
 work=$(mktemp -d /tmp/lagg.XXXXXX)
 passed=0 failed=0 expected=0 skipped=0 stuck=
 
-# On C lagg, what would only crash the machine is left out.
+# What would only crash the machine with C lagg is left out there.
 is_c() { [ "$MODULE" = if_lagg ]; }
 
 ok() {
@@ -21,7 +21,7 @@ ok() {
 	echo "ok   $*"
 }
 
-# fail NAME: what the command printed is shown
+# fail NAME: reports a failure, and shows what the command printed
 fail() {
 	if is_c && expr "$*" : '.*([DF]-[0-9]' >/dev/null; then
 		expected=$((expected + 1))
@@ -45,7 +45,7 @@ check() {
 	if "$@" >"$work/out" 2>&1; then ok "$name"; else fail "$name"; fi
 }
 
-# refuses NAME WORDS COMMAND...: fails, and says WORDS
+# refuses NAME WORDS COMMAND...: fails, and prints WORDS
 refuses() {
 	name=$1 words=$2
 	shift 2
@@ -76,7 +76,7 @@ wait_for() {
 
 loaded() { kldstat -q -m if_lagg; }
 
-# -n: or ifconfig would load the system's if_lagg.ko by its name
+# -n: otherwise ifconfig would load the system's if_lagg.ko by its name
 ifc() { ifconfig -n "$@"; }
 
 has() { ifconfig -n "$1" 2>&1 | grep -q -- "$2"; }
@@ -89,7 +89,7 @@ is_up() { ifconfig -n "$1" | grep -q 'flags=.*<UP[,>]'; }
 
 gone() { ! ifconfig -n "$1" >/dev/null 2>&1; }
 
-# What malloc has given to the type lagg and not got back; 0 also where the type is unknown
+# The number of allocations of malloc's type lagg; 0 also if the type is unknown
 in_use() { vmstat -m | awk '$1 == "lagg" { n = $2 } END { print n + 0 }'; }
 none_in_use() {
 	n=$(in_use)
@@ -113,14 +113,15 @@ network() {
 		n=$((n + 1))
 	done
 	jexec $JAIL ifconfig "$bridge" $JAIL_IP/24 up
-	# Floods are meant.
+	# Floods must not be limited.
 	sysctl -q net.inet.icmp.icmplim=0 >/dev/null
 	jexec $JAIL sysctl -q net.inet.icmp.icmplim=0 >/dev/null
 }
 
 reaches() { ping -q -n -c 1 -W 1000 ${1:-$JAIL_IP} >/dev/null; }
 
-# flow NAME PROGRAM...: in the background until the clean-up, its output in $work/flow.NAME
+# flow NAME PROGRAM...: runs it in the background until the clean-up, with its output in
+# $work/flow.NAME
 flow() {
 	log=$work/flow.$1
 	shift
@@ -137,7 +138,8 @@ stop_flows() {
 	rm -f "$work/flows"
 }
 
-# again NAME COMMAND...: over and over until `stop_loops`; whether it fails does not matter. Rounds are counted in $work/NAME.
+# again NAME COMMAND...: runs it repeatedly until `stop_loops`, whether it fails or not. Rounds are
+# counted in $work/NAME.
 again() {
 	loop=$work/$1
 	shift
@@ -157,7 +159,7 @@ loops_ended() {
 	done
 }
 
-# A loop that does not end is a deadlock: say where, and touch nothing more.
+# A loop that does not end is a deadlock: print where it hangs, and touch nothing more.
 stop_loops() {
 	: >"$work/stop"
 	if wait_for "${1:-120}" loops_ended; then
@@ -196,7 +198,7 @@ infiniband_ports() {
 	kldload -n "$PWD/lagg_infiniband.ko" && sysctl -q kern.lagg_infiniband.ports="$1" >/dev/null || exit 1
 }
 
-# Nothing that a script made is left, whatever it did.
+# Removes everything that a script has made.
 clean() {
 	stop_flows
 	kldunload lagg_traffic 2>/dev/null
@@ -211,14 +213,15 @@ clean() {
 	wait_for 30 not jls -d -j $JAIL >/dev/null 2>&1
 }
 
-# No lock order report that names lagg. WITNESS remembers them all, and so those of C lagg (its lock is "if_lagg sx") that compare.sh left.
+# There is no lock order report that names lagg. WITNESS remembers all reports, including those of C
+# lagg (its lock is "if_lagg sx") from compare.sh.
 witness() {
 	if [ "$(sysctl -n debug.witness.watch 2>/dev/null)" != 1 ]; then
 		skip "$1: no lock order report names lagg (this kernel has no WITNESS)"
 		return
 	fi
 	if is_c; then others='^$'; else others='"if_lagg sx"'; fi
-	# Blocks of the report are parted by empty lines.
+	# Blocks of the report are separated by empty lines.
 	sysctl -n debug.witness.badstacks |
 		awk -v others="$others" 'BEGIN { RS = ""; ORS = "\n\n" } tolower($0) ~ /lagg/ && $0 !~ others' >"$work/out"
 	if [ -s "$work/out" ]; then fail "$1: no lock order report names lagg (D-17)"; else ok "$1: no lock order report names lagg"; fi
@@ -234,7 +237,7 @@ begin() {
 	load || exit 1
 }
 
-# Ends every script: what is left is removed, and the module has kept nothing.
+# Ends every script: removes what is left, and checks that the module has kept nothing.
 finish() {
 	status=$?
 	trap - EXIT

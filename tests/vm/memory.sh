@@ -1,12 +1,13 @@
 #!/bin/sh
-# What a lagg with 32 ports takes of the kernel's memory, in malloc's buckets, for each protocol: ours 25 KB at most, beside C lagg's.
+# Kernel memory of a lagg with 32 ports, in malloc's buckets, for each protocol, C lagg's and ours.
+# Ours is limited to 25 KB.
 . ./lib.sh
 begin
 LIMIT=$((25 * 1024))
 
-# Bytes of malloc's types lagg and devbuf, where C lagg keeps its LACP
+# Bytes of malloc's types lagg and devbuf, which C lagg uses for LACP
 used() { vmstat -m | awk '$1 == "lagg" || $1 == "devbuf" { n += $3 } END { print n + 0 }'; }
-# What was replaced waits for its grace period: the same twice is all that is left.
+# Memory that was replaced waits for its grace period, so read until the value is the same twice.
 settled() {
 	last=$now now=$(used)
 	[ "$last" = "$now" ] && sleep 1 && [ "$(used)" = "$now" ]

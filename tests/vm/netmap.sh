@@ -1,5 +1,6 @@
 #!/bin/sh
-# A lagg that netmap(4) has, in its emulated mode: all that it receives goes there, whatever becomes of its ports meanwhile.
+# netmap(4) opens a lagg in emulated mode, and gets all that the lagg receives, whatever happens to
+# its ports meanwhile.
 . ./lib.sh
 begin
 
@@ -13,13 +14,13 @@ fi
 INSIDE=lagg_inside
 [ -z "$(jls -j $INSIDE name 2>/dev/null)" ] || jail -r $INSIDE
 
-# Its buffers are enough for ten NICs, of which this machine may not have the memory.
+# By default netmap allocates buffers for ten NICs, for which this machine may lack the memory.
 sysctl -q dev.netmap.buf_num=16384 >/dev/null
 network
 ifc lagg0 create laggport "$P0" $HOST_IP/24 up
 check "a lagg carries traffic" wait_for 10 reaches
 
-# take COMMAND...: netmap has lagg0; the frames go on through a program, which counts them
+# take COMMAND...: netmap has lagg0, and a program counts the frames and forwards them
 take() {
 	"$@" "$PWD/lagg_netmap" lagg0 >"$work/frames" 2>"$work/frames.err" &
 	netmap=$!
@@ -32,14 +33,14 @@ give() {
 }
 from_wire() { sed 's/from the wire 0*\([0-9][0-9]*\),.*/\1/' "$work/frames"; }
 to_wire() { sed 's/.*to the wire 0*\([0-9][0-9]*\)$/\1/' "$work/frames"; }
-# through_netmap COMMAND...: it succeeds, and what it has the lagg send and receive goes through netmap
+# through_netmap COMMAND...: it succeeds, and the frames that it causes go through netmap
 through_netmap() {
 	in=$(from_wire) out=$(to_wire)
 	wait_for 10 "$@" || return
 	cat "$work/frames" "$work/frames.err"
 	[ "$(from_wire)" -gt "$in" ] && [ "$(to_wire)" -gt "$out" ]
 }
-# keeps NAME COMMAND...: after that as before
+# keeps NAME COMMAND...: after the command, frames still go through netmap
 keeps() {
 	name=$1
 	shift

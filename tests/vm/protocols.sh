@@ -1,6 +1,6 @@
 #!/bin/sh
-# Each protocol carries traffic between two laggs, here and in the jail; then SECS (60) of traffic both ways while the
-# protocol goes round all of them and the ports come and go, down to none.
+# Each protocol carries traffic between two laggs, here and in the jail. Then SECS (60) of traffic
+# in both directions, while the protocol changes in turn and the ports come and go, down to none.
 . ./lib.sh
 begin
 SECS=${SECS:-60}
@@ -21,12 +21,12 @@ ifc lagg0 create laggproto failover laggport "$P0" laggport "$P1" $HOST_IP/24 up
 jexec $JAIL ifconfig -n lagg0 create laggproto failover laggport "${P0%a}b" laggport "${P1%a}b" $JAIL_IP/24 up
 both() { ifc lagg0 "$@" && jexec $JAIL ifconfig -n lagg0 "$@"; }
 
-# An epair whose other end is down has its link: both ends of the first pair go up or down.
+# An epair keeps its link while one end is up, so both ends of the first pair go up or down.
 first() { ifc "$P0" "$1" && jexec $JAIL ifconfig -n "${P0%a}b" "$1"; }
 
-# sent PORT: packets that it has sent
+# sent PORT: the number of packets that it has sent
 sent() { netstat -I "$1" -n -b | awk '/<Link/ { print $(NF - 3); exit }'; }
-# even: 100 pings went half over one port, half over the other, give or take what else there was
+# even: of 100 pings, half went over each port, apart from a few other packets
 even() {
 	a=$(sent "$P0") b=$(sent "$P1")
 	ping -q -n -c 100 -i 0.02 $JAIL_IP || return
@@ -71,7 +71,7 @@ if is_c; then
 else
 	check "protocols and ports change under traffic for $SECS s (D-1)" round
 fi
-# Not failover: the master may be another port here than there by now.
+# Not failover, because the two sides may have different primary ports by now.
 both laggproto loadbalance
 stop_flows
 check "traffic after" wait_for 20 reaches

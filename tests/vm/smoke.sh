@@ -18,7 +18,7 @@ refuses "unload while there is a lagg (D-19)" 'busy' kldunload "$MODULE"
 load
 gone lagg0 && ifc lagg0 create
 
-# Ports, and the error of each thing that is refused
+# Ports, and the error of each refused request
 network
 check "add two ports" ifc lagg0 laggport "$P0" laggport "$P1" $HOST_IP/24 up
 check "the first port is master and active" has lagg0 "laggport: $P0 flags=5<MASTER,ACTIVE>"
@@ -86,7 +86,7 @@ kill -INT "$ping"
 wait "$ping"
 few_lost() {
 	grep 'packet loss' "$work/flow.ping"
-	# One in flight for each of the four changes, and one more for the peer's ARP.
+	# One packet in flight for each of the four changes, and one more for the peer's ARP.
 	awk '/packet loss/ { exit !($1 - $4 <= 5) }' "$work/flow.ping"
 }
 check "no more lost than was in flight" few_lost

@@ -11,9 +11,9 @@ RATE_LIMIT=0 UNLIMITED=1 TLS=2 TLS_RATE_LIMIT=3 TLS_RX=4
 traffic_ports 0
 at() { sysctl -n kern.lagg_traffic."$1"; }
 set_to() { sysctl -q kern.lagg_traffic."$1"="$2" >/dev/null; }
-# on INTERFACE: what is asked for tags, and sent on
+# on INTERFACE: selects the interface that makes tags and sends
 on() { set_to lagg "$1"; }
-# tag COMMAND...: and prints what became of it (traffic/tags.c)
+# tag COMMAND...: runs it and prints its result (traffic/tags_commands.c)
 tag() { set_to tag "$*" && echo $(at tag); }
 # says ANSWER COMMAND...
 says() {
@@ -79,7 +79,7 @@ ifc lgt0 up
 check "the port is back: the owner is told" says $EAGAIN send 7
 for protocol in $(is_c || echo broadcast) roundrobin; do
 	ifc lagg0 laggproto $protocol
-	# roundrobin: one of both turns is its own
+	# roundrobin: one of two turns is the tag's own port
 	tag send 7 >"$work/turns"
 	tag send 7 >>"$work/turns"
 	check "$protocol: a tag from before is for its own port alone" grep -qx $EAGAIN "$work/turns"
@@ -137,7 +137,7 @@ tag free >/dev/null
 ifc vlan7 destroy
 check "all are freed" all_freed
 
-# The kernel's own user of them: a UDP socket with SO_MAX_PACING_RATE
+# The kernel's own user of tags: a UDP socket with SO_MAX_PACING_RATE
 if sysctl -N net.inet.tcp.rl >/dev/null 2>&1; then
 	check "TCP knows that the ports are to be asked for rates" sysctl -N net.inet.tcp.rl.lagg0
 	arp -s 192.0.2.2 02:00:5e:00:53:02 >/dev/null
@@ -178,7 +178,8 @@ live_and_die() {
 	sleep 1
 }
 counter() { awk -v name="$1" '$0 ~ "^" name " " { n += $NF } END { print n + 0 }' "$work/counters"; }
-# ran LOOP...: the threads send all that time, each flow with a tag of its own if it can have one
+# ran LOOP...: the threads send while the loops run, each flow with a tag of its own if it can have
+# one
 ran() {
 	made=$(at tags_made) arrived=$(at tags_arrived) before=$(oerrors)
 	set_to run 1
@@ -207,7 +208,7 @@ else
 	ifc lagg0 destroy
 fi
 
-# What they need they keep.
+# Tags keep what they need.
 on lagg0
 ifc lagg0 create laggproto failover laggport lgt0 laggport lgt1 up
 tag alloc $RATE_LIMIT 7 >/dev/null

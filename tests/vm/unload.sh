@@ -1,5 +1,5 @@
 #!/bin/sh
-# The module goes only when it is not in use, and leaves nothing.
+# The module can be unloaded only when it is not in use, and leaves nothing.
 . ./lib.sh
 begin
 
@@ -22,7 +22,7 @@ refuses "lagg is gone" 'SIOCIFCREATE\|not configured\|Invalid' ifc lagg0 create
 stop_flows
 check "load again" load
 
-# Unload against create, add, destroy: either it is refused or it is clean.
+# Unload against create, add, destroy: either it is refused or it leaves nothing.
 ROUNDS=${ROUNDS:-1000}
 if is_c; then
 	skip "unload against create and destroy (D-19)"

@@ -63,7 +63,7 @@ whole() {
 	build
 }
 
-# ran NAME SECONDS LOOP...: the loops go round together
+# ran NAME SECONDS LOOP...: runs the loops together
 ran() {
 	what=$1 secs=$2
 	shift 2
@@ -78,8 +78,9 @@ flow out ping -q -n -i 0.01 $JAIL_IP
 ran "child, groups, ports, options" "$SECS" child groups ports options
 ran "and the VLAN port itself" "$SECS" child groups vlan_port options
 stop_flows
-# To all hosts, who do not answer, and not down and up: where an interface goes while it comes up, or while addresses are looked up on it,
-# this kernel at times is left with a timer of an address or of ARP's whose interface is gone.
+# To all hosts, which do not answer, and without down and up. If an interface goes while it comes
+# up, or while addresses are resolved on it, this kernel at times keeps a timer of an address or of
+# ARP for an interface that is gone.
 to_all() {
 	ping -q -n -c 50 -i 0.01 -I $HOST_IP 224.0.0.1
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Laggs and their ports in jails with a network stack of their own: made there, moved there and back, destroyed there, and ended with the jail.
+# Laggs and their ports in vnet jails: created there, moved there and back, destroyed there, and
+# ended with the jail.
 . ./lib.sh
 begin
 
@@ -8,14 +9,15 @@ INSIDE=lagg_inside
 inside() { jexec $INSIDE "$@"; }
 as_nobody() { inside chroot -u 65534 -g 65534 / "$@"; }
 new_jail() { jail -i -c name=$INSIDE vnet persist >/dev/null && inside sysctl -q net.inet.icmp.icmplim=0 >/dev/null; }
-# end_jail: and wait until the last of it has gone, of which only the interfaces' return tells
+# end_jail: removes the jail, and waits until it is gone, which only the return of its interfaces
+# shows
 end_jail() {
 	jail -r $INSIDE || return
 	wait_for 30 not jls -d -j $INSIDE >/dev/null 2>&1
 }
 mac() { ifconfig -n "$1" | awk '/ether/ { print $2 }'; }
 mtu() { ifconfig -n "$1" | awk '{ print $NF; exit }'; }
-# own PORT: it is here, no port, and as it was made
+# own PORT: it is here, is not a port, and is as it was made
 own() {
 	eval "was=\$MAC_$1"
 	ifconfig -n "$1"
@@ -52,7 +54,7 @@ for protocol in failover lacp; do
 	ifc "$P1" up
 done
 
-# A port goes away and comes back (F-10)
+# A port moves away and comes back (F-10)
 ifc lagg0 create laggport "$P0" laggport "$P1" mtu 1400 $HOST_IP/24 promisc up
 check "a lagg here carries traffic" wait_for 20 reaches
 new_jail
@@ -77,7 +79,7 @@ ifc lagg0 -promisc
 ifc lagg0 destroy
 check "ports have their own back (F-10)" both_own
 
-# A lagg goes to a jail, and its ports stay (F-31, D-18)
+# A lagg moves to a jail, and its ports stay (F-31, D-18)
 if is_c; then
 	skip "a lagg in a jail, its ports here (F-31, D-18)"
 	exit
@@ -153,7 +155,7 @@ ifc "$P1" up
 made_there() {
 	new_jail || return
 	inside ifconfig -n lagg5 create || return
-	# From outside: the jail's lagg comes here, takes a port of ours, and goes back.
+	# The jail's lagg comes here, gets a port of ours, and goes back.
 	ifconfig lagg5 -vnet $INSIDE && ifc lagg5 laggport "$P0" up && ifconfig lagg5 vnet $INSIDE || return
 	inside ifconfig -n lagg5 $HOST_IP/24 laggproto lacp up
 	inside ifconfig -n lagg5 | grep -q "laggport: $P0 "

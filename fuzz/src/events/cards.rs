@@ -1,4 +1,4 @@
-//! What happens to cards, and what comes in from their links.
+//! Events of cards, and frames from their links.
 
 use arbitrary::{Result as Read, Unstructured};
 use lagg_rs::kpi::host::testing::SET_LLADDR;
@@ -96,7 +96,7 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// To each LACPDU and marker that was sent a partner answers, which agrees.
+    /// Answers each LACPDU and marker that was sent, as a partner that agrees.
     pub(super) fn partners_answer(&mut self) {
         host::settle();
         for (n, card) in self.world.cards.iter().enumerate() {
@@ -119,7 +119,7 @@ impl Lab<'_> {
     }
 }
 
-/// What a partner of one system says to a frame that it gets, if it says something.
+/// The answer of a partner to a frame, if there is one.
 fn answer(sent: &[u8], n: u16) -> Option<Vec<u8>> {
     match Subtype::of(sent)? {
         Subtype::Lacp => {

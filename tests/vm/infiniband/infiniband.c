@@ -238,7 +238,7 @@ port_detach(u_int unit)
 	sysctl_ctx_free(&port->sysctls);
 	port->attached = false;
 	infiniband_ifdetach(port->ifp);
-	/* Threads that have found it before. */
+	/* Wait for threads that have found it. */
 	NET_EPOCH_WAIT();
 	taskqueue_drain(taskqueue_thread, &port->deliver);
 	mbufq_drain(&port->arrived);

@@ -7,7 +7,7 @@
 
 #include <machine/cpu.h>
 
-/* net/if_lagg.h needs much before it. */
+/* net/if_lagg.h would need many other headers. */
 extern struct mbuf *(*lagg_input_ethernet_p)(struct ifnet *, struct mbuf *);
 
 struct mbuf *bench_packet;

@@ -151,7 +151,7 @@ port_detach(u_int unit)
 	ifmedia_removeall(&port->media);
 }
 
-/* As many ports as that. The caller has traffic_lock, and nothing runs. */
+/* Changes the number of ports. The caller has traffic_lock, and nothing runs. */
 int
 ports_set(u_int count)
 {
