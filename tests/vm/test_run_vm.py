@@ -321,6 +321,13 @@ class Machines(unittest.TestCase):
                 asking.join(5)
             self.assertFalse(asking.is_alive())
 
+    def test_cards(self):
+        """Of each model two here and two there, on two hubs; none for other scripts."""
+        command = ' '.join(self.qemu(VM_SUITE='smoke cards'))
+        self.assertEqual(command.count('hubport'), 20)
+        self.assertIn('-netdev hubport,id=card23,hubid=1 -device vmxnet3,netdev=card23,mac=02:00:5e:00:54:23', command)
+        self.assertNotIn('hubport', ' '.join(self.qemu(VM_SUITE='smoke')))
+
     def test_links(self):
         command = self.qemu(VM_LINKS='02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1')
         self.assertEqual(command[-8:], [

@@ -12,6 +12,9 @@ KVM_PATIENCE, PATIENCE = 30, 300
 FIRMWARE = ('/usr/share/qemu-efi-aarch64/QEMU_EFI.fd', '/usr/share/qemu/edk2-aarch64-code.fd',
             '/usr/local/share/qemu/edk2-aarch64-code.fd', '/opt/homebrew/share/qemu/edk2-aarch64-code.fd')
 
+# Cards that cards.sh tries, in its order
+MODELS = 'e1000', 'e1000e', 'vmxnet3', 'rtl8139', 'virtio-net-pci'
+
 
 def program(env, arch):
     return env.get('QEMU') or PROGRAMS[arch]
@@ -52,7 +55,7 @@ class Machine:
             '-display', 'none', '-nic', 'none', '-no-reboot', '-serial', 'stdio', '-monitor', f'unix:{self.monitor},server=on,wait=off',
             *(boot_image(env, arch) if env.get('IMAGE') else boot_kernel(env, arch)),
             *(argument for disk in disks for argument in ('-drive', f'file={disk},if=virtio,format=raw,readonly=on')),
-            *cards((env.get('VM_LINKS') or '').split())]
+            *cards((env.get('VM_LINKS') or '').split()), *(modelled() if 'cards' in (env.get('VM_SUITE') or '').split() else ())]
 
     def interrupt(self):
         """Into the kernel's debugger, if it has one."""
@@ -112,3 +115,12 @@ def cards(links):
         address, here, there = link.split(',')
         yield from ('-netdev', f'dgram,id=link{n},local.type=unix,local.path={here},remote.type=unix,remote.path={there}',
                     '-device', f'virtio-net-pci,netdev=link{n},mac={address}')
+
+
+def modelled():
+    """Those of cards.sh: four of each model. Two are ours and two are the jail's, and of each two one is on each hub. A hub is QEMU's only
+    link within one machine that has more than two ends."""
+    for n, model in enumerate(MODELS):
+        for end in range(4):
+            yield from ('-netdev', f'hubport,id=card{n}{end},hubid={end % 2}',
+                        '-device', f'{model},netdev=card{n}{end},mac=02:00:5e:00:54:{n}{end}')
