@@ -246,6 +246,7 @@ fn f64_the_same_holds_with_any_protocol() {
         let vnet = Vnet::current();
         // The card may not be restarting for its new address any more.
         vnet.advance_to(vnet.uptime_ms() + 1_000);
+        assert_eq!(told(&events), 1, "once more");
         b.link(LinkState::Down);
         ether(&lagg.name, mac(9)).unwrap();
         assert_eq!(told(&events), 1);
