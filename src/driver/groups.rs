@@ -76,8 +76,10 @@ pub(super) fn give_back(softc: &Softc, port: &Port) {
     if let Some(group) = wants.modes.slow.take() {
         ifp.leave_group(group);
     }
-    // An interface that is being destroyed has no use for modes.
-    if ifp.flags() & iff::DYING == 0 {
+    // An interface that is being destroyed has no use for modes. A VLAN has: it takes them back from its
+    // parent later, with a lock that the parent wants too if it is a VLAN.
+    // D-36: while vlan(4) does not hold it
+    if ifp.flags() & iff::DYING == 0 || port.methods().is_vlan() {
         // F-8: before the stack checks them
         switch(&mut wants.modes.promisc, false, port, Ifnet::want_promisc);
         switch(&mut wants.modes.allmulti, false, port, Ifnet::want_allmulti);

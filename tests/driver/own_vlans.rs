@@ -115,6 +115,28 @@ fn f38_a_promiscuous_vlan_goes_with_its_lagg_without_a_message() {
     });
 }
 
+/// vlan(4) takes modes back from the parent with its lock held, which a parent that is a VLAN wants too.
+#[test]
+fn d36_a_vlan_on_a_vlan_is_destroyed_while_its_lagg_is_promiscuous() {
+    lab(|| {
+        let a = card(1);
+        let outer = host::vlan_create(&a.ifp, 8, "vlan8").unwrap();
+        let inner = host::vlan_create(&outer, 9, "vlan9").unwrap();
+        let lagg = lagg();
+        lagg.add("vlan9").unwrap();
+        lagg.up();
+        host::set_promisc(&lagg.ifp, true).unwrap();
+        host::set_allmulti(&lagg.ifp, true).unwrap();
+        host::settle();
+        let modes = iff::PROMISC | iff::ALLMULTI;
+        assert_eq!(a.ifp.flags() & modes, modes, "through both VLANs");
+        inner.detach();
+        assert_eq!(lagg.ports(), [""; 0]);
+        assert_eq!(a.ifp.flags() & modes, 0);
+        outer.detach();
+    });
+}
+
 /// IPv6 sets IFF_ALLMULTI without telling the driver.
 #[test]
 fn f39_down_is_done_when_it_returns_after_all_groups_were_joined() {

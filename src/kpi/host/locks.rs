@@ -199,8 +199,14 @@ impl Cv {
 pub(super) struct Sx {
     raw: Raw,
     recurses: bool,
-    /// The holder, and how often it has taken the lock.
-    depth: Mutex<Option<(thread::ThreadId, u32)>>,
+    depth: Mutex<Option<Depth>>,
+}
+
+/// The holder, how it has taken the lock, and how often.
+struct Depth {
+    holder: thread::ThreadId,
+    is_shared: bool,
+    times: u32,
 }
 
 impl Sx {
@@ -210,29 +216,40 @@ impl Sx {
 
     /// Takes the lock. Sleeps.
     pub(super) fn lock(&'static self) -> SxGuard {
-        self.lock_unless(|| false).expect("nobody gives up")
+        self.lock_unless(false, || false).expect("nobody gives up")
+    }
+
+    /// Takes the lock where the kernel shares it. Sleeps. Other threads wait all the same; the holder itself
+    /// would wait for ever if it had taken the lock the other way.
+    pub(super) fn lock_shared(&'static self) -> SxGuard {
+        self.lock_unless(true, || false).expect("nobody gives up")
     }
 
     /// Takes the lock, unless a signal comes while the calling thread waits for it (sx_xlock_sig). Sleeps.
     fn lock_or_signal(&'static self) -> Option<SxGuard> {
         let me = thread::current().id();
-        let guard = self.lock_unless(|| lock(&SIGNALS).contains(&me));
+        let guard = self.lock_unless(false, || lock(&SIGNALS).contains(&me));
         lock(&SIGNALS).retain(|thread| *thread != me || guard.is_some());
         guard
     }
 
-    fn lock_unless(&'static self, gives_up: impl Fn() -> bool) -> Option<SxGuard> {
+    fn lock_unless(&'static self, is_shared: bool, gives_up: impl Fn() -> bool) -> Option<SxGuard> {
         witness::may_sleep(&self.raw.name);
         let me = thread::current().id();
         let mut depth = lock(&self.depth);
         match &mut *depth {
-            Some((holder, times)) if *holder == me && self.recurses => *times += 1,
+            Some(held) if held.holder == me && self.recurses => {
+                let how = |is_shared| if is_shared { "share" } else { "excl" };
+                let (had, now) = (how(held.is_shared), how(is_shared));
+                assert_eq!(had, now, "{had}->{now} of {}", self.raw.name);
+                held.times += 1;
+            }
             _ => {
                 drop(depth);
                 if !self.raw.acquire_unless(Kind::Sleepable, gives_up) {
                     return None;
                 }
-                *lock(&self.depth) = Some((me, 1));
+                *lock(&self.depth) = Some(Depth { holder: me, is_shared, times: 1 });
             }
         }
         Some(SxGuard { sx: self, not_send: PhantomData })
@@ -244,7 +261,7 @@ impl Sx {
 
     /// Whether the calling thread has the lock.
     pub(super) fn is_held(&self) -> bool {
-        lock(&self.depth).is_some_and(|(holder, _)| holder == thread::current().id())
+        lock(&self.depth).as_ref().is_some_and(|held| held.holder == thread::current().id())
     }
 }
 
@@ -257,9 +274,9 @@ pub(super) struct SxGuard {
 impl Drop for SxGuard {
     fn drop(&mut self) {
         let mut depth = lock(&self.sx.depth);
-        let (_, times) = depth.as_mut().expect("a guard has the lock");
-        *times -= 1;
-        if *times == 0 {
+        let held = depth.as_mut().expect("a guard has the lock");
+        held.times -= 1;
+        if held.times == 0 {
             *depth = None;
             drop(depth);
             self.sx.raw.release();

@@ -225,7 +225,7 @@ impl Vlan {
         let parent = || self.parent().ok_or(Errno::EINVAL);
         match r.command() {
             SIOCSIFMTU => {
-                let _vlan_sx = VLAN.lock();
+                let _vlan_sx = VLAN.lock_shared();
                 let mtu = requested_mtu(r)?;
                 if mtu > parent()?.mtu() {
                     return Err(Errno::EINVAL);
@@ -234,7 +234,7 @@ impl Vlan {
                 Ok(())
             }
             SIOCGIFMEDIA => {
-                let _vlan_sx = VLAN.lock();
+                let _vlan_sx = VLAN.lock_shared();
                 methods::run_current(&*parent()?, r)
             }
             SIOCSETVLAN => {
@@ -250,7 +250,7 @@ impl Vlan {
             }
             SIOCSIFMEDIA => Err(Errno::EINVAL),
             SIOCSIFFLAGS => {
-                let _vlan_sx = VLAN.lock();
+                let _vlan_sx = VLAN.lock_shared();
                 self.parent().map_or(Ok(()), |parent| self.pass_flags(&parent, ifp.flags()))
             }
             SIOCADDMULTI | SIOCDELMULTI => {

@@ -42,7 +42,7 @@ pub(in crate::kpi::host) fn parent_link_state(parent: &Ifnet, state: LinkState) 
 /// Updates the VLANs of `parent` to what it can do (VLAN_CAPABILITIES).
 pub(in crate::kpi::host) fn refresh(parent: &Ifnet) {
     // Taken even if there is no VLAN, so that a lock which must not be held here is found at once.
-    let _vlan_sx = VLAN.lock();
+    let _vlan_sx = VLAN.lock_shared();
     parent.vlan_refreshes.fetch_add(1, Ordering::Relaxed);
     for vlan in of_parent(parent) {
         vlan.store_offloads(&parent.offloads());
