@@ -12,8 +12,6 @@ SEED=${SEED:-$(date +%Y%m%d)}
 chmod +x "$PWD/lagg_fuzz"
 kldload -n if_epair if_bridge if_vlan if_tuntap 2>/dev/null
 sysctl -q net.inet.icmp.icmplim=0 net.log_promisc_mode_change=0 net.link.log_link_state_change=0 net.link.bridge.log_mac_flap=0 >/dev/null
-# So that all sorts of the stack's own packets go too.
-sysctl -q net.inet6.ip6.auto_linklocal=1 >/dev/null
 
 # The kernel's own lock orders (docs/proof.md): WITNESS reports each once, and not with lagg in its stack when that comes to it.
 own_lock_orders() {

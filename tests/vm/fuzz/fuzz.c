@@ -78,12 +78,13 @@ operate(struct worker *w)
 static void
 furnish(void)
 {
-	static const char name[] = "net.inet6.ip6.dad_count";
+	static const char *const ipv6[] = { "net.inet6.ip6.dad_count", "net.inet6.ip6.auto_linklocal" };
 	long s = call(SYS_socket, AF_LOCAL, SOCK_DGRAM, 0);
 	int none = 0;
 
-	/* A timer of IPv6's outlives its network stack. */
-	call(SYS___sysctlbyname, name, sizeof(name) - 1, NULL, NULL, &none, sizeof(none));
+	/* Timers of duplicate detection outlive their network stack, and do not get on with requests. */
+	for (unsigned n = 0; n < 2; n++)
+		call(SYS___sysctlbyname, ipv6[n], length_of(ipv6[n]), NULL, NULL, &none, sizeof(none));
 	for (unsigned n = 0; n < 2; n++) {
 		struct ifreq request = {};
 

@@ -73,7 +73,7 @@ void	port(struct worker *, char *name);
 void	vlan(struct worker *, char *name);
 void	bridge(struct worker *, char *name);
 void	any(struct worker *, char *name);
-void	parent(struct worker *, const char *of, char *name);
+void	parent(struct worker *, char *name);
 bool	is_vlan(const char *name);
 bool	stays(const char *name);
 bool	moves(const char *name);

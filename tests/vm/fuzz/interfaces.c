@@ -169,7 +169,10 @@ inet(struct worker *w)
 static long
 inet6(struct worker *w)
 {
-	struct in6_aliasreq request = { .ifra_lifetime = { 0, 0, ND6_INFINITE_LIFETIME, ND6_INFINITE_LIFETIME } };
+	struct in6_aliasreq request = {
+		.ifra_flags = IN6_IFF_NODAD,
+		.ifra_lifetime = { 0, 0, ND6_INFINITE_LIFETIME, ND6_INFINITE_LIFETIME },
+	};
 	struct in6_ifreq remove = {};
 	struct sockaddr_in6 *local = &request.ifra_addr, *mask = &request.ifra_prefixmask;
 
@@ -220,7 +223,7 @@ vlan_parent(struct worker *w)
 
 	vlan(w, request.ifr_name);
 	if (!chance(w, 4)) {
-		parent(w, request.ifr_name, to.vlr_parent);
+		parent(w, to.vlr_parent);
 		to.vlr_tag = say_number(w, 1 + pick(w, 5));
 		to.vlr_proto = chance(w, 4) ? ETHERTYPE_QINQ : ETHERTYPE_VLAN;
 	}
@@ -283,7 +286,7 @@ const struct operation operations[] = {
 	{ "media", 5, media },
 	{ "rename", 8, rename },
 	{ "inet", 15, inet },
-	{ "inet6", 10, inet6 },
+	{ "inet6", 15, inet6 },
 	{ "look", 20, look },
 	{ "vlan", 25, vlan_parent },
 	{ "priority", 4, vlan_priority },

@@ -119,7 +119,7 @@ netlink_create(struct worker *w)
 		return (w->jail != NULL && moves(name) ? 0 : ask(w, name, false));
 	}
 	vlan(w, name);
-	parent(w, name, under);
+	parent(w, under);
 	id = say_number(w, 1 + pick(w, 5));
 	put_name(IFLA_IFNAME, name);
 	put_number(IFLA_LINK, index_of(w, under));
