@@ -72,6 +72,7 @@ operate(struct worker *w)
 		w->failed[which]++;
 	else
 		w->done[which]++;
+	unguard(w);
 }
 
 /* What a network stack has all its life: see stays. */

@@ -25,9 +25,10 @@ enum { LOCAL, INET, INET6, NETLINK, SOCKETS };
 
 /*
  * What FreeBSD's stack does not survive even without laggs is kept apart by locks (guard.c): requests to an interface
- * that is meanwhile destroyed, moved or renamed. lagg's own requests, and packets that the stack sends, take none.
+ * that is meanwhile destroyed, moved or renamed, and new IPv6 addresses of one that joins. Others of lagg's own requests,
+ * and packets that the stack sends, take none.
  */
-enum { CARDS, LAGGS, CONSOLE, LOCKS };
+enum { CARDS, LAGGS, ADDRESSES, CONSOLE, LOCKS };
 
 #define	WORKERS		11
 
@@ -79,9 +80,10 @@ bool	stays(const char *name);
 bool	moves(const char *name);
 unsigned index_of(struct worker *, const char *name);
 
-/* guard.c */
+/* guard.c. What an operation has locked is unlocked when it returns. */
 void	guard(struct worker *, const char *name, bool leaves);
 void	guard_all(struct worker *);
+void	guard_addresses(struct worker *, bool new);
 void	unguard(struct worker *);
 void	unguard_of_dead(struct worker *);
 void	announce(struct worker *);

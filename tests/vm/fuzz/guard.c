@@ -57,11 +57,19 @@ guard_all(struct worker *w)
 	guard(w, "fuzz", true);
 }
 
+/* IPv6 addresses are new, or are removed because their interface joins another one. */
+void
+guard_addresses(struct worker *w, bool new)
+{
+	lock(w, ADDRESSES, new);
+}
+
 void
 unguard(struct worker *w)
 {
 	unlock(w, CARDS);
 	unlock(w, LAGGS);
+	unlock(w, ADDRESSES);
 }
 
 void
@@ -118,12 +126,9 @@ long
 submit(struct worker *w, int socket, unsigned long command, void *argument)
 {
 	bool leaves = command == SIOCIFDESTROY || command == SIOCSIFNAME || command == SIOCSIFVNET || command == SIOCSIFRVNET;
-	long result;
 
 	if (!is_laggs(command))
 		guard(w, argument, leaves);
 	announce(w);
-	result = judge(w, call(SYS_ioctl, w->sockets[socket], command, argument));
-	unguard(w);
-	return (result);
+	return (judge(w, call(SYS_ioctl, w->sockets[socket], command, argument)));
 }

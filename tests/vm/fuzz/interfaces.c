@@ -185,6 +185,7 @@ inet6(struct worker *w)
 	mask->sin6_family = AF_INET6;
 	for (unsigned n = 0; n < 8; n++)
 		mask->sin6_addr.s6_addr[n] = 0xff;
+	guard_addresses(w, true);
 	if (!chance(w, 3))
 		return (submit(w, INET6, SIOCAIFADDR_IN6, &request));
 	say(w, "removed");
@@ -259,6 +260,7 @@ member(struct worker *w, unsigned command, unsigned flags)
 static long
 bridge_add(struct worker *w)
 {
+	guard_addresses(w, false);
 	return (member(w, BRDGADD, 0));
 }
 

@@ -63,10 +63,7 @@ jails_remove(struct worker *w)
 	guard_all(w);
 	announce(w);
 	id = jail_id(name);
-	if (id >= 0)
-		id = judge(w, call(SYS_jail_remove, id));
-	unguard(w);
-	return (id);
+	return (id < 0 ? id : judge(w, call(SYS_jail_remove, id)));
 }
 
 static long

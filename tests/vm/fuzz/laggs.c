@@ -56,6 +56,7 @@ port_request(struct worker *w, unsigned long command)
 long
 lagg_join(struct worker *w)
 {
+	guard_addresses(w, false);
 	return (port_request(w, JOIN));
 }
 

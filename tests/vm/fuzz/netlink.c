@@ -84,13 +84,9 @@ answered(struct worker *w)
 static long
 ask(struct worker *w, const char *name, bool leaves)
 {
-	long result;
-
 	guard(w, name, leaves);
 	announce(w);
-	result = answered(w);
-	unguard(w);
-	return (result);
+	return (answered(w));
 }
 
 static void
