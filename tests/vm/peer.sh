@@ -32,6 +32,8 @@ sent() {
 
 # distributing N: so many ports of lagg0 are in service
 distributing() { [ "$(ifc lagg0 | grep -c 'flags=1c<ACTIVE,COLLECTING,DISTRIBUTING>')" = "$1" ]; }
+# cable N on|off: this end of it is in its card, or not
+cable() { echo "VM-LINK: link$1 $2" >/dev/console; }
 # A line for each port: itself and its partner
 sides() { ifc -v lagg0 | awk '/laggport:/ { getline a; getline b; print a, b }' | tr -d '[]() \t' | sed 's/,$//'; }
 
@@ -159,14 +161,31 @@ down_and_up() {
 	$1 "$2" down && wait_for $LIMIT both_distribute 2 && traffic_flows && $1 "$2" up && wait_for $LIMIT both_distribute 3
 }
 there_ifc() { there ifc "$@"; }
-for port in vtnet1 vtnet2 vtnet3; do
-	check "our $port goes down and comes up" counted down_and_up ifc $port
-	# Theirs is lost while they take our port to be there; their pause then is for a marker that is never answered.
+here() { "$@"; }
+# cut_and_healed N END...: the ends of a cable notice
+cut_and_healed() {
+	n=$1
+	shift
+	for end; do $end cable "$n" off; done
+	wait_for $LIMIT both_distribute 2 && traffic_flows || return
+	for end; do $end cable "$n" on; done
+	wait_for $LIMIT both_distribute 3
+}
+for n in 1 2 3; do
+	check "both ends of cable $n are cut, and healed" counted cut_and_healed $n here there
+	check "of both only what is in flight is lost" lost_at_most $((2 * FEW)) $((2 * FEW))
+	check "our end of cable $n" counted cut_and_healed $n here
 	check "of ours only what is in flight is lost, of theirs what a timeout allows" lost_at_most $((2 * FEW)) $TIMEOUT
-	check "their $port goes down and comes up" counted down_and_up there_ifc $port
-	check "of both no more is lost than a timeout allows" lost_at_most $TIMEOUT $TIMEOUT
+	check "their end of cable $n" counted cut_and_healed $n there
+	check "of ours a timeout allows" lost_at_most $TIMEOUT $((2 * FEW))
 	check "and we do not pause for a partner that is missed" few_paused_by_us 2
 done
+check "our vtnet1 goes down and comes up" counted down_and_up ifc vtnet1
+# Theirs is lost while they take our port to be there; their pause then is for a marker that is never answered.
+check "of ours only what is in flight is lost, of theirs what a timeout allows" lost_at_most $((2 * FEW)) $TIMEOUT
+check "their vtnet1 goes down and comes up" counted down_and_up there_ifc vtnet1
+check "of both no more is lost than a timeout allows" lost_at_most $TIMEOUT $TIMEOUT
+check "and we do not pause for a partner that is missed" few_paused_by_us 2
 
 ifc lagg0 laggproto failover
 check "another protocol of ours says farewell" wait_for 10 there distributing 0
