@@ -42,6 +42,7 @@ with_each_kind! {
     becomes_another_one
     one_of_two_ports_is_in_another_aggregate
     links_have_different_speeds
+    is_a_pair_of_one_identifier
     fails_over
 }
 
@@ -205,6 +206,56 @@ fn one_of_two_ports_is_in_another_aggregate(kind: Kind) {
         });
     }
     in_changes(flows);
+}
+
+/// Two aggregates of a link each say to be one system, as two switches with MLAG do. Both are used, each alone where
+/// the other is cut, silent, another system, or created again.
+fn is_a_pair_of_one_identifier(kind: Kind) {
+    const HALVES: [&str; 2] = ["agg0", "agg1"];
+    let mut partner = some!(Partner::boot(kind, 2));
+    create(&partner, 2, true);
+    for half in [0, 1] {
+        partner.create_half(HALVES[half], half);
+    }
+    let until_both = |partner: &mut Partner| {
+        for half in [0, 1] {
+            partner.until_agreed(HALVES[half], &[half], &[], true, QUICK);
+        }
+    };
+    let until_alone = |partner: &mut Partner, half: usize| {
+        partner.until_agreed(HALVES[half], &[half], &[], true, QUICK);
+        partner.until_unused(HALVES[1 - half], 1 - half);
+    };
+    until_both(&mut partner);
+    let mut flows = partner.flows();
+    for half in [0, 1] {
+        flows.during(|| {
+            partner.guest.cut(half);
+            until_alone(&mut partner, 1 - half);
+        });
+        flows.during(|| {
+            partner.guest.heal(half);
+            until_both(&mut partner);
+        });
+        flows.during(|| {
+            partner.guest.silence(half, Way::Both);
+            until_alone(&mut partner, 1 - half);
+        });
+        flows.during(|| {
+            partner.guest.end_silence(half);
+            until_both(&mut partner);
+        });
+        flows.during(|| {
+            partner.rename(HALVES[half], "02:00:5e:00:53:aa");
+            until_alone(&mut partner, 1 - half);
+        });
+        flows.during(|| {
+            partner.destroy(HALVES[half]);
+            partner.create_half(HALVES[half], half);
+            until_both(&mut partner);
+        });
+    }
+    within(flows, SHORT_TIMEOUT);
 }
 
 /// The lagg's three ports have the speeds that the partner's have.

@@ -62,6 +62,20 @@ impl Partner {
         }
     }
 
+    /// Makes an aggregate of one link that is one system with others of its kind, as far as LACP shows. Neither passes
+    /// on to the other what comes in, and only agg0 gets what the switch sends to all of its ports.
+    pub fn create_half(&mut self, name: &str, card: usize) {
+        self.create(name, &[card], QUICK);
+        self.rename(name, "02:00:5e:00:53:bb");
+        let port = format!("/sys/class/net/{name}/brport");
+        self.guest.run(&format!("echo 1 >{port}/isolated"));
+        if name != "agg0" {
+            for kind in ["unicast", "multicast", "broadcast"] {
+                self.guest.run(&format!("echo 0 >{port}/{kind}_flood"));
+            }
+        }
+    }
+
     /// Makes one that uses one of its ports: the primary one, while its link is up.
     pub fn create_active_backup(&mut self, name: &str, cards: &[usize], primary: usize) {
         match self.kind {
