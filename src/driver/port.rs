@@ -129,7 +129,10 @@ impl Port {
     pub(super) fn restarting<R>(&self, ask: impl FnOnce() -> R) -> R {
         self.softc.state().begin_restart(self);
         let answer = ask();
-        self.softc.state().end_restart();
+        let is_awaited = self.softc.state().end_restart();
+        if is_awaited {
+            Softc::wake_protocol(&self.softc);
+        }
         answer
     }
 

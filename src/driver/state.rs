@@ -69,7 +69,7 @@ struct Place {
     lost: Lost,
 }
 
-/// How long a card's link may stay down after a request that may restart the card, in milliseconds.
+/// How long a card's link may stay down after a request that may restart the card is done, in milliseconds.
 const RESTART_MS: u64 = 1_000;
 
 // Each lagg has 32 of them in malloc(9)'s 2,048 bytes. One more byte would take 4,096.
@@ -275,12 +275,14 @@ impl State {
         if self.phase(port) == Some(Phase::Member) && may_come_back {
             self.restarting.insert(port.slot());
         }
-        self.restart_ends = now.saturating_add(RESTART_MS);
+        // F-69: no limit while the driver works on it
+        self.restart_ends = u64::MAX;
     }
 
-    /// The request is done.
-    pub fn end_restart(&mut self) {
+    /// The request is done. Returns whether a link may yet come back. Then the protocol task is to look again.
+    pub fn end_restart(&mut self) -> bool {
         self.restart_ends = uptime_ms().saturating_add(RESTART_MS);
+        self.next_restarted().is_some()
     }
 
     /// Whether `port`, if it is down, may be so only because of a request of the lagg.

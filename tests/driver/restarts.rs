@@ -91,6 +91,36 @@ fn f56_a_port_is_in_service_while_its_driver_has_another_address() {
     });
 }
 
+/// Nor does it matter how long its driver takes.
+#[test]
+fn f69_a_slow_driver_does_not_lose_its_ports_place() {
+    lab(|| {
+        for (command, ask) in OURS {
+            let pair = late_pair();
+            let blocked = pair.wires[1].0.nic.block(command);
+            thread::scope(|scope| {
+                let (asked, vnet) = (&pair, Vnet::current());
+                scope.spawn(move || vnet.enter(|| ask(asked)));
+                blocked.wait();
+                vnet.advance_to(vnet.uptime_ms() + 5_000);
+                host::set_link(&pair.wires[1].0.ifp, LinkState::Down);
+                // The protocol task has looked at the left side when it has at the right one.
+                host::set_link(&pair.wires[0].1.ifp, LinkState::Down);
+                until("the other side", || pair.distributing(&pair.right) == 2);
+                in_service(&pair, 2);
+                blocked.release();
+            });
+            // What is still down then has a second more.
+            host::settle();
+            pair.wires[2].0.link(LinkState::Up);
+            pair.pass(999);
+            let others = pair.distributing(&pair.left);
+            pair.pass(1);
+            assert!(pair.distributing(&pair.left) < others);
+        }
+    });
+}
+
 /// The card reports late that its link is gone, and a while later that it is back.
 #[test]
 fn f56_a_card_that_restarts_late_stays_in_service() {
