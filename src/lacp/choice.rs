@@ -58,7 +58,8 @@ struct Candidate {
 enum Doubt {
     /// But on another: it may be one that chooses by itself.
     Leads,
-    /// But another partner is, which is a lower system than ours.
+    /// But another partner is, which is a lower system than ours. Or this one is elsewhere, and was followed just
+    /// now.
     Lower,
     /// But another partner is, which is a higher system than ours.
     Higher,
@@ -68,14 +69,28 @@ enum Doubt {
     Idle,
 }
 
+/// What is to be done about a doubt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Wait,
+    /// The partner is to say again what it is, and hears again what we are.
+    Ask,
+    /// It was doubted for as long as it may be.
+    GiveUp,
+}
+
 /// What the chosen aggregator is doubted for, if it is, and until when.
 #[derive(Default)]
 pub(super) struct Doubts {
     of: Option<(Slot, Doubt)>,
     timer: Timer,
+    /// For how long once its partner was asked: a LACPDU may be lost.
+    rest: u32,
     /// Its partner should answer soon: it could have been in service, and was left for the chosen one, or
     /// it is known to choose by itself.
     soon: bool,
+    /// Until when a lower system is not followed at once again: two that follow each other would never meet.
+    followed: Timer,
     /// When there will be a change to a better one of the same partner.
     settles: Option<Time>,
     /// How often another partner was tried: after twice as long each time, so that systems that would try each
@@ -89,8 +104,8 @@ impl Doubts {
         self.timer.stop();
     }
 
-    /// Whether this is doubted for as long as it may be.
-    fn is_over(&mut self, number: Slot, doubt: Doubt, now: Time) -> bool {
+    /// What is to be done while this is doubted.
+    fn step(&mut self, number: Slot, doubt: Doubt, now: Time) -> Step {
         if self.of != Some((number, doubt)) {
             self.of = Some((number, doubt));
             let ms = match doubt {
@@ -102,9 +117,29 @@ impl Doubts {
                     FOLLOW.saturating_mul(2_u32.saturating_pow(self.tries.into()))
                 }
             };
-            self.timer.start(now, ms);
+            // F-71: no LACPDU that is lost decides
+            self.rest = if ms < FOLLOW { 0 } else { ms.saturating_sub(ANSWER) };
+            self.timer.start(now, ms.saturating_sub(self.rest));
         }
-        self.timer.expires(now)
+        if !self.timer.expires(now) {
+            return Step::Wait;
+        }
+        match core::mem::take(&mut self.rest) {
+            0 => Step::GiveUp,
+            rest => {
+                self.timer.start(now, rest);
+                Step::Ask
+            }
+        }
+    }
+
+    /// Whether a lower system is followed at once.
+    fn follows(&mut self, now: Time) -> bool {
+        let follows = self.followed.deadline().is_none_or(|end| now >= end);
+        if follows {
+            self.followed.start(now, FOLLOW);
+        }
+        follows
     }
 
     pub fn deadline(&self) -> Option<Time> {
@@ -182,20 +217,31 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             _ if chosen.is_collected => (None, None),
             _ if chosen.is_offered => (Some(Doubt::Idle), self.next_to(chosen.number, now)),
             Some(offer) if offer.partner == chosen.partner => {
-                if offer.partner < self.system {
-                    return self.settled(offer.number);
+                match offer.partner < self.system {
+                    true if self.doubts.follows(now) => return self.settled(offer.number),
+                    // F-73: it may have come to where we were
+                    true => (Some(Doubt::Lower), Some(offer)),
+                    false => (Some(Doubt::Leads), Some(offer)),
                 }
-                (Some(Doubt::Leads), Some(offer))
             }
             Some(offer) if offer.partner < self.system => (Some(Doubt::Lower), Some(offer)),
             Some(offer) => (Some(Doubt::Higher), Some(offer)),
-            None => (Some(Doubt::Nobody), self.next_partner(chosen.partner, now)),
+            None => {
+                let other = self.next_partner(chosen.partner, now);
+                (Some(Doubt::Nobody), other.or(Some(chosen).filter(|_| self.has_idle())))
+            }
         };
         let (Some(doubt), Some(instead)) = (doubt, instead) else {
             return self.settled(chosen.number);
         };
-        if !self.doubts.is_over(chosen.number, doubt, now) {
-            return chosen.number;
+        match self.doubts.step(chosen.number, doubt, now) {
+            Step::Wait => return chosen.number,
+            Step::Ask => {
+                let its = |port: &&mut Port| port.aggregator == Some(chosen.number);
+                self.ports.iter_mut().flatten().filter(its).for_each(Port::ask);
+                return chosen.number;
+            }
+            Step::GiveUp => {}
         }
         match doubt {
             Doubt::Leads => {
@@ -203,7 +249,14 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 self.ports.iter_mut().flatten().filter(its).for_each(|port| port.is_led = true);
             }
             Doubt::Lower | Doubt::Higher => {}
-            Doubt::Nobody => self.doubts.tries = self.doubts.tries.saturating_add(1),
+            Doubt::Nobody => {
+                self.doubts.tries = self.doubts.tries.saturating_add(1);
+                // F-72: nothing else is in sync, so what was given up may be all that its partner wants
+                self.ports_mut().for_each(|(_, port)| port.is_idle = false);
+                let its = self.candidates(now).filter(|it| it.partner == instead.partner);
+                let offer = its.filter(|it| it.is_offered).min().unwrap_or(instead);
+                return self.settled(offer.number);
+            }
             Doubt::Idle => {
                 self.doubts.tries = self.doubts.tries.saturating_add(1);
                 // If all are, they are tried in turn.
@@ -234,7 +287,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let is_deaf = ports.clone().all(Port::is_deaf);
         let ports = ports.filter(move |port| is_deaf || !port.is_deaf());
         let named = ports.clone().map(|port| if lower { &port.actor } else { &port.partner });
-        let bandwidth = ports.clone().fold(0_u64, |sum, port| sum.saturating_add(port.speed));
+        let used = ports.clone().filter(|port| !port.is_spare);
+        let bandwidth = used.fold(0_u64, |sum, port| sum.saturating_add(port.speed));
         let present = self.active.and_then(|number| self.lag_id(number)).map(|id| id.partner);
         let says = |state| ports.clone().any(|port| port.partner.state.contains(state));
         Some(Candidate {
@@ -261,6 +315,11 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     fn next_to(&self, number: Slot, now: Time) -> Option<Candidate> {
         let others = self.candidates(now).filter(|it| it.number != number);
         others.min_by_key(|it| (!it.is_offered, *it))
+    }
+
+    /// Whether something was given up because its partner did not come to collect.
+    fn has_idle(&self) -> bool {
+        self.ports().any(|(_, port)| port.is_idle)
     }
 
     /// Whether the partner has not followed us. That is known as long as a port has it.

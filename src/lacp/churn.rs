@@ -77,8 +77,9 @@ impl Machine {
 
 impl Port {
     /// Runs both machines for one step. A port that stands by, and could be in service, is out of sync
-    /// because that is wanted, and its partner because it follows: neither is churn.
-    pub(super) fn run_churn(&mut self, now: Time) {
+    /// because that is wanted, and its partner because it follows: neither is churn. True: the partner's
+    /// is in CHURN from now on.
+    pub(super) fn run_churn(&mut self, now: Time) -> bool {
         let enabled = self.is_enabled();
         let stands_by = self.selected == Selected::Standby && self.is_eligible();
         let [ours, theirs] = [self.actor, self.partner]
@@ -88,5 +89,6 @@ impl Port {
         if ours || theirs {
             self.notice_churn(now);
         }
+        theirs
     }
 }

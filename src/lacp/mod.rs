@@ -316,8 +316,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 port.wait_while.expires(now);
                 port.marker.run(now);
                 port.run_periodic(now);
-                port.run_churn(now);
             }
+            self.run_churn(now);
             self.run_selection();
             self.run_ready(now);
             self.run_choice(now);
@@ -326,6 +326,15 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             !self.run_mux(gathered, now)
         });
         debug_assert!(rests, "the machines do not come to rest");
+    }
+
+    fn run_churn(&mut self, now: Time) {
+        let active = self.in_service();
+        for (_, port) in self.ports_mut() {
+            let churns = port.run_churn(now);
+            // F-70: a partner may have a limit of links, which says how fast an aggregator is
+            port.is_spare |= churns && active.is_some() && port.aggregator == active;
+        }
     }
 
     fn run_mux(&mut self, gathered: bool, now: Time) -> bool {

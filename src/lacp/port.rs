@@ -87,12 +87,16 @@ pub struct Port {
     pub(super) is_led: bool,
     /// The partner was in sync for long, and did not collect.
     pub(super) is_idle: bool,
+    /// The partner has others of its aggregator in service, and keeps this one as a standby of its own.
+    pub(super) is_spare: bool,
     pub(super) mux: mux::MuxState,
     /// Runs while it waits for others; and when it is ready, for as long as its partner may wait for some.
     pub(super) wait_while: Timer,
     /// It does not wait for others any more (Ready).
     pub(super) ready: bool,
     pub(super) ntt: bool,
+    /// The next LACPDU asks the partner what it is.
+    pub(super) asks: bool,
     /// The partner that is still to be told that LACP no longer uses the link.
     pub(super) farewell: Option<(Info, Order)>,
     pub(super) window: transmit::Window,
@@ -145,10 +149,12 @@ impl Port {
             partner_has_our_sync: false,
             is_led: false,
             is_idle: false,
+            is_spare: false,
             mux: mux::MuxState::default(),
             wait_while: Timer::default(),
             ready: false,
             ntt: false,
+            asks: false,
             farewell: None,
             window: transmit::Window::default(),
             failures: transmit::Failures::default(),

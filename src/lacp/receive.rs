@@ -155,7 +155,7 @@ impl Port {
     fn record_default(&mut self, strict: bool) {
         self.partner = default_partner(strict, self.actor.state.contains(StateBits::TIMEOUT));
         self.partner_knows_us = false;
-        (self.is_led, self.is_idle) = (false, false);
+        (self.is_led, self.is_idle, self.is_spare) = (false, false, false);
         self.actor.state.insert(StateBits::DEFAULTED);
     }
 
@@ -178,8 +178,9 @@ impl Port {
     /// recordPDU (5.4.9).
     fn record_pdu(&mut self, pdu: &Lacpdu) {
         self.is_led &= System::of(&self.partner) == System::of(&pdu.actor);
-        self.is_idle &= self.partner.is_same_port(&pdu.actor)
-            && !pdu.actor.state.contains(StateBits::COLLECTING);
+        let is_same = self.partner.is_same_port(&pdu.actor);
+        self.is_idle &= is_same && !pdu.actor.state.contains(StateBits::COLLECTING);
+        self.is_spare &= is_same && !pdu.actor.state.contains(StateBits::SYNC);
         self.partner = pdu.actor;
         self.actor.state.remove(StateBits::DEFAULTED);
         let active = pdu.actor.state.contains(StateBits::ACTIVITY)

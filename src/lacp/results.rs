@@ -74,7 +74,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     }
 
     /// The aggregator that is chosen, once frames are sent on it.
-    fn in_service(&self) -> Option<Slot> {
+    pub(super) fn in_service(&self) -> Option<Slot> {
         self.active.filter(|_| !self.distributing().is_empty())
     }
 

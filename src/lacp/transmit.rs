@@ -77,7 +77,17 @@ impl Port {
         }
         self.ntt = false;
         self.window.sent(now);
-        Some(Lacpdu { actor: self.actor, partner: self.partner })
+        let mut partner = self.partner;
+        if core::mem::take(&mut self.asks) {
+            partner.state.remove(StateBits::SYNC);
+        }
+        Some(Lacpdu { actor: self.actor, partner })
+    }
+
+    /// Has the partner say what it is, once more: it does if we have it out of sync, and it is in sync
+    /// (update_NTT, 5.4.9). It hears once more what we are.
+    pub(super) fn ask(&mut self) {
+        (self.ntt, self.asks) = (true, true);
     }
 
     /// The last LACPDU was not sent after all. It does not count in the limit, which is one of what is

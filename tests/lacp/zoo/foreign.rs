@@ -101,7 +101,8 @@ impl Foreign {
         state.set(StateBits::ACTIVITY, !self.passive);
         state.set(StateBits::TIMEOUT, self.fast);
         let Id { priority: system_priority, address: system } = self.id;
-        let (key, port) = (self.key(speed), 500 + number);
+        // Not in the order in which ours are numbered.
+        let (key, port) = (self.key(speed), 500 - number);
         let actor = Info { system_priority, system, key, port_priority: 0x8000, port, state };
         Port {
             speed,
@@ -118,7 +119,8 @@ impl Foreign {
         }
     }
 
-    fn key(&self, speed: Option<u64>) -> u16 {
+    /// Of a port at this speed.
+    pub fn key(&self, speed: Option<u64>) -> u16 {
         let speed = match self.kind {
             Kind::Stubborn | Kind::Bonding | Kind::Lagg => speed.unwrap_or(0) / 1_000_000_000,
             Kind::Switch | Kind::HotStandby(_) | Kind::OpenVswitch => 0,
@@ -174,8 +176,13 @@ impl Foreign {
     /// Runs its machines.
     pub fn run(&mut self, now: u64) {
         self.ports.iter_mut().for_each(|port| port.run_receive(now));
+        let state = |it: &Foreign| {
+            let ports = it.ports.iter().map(|port| (port.group, port.mux, port.actor.state));
+            (it.chosen, ports.collect::<Vec<_>>())
+        };
         // Each may follow from another.
         for _ in 0..self.ports.len() + 4 {
+            let before = state(self);
             for port in &mut self.ports {
                 let is_wanted = port.receive != Receive::Disabled
                     && port.partner.state.contains(StateBits::AGGREGATION);
@@ -190,6 +197,9 @@ impl Foreign {
             for number in 0..self.ports.len() {
                 let (is_used, kind) = (self.is_used(number), self.kind);
                 self.ports[number].run_mux(kind, is_used, now);
+            }
+            if state(self) == before {
+                return;
             }
         }
     }
@@ -230,13 +240,20 @@ impl Foreign {
     }
 
     /// Whether a port may come into service.
-    fn is_used(&self, number: usize) -> bool {
+    pub fn is_used(&self, number: usize) -> bool {
         let is_current = |port: &Port| port.receive == Receive::Current && port.group.is_some();
         let port = &self.ports[number];
         match self.kind {
             Kind::Switch | Kind::Lagg => true,
             Kind::HotStandby(most) => {
-                self.ports[..number].iter().filter(|port| is_current(port)).count() < most
+                // The lower system says which ones.
+                let rank = |port: &Port| {
+                    let lower = self.id < system(&port.partner);
+                    let named = if lower { &port.actor } else { &port.partner };
+                    (named.port_priority, named.port)
+                };
+                let before = |other: &&Port| is_current(other) && rank(other) < rank(port);
+                self.ports.iter().filter(before).count() < most
             }
             Kind::Stubborn | Kind::Bonding => port.group.is_some() && port.group == self.chosen,
             Kind::OpenVswitch => is_current(port) && port.group == self.chosen,

@@ -1,0 +1,120 @@
+//! Partners that have some of their links in service, that do not hear us, and that follow us.
+
+use super::foreign::Kind;
+use super::frames::Version;
+use super::world::World;
+use super::{Cable, Event, REST, Script};
+
+/// A partner, and links of these speeds to it. None asks to be spoken to every second.
+fn world(kind: Kind, speeds: &[usize], ours_is_lower: bool) -> World {
+    let cable = |&speed| Cable { half: 0, speeds: [speed; 2], delay: 1, echoes: false };
+    wired(kind, speeds.iter().map(cable).collect(), ours_is_lower, false)
+}
+
+fn wired(kind: Kind, cables: Vec<Cable>, ours_is_lower: bool, fast: bool) -> World {
+    World::new(&Script {
+        kind,
+        halves: 1,
+        ours_is_lower,
+        fast: [fast; 2],
+        passive: false,
+        version: Version::One,
+        answers_markers: true,
+        cables,
+        events: Vec::new(),
+    })
+}
+
+/// Cisco's switches take 16 links, and have 8 in service. Another takes over where one is cut.
+#[test]
+fn eight_of_sixteen_links_are_in_service() {
+    for ours_is_lower in [true, false] {
+        let mut world = world(Kind::HotStandby(8), &[0; 16], ours_is_lower);
+        world.rest();
+        world.all_is_taken_in();
+        let before = world.ours.distributing();
+        assert_eq!((before.len(), world.ours.collecting()), (8, before));
+        let cut = before.iter().next().unwrap();
+        world.apply(&Event::Unplug(usize::from(cut)));
+        world.advance(5_000);
+        world.all_is_taken_in();
+        let after = world.ours.distributing();
+        assert_eq!((after.len(), (after & before).len()), (8, 7));
+        world.apply(&Event::Plug(usize::from(cut)));
+        world.rest();
+        assert_eq!(world.ours.distributing(), before);
+    }
+}
+
+/// They do not count when it is chosen: of three links in service out of twelve, and a single one as fast as ten.
+#[test]
+fn f70_an_aggregator_is_as_fast_as_what_the_partner_has_in_service_of_it() {
+    for ours_is_lower in [true, false] {
+        // The partner takes the first ones, or the last ones.
+        let fast = if ours_is_lower { 0 } else { 12 };
+        let speeds: Vec<_> = (0..13).map(|cable| if cable == fast { 2 } else { 0 }).collect();
+        let mut world = world(Kind::HotStandby(3), &speeds, ours_is_lower);
+        world.rest();
+        world.all_is_taken_in();
+        assert_eq!(world.ours.bandwidth(), 10_000_000_000);
+        // It is known for as long as they are not in service.
+        let flapping = world.ours.flapping();
+        for _ in 0..3 {
+            world.apply(&Event::Unplug(5));
+            world.apply(&Event::Plug(5));
+            world.advance(REST);
+        }
+        assert_eq!(world.ours.flapping(), flapping);
+        // They are all that there is.
+        world.apply(&Event::Unplug(fast));
+        world.advance(5_000);
+        world.all_is_taken_in();
+        assert_eq!(world.ours.bandwidth(), 3_000_000_000);
+    }
+}
+
+/// A partner that wants one aggregator does not hear us there for a while. It was given up then, and is tried
+/// again.
+#[test]
+fn f72_what_was_given_up_is_tried_again_where_the_partner_wants_nothing_else() {
+    for ours_is_lower in [true, false] {
+        let mut world = world(Kind::Stubborn, &[1, 0, 0, 0], ours_is_lower);
+        world.apply(&Event::Mute(0, 0));
+        world.advance(3_500);
+        world.rest();
+        world.all_is_taken_in();
+    }
+}
+
+/// One end does not hear the other for a moment, in which that comes to be in sync, or to collect. Nothing is given
+/// up for it.
+#[test]
+fn f71_a_lost_lacpdu_does_not_decide() {
+    for begin in (1_960..2_200).step_by(20) {
+        for from in [0, 1] {
+            for ours_is_lower in [true, false] {
+                let mut world = world(Kind::Switch, &[0, 2], ours_is_lower);
+                world.advance(begin);
+                world.apply(&Event::Mute(1, from));
+                world.advance(60);
+                world.apply(&Event::Heal(1));
+                world.advance(60_000);
+                world.all_is_taken_in();
+                assert_eq!(world.ours.bandwidth(), 10_000_000_000, "{begin} {from}");
+            }
+        }
+    }
+}
+
+/// One that prefers what we offer, where we go to what it offers: each is where the other was, in the same
+/// milliseconds, and the limit of LACPDUs holds up both for as long.
+#[test]
+fn f73_two_that_follow_each_other_meet() {
+    let links = [(2, 3), (2, 2), (0, 3), (0, 4)];
+    let cable = |(speed, delay)| Cable { half: 0, speeds: [speed; 2], delay, echoes: false };
+    for ours_is_lower in [true, false] {
+        let mut world = wired(Kind::OpenVswitch, links.map(cable).to_vec(), ours_is_lower, true);
+        world.advance(20_000);
+        world.all_is_taken_in();
+    }
+}
