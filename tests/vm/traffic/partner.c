@@ -76,6 +76,7 @@ partner_answer(void *context, int pending __unused)
 		return;
 	m->m_pkthdr.rcvif = port->ifp;
 	m->m_flags &= ~(M_BCAST | M_MCAST);
+	workers[WRITER].counter[ANSWERS]++;
 	if_input(port->ifp, m);
 }
 

@@ -38,6 +38,7 @@ static const char *const names[COUNTERS] = {
 	[REFUSED] = "refused",		/* went nowhere: the lagg has dropped it */
 	[DOWN] = "down",		/* the same as the port went down or up: the lagg, or the stack, which does not count */
 	[NO_MEMORY] = "no_memory",	/* was not made */
+	[ANSWERS] = "answers",		/* of the partner besides: the lagg may drop those too */
 };
 
 /* To a group without members: the stack accepts such frames on every interface. */

@@ -59,7 +59,8 @@ struct packet {
 } __packed;
 
 enum {
-	OFFERED, SENT, COPIES, LOST, PARTIAL, INJECTED, AS_LAGG, AS_PORT, REFUSED, DOWN, NO_MEMORY, COUNTERS
+	OFFERED, SENT, COPIES, LOST, PARTIAL, INJECTED, AS_LAGG, AS_PORT, REFUSED, DOWN, NO_MEMORY, ANSWERS,
+	COUNTERS
 };
 
 /*
@@ -75,7 +76,7 @@ struct worker {
 	uint64_t	failed[ELAST + 1];
 } __aligned(CACHE_LINE_SIZE);
 
-/* The last one's are the packets of the sysctls transmit and input. */
+/* The last one's are the packets of the sysctls transmit and input, and the partner's answers. */
 #define	WORKERS		(2 * THREADS_MAX + 1)
 #define	WRITER		(WORKERS - 1)
 extern struct worker workers[WORKERS];
