@@ -44,6 +44,7 @@ cflags="$cflags -D__printf__=__freebsd_kprintf__"
 # A kernel with KASAN or KCSAN watches what the module does. The options are those of sys/conf/kern.mk.
 sanitizer=
 sanitizer_cflags=
+rust_options=
 out=build/$arch
 target_flags="--target $target"
 case ${KASAN:+kasan}${KCSAN:+kcsan} in
@@ -59,8 +60,10 @@ kasan)
 kcsan)
 	sanitizer=kcsan
 	instrument=thread
-	# The kernel has no such functions: its own atomics are watched by macros.
+	# The kernel has no functions for such atomics: its own are watched by macros.
 	options=-tsan-instrument-atomics=false
+	# Rust looks by volatile reads at what the kernel writes without a lock: these are no races either.
+	rust_options=-tsan-distinguish-volatile
 	cflags="$cflags -DKCSAN=1"
 	;;
 kasankcsan)
@@ -74,6 +77,8 @@ if [ "$sanitizer" ]; then
 	flags="$flags -Zsanitizer=$instrument --cfg lagg_mistakes"
 	for option in $options; do
 		sanitizer_cflags="$sanitizer_cflags -mllvm $option"
+	done
+	for option in $options $rust_options; do
 		flags="$flags -Cllvm-args=$option"
 	done
 	# Rust's own target knows no ThreadSanitizer. One of another name is built in a directory of its own.
@@ -155,8 +160,17 @@ fi
 [ -e "$work/lagg_rs.o" ] || touch build.rs
 cargo rustc $cargo --crate-type staticlib -- --emit=obj="$work/lagg_rs.o"
 if [ "$sanitizer" ]; then
+	names=
 	# The kernel's functions that look at what they are given: the headers name them in C, where the compiler does not.
-	names=$(printf -- "--redefine-sym=%s=${sanitizer}_%s " memcpy memcpy memmove memmove memset memset memcmp memcmp copyout copyout)
+	for name in memcpy memmove memset memcmp copyout; do
+		names="$names --redefine-sym=$name=${sanitizer}_$name"
+	done
+	# It has none for volatile accesses, and one that does nothing.
+	for size in 1 2 4 8 16; do
+		for name in volatile_read volatile_write unaligned_volatile_read unaligned_volatile_write; do
+			names="$names --redefine-sym=__tsan_$name$size=__tsan_func_exit"
+		done
+	done
 	for object in "$work/lagg_rs.o" "$work"/shim/*.o; do
 		"$OBJCOPY" $names "$object"
 	done

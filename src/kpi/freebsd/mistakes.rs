@@ -47,9 +47,9 @@ extern "C" fn lagg_rs_mistake_global() {
 /// Changes a word, whatever other threads do.
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_mistake_race() {
-    let word = WORD.0.get();
     for _ in 0..MANY {
+        let word = black_box(WORD.0.get());
         // SAFETY: does not hold where two threads are here: this is the mistake. The word is a static.
-        unsafe { word.write_volatile(word.read_volatile().wrapping_add(1)) };
+        unsafe { *word = (*word).wrapping_add(1) };
     }
 }
