@@ -88,7 +88,7 @@ flow in jexec $JAIL ping -q -n -f $HOST_IP
 again ports eval 'ifc lagg0 -laggport $P1; ifc lagg0 laggport $P1'
 again protocols eval 'for p in roundrobin loadbalance broadcast failover; do ifc lagg0 laggproto $p; done'
 often() { [ "$(rounds ports)" -ge 20 ] && [ "$(rounds protocols)" -ge 20 ]; }
-check "ports and protocols change under load" wait_for 120 often
+check "ports and protocols change under load" wait_for 600 often
 stop_loops
 stop_flows
 check "it still goes through netmap after (F-7b)" through_netmap reaches
