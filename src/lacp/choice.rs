@@ -2,11 +2,10 @@
 //! and ports of the others are STANDBY (802.1AX-2008 5.4.8): they wait, and their partners are told that
 //! they are not in sync.
 //!
-//! Two systems have to choose the same aggregator, each from what it sees. First decides what both
-//! see, by the order of `Candidate`. Where that leaves them apart, because they do not know the
-//! same speeds or the partner has rules of its own, what the partner does decides: where it is in
-//! sync. The system of the higher identifier follows at once; the lower one takes the initiative, and
-//! follows only a partner that does not.
+//! Both systems must choose the same aggregator, each from what it sees. The order of `Candidate` uses only
+//! what both see. If they still differ, because they do not know the same speeds or the partner has its own
+//! rules, SYNC decides. The system with the higher identifier follows the other at once. The lower one
+//! leads, and follows only a partner that does not follow.
 
 use core::cmp::Reverse;
 
@@ -16,27 +15,27 @@ use super::{Lacp, Memory, Port, mux};
 use crate::slots::Slot;
 use crate::wire::lacpdu::StateBits;
 
-/// Milliseconds that the ports of an aggregator have to distribute together, from the first on: flows that
-/// begin on that one would have to move, and to wait, with each of the others.
+/// Milliseconds, from the first port on, in which the ports of an aggregator begin to distribute together.
+/// Otherwise flows that begin on the first would have to move, and wait, with each further port.
 pub const GATHERING: u32 = 100;
 
-/// Milliseconds after which the lower system follows a partner that is in sync on another aggregator only:
-/// more than one needs that is to follow, if its ports have to wait for others. And after which one that is
-/// in sync and does not collect is given up for another aggregator.
+/// Milliseconds after which the lower system follows a partner that is in sync only on another aggregator.
+/// A partner that will follow needs less, even if its ports wait for others. Also the time after which a
+/// partner that is in sync and does not collect is given up for another aggregator.
 pub const FOLLOW: u32 = 5_000;
 
-/// Milliseconds after which a partner is given up for another that is in sync: the limit can hold up its
-/// answer for a second. Twice as many if the other is the higher system: of systems that offer
-/// themselves in a ring the lower one stays.
+/// Milliseconds after which a partner is given up for another that is in sync. The limit can hold up its
+/// answer for a second. Twice as long if the other system is the higher one, so that of systems in a ring
+/// the lower one stays.
 pub const ANSWER: u32 = 1_500;
 
-/// An aggregator that could be in service. The least is the best: one that is not deaf, that of the partner with the best priority (F-19), then the fastest, where one of unknown speed will do if there is no other
-/// (F-21). Then it stays with the partner that it is with; between aggregators of one partner nothing
-/// past counts, because that is not the same for both ends. There the ports decide, as the system
-/// of the lower identifier numbers them (5.6.1).
+/// An aggregator that could be in service. The least is the best. What counts is, in this order: not deaf,
+/// the partner's priority (F-19), the speed, of which unknown is the slowest (F-21), and the present
+/// partner. Between aggregators of one partner the past does not count, because it differs between the
+/// ends. There the ports decide, as the system with the lower identifier numbers them (5.6.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    /// Frames would be lost, as it seems, on each of its ports.
+    /// Frames would probably be lost on each of its ports.
     is_deaf: bool,
     partner_priority: u16,
     bandwidth: Reverse<u64>,
@@ -47,53 +46,54 @@ struct Candidate {
     number: Slot,
     /// The partner is in sync on it, and is not deaf.
     is_offered: bool,
-    /// And collects.
+    /// The partner collects too.
     is_collected: bool,
-    /// Until when the limit would hold up a change to it.
+    /// Until when the limit would hold up a change to this one.
     settles: Option<Time>,
 }
 
 /// Why the chosen aggregator may not be the right one: its partner is not in sync on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doubt {
-    /// But on another: it may be one that chooses by itself.
+    /// But it is on another aggregator: it may choose by its own rules.
     Leads,
-    /// But another partner is, which is a lower system than ours. Or this one is elsewhere, and was followed just
-    /// now.
+    /// But another partner is, which is a lower system than ours. Or this one is elsewhere, and was just
+    /// followed.
     Lower,
     /// But another partner is, which is a higher system than ours.
     Higher,
-    /// Nor is any other partner; each may have chosen another system.
+    /// No other partner is in sync either. Each may have chosen another system.
     Nobody,
-    /// It is in sync, and does not collect.
+    /// It is in sync, but does not collect.
     Idle,
 }
 
-/// What is to be done about a doubt.
+/// What to do about a doubt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Wait,
-    /// The partner is to say again what it is, and hears again what we are.
+    /// Ask the partner for a LACPDU, and send it one.
     Ask,
-    /// It was doubted for as long as it may be.
+    /// The doubt has lasted as long as it may.
     GiveUp,
 }
 
-/// What the chosen aggregator is doubted for, if it is, and until when.
+/// The doubt about the chosen aggregator, if there is one, and until when it lasts.
 #[derive(Default)]
 pub(super) struct Doubts {
     of: Option<(Slot, Doubt)>,
     timer: Timer,
-    /// For how long once its partner was asked: a LACPDU may be lost.
+    /// For how long after its partner was asked, because a LACPDU may be lost.
     rest: u32,
-    /// Its partner should answer soon: it could have been in service, and was left for the chosen one, or
-    /// it is known to choose by itself.
+    /// Whether its partner should answer soon, because another of its aggregators could have been in
+    /// service, or because it is known to choose by its own rules.
     soon: bool,
-    /// Until when a lower system is not followed at once again: two that follow each other would never meet.
+    /// Until when a lower system is not followed at once again. Two systems that follow each other would
+    /// never meet.
     followed: Timer,
-    /// When there will be a change to a better one of the same partner.
+    /// When to change to a better aggregator of the same partner.
     settles: Option<Time>,
-    /// How often another partner was tried: after twice as long each time, so that systems that would try each
+    /// How often another partner was tried. Each time takes twice as long, so that systems that try each
     /// other in turn come to rest.
     pub tries: u8,
 }
@@ -104,7 +104,7 @@ impl Doubts {
         self.timer.stop();
     }
 
-    /// What is to be done while this is doubted.
+    /// What to do while this aggregator is doubted.
     fn step(&mut self, number: Slot, doubt: Doubt, now: Time) -> Step {
         if self.of != Some((number, doubt)) {
             self.of = Some((number, doubt));
@@ -117,7 +117,7 @@ impl Doubts {
                     FOLLOW.saturating_mul(2_u32.saturating_pow(self.tries.into()))
                 }
             };
-            // F-71: no LACPDU that is lost decides
+            // F-71: so that one lost LACPDU does not decide
             self.rest = if ms < FOLLOW { 0 } else { ms.saturating_sub(ANSWER) };
             self.timer.start(now, ms.saturating_sub(self.rest));
         }
@@ -148,8 +148,9 @@ impl Doubts {
 }
 
 impl Port {
-    /// Whether frames could be exchanged on it: it has a partner that knows it, and is not missed, and has
-    /// waited for others. A partner that is neither to be aggregated nor in sync has said farewell.
+    /// Whether frames could be exchanged on it: it has a partner that has recorded it and has not timed
+    /// out, and it has waited for others. A partner that is neither aggregatable nor in sync has sent a
+    /// farewell.
     pub(super) fn is_eligible(&self) -> bool {
         self.is_enabled()
             && self.selected != Selected::Unselected
@@ -159,24 +160,24 @@ impl Port {
             && !self.actor.state.intersects(StateBits::DEFAULTED | StateBits::EXPIRED)
     }
 
-    /// Whether frames would be lost on it, as it seems: its partner does not hear us, or did not come to
+    /// Whether frames would probably be lost on it: its partner does not receive our LACPDUs, or did not
     /// collect.
     fn is_deaf(&self) -> bool {
         self.is_idle || self.partner.state.contains(StateBits::EXPIRED)
     }
 
-    /// When the partner can answer at once to a change that takes what is in service out of it: the limit
-    /// does not hold up an answer, and the partner has had time to wait for others as well. None: now.
+    /// When the partner can answer at once to a change of the aggregator in service: when the limit does
+    /// not hold up an answer, and the partner has had time to wait for others too. None if it can now.
     fn settles(&self, now: Time) -> Option<Time> {
         self.wait_while.deadline().max(self.window.settles(now))
     }
 }
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
-    /// Chooses an aggregator, and has the ports of all others stand by.
+    /// Chooses an aggregator; the ports of all others stand by.
     pub(super) fn run_choice(&mut self, now: Time) {
-        // Where none could take over the ports find their aggregator as it was when they are back.
-        // F-53: both ends make the same choice
+        // If there is no candidate, nothing changes, so ports find their aggregator again when they are
+        // back. F-53: both ends make the same choice
         match self.candidates(now).min() {
             Some(best) => self.active = Some(self.choose(best, now)),
             None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
@@ -191,21 +192,21 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// The aggregator to be in service, if the best by the order is this. Not inline: its candidates would be
-    /// on the stack, of which a kernel has little, while all else runs.
+    /// The aggregator to be in service, if this is the best by the order. Not inlined, because its
+    /// candidates would take kernel stack while everything else runs.
     #[inline(never)]
     fn choose(&mut self, best: Candidate, now: Time) -> Slot {
         let offer = self.candidates(now).filter(|it| it.is_offered).min();
         let before = self.active.and_then(|number| self.candidate(number, now));
         let chosen = match before {
-            // What is offered can be in service at once.
+            // An aggregator that is offered can be in service at once.
             None => offer.unwrap_or(best),
-            // Never out of service for one that may not come into it.
+            // Never leave service for an aggregator that may not come into service.
             Some(chosen) => {
                 offer.filter(|offer| chosen.is_offered || *offer == best).unwrap_or(chosen)
             }
         };
-        // But for the lower system, whose partner follows: as soon as nothing holds that up.
+        // Except for the lower system, whose partner follows: it changes as soon as nothing holds that up.
         let leads = self.system < chosen.partner && !self.is_led_by(chosen.partner);
         let its = self.candidates(now).filter(|it| it.partner == chosen.partner).min();
         let its = its.filter(|_| leads || !chosen.is_offered).unwrap_or(chosen);
@@ -219,7 +220,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             Some(offer) if offer.partner == chosen.partner => {
                 match offer.partner < self.system {
                     true if self.doubts.follows(now) => return self.settled(offer.number),
-                    // F-73: it may have come to where we were
+                    // F-73: the partner may have changed to where we were
                     true => (Some(Doubt::Lower), Some(offer)),
                     false => (Some(Doubt::Leads), Some(offer)),
                 }
@@ -251,7 +252,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             Doubt::Lower | Doubt::Higher => {}
             Doubt::Nobody => {
                 self.doubts.tries = self.doubts.tries.saturating_add(1);
-                // F-72: nothing else is in sync, so what was given up may be all that its partner wants
+                // F-72: nothing else is in sync, so its partner may want only what was given up
                 self.ports_mut().for_each(|(_, port)| port.is_idle = false);
                 let its = self.candidates(now).filter(|it| it.partner == instead.partner);
                 let offer = its.filter(|it| it.is_offered).min().unwrap_or(instead);
@@ -259,7 +260,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             }
             Doubt::Idle => {
                 self.doubts.tries = self.doubts.tries.saturating_add(1);
-                // If all are, they are tried in turn.
+                // If all are idle, they are tried in turn.
                 for (_, port) in self.ports_mut() {
                     port.is_idle =
                         port.aggregator == Some(chosen.number) || port.is_idle && !instead.is_deaf;
@@ -269,7 +270,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.settled(instead.number)
     }
 
-    /// This one is not doubted.
+    /// Ends the doubt: this aggregator is right.
     fn settled(&mut self, number: Slot) -> Slot {
         self.doubts.end();
         number
@@ -305,30 +306,30 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         })
     }
 
-    /// The best candidate of the partner that is next to this one, if there is another.
+    /// The best candidate of the next partner after this one, if there is another.
     fn next_partner(&self, partner: System, now: Time) -> Option<Candidate> {
         let others = self.candidates(now).filter(|it| it.partner != partner);
         others.min_by_key(|it| (it.partner < partner, it.partner, *it))
     }
 
-    /// The best candidate but for this one, if there is another: one that is offered, if there is.
+    /// The best candidate except this one, if there is another; one that is offered comes first.
     fn next_to(&self, number: Slot, now: Time) -> Option<Candidate> {
         let others = self.candidates(now).filter(|it| it.number != number);
         others.min_by_key(|it| (!it.is_offered, *it))
     }
 
-    /// Whether something was given up because its partner did not come to collect.
+    /// Whether a port was given up because its partner did not collect.
     fn has_idle(&self) -> bool {
         self.ports().any(|(_, port)| port.is_idle)
     }
 
-    /// Whether the partner has not followed us. That is known as long as a port has it.
+    /// Whether the partner has not followed us. That is remembered as long as a port has this partner.
     fn is_led_by(&self, partner: System) -> bool {
         self.ports().any(|(_, port)| port.is_led && System::of(&port.partner) == partner)
     }
 
-    /// Whether ports may begin to distribute: all of the chosen aggregator can, or have had [`GATHERING`]
-    /// to come to that. A partner that is not in sync, and knows that we are, is not waited for.
+    /// Whether ports may begin to distribute: all of the chosen aggregator can, or [`GATHERING`] is over. A
+    /// partner that is not in sync, although it has recorded that we are, is not waited for.
     pub(super) fn has_gathered(&mut self, now: Time) -> bool {
         let (mut distributes, mut some, mut all) = (false, false, true);
         for (_, port) in self.ports().filter(|(_, port)| port.selected == Selected::Selected) {

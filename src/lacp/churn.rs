@@ -1,11 +1,11 @@
-//! Churn detection (802.1AX-2008 5.4.17; in 802.1AX-2014, 6.4.17): a side that does not get in sync
-//! within a minute is told to the administrator. One machine for the actor, one for the partner.
+//! Churn detection (802.1AX-2008 5.4.17; in 802.1AX-2014, 6.4.17): a side that does not get in sync within
+//! a minute is reported to the administrator. There is a machine for the actor and one for the partner.
 
 use super::time::{Time, Timer};
 use super::{Port, Selected};
 use crate::wire::lacpdu::StateBits;
 
-/// Where a machine is.
+/// The state of a machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum State {
     /// In sync, or the link is down.
@@ -13,16 +13,16 @@ pub enum State {
     NoChurn,
     /// Not in sync yet.
     ChurnMonitor,
-    /// Not in sync for longer than it should be.
+    /// Not in sync for too long.
     Churn,
 }
 
-/// What a machine looks at.
+/// The inputs of a machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Conditions {
     /// The link is up.
     pub enabled: bool,
-    /// The side is in sync, or is not to be.
+    /// The side is in sync, or should not be.
     pub sync: bool,
     /// The machine's timer has expired.
     pub expired: bool,
@@ -32,7 +32,7 @@ pub struct Conditions {
 pub const DETECTION_TIME: u32 = 60_000;
 
 impl State {
-    /// Where it goes; none: it stays.
+    /// The next state; none if it stays.
     pub fn next(self, conditions: Conditions) -> Option<State> {
         let Conditions { enabled, sync, expired } = conditions;
         match self {
@@ -54,7 +54,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// True: it is in CHURN from now on.
+    /// Returns whether it has entered CHURN.
     fn run(&mut self, enabled: bool, sync: bool, now: Time) -> bool {
         let expired = self.timer.expires(now);
         let Some(next) = self.state.next(Conditions { enabled, sync, expired }) else {
@@ -76,9 +76,9 @@ impl Machine {
 }
 
 impl Port {
-    /// Runs both machines for one step. A port that stands by, and could be in service, is out of sync
-    /// because that is wanted, and its partner because it follows: neither is churn. True: the partner's
-    /// is in CHURN from now on.
+    /// Runs both machines for one step. A port that stands by, and could be in service, is out of sync on
+    /// purpose, and its partner because it follows. Neither is churn. Returns whether the partner's has
+    /// entered CHURN.
     pub(super) fn run_churn(&mut self, now: Time) -> bool {
         let enabled = self.is_enabled();
         let stands_by = self.selected == Selected::Standby && self.is_eligible();

@@ -1,12 +1,12 @@
-//! LACP: IEEE 802.1AX's machines, and nothing else.
+//! LACP: the machines of IEEE 802.1AX, and nothing else.
 //!
-//! No clock, I/O, lock or allocation is in here, and nothing of the kernel. What happens goes in (`receive`, `set_link`, …) with
-//! the time at which it does, [`Lacp::run`] brings all machines to where they have nothing more to
-//! do, and what follows from it comes out: LACPDUs and markers to send (`poll_*`), the ports that
-//! collect and distribute, and when to run again ([`Lacp::deadline`]).
+//! There is no clock, I/O, lock or allocation here, and nothing of the kernel. Events go in (`receive`,
+//! `set_link`, …) with their time. [`Lacp::run`] runs all machines until they rest. Then the results come
+//! out: LACPDUs and markers to send (`poll_*`), the ports that collect and distribute, and when to run
+//! again ([`Lacp::deadline`]).
 //!
-//! Clauses are those of 802.1AX-2008; the same is in 6.4 of 802.1AX-2014 and in 43.4 of 802.3ad. It
-//! is version 1: one key a port, no conversations.
+//! Clauses are those of 802.1AX-2008; the same is in 6.4 of 802.1AX-2014 and in 43.4 of 802.3ad. This is
+//! version 1: one key per port, no conversations.
 
 use core::ops::DerefMut;
 
@@ -38,45 +38,45 @@ use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
 use crate::wire::marker::{Frame, Kind};
 use crate::wire::slow::{FRAME, Malformed};
 
-/// The priority of our system and of our ports: the standard's own.
+/// The priority of our system and of our ports, the standard's default.
 const PRIORITY: u16 = 0x8000;
 
-/// Rounds after which the machines are left where they are. They have never needed ten.
+/// The largest number of rounds. The machines have never needed ten.
 const ROUNDS: u32 = 64;
 
 /// What an administrator can set (`lacp_*` of ifconfig(8)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// A missing partner is taken for one that agrees to nothing.
+    /// A missing partner counts as one that agrees to nothing.
     pub strict: bool,
-    /// The partner is asked to speak every second, not every 30.
+    /// The partner is asked for a LACPDU every second, not every 30.
     pub fast_timeout: bool,
-    /// LACPDUs that would be sent are not, for tests.
+    /// No LACPDUs are sent, for tests.
     pub txtest: bool,
-    /// LACPDUs that come are dropped, for tests.
+    /// Received LACPDUs are dropped, for tests.
     pub rxtest: bool,
 }
 
 /// A port's link, as LACP sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Link {
-    /// Down, or not known yet.
+    /// Down, or unknown.
     Down,
-    /// Up, and not one to be aggregated: half duplex, or no Ethernet.
+    /// Up, but cannot be aggregated: half duplex, or not Ethernet.
     Unfit,
-    /// Up; bits a second, 0 if unknown.
+    /// Up, with its bits per second, 0 if unknown.
     Up(u64),
 }
 
-/// Memory for a value of each slot, which the machines are given: an array of [`Slot::COUNT`].
+/// Memory for a value of each slot, provided by the caller: an array of [`Slot::COUNT`].
 pub trait Memory<T>: DerefMut<Target = [Option<T>]> {}
 
 impl<T, M: DerefMut<Target = [Option<T>]>> Memory<T> for M {}
 
-/// LACP of one lagg. Ports are known by their slots, and aggregators are numbered in the same way.
+/// LACP of one lagg. Ports are identified by their slots, and aggregators have numbers of the same type.
 pub struct Lacp<P, A> {
     system: System,
-    /// The lagg's number among the interfaces.
+    /// The lagg's `if_index`.
     index: u32,
     options: Options,
     ports: P,
@@ -84,15 +84,14 @@ pub struct Lacp<P, A> {
     /// The aggregator that is chosen.
     active: Option<Slot>,
     doubts: choice::Doubts,
-    /// Until when its ports wait to distribute together.
+    /// Until when its ports wait to begin to distribute together.
     gathering: Timer,
     flapping: u32,
     last_order: Order,
 }
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
-    /// Without ports, in memory with nothing in it; of the lagg whose system identifier and `if_index` these
-    /// are.
+    /// LACP without ports, in empty memory, for a lagg with this system identifier and `if_index`.
     pub fn new(system: System, index: u32, options: Options, ports: P, aggregators: A) -> Self {
         Lacp {
             system,
@@ -108,8 +107,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// A port joins, its link down so far: its slot, its `if_index`, and the address that its frames
-    /// come from.
+    /// A port joins, with its link down: its slot, its `if_index`, and the source address of its frames.
     pub fn add(&mut self, slot: Slot, index: u32, source: MacAddr, now: Time) {
         let port = Port::new(self.system, (index, self.number(index)), source, self.options, now);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
@@ -117,8 +115,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// The number of a new port: what its frames' hearers know it by. Its `if_index`, unless that is 0 in
-    /// 16 bits, or another's (F-62).
+    /// The number of a new port in LACPDUs. It is its `if_index`, unless that is 0 in 16 bits, or another
+    /// port's (F-62).
     fn number(&self, index: u32) -> u16 {
         let is_free =
             |number: &u16| *number != 0 && self.ports().all(|(_, it)| it.actor.port != *number);
@@ -126,15 +124,15 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         numbers.into_iter().find(is_free).unwrap_or(u16::MAX)
     }
 
-    /// A port leaves. Returned: the LACPDU that tells its partner, if its link is up; it is not in
-    /// sync, and not to be aggregated any more.
+    /// A port leaves. Returns its farewell, if its link is up: a LACPDU that is neither in sync nor
+    /// aggregatable.
     pub fn remove(&mut self, slot: Slot) -> Option<[u8; FRAME]> {
         let port = self.ports.get_mut(usize::from(slot))?.take()?;
         let partner = port.hearer().filter(|_| !self.options.txtest)?;
         Some(port.last_words(partner).emit(port.source))
     }
 
-    /// The system has another identifier: partners are told (F-26).
+    /// Changes the system's identifier. Partners are told (F-26).
     pub fn set_system(&mut self, system: System) {
         self.system = system;
         let others = |port: &&mut Port| System::of(&port.actor) != system;
@@ -142,7 +140,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             port.actor.system_priority = system.priority;
             port.actor.system = system.address;
             port.ntt = true;
-            // Answers to the old one would not be known.
+            // Responses to the old identifier would not be recognised.
             port.marker.stop();
         }
     }
@@ -152,7 +150,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.options
     }
 
-    /// Other options. The short timeout holds for all ports, those to come included (F-18).
+    /// Changes the options. The short timeout applies to all ports, including later ones (F-18).
     pub fn set_options(&mut self, options: Options) {
         // F-25: for the ports of all units
         self.options = options;
@@ -166,8 +164,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.port(slot).map(Port::link)
     }
 
-    /// A port's link has changed. While it is down its key and what is known of its partner stay as
-    /// they are (5.4.12, PORT_DISABLED). The partner on a link that is unfit now is told.
+    /// A port's link has changed. While it is down, its key and its partner's information are kept (5.4.12,
+    /// PORT_DISABLED). The partner on a link that has become unfit gets a farewell.
     pub fn set_link(&mut self, slot: Slot, link: Link, now: Time) {
         let (lagg, strict) = (self.index, self.options.strict);
         if link == Link::Unfit {
@@ -203,7 +201,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             port.ntt = true;
         }
         if link != was {
-            // What was on its way is gone, or has arrived.
+            // Frames in flight are lost, or have arrived.
             port.marker.stop();
             port.reporter.forget();
             port.is_idle = false;
@@ -211,13 +209,13 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// A LACPDU came in on a port. Ignored while the link is down, and if it is our own.
+    /// A LACPDU was received on a port. Ignored while the link is down, and if it is our own.
     pub fn receive(&mut self, slot: Slot, pdu: &Lacpdu, now: Time) {
         let (options, own) = (self.options, self.system);
         let Some(port) = self.port_mut(slot) else { return };
         port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
         let is_own = System::of(&pdu.actor) == own;
-        // An echo: the link is looped.
+        // Our own: the link is looped.
         if is_own && !self.gives_way(&pdu.actor) {
             let Some(port) = self.port_mut(slot) else { return };
             port.statistics.looped = port.statistics.looped.saturating_add(1);
@@ -240,9 +238,9 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.forget_moved(slot, &pdu.actor, now);
     }
 
-    /// Another system may have our identifier: the address of a port that has lent it to us, has left, and is
-    /// theirs now. Then ours is the address of a port that is here. False: it is such an address already, so
-    /// the other gives way; or the LACPDU is our own.
+    /// Another system may have our identifier: the address of a port that has left us and is theirs now.
+    /// Then we take the address of a port that is here. Returns false if our identifier is such an address
+    /// already, so that the other system must change, or if the LACPDU is our own.
     fn gives_way(&mut self, actor: &Info) -> bool {
         let System { priority, address } = self.system;
         let stays = |port: &Port| port.actor.port == actor.port || port.source == address;
@@ -255,7 +253,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         true
     }
 
-    /// A partner that speaks on one port has left the one that is down, where it was last heard
+    /// A partner whose LACPDU arrives on one port has left another port that is down, where it was recorded
     /// (port_moved, 5.4.8).
     fn forget_moved(&mut self, slot: Slot, partner: &Info, now: Time) {
         let strict = self.options.strict;
@@ -268,8 +266,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// A Marker PDU came in on a port. Returned: the response to be sent, if it asks. No more than
-    /// [`marker::ANSWERS`] a second are given on a port.
+    /// A Marker PDU was received on a port. Returns the response to send, if it is a marker. A port sends
+    /// at most [`marker::ANSWERS`] responses a second.
     pub fn receive_marker(
         &mut self,
         slot: Slot,
@@ -294,7 +292,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// A frame of a slow protocol came in on a port that is malformed.
+    /// A malformed frame of a slow protocol was received on a port.
     pub fn receive_malformed(&mut self, slot: Slot, why: Malformed) {
         let Some(port) = self.port_mut(slot) else { return };
         if let Some(count) = port.statistics.illegal.get_mut(why as usize) {
@@ -302,8 +300,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// Runs all machines until none moves: nothing that has just become possible waits for a timer.
-    /// To be called after whatever has happened, and when [`Lacp::deadline`] has come.
+    /// Runs all machines until none moves, so nothing that has become possible waits for a timer. Call this
+    /// after each event, and when [`Lacp::deadline`] has come.
     pub fn run(&mut self, now: Time) {
         let strict = self.options.strict;
         let mut rounds = 0..ROUNDS;
@@ -322,7 +320,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             self.run_ready(now);
             self.run_choice(now);
             let gathered = self.has_gathered(now);
-            // Whatever the others have changed for it, this one follows at once.
+            // Last, because it follows what the others have changed.
             !self.run_mux(gathered, now)
         });
         debug_assert!(rests, "the machines do not come to rest");
@@ -332,7 +330,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let active = self.in_service();
         for (_, port) in self.ports_mut() {
             let churns = port.run_churn(now);
-            // F-70: a partner may have a limit of links, which says how fast an aggregator is
+            // F-70: a partner may limit the number of links, which limits an aggregator's speed
             port.is_spare |= churns && active.is_some() && port.aggregator == active;
         }
     }
@@ -349,7 +347,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         moved
     }
 
-    /// Ready (5.4.8): counted again each time, so that a port that leaves while it waits keeps no other
+    /// Ready (5.4.8), computed again each time, so that a port that leaves while it waits keeps no other
     /// waiting (F-15). A port that has waited once does not wait for later ones.
     fn run_ready(&mut self, now: Time) {
         for slot in Slot::all() {

@@ -1,4 +1,4 @@
-//! A port: where its machines are, and what they have done.
+//! A port: the state of its machines, and their statistics.
 
 use super::order::Order;
 use super::selection::{Selected, System};
@@ -11,7 +11,7 @@ use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
 use crate::wire::slow::Malformed;
 
-/// What a port has done and seen (802.1AX-2008 6.3.3.1).
+/// A port's statistics (802.1AX-2008 6.3.3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "self-explanatory")]
 pub struct Statistics {
@@ -21,18 +21,18 @@ pub struct Statistics {
     pub markers_out: u32,
     pub responses_in: u32,
     pub responses_out: u32,
-    /// Markers that came when enough had been answered.
+    /// Markers that were not answered, because enough had been.
     pub markers_unanswered: u32,
-    /// LACPDUs of our own that came back.
+    /// Our own LACPDUs that came back.
     pub looped: u32,
-    /// Malformed ones, by reason.
+    /// Malformed frames, by reason.
     pub illegal: [u32; Malformed::ALL.len()],
     /// When the mux machine last moved.
     pub last_change: Time,
 }
 
 impl Statistics {
-    /// The counters, by their names in the text that lagg(4) gives.
+    /// The counters, by their names in `net.link.lagg.stats`.
     pub fn named(&self) -> [(&'static str, u32); 12] {
         let [short, destination, length, kind] = self.illegal;
         [
@@ -64,40 +64,41 @@ pub(super) enum Media {
 pub struct Port {
     pub(super) actor: Info,
     pub(super) partner: Info,
-    /// The address that its frames come from.
+    /// The source address of its frames.
     pub(super) source: MacAddr,
-    /// Its number among the interfaces, as far as its key has room for it.
+    /// Its `if_index`, as many bits as fit into its key.
     pub(super) index: u16,
     pub(super) media: Media,
-    /// Of its link, in bits a second; kept while that is down.
+    /// The speed of its link, in bits per second. Kept while the link is down.
     pub(super) speed: u64,
     pub(super) receive: receive::State,
     pub(super) current_while: Timer,
-    /// The last LACPDU has set `current_while` to the short timeout.
+    /// Whether the last LACPDU has set `current_while` to the short timeout.
     pub(super) is_short: bool,
     pub(super) periodic: periodic::State,
     pub(super) periodic_timer: Timer,
     pub(super) selected: Selected,
     pub(super) aggregator: Option<Slot>,
-    /// The last LACPDU was about this link, or about an individual one (recordPDU's condition).
+    /// Whether the last LACPDU was about this link, or about an individual one (recordPDU's condition).
     pub(super) partner_knows_us: bool,
-    /// And it said that we are in sync.
+    /// Whether it also had us in sync.
     pub(super) partner_has_our_sync: bool,
-    /// The partner's system chooses the aggregator, and does not follow.
+    /// Whether the partner's system chooses the aggregator, and does not follow.
     pub(super) is_led: bool,
-    /// The partner was in sync for long, and did not collect.
+    /// Whether the partner was in sync for long, but did not collect.
     pub(super) is_idle: bool,
-    /// The partner has others of its aggregator in service, and keeps this one as a standby of its own.
+    /// Whether the partner has other ports of its aggregator in service, and keeps this one as a standby.
     pub(super) is_spare: bool,
     pub(super) mux: mux::MuxState,
-    /// Runs while it waits for others; and when it is ready, for as long as its partner may wait for some.
+    /// Runs while the port waits for others and, when it is ready, for as long as its partner may wait for
+    /// others.
     pub(super) wait_while: Timer,
-    /// It does not wait for others any more (Ready).
+    /// Whether it does not wait for others any more (Ready).
     pub(super) ready: bool,
     pub(super) ntt: bool,
-    /// The next LACPDU asks the partner what it is.
+    /// Whether the next LACPDU asks the partner for one.
     pub(super) asks: bool,
-    /// The partner that is still to be told that LACP no longer uses the link.
+    /// The partner that must still get a farewell, with its order.
     pub(super) farewell: Option<(Info, Order)>,
     pub(super) window: transmit::Window,
     pub(super) failures: transmit::Failures,
@@ -109,11 +110,11 @@ pub struct Port {
     pub(super) statistics: Statistics,
 }
 
-// Room for those of all slots is taken at once, and malloc(9) has 8,192 bytes: a byte more would take 16,384.
+// All slots' ports are allocated at once, in malloc(9)'s 8,192 bytes. One more byte would take 16,384.
 static_assertions::const_assert!(size_of::<Option<Port>>() <= 256);
 
 impl Port {
-    /// As it joins, with its link down so far.
+    /// A port that joins, with its link down.
     pub(super) fn new(
         system: System,
         (index, number): (u32, u16),
@@ -180,19 +181,19 @@ impl Port {
         port
     }
 
-    /// The link is up, and one to be aggregated (port_enabled and LACP_Enabled).
+    /// Whether the link is up, and can be aggregated (port_enabled and LACP_Enabled).
     pub(super) fn is_enabled(&self) -> bool {
         self.media == Media::Up
     }
 
-    /// What tells its partner, which was this, that the port is no longer part of the aggregation: it is not in
-    /// sync, and not to be aggregated.
+    /// The farewell to this partner: the port is neither in sync nor aggregatable any more.
     pub(super) fn last_words(&self, partner: Info) -> Lacpdu {
         let state = self.actor.state & (StateBits::ACTIVITY | StateBits::TIMEOUT);
         Lacpdu { actor: Info { state, ..self.actor }, partner }
     }
 
-    /// The partner to tell when LACP no longer uses the link; none if it is not spoken to at all.
+    /// The partner that gets a farewell when LACP no longer uses the link; none if it gets no LACPDUs at
+    /// all.
     pub(super) fn hearer(&self) -> Option<Info> {
         self.speaks().then_some(self.partner)
     }
@@ -206,12 +207,12 @@ impl Port {
         }
     }
 
-    /// Our side.
+    /// The actor: our side.
     pub fn actor(&self) -> &Info {
         &self.actor
     }
 
-    /// The other side.
+    /// The partner: the other side.
     pub fn partner(&self) -> &Info {
         &self.partner
     }
@@ -221,12 +222,12 @@ impl Port {
         &self.statistics
     }
 
-    /// Where its mux machine is.
+    /// The state of its mux machine.
     pub fn mux(&self) -> mux::MuxState {
         self.mux
     }
 
-    /// How often our side, and the partner's, did not get in sync.
+    /// How often the actor, and the partner, did not get in sync in time.
     pub fn churns(&self) -> (u32, u32) {
         (self.actor_churn.count, self.partner_churn.count)
     }

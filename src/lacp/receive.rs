@@ -4,49 +4,48 @@ use super::time::Time;
 use super::{Port, Selected, System};
 use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
 
-/// Where the machine is.
+/// The state of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum State {
-    /// The link is down. What was known of the partner is kept: if it is still there when the link comes
-    /// back, nothing has to be negotiated again.
+    /// The link is down. The partner's information is kept: if it is still right when the link comes back,
+    /// nothing has to be negotiated again.
     #[default]
     PortDisabled,
-    /// The link is one that LACP does not aggregate: half duplex, or no Ethernet.
+    /// The link cannot be aggregated: half duplex, or not Ethernet.
     LacpDisabled,
-    /// The partner has not been heard for its timeout; it is asked to speak, every second.
+    /// The partner has timed out; it is asked for LACPDUs every second.
     Expired,
-    /// There is no partner: the configured one stands in.
+    /// There is no partner, so the configured one is used.
     Defaulted,
-    /// The partner was heard within its timeout.
+    /// A LACPDU was received within the timeout.
     Current,
 }
 
-/// What happens to it.
+/// The events of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// The link went down.
     Down,
-    /// The link is up, and not one to be aggregated.
+    /// The link is up, but cannot be aggregated.
     Unfit,
     /// The link is up.
     Up,
-    /// A LACPDU came.
+    /// A LACPDU was received.
     Pdu,
     /// `current_while` has expired.
     Timeout,
-    /// The partner was heard on another port, while this one is down (`port_moved`).
+    /// The partner's LACPDU arrived on another port while this one is down (`port_moved`).
     Moved,
 }
 
-/// Milliseconds until a partner that was asked to speak every second is missed
-/// (Short_Timeout_Time).
+/// Milliseconds until a partner times out that was asked for a LACPDU every second (Short_Timeout_Time).
 pub const SHORT_TIMEOUT: u32 = 3_000;
-/// The same for one that speaks every 30 seconds (Long_Timeout_Time).
+/// The same for a partner that sends every 30 seconds (Long_Timeout_Time).
 pub const LONG_TIMEOUT: u32 = 90_000;
 
 impl State {
-    /// Where an event leads; none: it changes nothing. Figure 5-10, with INITIALIZE as what
-    /// [`Event::Moved`] does on its way back.
+    /// The next state after an event; none if it changes nothing. Figure 5-10, in which INITIALIZE is what
+    /// [`Event::Moved`] does.
     pub fn next(self, event: Event) -> Option<State> {
         use State::{Current, Defaulted, Expired, LacpDisabled, PortDisabled};
         match (self, event) {
@@ -63,9 +62,9 @@ impl State {
     }
 }
 
-/// The partner that is assumed where none is heard (5.4.7's administrative values). Not strict: one that
-/// would agree to everything; it brings no port into service all the same. It wants to hear us as often as
-/// we want to hear it: a system that asks for LACPDUs every second finds a partner as soon (F-58).
+/// The partner that is assumed while there is none (the administrative values of 5.4.7). If not strict, it
+/// agrees to everything, which still brings no port into service. It has our own timeout, so that a system
+/// that asks for LACPDUs every second also sends them every second, and soon finds a partner (F-58).
 fn default_partner(strict: bool, short: bool) -> Info {
     let agreeing =
         StateBits::AGGREGATION | StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING;
@@ -99,8 +98,8 @@ impl Port {
                 self.partner.state.insert(StateBits::TIMEOUT);
                 self.current_while.start(now, SHORT_TIMEOUT);
                 self.actor.state.insert(StateBits::EXPIRED);
-                // The partner hears at once that it was missed, and on a link that has just come up, that
-                // there is a system here (F-22, F-23).
+                // The partner is told at once that it has timed out or, on a link that has just come up,
+                // that there is a system here (F-22, F-23).
                 self.ntt = true;
             }
             State::Defaulted => {
@@ -112,7 +111,7 @@ impl Port {
         }
     }
 
-    /// A LACPDU that is no echo of our own came on a link that is up.
+    /// A LACPDU that is not our own was received on a link that is up.
     pub(super) fn receive_pdu(&mut self, pdu: &Lacpdu, now: Time) {
         let Some(next) = self.receive.next(Event::Pdu) else { return };
         self.receive = next;
@@ -125,7 +124,7 @@ impl Port {
         self.actor.state.remove(StateBits::EXPIRED);
     }
 
-    /// Asks the partner to speak every second, or every 30, from now on (Actor_Oper_Port_State's
+    /// Asks the partner for a LACPDU every second, or every 30, from now on (Actor_Oper_Port_State's
     /// LACP_Timeout).
     pub(super) fn set_timeout(&mut self, short: bool) {
         if self.actor.state.contains(StateBits::TIMEOUT) == short {
@@ -136,9 +135,8 @@ impl Port {
         if self.receive == State::Defaulted {
             self.partner.state.set(StateBits::TIMEOUT, short);
         }
-        // A partner that is told to speak every 30 seconds does not speak once more before it begins
-        // with that: it must not be missed until then. One that is to speak every second does so at
-        // once.
+        // A partner that changes to every 30 seconds does not send a LACPDU first, so it must not time out
+        // before the next one. One that changes to every second sends at once.
         if !short && self.receive == State::Current && core::mem::take(&mut self.is_short) {
             self.current_while.extend(LONG_TIMEOUT - SHORT_TIMEOUT);
         }
@@ -166,7 +164,7 @@ impl Port {
         }
     }
 
-    /// update_NTT (5.4.9): the partner has something else of us than we are.
+    /// update_NTT (5.4.9): what the partner has recorded of us is out of date.
     fn update_ntt(&mut self, pdu: &Lacpdu) {
         let told =
             StateBits::ACTIVITY | StateBits::TIMEOUT | StateBits::SYNC | StateBits::AGGREGATION;
@@ -189,14 +187,14 @@ impl Port {
         let individual = !pdu.actor.state.contains(StateBits::AGGREGATION);
         self.partner_has_our_sync = pdu.partner.state.contains(StateBits::SYNC);
         self.partner_knows_us = active && (knows_us || individual);
-        // What the LACPDU does not say is never added (F-24).
+        // What the LACPDU does not report is never added (F-24).
         if !self.partner_knows_us {
             self.partner.state.remove(StateBits::SYNC);
         }
     }
 }
 
-/// Whether two are not the same port, or differ in one of these bits of their states.
+/// Whether two sides are different ports, or differ in one of these state bits.
 fn differs(a: &Info, b: &Info, bits: StateBits) -> bool {
     !a.is_same_port(b) || a.state & bits != b.state & bits
 }

@@ -1,5 +1,4 @@
-//! What follows from the machines: what is to be sent and logged, which ports are in service, and when to
-//! run again.
+//! The machines' results: what to send and log, which ports are in service, and when to run again.
 
 use super::report::Report;
 use super::selection::{LagId, System};
@@ -10,7 +9,7 @@ use crate::wire::lacpdu::{Info, StateBits};
 use crate::wire::slow::FRAME;
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
-    /// What an administrator has to know of a port, and the port's slot; it counts as said.
+    /// The next report about a port, and the port's slot; it counts as made.
     pub fn poll_report(&mut self) -> Option<(Slot, Report)> {
         let (slot, report) =
             self.ports_mut().find_map(|(slot, port)| Some((slot, port.reporter.poll()?)))?;
@@ -18,7 +17,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         Some((slot, if is_standby { Report::Standby } else { report }))
     }
 
-    /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None:
+    /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None if
     /// nothing is due.
     pub fn poll_transmit(&mut self, now: Time) -> Option<(Slot, [u8; FRAME])> {
         let txtest = self.options.txtest;
@@ -47,22 +46,22 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         ports.chain(self.gathering.deadline()).chain(self.doubts.deadline()).min()
     }
 
-    /// The ports whose markers' responses are waited for.
+    /// The ports that wait for a marker's response.
     pub fn waiting(&self) -> SlotSet {
         self.set(|port| port.marker.is_waiting())
     }
 
-    /// The ports that frames are taken in from: those that say so.
+    /// The ports from which frames are accepted, which report COLLECTING.
     pub fn collecting(&self) -> SlotSet {
         self.set(|port| port.actor.state.contains(StateBits::COLLECTING))
     }
 
-    /// The ports that frames are sent on: those that say so.
+    /// The ports on which frames are sent, which report DISTRIBUTING.
     pub fn distributing(&self) -> SlotSet {
         self.set(|port| port.actor.state.contains(StateBits::DISTRIBUTING))
     }
 
-    /// StateBits a second of the active aggregator.
+    /// Bits per second of the active aggregator.
     pub fn bandwidth(&self) -> u64 {
         let ports = self.ports().filter(|(_, port)| port.mux == mux::MuxState::Distributing);
         ports.fold(0, |sum, (_, port)| sum.saturating_add(port.speed))

@@ -4,28 +4,28 @@ use super::time::{Time, Timer};
 use super::{Port, periodic};
 use crate::wire::lacpdu::{Lacpdu, StateBits};
 
-/// LACPDUs on a port within any [`periodic::FAST`] ms.
+/// The limit of LACPDUs on a port within any [`periodic::FAST`] ms.
 pub const LIMIT: usize = 3;
 
-/// Milliseconds until one that could not be sent is tried again, the first times and from then on.
+/// Milliseconds until a LACPDU that could not be sent is tried again: the first times, and from then on.
 const PAUSES: [u32; 3] = [10, 100, 300];
 
-/// Milliseconds in which a partner that had something to answer has done so.
+/// Milliseconds within which a partner answers if it has to.
 const ANSWER: u32 = 100;
 
-/// When the last LACPDUs were sent, the oldest first.
+/// The times of the last LACPDUs, the oldest first.
 #[derive(Default)]
 pub(super) struct Window([Option<Time>; LIMIT]);
 
 impl Window {
-    /// When one more may be sent; none: at once.
+    /// When the next one may be sent; none if now.
     fn opens(&self, now: Time) -> Option<Time> {
         let oldest = self.0.first().copied().flatten()?.after(periodic::FAST);
         (now < oldest).then_some(oldest)
     }
 
-    /// When a change that takes two is not held up: both may be sent, and no partner answers what was
-    /// sent last, which may take one more. None: now.
+    /// When a change that needs two LACPDUs is not held up: both may be sent, and no answer to the last
+    /// one, which may need a third, is expected. None if now.
     pub fn settles(&self, now: Time) -> Option<Time> {
         let [_, second, last] = self.0;
         let open = second.map(|at| at.after(periodic::FAST));
@@ -49,16 +49,16 @@ impl Window {
     }
 }
 
-/// What could not be sent.
+/// LACPDUs that could not be sent.
 #[derive(Default)]
 pub(super) struct Failures {
-    /// In a row.
+    /// How many in a row.
     count: u8,
     pause: Timer,
 }
 
 impl Port {
-    /// Whether LACPDUs are sent on it at all: the link is up, and one side at least is active.
+    /// Whether LACPDUs are sent on it at all: the link is up, and at least one side is active.
     pub(super) fn speaks(&self) -> bool {
         self.is_enabled() && (self.actor.state | self.partner.state).contains(StateBits::ACTIVITY)
     }
@@ -71,7 +71,7 @@ impl Port {
         if !self.ntt || self.opens(now).is_some() {
             return None;
         }
-        // Not tried again: the last one was sent.
+        // This is not a retry: the last one was sent.
         if !self.failures.pause.expires(now) {
             self.failures.count = 0;
         }
@@ -84,14 +84,14 @@ impl Port {
         Some(Lacpdu { actor: self.actor, partner })
     }
 
-    /// Has the partner say what it is, once more: it does if we have it out of sync, and it is in sync
-    /// (update_NTT, 5.4.9). It hears once more what we are.
+    /// Makes the partner send a LACPDU: it does if we report it out of sync while it is in sync
+    /// (update_NTT, 5.4.9). It also gets one of ours.
     pub(super) fn ask(&mut self) {
         (self.ntt, self.asks) = (true, true);
     }
 
-    /// The last LACPDU was not sent after all. It does not count in the limit, which is one of what is
-    /// sent (F-59).
+    /// The last LACPDU was not sent after all. It does not count in the limit, which is about LACPDUs that
+    /// were sent (F-59).
     pub(super) fn transmit_failed(&mut self, now: Time) {
         self.ntt = true;
         self.window.forget();
@@ -101,7 +101,7 @@ impl Port {
         self.failures.count = self.failures.count.saturating_add(1);
     }
 
-    /// When a LACPDU may be sent; none: at once.
+    /// When a LACPDU may be sent; none if now.
     fn opens(&self, now: Time) -> Option<Time> {
         let pause = self.failures.pause.deadline().filter(|&end| now < end);
         self.window.opens(now).max(pause)
