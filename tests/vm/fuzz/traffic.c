@@ -83,6 +83,8 @@ received(struct worker *w)
 	long fd;
 
 	copy_number(copy(path, "/dev/tap"), pick(w, 2));
+	/* Its close removes addresses. */
+	guard_addresses(w, true);
 	guard(w, "tap", false);
 	fd = call(SYS_open, path, O_RDWR | O_NONBLOCK, 0);
 	for (unsigned n = 0; fd >= 0 && n < BURST; n++) {
