@@ -7,7 +7,7 @@
 
 use core::fmt::{self, Write};
 
-use super::lacp_state::{Control, Machines, now};
+use super::lacp_state::{Machines, now};
 use super::mode::Mode;
 use super::softc::{Token, insist};
 use super::state::State;
@@ -41,7 +41,7 @@ pub(super) fn until_due(state: &State) -> Option<u64> {
 }
 
 /// Sends the farewells of ports that are taken down, by an administrator or with the lagg, before their
-/// drivers stop. Sleeps if there are such ports. Does nothing without LACP.
+/// drivers stop. Sleeps if the protocol is lacp, and does nothing otherwise.
 pub(super) fn say_that_ports_are_down(softc: &Softc) {
     softc.ifp().in_vnet(|| {
         if run_machines(softc) {
@@ -72,7 +72,8 @@ fn run_machines(softc: &Softc) -> bool {
             let set = if lacp.is_taken_down(port) { &mut taken_down } else { &mut down };
             set.insert(port.slot());
         }
-        let Some(Control { machines, .. }) = state.mode.lacp_mut() else { return false };
+        let Some(lacp) = state.mode.lacp_mut() else { return false };
+        let machines = &mut lacp.machines;
         let before = muxes(machines);
         for slot in down.iter() {
             machines.set_link(slot, Link::Down, now);
@@ -159,7 +160,7 @@ pub(super) fn follow_links(softc: &Ref<Softc>, _: &Token<'_>) {
         for (port, link) in plan.ports().zip(links.iter()).filter(|(_, link)| **link != Link::Down)
         {
             lacp.machines.set_link(port.slot(), *link, now());
-            lacp.addresses[port.slot()] = port.ifp().lladdr().ethernet();
+            lacp.balancer.set_address(port.slot(), port.ifp().lladdr().ethernet());
         }
     }
     Softc::wake_protocol(softc);

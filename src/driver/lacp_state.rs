@@ -3,14 +3,12 @@
 use super::Port;
 use super::mode::{Balancer, Circumstances, SharedTable, TableMemory};
 use super::state::NO_LLADDR;
-use crate::kpi::{
-    Array, Boxed, Ifnet, Inbox, LinkState, MacAddr, Ref, Result, Unique, defaults, uptime_ms,
-};
+use crate::kpi::{Array, Boxed, Ifnet, Inbox, LinkState, Ref, Result, Unique, defaults, uptime_ms};
 use crate::lacp::order::Order;
 use crate::lacp::{self, Lacp, LagId, Options, System, Time};
 use crate::policy;
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
-use crate::slots::{Slot, SlotMap, SlotSet};
+use crate::slots::{Slot, SlotSet};
 
 /// The machines, in the kernel's memory.
 pub(super) type Machines = Lacp<Array<Option<lacp::Port>>, Array<Option<LagId>>>;
@@ -31,8 +29,6 @@ pub(super) struct Control {
     domains: Option<Domains>,
     /// A link may have come up since the ports were last asked for their media.
     pub links_changed: bool,
-    /// The address that each port had at that time, by slot.
-    pub addresses: Boxed<SlotMap<MacAddr>>,
 }
 
 /// Memory for LACP's part of a plan.
@@ -96,7 +92,6 @@ impl Control {
             waits: None,
             domains: None,
             links_changed: true,
-            addresses: Boxed::try_zeroed()?,
         })
     }
 
@@ -120,7 +115,7 @@ impl Control {
     /// IFF_UP alone does not tell the two apart.
     pub fn is_taken_down(&self, port: &Port) -> bool {
         let ifp = port.ifp();
-        let known = self.addresses[port.slot()];
+        let known = self.balancer.address(port.slot());
         ifp.link_state() == LinkState::Up && known == ifp.lladdr().ethernet()
     }
 

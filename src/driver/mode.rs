@@ -4,18 +4,20 @@ use core::mem::take;
 use core::num::NonZeroU32;
 use core::ops::Deref;
 
+use zerocopy::FromZeros;
+
 use super::lacp_state::{Control, Pauses};
 use super::plan::Plan;
 use crate::kpi::ioctl::hash;
-use crate::kpi::{Boxed, Defaults, Ifnet, PerCpu, Ref, Result, Unique, defaults, random};
+use crate::kpi::{Boxed, Defaults, Ifnet, MacAddr, PerCpu, Ref, Result, Unique, defaults, random};
 use crate::policy::buckets::{Homes, Table};
 use crate::policy::hash::Key;
 use crate::policy::lacp::{Domains, Exceptions};
 use crate::policy::{Flows, Kind, Lacp, Protocol, RoundRobin, Rounds};
-use crate::slots::SlotSet;
+use crate::slots::{Slot, SlotMap, SlotSet};
 
 /// The protocol, as part of the state.
-pub(super) type Mode = Protocol<PerCpu, Balancer, Control>;
+pub(super) type Mode = Protocol<PerCpu, Balancer, Boxed<Control>>;
 
 /// The protocol, as part of a plan.
 pub type Rules =
@@ -47,7 +49,7 @@ impl Mode {
     /// # Errors
     /// ENOMEM.
     pub fn try_new(kind: Kind, ifp: &Ifnet) -> Result<Self> {
-        kind.try_with(PerCpu::try_new, Balancer::try_new, || Control::try_new(ifp))
+        kind.try_with(PerCpu::try_new, Balancer::try_new, || Boxed::try_new(Control::try_new(ifp)?))
     }
 
     /// The protocol for the next plan, in this memory. None if the memory is for another protocol.
@@ -76,11 +78,22 @@ impl Mode {
     }
 }
 
+/// What the control side keeps beside the flows. LACP's part has room in the 4,096 bytes that malloc(9) takes for
+/// the homes anyway.
+#[derive(FromZeros)]
+struct Memory {
+    /// The home of each bucket of flows.
+    homes: Homes,
+    /// For LACP, the address that each port had when its link was last looked at.
+    addresses: SlotMap<MacAddr>,
+}
+
+static_assertions::const_assert!(size_of::<Memory>() <= 4096);
+
 /// The control side's part of flows.
 pub(super) struct Balancer {
     pub flows: Flows<SharedTable>,
-    /// The home of each bucket of flows.
-    homes: Boxed<Homes>,
+    memory: Boxed<Memory>,
     /// The flows are spread over other ports than those last logged.
     changed: bool,
 }
@@ -91,10 +104,10 @@ impl Balancer {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
-        let homes = Boxed::try_zeroed()?;
+        let memory = Boxed::try_zeroed()?;
         let table = SharedTable(Ref::try_new(Boxed::<Table>::try_zeroed()?)?);
         let flows = Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table };
-        Ok(Balancer { flows, homes, changed: false })
+        Ok(Balancer { flows, memory, changed: false })
     }
 
     /// Sets the options by which flows are told apart. Returns whether that changes anything.
@@ -113,7 +126,7 @@ impl Balancer {
             return false;
         }
         memory.copy_from(&self.flows.table);
-        memory.rebuild(&mut self.homes, members, up);
+        memory.rebuild(&mut self.memory.homes, members, up);
         self.flows.table = SharedTable(memory.share());
         self.changed = true;
         true
@@ -121,7 +134,17 @@ impl Balancer {
 
     /// Whether the flows are spread over these members, of which these are up.
     pub fn are_spread_over(&self, members: SlotSet, up: SlotSet) -> bool {
-        self.homes.are_of(members, up)
+        self.memory.homes.are_of(members, up)
+    }
+
+    /// For LACP: the address that the port in `slot` had when its link was last looked at.
+    pub fn address(&self, slot: Slot) -> MacAddr {
+        self.memory.addresses[slot]
+    }
+
+    /// Remembers that.
+    pub fn set_address(&mut self, slot: Slot, to: MacAddr) {
+        self.memory.addresses[slot] = to;
     }
 
     /// Whether the flows are spread over other ports than at the last call.

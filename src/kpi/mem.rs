@@ -251,15 +251,33 @@ unsafe impl<T: Send> Send for Boxed<T> {}
 // SAFETY: a shared one gives a shared value, and no more.
 unsafe impl<T: Sync> Sync for Boxed<T> {}
 
+impl<T> Boxed<T> {
+    /// Allocates `value`. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(value: T) -> Result<Self> {
+        let place = Self::allocate()?;
+        // SAFETY: memory of its layout that was allocated just now, and is not shared.
+        unsafe { place.write(value) };
+        // INVARIANT: a `T` is there, and the memory is ours.
+        Ok(Boxed(place))
+    }
+
+    /// Memory for one, with nothing in it.
+    fn allocate() -> Result<NonNull<T>> {
+        const { assert!(size_of::<T>() != 0) };
+        Ok(backend::allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?.cast())
+    }
+}
+
 impl<T: FromZeros> Boxed<T> {
     /// Allocates a zeroed value in place, so a large one needs no stack. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn try_zeroed() -> Result<Self> {
-        const { assert!(size_of::<T>() != 0) };
-        let memory = backend::allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?;
-        let place: NonNull<T> = memory.cast();
+        let place = Self::allocate()?;
         // SAFETY: memory of its layout that was allocated just now, and is not shared.
         unsafe { place.write_bytes(0, 1) };
         // INVARIANT: zeros are a `T`, and the memory is ours.
