@@ -125,9 +125,8 @@ fn announce(ifp: &Ifnet) {
 /// Milliseconds until the protocol task must run again: to repeat an announcement, to see whether a
 /// restarting card stays down, or for LACP.
 fn until_due(state: &State) -> Option<u32> {
-    let at = state.tell_again.into_iter().chain(state.next_restarted()).min();
-    let ms = at.map(|at| at.saturating_sub(uptime_ms()));
-    let ms = ms.into_iter().chain(lacp::until_due(state)).min()?;
+    let again = state.tell_again.map(|at| at.saturating_sub(uptime_ms()));
+    let ms = again.into_iter().chain(state.next_restarted()).chain(lacp::until_due(state)).min()?;
     Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 

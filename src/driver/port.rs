@@ -129,7 +129,7 @@ impl Port {
     pub(super) fn restarting<R>(&self, ask: impl FnOnce() -> R) -> R {
         self.softc.state().begin_restart(self);
         let answer = ask();
-        let is_awaited = self.softc.state().end_restart();
+        let is_awaited = self.softc.state().end_restart(self);
         if is_awaited {
             Softc::wake_protocol(&self.softc);
         }

@@ -6,9 +6,11 @@ use core::num::NonZeroU32;
 use arrayvec::ArrayVec;
 
 use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
+use super::lacp_state::now;
 use super::mode::{Circumstances, Mode, Options, PlanMemory};
 use super::{Plan, Port};
-use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff, uptime_ms};
+use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff};
+use crate::lacp::Time;
 use crate::policy::lacp::Domains;
 use crate::slots::{Slot, SlotSet};
 
@@ -37,10 +39,6 @@ pub(super) struct State {
     pub mtu: Setting<u32>,
     /// The slot of the port that is getting another address, which takes it down and up again.
     pub readdressed: Option<Slot>,
-    /// The ports whose links may be down because of a request to their driver.
-    restarting: SlotSet,
-    /// Until when their links may come back, in milliseconds since boot.
-    restart_ends: u64,
     pub options: Options,
     pub vlans: Vlans,
     /// What the ports were last asked about their capabilities.
@@ -49,8 +47,8 @@ pub(super) struct State {
     slots: Array<Option<Place>>,
 }
 
-// With its mutex it fits in malloc(9)'s 512 bytes. One more byte would take 1,024.
-static_assertions::const_assert!(size_of::<State>() <= 480);
+// With its mutex it fits in malloc(9)'s 384 bytes. One more byte would take 512.
+static_assertions::const_assert!(size_of::<State>() <= 352);
 
 /// A slot that is taken.
 struct Place {
@@ -67,10 +65,12 @@ struct Place {
     modes: Modes,
     groups: Array<Option<Group>>,
     lost: Lost,
+    /// Until when its link may come back, if it is down because of a request to its driver.
+    restart_ends: Option<Time>,
 }
 
 /// How long a card's link may stay down after a request that may restart the card is done, in milliseconds.
-const RESTART_MS: u64 = 1_000;
+const RESTART_MS: u32 = 1_000;
 
 // Each lagg has 32 of them in malloc(9)'s 2,048 bytes. One more byte would take 4,096.
 static_assertions::const_assert!(size_of::<Option<Place>>() <= 64);
@@ -123,8 +123,6 @@ impl State {
             lladdr_seen: [0; 6],
             mtu: Setting::Taken(0),
             readdressed: None,
-            restarting: SlotSet::EMPTY,
-            restart_ends: 0,
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             asked: Asked::NOTHING,
@@ -156,7 +154,6 @@ impl State {
 
     /// Puts a claimed port in its slot.
     pub fn insert(&mut self, port: Ref<Port>, parent: Option<(IfnetRef, u16)>) {
-        self.restarting.remove(port.slot());
         if let Some(slot) = self.slots.get_mut(usize::from(port.slot())) {
             let wanted = port.original_enabled();
             let (parent, vlan) = parent.map_or((None, 0), |(parent, vlan)| (Some(parent), vlan));
@@ -170,6 +167,7 @@ impl State {
                 modes: Modes::default(),
                 groups: Array::default(),
                 lost: Lost::default(),
+                restart_ends: None,
             });
         }
     }
@@ -265,24 +263,24 @@ impl State {
     /// A request to the driver of `port` begins that may restart the card. Its link, if that is up, may go
     /// down and come up again, which drivers report later.
     pub fn begin_restart(&mut self, port: &Port) {
-        let now = uptime_ms();
-        if now >= self.restart_ends {
-            self.restarting = SlotSet::EMPTY;
-        }
         // A link that has not come back after the last request still may.
         let may_come_back = port.is_active() || self.may_come_back(port);
-        self.restarting.remove(port.slot());
-        if self.phase(port) == Some(Phase::Member) && may_come_back {
-            self.restarting.insert(port.slot());
+        if let Some(place) = self.place_mut(port) {
+            let restarts = place.phase == Phase::Member && may_come_back;
+            // F-69: no limit while the driver works on it
+            place.restart_ends = restarts.then_some(Time::END);
         }
-        // F-69: no limit while the driver works on it
-        self.restart_ends = u64::MAX;
     }
 
-    /// The request is done. Returns whether a link may yet come back. Then the protocol task is to look again.
-    pub fn end_restart(&mut self) -> bool {
-        self.restart_ends = uptime_ms().saturating_add(RESTART_MS);
-        self.next_restarted().is_some()
+    /// The request is done. Returns whether the link may yet come back. Then the protocol task is to look
+    /// again.
+    pub fn end_restart(&mut self, port: &Port) -> bool {
+        if let Some(place) = self.place_mut(port)
+            && let Some(ends) = &mut place.restart_ends
+        {
+            *ends = now().after(RESTART_MS);
+        }
+        self.may_come_back(port)
     }
 
     /// Whether `port`, if it is down, may be so only because of a request of the lagg.
@@ -292,16 +290,20 @@ impl State {
 
     /// Whether its link, if that is down, may still come back.
     fn may_come_back(&self, port: &Port) -> bool {
-        self.restarting.contains(port.slot())
-            && port.ifp().flags() & iff::UP != 0
-            && !port.is_active()
-            && uptime_ms() < self.restart_ends
+        self.restart_ends(port).is_some_and(|ends| now() < ends)
     }
 
-    /// When links that are down have no more time to come back, in milliseconds since boot; none if none is
-    /// down.
+    /// When the link of `port` has no more time to come back; none if it is up, or nothing was asked.
+    fn restart_ends(&self, port: &Port) -> Option<Time> {
+        let is_down = port.ifp().flags() & iff::UP != 0 && !port.is_active();
+        self.place(port)?.restart_ends.filter(|_| is_down)
+    }
+
+    /// In how many milliseconds a link that is down has no more time to come back; none if none has.
     pub fn next_restarted(&self) -> Option<u64> {
-        self.members().any(|port| self.may_come_back(port)).then_some(self.restart_ends)
+        let now = now();
+        let ends = self.members().filter_map(|port| self.restart_ends(port));
+        ends.filter(|ends| now < *ends).map(|ends| ends.since(now)).min()
     }
 
     /// Remembers that the filter of `port` has lost a VLAN's id.

@@ -14,11 +14,14 @@ pub struct Time {
 
 impl Time {
     /// The last moment.
-    const END: u64 = 0xfffe_ffff_ffff;
+    pub const END: Self = Time::new(u64::MAX);
+
+    /// The same, in milliseconds.
+    const LAST: u64 = 0xfffe_ffff_ffff;
 
     /// `ms` milliseconds after the clock began.
     pub const fn new(ms: u64) -> Self {
-        let ms = if ms < Self::END { ms } else { Self::END };
+        let ms = if ms < Self::LAST { ms } else { Self::LAST };
         Time {
             high: NonZeroU16::MIN.saturating_add((ms >> 32) as u16),
             middle: (ms >> 16) as u16,
@@ -89,14 +92,14 @@ mod tests {
 
     #[test]
     fn moments_are_in_order_and_end_with_the_last() {
-        let all = [0, 1, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, Time::END - 1, Time::END];
+        let all = [0, 1, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, Time::LAST - 1, Time::LAST];
         for (n, a) in all.into_iter().enumerate() {
             for (m, b) in all.into_iter().enumerate() {
                 assert_eq!(Time::new(a).cmp(&Time::new(b)), n.cmp(&m));
                 assert_eq!(Time::new(a).since(Time::new(b)), a.saturating_sub(b));
             }
         }
-        let end = Time::new(Time::END);
+        let end = Time::END;
         assert_eq!((Time::new(u64::MAX), end.after(1)), (end, end));
     }
 

@@ -121,6 +121,27 @@ fn f69_a_slow_driver_does_not_lose_its_ports_place() {
     });
 }
 
+/// A port whose own request is long done leaves when its link goes, whatever other drivers are at.
+#[test]
+fn f69_a_slow_driver_keeps_no_other_port_in_its_place() {
+    lab(|| {
+        let pair = pair(3);
+        let blocked = pair.wires[1].0.nic.block(SIOCSIFMTU);
+        thread::scope(|scope| {
+            let (asked, vnet) = (&pair, Vnet::current());
+            scope.spawn(move || vnet.enter(|| asked.left.set_mtu(9000).unwrap()));
+            blocked.wait();
+            vnet.advance_to(vnet.uptime_ms() + 1_000);
+            host::set_link(&pair.wires[0].0.ifp, LinkState::Down);
+            until("em1 to leave", || {
+                let records = pair.records(&pair.left);
+                records.iter().any(|it| it.portname == name("em1") && it.flags != 0x1c)
+            });
+            blocked.release();
+        });
+    });
+}
+
 /// The card reports late that its link is gone, and a while later that it is back.
 #[test]
 fn f56_a_card_that_restarts_late_stays_in_service() {
