@@ -6,7 +6,7 @@
 use lagg_rs::lacp::{Lacp, LagId, Link, Options, Port, System, Time};
 use lagg_rs::slots::Slot;
 use lagg_rs::wire::lacpdu::Lacpdu;
-use lagg_rs::wire::slow::FRAME;
+use lagg_rs::wire::slow::{self, FRAME};
 
 type Machines = Lacp<Vec<Option<Port>>, Vec<Option<LagId>>>;
 
@@ -31,7 +31,7 @@ fn main() {
         while let Some((from, slot, frame)) = said(&mut ends, now) {
             let pdu = Lacpdu::parse(&frame).expect("what is sent is well formed");
             println!("{:5} ms, link {}: {}", now.since(START), slot.number(), pdu.actor);
-            ends[1 - from].receive(slot, &pdu, now);
+            ends[1 - from].receive(slot, slow::source(&frame), &pdu, now);
             ends[1 - from].run(now);
         }
         if ends.iter().all(|end| end.distributing().len() == 2) {

@@ -7,7 +7,7 @@ use lagg_rs::lacp::{Link, Options, System, Time, transmit};
 use lagg_rs::slots::{Slot, SlotSet};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{Frame, Marker};
-use lagg_rs::wire::slow::{FRAME, Subtype};
+use lagg_rs::wire::slow::{self, FRAME, Subtype};
 
 use super::whole::{self, Lacp, lacp};
 
@@ -176,7 +176,7 @@ impl Lab {
         let subtype = Subtype::of(bytes);
         match subtype {
             Some(Subtype::Lacp) => match Lacpdu::parse(bytes) {
-                Ok(pdu) => self.lacp.receive(slot, &pdu, now),
+                Ok(pdu) => self.lacp.receive(slot, slow::source(bytes), &pdu, now),
                 Err(why) => self.lacp.receive_malformed(slot, why),
             },
             Some(Subtype::Marker) => match Frame::parse(bytes) {

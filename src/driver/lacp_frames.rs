@@ -78,7 +78,7 @@ fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
         let taken = match Subtype::of(frame) {
             None => return,
             Some(Subtype::Lacp) => Lacpdu::parse(frame).map(|pdu| {
-                machines.receive(slot, &pdu, now());
+                machines.receive(slot, slow::source(frame), &pdu, now());
                 None
             }),
             Some(Subtype::Marker) => marker::Frame::parse(frame)
@@ -136,7 +136,7 @@ fn send_behind(
         let lacp = state.mode.lacp()?;
         Some(lacp.last_order()).filter(|last| has(&lacp.machines, *last))
     };
-    // F-67: an order that comes during this wait must wait for the packets of another plan
+    // F-67: what is ordered during this wait must wait for packets of later plans too
     while let Some(last) = due() {
         epoch::wait();
         // Another thread that has waited too may have sent it.

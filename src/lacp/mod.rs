@@ -34,7 +34,7 @@ pub use time::{Time, Timer};
 
 use crate::slots::{Slot, SlotSet};
 use crate::wire::MacAddr;
-use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
+use crate::wire::lacpdu::StateBits;
 use crate::wire::marker::{Frame, Kind};
 use crate::wire::slow::{FRAME, Malformed};
 
@@ -88,6 +88,8 @@ pub struct Lacp<P, A> {
     gathering: Timer,
     flapping: u32,
     last_order: Order,
+    /// The source of a LACPDU with our identifier that none of our ports sent, and when it was received.
+    twin: Option<(MacAddr, Time)>,
 }
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
@@ -104,12 +106,14 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             gathering: Timer::default(),
             flapping: 0,
             last_order: Order::FIRST,
+            twin: None,
         }
     }
 
     /// A port joins, with its link down: its slot, its `if_index`, and the source address of its frames.
     pub fn add(&mut self, slot: Slot, index: u32, source: MacAddr, now: Time) {
         let port = Port::new(self.system, (index, self.number(index)), source, self.options, now);
+        self.twin.take_if(|(twin, _)| *twin == source);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
             *place = Some(port);
         }
@@ -206,63 +210,6 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             port.reporter.forget();
             port.is_idle = false;
             port.receive_event(event, strict, now);
-        }
-    }
-
-    /// A LACPDU was received on a port. Ignored while the link is down, and if it is our own.
-    pub fn receive(&mut self, slot: Slot, pdu: &Lacpdu, now: Time) {
-        let (options, own) = (self.options, self.system);
-        let Some(port) = self.port_mut(slot) else { return };
-        port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
-        let is_own = System::of(&pdu.actor) == own;
-        // Our own: the link is looped.
-        if is_own && !self.gives_way(&pdu.actor) {
-            let Some(port) = self.port_mut(slot) else { return };
-            port.statistics.looped = port.statistics.looped.saturating_add(1);
-            port.reporter.add(Report::Looped, now);
-            return;
-        }
-        let Some(port) = self.port_mut(slot) else { return };
-        if options.rxtest || !port.is_enabled() {
-            return;
-        }
-        let is_new = !port.partner.is_same_port(&pdu.actor);
-        if is_new {
-            port.marker.forget();
-        }
-        port.notice_pdu(&pdu.actor, &pdu.partner, now);
-        port.receive_pdu(pdu, now);
-        if is_new {
-            self.doubts.tries = 0;
-        }
-        self.forget_moved(slot, &pdu.actor, now);
-    }
-
-    /// Another system may have our identifier: the address of a port that has left us and is theirs now.
-    /// Then we take the address of a port that is here. Returns false if our identifier is such an address
-    /// already, so that the other system must change, or if the LACPDU is our own.
-    fn gives_way(&mut self, actor: &Info) -> bool {
-        let System { priority, address } = self.system;
-        let stays = |port: &Port| port.actor.port == actor.port || port.source == address;
-        if self.ports().any(|(_, port)| stays(port)) {
-            return false;
-        }
-        let Some(address) = self.ports().next().map(|(_, port)| port.source) else { return false };
-        // F-66: two laggs that are one system would never agree
-        self.set_system(System { priority, address });
-        true
-    }
-
-    /// A partner whose LACPDU arrives on one port has left another port that is down, where it was recorded
-    /// (port_moved, 5.4.8).
-    fn forget_moved(&mut self, slot: Slot, partner: &Info, now: Time) {
-        let strict = self.options.strict;
-        for (_, port) in self.ports_mut().filter(|(other, _)| *other != slot) {
-            let defaulted = port.actor.state.contains(StateBits::DEFAULTED);
-            let same = (port.partner.system, port.partner.port) == (partner.system, partner.port);
-            if same && !defaulted {
-                port.receive_event(receive::Event::Moved, strict, now);
-            }
         }
     }
 

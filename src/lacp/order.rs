@@ -1,5 +1,5 @@
-//! Markers and farewells, which must be sent after packets in flight. Each has an order, and a plan has the
-//! last order that came before it.
+//! Markers and farewells, which must be sent after the packets in flight. They are numbered, and so it is
+//! known which of them a plan is older than.
 
 use core::num::NonZeroU16;
 
@@ -10,7 +10,7 @@ use crate::wire::marker::Marker;
 use crate::wire::slow::FRAME;
 
 /// The number of a marker or farewell. The numbers of one [`super::Lacp`] increase and wrap. Far fewer than
-/// half of them are due at once. 16 bits, because a port has two of them.
+/// half of them are due at once. 16 bits, because each port stores two, and has no room for more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order(NonZeroU16);
 

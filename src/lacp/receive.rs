@@ -1,7 +1,9 @@
-//! The receive machine (802.1AX-2008 5.4.12; in 802.1AX-2014, 6.4.12).
+//! LACPDUs that are received, and the receive machine (802.1AX-2008 5.4.12; in 802.1AX-2014, 6.4.12).
 
 use super::time::Time;
-use super::{Port, Selected, System};
+use super::{Lacp, LagId, Memory, Port, Report, Selected, System};
+use crate::slots::Slot;
+use crate::wire::MacAddr;
 use crate::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 /// The state of the machine.
@@ -71,6 +73,76 @@ fn default_partner(strict: bool, short: bool) -> Info {
     let mut state = if strict { StateBits::empty() } else { agreeing };
     state.set(StateBits::TIMEOUT, short);
     Info { system_priority: 0xffff, port_priority: 0xffff, state, ..Info::default() }
+}
+
+/// Milliseconds between two LACPDUs by which another system is known to have our identifier: longer than the
+/// last ones of a port that has left can take, and no longer than the first is remembered.
+const TWIN_LEAST: u64 = 500;
+const TWIN_MEMORY: u64 = 60_000;
+
+impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
+    /// A LACPDU from the Ethernet address `source` was received on a port. Ignored while the link is down, and
+    /// if it is our own.
+    pub fn receive(&mut self, slot: Slot, source: MacAddr, pdu: &Lacpdu, now: Time) {
+        let (options, own) = (self.options, self.system);
+        let Some(port) = self.port_mut(slot) else { return };
+        port.statistics.pdus_in = port.statistics.pdus_in.saturating_add(1);
+        let is_heard = port.is_enabled() && !options.rxtest;
+        let is_own = System::of(&pdu.actor) == own;
+        // Our own: the link is looped.
+        if is_own && !(is_heard && self.gives_way(source, now)) {
+            let Some(port) = self.port_mut(slot) else { return };
+            port.statistics.looped = port.statistics.looped.saturating_add(1);
+            port.reporter.add(Report::Looped, now);
+            return;
+        }
+        let Some(port) = self.port_mut(slot).filter(|_| is_heard) else { return };
+        let is_new = !port.partner.is_same_port(&pdu.actor);
+        if is_new {
+            port.marker.forget();
+        }
+        port.notice_pdu(&pdu.actor, &pdu.partner, now);
+        port.receive_pdu(pdu, now);
+        if is_new {
+            self.doubts.tries = 0;
+        }
+        self.forget_moved(slot, &pdu.actor, now);
+    }
+
+    /// Another system may have our identifier: the address of a port that has left us and is theirs now.
+    /// Then we take the address of a port that is here. Returns false if a port of ours sent the LACPDU, or
+    /// if our identifier is the address of one, so that the other system must change.
+    fn gives_way(&mut self, source: MacAddr, now: Time) -> bool {
+        let System { priority, address } = self.system;
+        let is_here = |address| self.ports().any(|(_, port)| port.source == address);
+        if is_here(source) || is_here(address) {
+            return false;
+        }
+        // On a looped link, what a port sent before it left us arrives once, soon after that.
+        let since = self.twin.filter(|(_, at)| now.since(*at) < TWIN_MEMORY);
+        if since.is_none_or(|(twin, at)| twin != source || now.since(at) < TWIN_LEAST) {
+            self.twin = since.or(Some((source, now)));
+            return false;
+        }
+        self.twin = None;
+        let Some(address) = self.ports().next().map(|(_, port)| port.source) else { return false };
+        // F-66: two laggs that are one system would never agree
+        self.set_system(System { priority, address });
+        true
+    }
+
+    /// A partner whose LACPDU arrives on one port has left another port that is down, where it was recorded
+    /// (port_moved, 5.4.8).
+    fn forget_moved(&mut self, slot: Slot, partner: &Info, now: Time) {
+        let strict = self.options.strict;
+        for (_, port) in self.ports_mut().filter(|(other, _)| *other != slot) {
+            let defaulted = port.actor.state.contains(StateBits::DEFAULTED);
+            let same = (port.partner.system, port.partner.port) == (partner.system, partner.port);
+            if same && !defaulted {
+                port.receive_event(Event::Moved, strict, now);
+            }
+        }
+    }
 }
 
 impl Port {

@@ -54,6 +54,11 @@ pub fn is_slow(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&ETHERTYPE.to_be_bytes())
 }
 
+/// The Ethernet source of a frame. Zeros if the frame is shorter.
+pub fn source(frame: &[u8]) -> MacAddr {
+    frame.get(6..12).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default()
+}
+
 impl Subtype {
     /// LACP's number.
     pub const LACP: u8 = 1;

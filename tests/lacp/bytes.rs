@@ -3,7 +3,7 @@
 use lagg_rs::lacp::{Link, Time};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 use lagg_rs::wire::marker::{Frame, Marker};
-use lagg_rs::wire::slow::{ETHERTYPE, MULTICAST, Malformed, Subtype};
+use lagg_rs::wire::slow::{self, ETHERTYPE, MULTICAST, Malformed, Subtype};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ use crate::whole;
 fn take_in(lacp: &mut Lacp, bytes: &[u8], now: Time) {
     match Subtype::of(bytes) {
         Some(Subtype::Lacp) => match Lacpdu::parse(bytes) {
-            Ok(pdu) => lacp.receive(nth(0), &pdu, now),
+            Ok(pdu) => lacp.receive(nth(0), slow::source(bytes), &pdu, now),
             Err(why) => lacp.receive_malformed(nth(0), why),
         },
         Some(Subtype::Marker) => match Frame::parse(bytes) {

@@ -9,7 +9,7 @@ use lagg_rs::slots::{Slot, SlotSet};
 use lagg_rs::wire::MacAddr;
 use lagg_rs::wire::lacpdu::Lacpdu;
 use lagg_rs::wire::marker::{Frame as MarkerFrame, Kind};
-use lagg_rs::wire::slow::{FRAME, Subtype};
+use lagg_rs::wire::slow::{self, FRAME, Subtype};
 
 use crate::parts::Flight;
 pub use crate::parts::{Cable, End, Last, Record, STRAIGHT, System, Way};
@@ -297,7 +297,7 @@ impl Lab {
                     system.records[usize::from(slot)].heard =
                         Some(Last { at: self.now, pdu, knew });
                 }
-                system.touch().receive(slot, &pdu, now);
+                system.touch().receive(slot, slow::source(&flight.frame), &pdu, now);
             }
             Subtype::Marker => {
                 let (frame, kind) = MarkerFrame::parse(&flight.frame).unwrap();

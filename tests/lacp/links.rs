@@ -148,7 +148,7 @@ fn slots_without_a_port_are_ignored() {
     let mut lacp = lacp(System::new(mac(1)), 1, DEFAULTS);
     for slot in [0, 31].map(nth) {
         lacp.set_link(slot, GIGABIT, now);
-        lacp.receive(slot, &Lacpdu::default(), now);
+        lacp.receive(slot, mac(9), &Lacpdu::default(), now);
         lacp.receive_malformed(slot, Malformed::Short);
         lacp.transmit_failed(slot, now);
         assert!(lacp.port(slot).is_none() && lacp.link(slot).is_none() && !lacp.is_active(slot));

@@ -20,6 +20,7 @@ mod reports;
 mod restarts;
 mod solo;
 mod tables;
+mod twins;
 mod whole;
 mod wirings;
 mod zoo;

@@ -187,8 +187,8 @@ fn a_doubled_lacpdu_changes_nothing() {
     let said = lab.systems[1].records[0].said.unwrap().pdu;
     let before = (*lab.port(0, 0).actor(), *lab.port(0, 0).partner());
     let out = lab.port(0, 0).statistics().pdus_out;
-    lab.at(0, |lacp, now| lacp.receive(nth(0), &said, now));
-    lab.at(0, |lacp, now| lacp.receive(nth(0), &said, now));
+    lab.at(0, |lacp, now| lacp.receive(nth(0), mac(9), &said, now));
+    lab.at(0, |lacp, now| lacp.receive(nth(0), mac(9), &said, now));
     assert_eq!(before, (*lab.port(0, 0).actor(), *lab.port(0, 0).partner()));
     assert_eq!(lab.port(0, 0).statistics().pdus_out, out);
 }

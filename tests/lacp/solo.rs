@@ -52,9 +52,16 @@ impl Solo {
         Lacpdu { actor: Self::partner(slot, state), partner: *self.port(slot).actor() }
     }
 
-    /// Receives this, and runs.
+    /// Receives this, from the port of ours that has sent it or from a partner's, and runs.
     pub fn receive(&mut self, number: u8, pdu: &Lacpdu) {
-        self.lacp.receive(nth(number), pdu, self.now());
+        let source =
+            if pdu.actor.port < 900 { [2, 0, 0, 0, 1, pdu.actor.port as u8 - 1] } else { mac(9) };
+        self.receive_from(number, source, pdu);
+    }
+
+    /// Receives this from that address, and runs.
+    pub fn receive_from(&mut self, number: u8, source: [u8; 6], pdu: &Lacpdu) {
+        self.lacp.receive(nth(number), source, pdu, self.now());
         self.lacp.run(self.now());
     }
 

@@ -6,7 +6,7 @@ use lagg_rs::lacp::{Link, Options, System as Id, Time, key};
 use lagg_rs::slots::{Slot, SlotSet};
 use lagg_rs::wire::lacpdu::Lacpdu;
 use lagg_rs::wire::marker::{Frame as MarkerFrame, Kind as MarkerKind};
-use lagg_rs::wire::slow::Subtype;
+use lagg_rs::wire::slow::{self, Subtype};
 
 use super::foreign::Foreign;
 use super::frames::{self, Version};
@@ -166,7 +166,8 @@ impl World {
         let half = &mut self.halves[self.cables[cable].half];
         match Subtype::of(frame).unwrap() {
             Subtype::Lacp if to == 0 => {
-                self.ours.receive(slot(cable), &Lacpdu::parse(frame).unwrap(), now);
+                let pdu = Lacpdu::parse(frame).unwrap();
+                self.ours.receive(slot(cable), slow::source(frame), &pdu, now);
             }
             Subtype::Lacp => half.receive(cable, &Lacpdu::parse(frame).unwrap(), self.now),
             Subtype::Marker => {
