@@ -13,8 +13,7 @@ MANDIR ?= /usr/local/share/man/man
 TESTSDIR ?= /usr/local/tests/lagg-rs
 
 TOOLS = . kmod/env.sh &&
-OUT = build/$(ARCH)$(KASAN:1=-kasan)$(KCSAN:1=-kcsan)
-KO ?= $(OUT)/if_lagg_rs.ko
+OUT = build/$(ARCH)$(if $(KASAN),-kasan)$(if $(KCSAN),-kcsan)
 
 all: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH)
@@ -103,10 +102,10 @@ vm-modules: setup
 
 # The scripts take the variables of the command line from the environment.
 vm: all vm-modules
-	@ARCH="$(ARCH)" KO="$(KO)" tests/vm/run-vm
+	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" tests/vm/run-vm
 
 vm-c: vm-modules
-	@ARCH="$(ARCH)" KO="$(KO)" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
+	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
 
 # Use a kernel without debugging options: otherwise their cost is measured too.
 vm-bench: all vm-modules
@@ -119,13 +118,13 @@ on-freebsd:
 	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; try make vm" >&2; exit 1; }
 
 load: on-freebsd all
-	kldload $(KO)
+	kldload $(OUT)/if_lagg_rs.ko
 
 unload: on-freebsd
 	kldunload if_lagg_rs
 
 install: on-freebsd all
-	install -o root -g wheel -m 555 $(KO) $(DESTDIR)$(KMODDIR)/
+	install -o root -g wheel -m 555 $(OUT)/if_lagg_rs.ko $(DESTDIR)$(KMODDIR)/
 	kldxref $(DESTDIR)$(KMODDIR)
 	mkdir -p $(DESTDIR)$(MANDIR)4
 	install -o root -g wheel -m 444 kmod/lagg_rs.4 $(DESTDIR)$(MANDIR)4/

@@ -1,12 +1,12 @@
 #!/bin/sh
 # For SECONDS (120), operations at laggs, epairs, VLANs, taps, bridges and jails by many at once under traffic (fuzz/fuzz.h),
-# as SEED (today's number) names them; then all of it can be removed, and nothing is left.
+# as SEED (1) names them; then all of it can be removed, and nothing is left.
 # LAGG=none: bridges instead of laggs, and no module, to see what the kernel does by itself. WITHOUT: operations to leave out.
 . ./lib.sh
 [ "$LAGG" != none ] || load() { :; }
 begin
 SECONDS=${SECONDS:-120}
-SEED=${SEED:-$(date +%Y%m%d)}
+SEED=${SEED:-1}
 
 [ -f "$PWD/lagg_fuzz" ] || { skip "no lagg_fuzz: make vm-modules builds it"; exit 0; }
 chmod +x "$PWD/lagg_fuzz"

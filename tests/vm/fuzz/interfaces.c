@@ -60,11 +60,11 @@ flags(struct worker *w)
 	any(w, request.ifr_name);
 	call(SYS_ioctl, w->sockets[LOCAL], SIOCGIFFLAGS, &request);
 	flag = say_one(w, IFF_PPROMISC >> 16, IFF_PPROMISC >> 16, IFF_DEBUG, IFF_LINK0, IFF_NOARP);
-	/* vlan(4)'s race: see docs/proof.md. */
-	if (flag == IFF_PPROMISC >> 16 && !is_vlan(request.ifr_name))
-		request.ifr_flagshigh ^= flag;
-	else
+	if (flag != IFF_PPROMISC >> 16)
 		request.ifr_flags ^= flag;
+	/* vlan(4)'s race: see docs/proof.md. */
+	else if (!is_vlan(request.ifr_name))
+		request.ifr_flagshigh ^= flag;
 	return (submit(w, LOCAL, SIOCSIFFLAGS, &request));
 }
 
