@@ -43,7 +43,6 @@ for m in 0 1 2 3 4; do
 	done
 done
 
-there() { jexec $JAIL ifconfig -n "$@"; }
 both() { ifc lagg0 "$@" && there lagg1 "$@"; }
 # cable N on|off: of our card on a link. The jail's is taken down, for not every driver hears of its cable there.
 cable() {

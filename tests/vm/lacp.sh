@@ -6,17 +6,8 @@
 begin
 SECS=${SECS:-60}
 
-kldload -n if_epair if_vlan
-jail -i -c name=$JAIL vnet persist >/dev/null
-for n in 0 1 2; do
-	a=$(ifconfig epair create)
-	eval "P$n=$a Q$n=${a%a}b"
-	ifconfig "$a" up
-	ifconfig "${a%a}b" vnet $JAIL
-	jexec $JAIL ifconfig "${a%a}b" up
-done
-there() { jexec $JAIL ifconfig -n "$@"; }
-
+kldload -n if_vlan
+cables 3
 ifc lagg0 create laggproto lacp laggport "$P0" laggport "$P1" $HOST_IP/24 up
 there lagg0 create laggproto lacp laggport "$Q0" laggport "$Q1" $JAIL_IP/24 up
 

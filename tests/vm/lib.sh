@@ -96,26 +96,37 @@ none_in_use() {
 	[ "$n" = 0 ] || { vmstat -m | grep -w lagg; return 1; }
 }
 
-# network [N]: N epairs (2); their a ends are P0, P1, … here, their b ends bridged in a jail with its own network stack
-network() {
-	kldload -n if_epair if_bridge
+# cables N: N epairs; their a ends are P0, P1, … here, their b ends Q0, Q1, … in a jail with its own network stack
+cables() {
+	kldload -n if_epair
 	jail -i -c name=$JAIL vnet persist >/dev/null || return
-	bridge=$(jexec $JAIL ifconfig bridge create) || return
 	n=0
-	while [ $n -lt "${1:-2}" ]; do
+	while [ $n -lt "$1" ]; do
 		a=$(ifconfig epair create) || return
 		b=${a%a}b
-		eval "P$n=$a"
+		eval "P$n=$a Q$n=$b"
 		ifconfig "$a" up
 		ifconfig "$b" vnet $JAIL || return
-		jexec $JAIL ifconfig "$bridge" addm "$b"
 		jexec $JAIL ifconfig "$b" up
 		n=$((n + 1))
 	done
-	jexec $JAIL ifconfig "$bridge" $JAIL_IP/24 up
 	# Floods must not be limited.
 	sysctl -q net.inet.icmp.icmplim=0 >/dev/null
 	jexec $JAIL sysctl -q net.inet.icmp.icmplim=0 >/dev/null
+}
+there() { jexec $JAIL ifconfig -n "$@"; }
+
+# network [N]: N cables (2), their ends in the jail bridged
+network() {
+	kldload -n if_bridge
+	cables "${1:-2}" || return
+	bridge=$(jexec $JAIL ifconfig bridge create) || return
+	n=0
+	while [ $n -lt "${1:-2}" ]; do
+		eval "jexec $JAIL ifconfig $bridge addm \$Q$n"
+		n=$((n + 1))
+	done
+	jexec $JAIL ifconfig "$bridge" $JAIL_IP/24 up
 }
 
 reaches() { ping -q -n -c 1 -W 1000 ${1:-$JAIL_IP} >/dev/null; }

@@ -6,17 +6,7 @@ begin
 SECS=${SECS:-60}
 PROTOCOLS='failover roundrobin loadbalance broadcast'
 
-kldload -n if_epair
-jail -i -c name=$JAIL vnet persist >/dev/null
-P0=$(ifconfig epair create)
-P1=$(ifconfig epair create)
-for a in "$P0" "$P1"; do
-	ifconfig "$a" up
-	ifconfig "${a%a}b" vnet $JAIL
-	jexec $JAIL ifconfig "${a%a}b" up
-done
-sysctl -q net.inet.icmp.icmplim=0 >/dev/null
-jexec $JAIL sysctl -q net.inet.icmp.icmplim=0 >/dev/null
+cables 2
 ifc lagg0 create laggproto failover laggport "$P0" laggport "$P1" $HOST_IP/24 up
 jexec $JAIL ifconfig -n lagg0 create laggproto failover laggport "${P0%a}b" laggport "${P1%a}b" $JAIL_IP/24 up
 both() { ifc lagg0 "$@" && jexec $JAIL ifconfig -n lagg0 "$@"; }

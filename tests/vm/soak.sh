@@ -16,18 +16,7 @@ lacp=lacp
 PROTOCOLS='failover roundrobin loadbalance broadcast lacp none'
 
 # The pair: lagg1 here, lagg1 in the jail
-kldload -n if_epair
-jail -i -c name=$JAIL vnet persist >/dev/null
-sysctl -q net.inet.icmp.icmplim=0 >/dev/null
-jexec $JAIL sysctl -q net.inet.icmp.icmplim=0 >/dev/null
-for n in 0 1 2; do
-	a=$(ifconfig epair create)
-	eval "P$n=$a Q$n=${a%a}b"
-	ifconfig "$a" up
-	ifconfig "${a%a}b" vnet $JAIL
-	jexec $JAIL ifconfig "${a%a}b" up
-done
-there() { jexec $JAIL ifconfig -n "$@"; }
+cables 3
 ifc lagg1 create laggproto lacp laggport "$P0" laggport "$P1" laggport "$P2" $HOST_IP/24 up
 there lagg1 create laggproto lacp laggport "$Q0" laggport "$Q1" laggport "$Q2" $JAIL_IP/24 up
 in_service() { [ "$("$@" lagg1 | grep -c 'flags=1c<ACTIVE,COLLECTING,DISTRIBUTING>')" = 3 ]; }
