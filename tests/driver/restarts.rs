@@ -8,7 +8,7 @@ use lagg_rs::kpi::host::{self, Attached, Couplings, Event, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSIFCAP, SIOCSIFFLAGS, SIOCSIFMTU, proto};
 use lagg_rs::wire::lacpdu::Lacpdu;
 
-use crate::lab::{Card, ether, flags, lab, lagg_of, mac, name, until};
+use crate::lab::{Card, ether, flags, lab, lagg_of, mac, name, spawn, until};
 use crate::offloads::{able, set};
 use crate::pair::{Pair, pair};
 
@@ -68,25 +68,31 @@ fn f56_ports_that_get_another_address_stay_in_service() {
     });
 }
 
-/// Also while a driver is handling the request, with the port down.
+/// em2's driver handles a request, with the port down, and has taken `ms` milliseconds so far: the port is in
+/// service. Then its link is `after` that.
+fn is_in_service_meanwhile(pair: &Pair, (command, ask): (usize, Ask), ms: u64, after: LinkState) {
+    let em2 = &pair.wires[1].0;
+    let blocked = em2.nic.block(command);
+    thread::scope(|scope| {
+        let vnet = Vnet::current();
+        spawn(scope, move || ask(pair));
+        blocked.wait();
+        vnet.advance_to(vnet.uptime_ms() + ms);
+        host::set_link(&em2.ifp, LinkState::Down);
+        // When the protocol task has handled this, it has also handled the left side.
+        host::set_link(&pair.wires[0].1.ifp, LinkState::Down);
+        until("the other side", || pair.distributing(&pair.right) == 2);
+        in_service(pair, 2);
+        host::set_link(&em2.ifp, after);
+        blocked.release();
+    });
+}
+
 #[test]
 fn f56_a_port_is_in_service_while_its_driver_has_another_address() {
     lab(|| {
-        for (command, ask) in OURS {
-            let pair = late_pair();
-            let blocked = pair.wires[1].0.nic.block(command);
-            thread::scope(|scope| {
-                let (asked, vnet) = (&pair, Vnet::current());
-                scope.spawn(move || vnet.enter(|| ask(asked)));
-                blocked.wait();
-                host::set_link(&pair.wires[1].0.ifp, LinkState::Down);
-                // When the protocol task has handled this, it has also handled the left side.
-                host::set_link(&pair.wires[0].1.ifp, LinkState::Down);
-                until("the other side", || pair.distributing(&pair.right) == 2);
-                in_service(&pair, 2);
-                host::set_link(&pair.wires[1].0.ifp, LinkState::Up);
-                blocked.release();
-            });
+        for ours in OURS {
+            is_in_service_meanwhile(&late_pair(), ours, 0, LinkState::Up);
         }
     });
 }
@@ -95,21 +101,9 @@ fn f56_a_port_is_in_service_while_its_driver_has_another_address() {
 #[test]
 fn f69_a_slow_driver_does_not_lose_its_ports_place() {
     lab(|| {
-        for (command, ask) in OURS {
+        for ours in OURS {
             let pair = late_pair();
-            let blocked = pair.wires[1].0.nic.block(command);
-            thread::scope(|scope| {
-                let (asked, vnet) = (&pair, Vnet::current());
-                scope.spawn(move || vnet.enter(|| ask(asked)));
-                blocked.wait();
-                vnet.advance_to(vnet.uptime_ms() + 5_000);
-                host::set_link(&pair.wires[1].0.ifp, LinkState::Down);
-                // The protocol task has looked at the left side when it has at the right one.
-                host::set_link(&pair.wires[0].1.ifp, LinkState::Down);
-                until("the other side", || pair.distributing(&pair.right) == 2);
-                in_service(&pair, 2);
-                blocked.release();
-            });
+            is_in_service_meanwhile(&pair, ours, 5_000, LinkState::Down);
             // What is still down then has a second more.
             host::settle();
             pair.wires[2].0.link(LinkState::Up);
@@ -128,8 +122,8 @@ fn f69_a_slow_driver_keeps_no_other_port_in_its_place() {
         let pair = pair(3);
         let blocked = pair.wires[1].0.nic.block(SIOCSIFMTU);
         thread::scope(|scope| {
-            let (asked, vnet) = (&pair, Vnet::current());
-            scope.spawn(move || vnet.enter(|| asked.left.set_mtu(9000).unwrap()));
+            let vnet = Vnet::current();
+            spawn(scope, || pair.left.set_mtu(9000).unwrap());
             blocked.wait();
             vnet.advance_to(vnet.uptime_ms() + 1_000);
             host::set_link(&pair.wires[0].0.ifp, LinkState::Down);

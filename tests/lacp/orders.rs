@@ -1,19 +1,19 @@
 //! Markers and farewells have orders, and come out with the plan for which they were ordered.
 
 use lagg_rs::lacp::order::Order;
+use lagg_rs::slots::Slot;
+use lagg_rs::wire::slow::FRAME;
 
-use crate::lab::{DEFAULTS, nth, set};
+use crate::lab::{DEFAULTS, Lacp, nth, set};
 use crate::solo::Solo;
 
-/// The slots with a marker that was ordered by `last`; it counts as sent.
-fn markers(solo: &mut Solo, last: Order) -> Vec<u8> {
-    let next = || Some(solo.lacp.poll_marker(last)?.0.number());
-    std::iter::from_fn(next).collect()
-}
+type Poll = fn(&mut Lacp, Order) -> Option<(Slot, [u8; FRAME])>;
+const MARKERS: Poll = Lacp::poll_marker;
+const FAREWELLS: Poll = Lacp::poll_farewell;
 
-fn farewells(solo: &mut Solo, last: Order) -> Vec<u8> {
-    let next = || Some(solo.lacp.poll_farewell(last)?.0.number());
-    std::iter::from_fn(next).collect()
+/// The slots on which something is due that was ordered by then.
+fn due(solo: &mut Solo, poll: Poll, last: Order) -> Vec<u8> {
+    std::iter::from_fn(|| Some(poll(&mut solo.lacp, last)?.0.number())).collect()
 }
 
 #[test]
@@ -25,9 +25,9 @@ fn f67_a_marker_is_not_sent_with_those_before_it() {
     solo.lacp.ask_markers(set(0b110), solo.now());
     let second = solo.lacp.last_order();
     assert!(solo.lacp.has_marker(first));
-    assert_eq!(markers(&mut solo, first), [0]);
+    assert_eq!(due(&mut solo, MARKERS, first), [0]);
     assert!(!solo.lacp.has_marker(first) && solo.lacp.has_marker(second));
-    assert_eq!(markers(&mut solo, second), [1, 2]);
+    assert_eq!(due(&mut solo, MARKERS, second), [1, 2]);
     assert!(!solo.lacp.has_marker(second));
 }
 
@@ -38,7 +38,7 @@ fn f67_a_marker_that_fails_takes_none_with_it_that_was_ordered_since() {
     for is_ordered in [false, true] {
         solo.lacp.ask_markers(set(1), solo.now());
         let last = solo.lacp.last_order();
-        assert_eq!(markers(&mut solo, last), [0]);
+        assert_eq!(due(&mut solo, MARKERS, last), [0]);
         if is_ordered {
             solo.lacp.ask_markers(set(1), solo.now());
         }
@@ -60,7 +60,7 @@ fn f67_a_farewell_is_not_sent_with_those_before_it() {
     solo.lacp.take_down(nth(1), solo.now());
     assert_eq!(solo.lacp.last_order(), second);
     assert!(solo.lacp.has_farewell(first));
-    assert_eq!(farewells(&mut solo, first), [1]);
+    assert_eq!(due(&mut solo, FAREWELLS, first), [1]);
     assert!(!solo.lacp.has_farewell(first));
-    assert_eq!(farewells(&mut solo, second), [0]);
+    assert_eq!(due(&mut solo, FAREWELLS, second), [0]);
 }
