@@ -86,6 +86,8 @@ LAGG_SYSCTL(_net_link_lagg, default_use_flowid, 0, CTLFLAG_RWTUN,
     "New laggs choose ports by the flow id that the NIC computed");
 LAGG_SYSCTL(_net_link_lagg, default_use_numa, 1, CTLFLAG_RWTUN, "New laggs prefer ports of the flow's NUMA domain");
 LAGG_SYSCTL(_net_link_lagg, default_flowid_shift, 16, CTLFLAG_RWTUN, "By how many bits new laggs shift the flow id");
+LAGG_SYSCTL(_net_link_lagg, default_min_links, 0, CTLFLAG_RWTUN,
+    "New laggs have their link up only while so many ports are in service");
 LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2 LACPDUs too");
 LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
 

@@ -93,6 +93,7 @@ int	lagg_rs_failover_rx_all(void);
 int	lagg_rs_default_use_flowid(void);
 int	lagg_rs_default_use_numa(void);
 int	lagg_rs_default_flowid_shift(void);
+int	lagg_rs_default_min_links(void);
 int	lagg_rs_debug(void);
 int	lagg_rs_default_strict_mode(void);
 

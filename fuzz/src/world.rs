@@ -40,12 +40,7 @@ pub fn model(n: u8) -> &'static Model {
 pub fn run(models: [&'static Model; CARDS as usize], f: impl FnOnce(&mut World)) {
     let before = live();
     HOME.enter(|| {
-        HOME.set_defaults(Defaults {
-            use_flowid: false,
-            use_numa: true,
-            flowid_shift: 16,
-            lacp_strict: true,
-        });
+        HOME.set_defaults(Defaults::USUAL);
         HOME.set_failover_rx_all(false);
         host::set_privileged(true);
         let mut world = World::new(models);

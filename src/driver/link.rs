@@ -4,7 +4,7 @@ use core::mem::replace;
 
 use super::mode::Mode;
 use super::state::{NO_LLADDR, State};
-use super::{Plan, Softc, infiniband, lacp, stacking};
+use super::{Plan, Port, Softc, infiniband, lacp, stacking};
 use crate::kpi::{Ifnet, LaggType, LinkState, Ref, epoch, uptime_ms};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
@@ -12,21 +12,25 @@ use crate::policy::{Protocol, Speed};
 /// Milliseconds after which an address is announced once more.
 const AGAIN_MS: u64 = 1000;
 
-/// Whether the link of a lagg with this plan is up, for both link state and media status: with lacp while a
-/// port distributes, else while a port is active.
+/// Whether the link of a lagg with this plan is up, for both link state and media status: while enough ports
+/// are in service. With lacp these are the ports that distribute, else the active ones.
 ///
 /// A lagg that is down has taken its ports down, so only their links count then. A change of the lagg's
 /// address takes it down and up, and its link must not follow that.
 pub(super) fn is_up(plan: &Plan) -> bool {
     // F-43: the one rule for the link state and the media status
-    plan.protocol().link().unwrap_or_else(|| {
-        if plan.is_running() {
+    let in_service = plan.protocol().in_service().unwrap_or_else(|| {
+        let counts = |port: &&Ref<Port>| {
             // F-44: a port that is down does not count
-            plan.first_active().is_some()
-        } else {
-            plan.ports().any(|port| port.ifp().link_state() == LinkState::Up)
-        }
-    })
+            if plan.is_running() {
+                port.is_active()
+            } else {
+                port.ifp().link_state() == LinkState::Up
+            }
+        };
+        plan.ports().filter(counts).count()
+    });
+    in_service >= plan.min_links()
 }
 
 /// Publishes the lagg's link state and baud rate, from its ports. The protocol task's function.

@@ -44,6 +44,7 @@ mod offloads;
 mod options;
 mod plan;
 mod port;
+mod settings;
 mod softc;
 mod stacking;
 mod state;
@@ -59,7 +60,7 @@ use core::fmt;
 
 use crate::kpi::{
     Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, Module, PortMethods, Ref,
-    Result, SendTag, TagRequest,
+    Result, SendTag, Setting, TagRequest,
 };
 
 impl Driver for Module {
@@ -107,6 +108,16 @@ impl Driver for Module {
 
     fn stats(softc: &Softc, to: &mut dyn fmt::Write) -> fmt::Result {
         stats::write(softc, to)
+    }
+
+    const SETTINGS: &'static [Setting] = &settings::SETTINGS;
+
+    fn setting(softc: &Ref<Softc>, place: usize, to: &mut dyn fmt::Write) -> Result {
+        settings::get(softc, place, to)
+    }
+
+    fn set_setting(softc: &Ref<Softc>, place: usize, to: &str) -> Result {
+        settings::set(softc, place, to)
     }
 
     fn media_active(softc: &Softc, epoch: &Epoch) -> bool {

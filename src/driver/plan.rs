@@ -26,6 +26,7 @@ pub struct Plan {
     primary: Option<Ref<Port>>,
     running: bool,
     count: u8,
+    min_links: u8,
     order: [Slot; Slot::COUNT],
     slots: SlotMap<Option<Ref<Port>>>,
     frames: Option<Ref<Frames>>,
@@ -50,6 +51,7 @@ impl Plan {
             primary: None,
             running: false,
             count: 0,
+            min_links: 0,
             order: [Slot::LAST; Slot::COUNT],
             slots: SlotMap::new([const { None }; Slot::COUNT]),
             frames: None,
@@ -78,6 +80,16 @@ impl Plan {
             }
             self.slots[port.slot()] = Some((*port).clone());
         }
+    }
+
+    /// Sets how many ports must be in service for the lagg's link to be up.
+    pub(super) fn set_min_links(&mut self, to: u32) {
+        self.min_links = u8::try_from(to).unwrap_or(u8::MAX);
+    }
+
+    /// How many ports must be in service for the lagg's link to be up.
+    pub fn min_links(&self) -> usize {
+        self.min_links.max(1).into()
     }
 
     /// The protocol.

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
 use super::lacp_state::now;
 use super::mode::{Circumstances, Mode, Options, PlanMemory};
+use super::settings::Settings;
 use super::{Plan, Port};
 use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff};
 use crate::lacp::Time;
@@ -40,6 +41,7 @@ pub(super) struct State {
     /// The slot of the port that is getting another address, which takes it down and up again.
     pub readdressed: Option<Slot>,
     pub options: Options,
+    pub settings: Boxed<Settings>,
     pub vlans: Vlans,
     /// What the ports were last asked about their capabilities.
     pub asked: Asked,
@@ -124,6 +126,7 @@ impl State {
             mtu: Setting::Taken(0),
             readdressed: None,
             options: Options::of_vnet(),
+            settings: Boxed::try_new(Settings::of_vnet())?,
             vlans: Vlans::try_new()?,
             asked: Asked::NOTHING,
             slots: Array::try_new(Slot::COUNT, |_| None)?,
@@ -385,6 +388,7 @@ impl State {
         let (rules, mut plan) = memory.rules(&mut self.mode, &around)?;
         let frames = self.mode.lacp().map(|lacp| lacp.frames.clone());
         plan.fill(rules, self.running, self.members(), self.primary, frames);
+        plan.set_min_links(self.settings.min_links);
         Some(plan.share())
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{
     Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result, SendTag,
-    TagRequest,
+    Setting, TagRequest,
 };
 
 /// The driver above kpi implements [`Driver`] for this type. So kpi does not name the driver, and its calls
@@ -77,6 +77,23 @@ pub trait Driver {
     /// # Errors
     /// Those of `to`.
     fn stats(softc: &Self::Softc, to: &mut dyn fmt::Write) -> fmt::Result;
+
+    /// The settings of a lagg that sysctl(8) reads and writes.
+    const SETTINGS: &'static [Setting];
+
+    /// Writes the value of one of [`Driver::SETTINGS`], by its place among them. `to` is memory: writing to
+    /// it does not sleep. Takes the mutex.
+    ///
+    /// # Errors
+    /// EINVAL: there is no such setting, or `to` has no room.
+    fn setting(softc: &Ref<Self::Softc>, place: usize, to: &mut dyn fmt::Write) -> Result;
+
+    /// Sets one of them, for a caller that may. May sleep.
+    ///
+    /// # Errors
+    /// EINVAL: no such setting or a bad value, and nothing is changed. EOPNOTSUPP: one of LACP's, and the
+    /// lagg is of InfiniBand. ENXIO: the lagg is being destroyed. ENOMEM.
+    fn set_setting(softc: &Ref<Self::Softc>, place: usize, to: &str) -> Result;
 
     /// Whether the media status of the lagg is active.
     fn media_active(softc: &Self::Softc, epoch: &Epoch) -> bool;

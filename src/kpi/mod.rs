@@ -34,6 +34,7 @@ mod mem;
 mod name;
 mod packet;
 mod requests;
+mod setting;
 
 #[cfg(not(feature = "kernel"))]
 pub mod host;
@@ -62,6 +63,7 @@ pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};
 pub use mem::{Array, Boxed, Ref, Unique, live};
 pub use name::Name;
 pub use offloads::Offloads;
+pub use setting::{Holds, LONGEST, Setting};
 pub use tags::{TagHeader, TagRequest, TagType};
 
 /// Length of an interface name, its NUL included (IFNAMSIZ).
@@ -84,6 +86,19 @@ pub struct Defaults {
     pub flowid_shift: i32,
     /// `lacp.default_strict_mode`.
     pub lacp_strict: bool,
+    /// `default_min_links`, which may be any number.
+    pub min_links: i32,
+}
+
+impl Defaults {
+    /// What they are unless an administrator has set them.
+    pub const USUAL: Defaults = Defaults {
+        use_flowid: false,
+        use_numa: true,
+        flowid_shift: 16,
+        lacp_strict: true,
+        min_links: 0,
+    };
 }
 
 /// The media in use on an interface (ifmedia(4)).

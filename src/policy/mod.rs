@@ -309,11 +309,11 @@ where
 
 /// The rules for what is reported of the lagg and its ports.
 impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
-    /// Whether the lagg's link is up by the protocol's own rule; none if the ports' links decide.
-    pub fn link(&self) -> Option<bool> {
+    /// How many ports are in service by the protocol's own rule; none if the ports' links decide.
+    pub fn in_service(&self) -> Option<usize> {
         match self {
             // F-16: ports that stand by do not count
-            Protocol::Lacp(lacp) => Some(!lacp.distributing.is_empty()),
+            Protocol::Lacp(lacp) => Some(lacp.distributing.len() as usize),
             _ => None,
         }
     }

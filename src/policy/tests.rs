@@ -195,7 +195,7 @@ fn lacp_sends_where_it_distributes_and_takes_in_where_it_collects() {
     for (distributing, ports) in each_active() {
         let rules = rules(Kind::Lacp(()), distributing);
         assert_eq!(sent(&rules, &Model::new(MEMBERS, MEMBERS)).0, distributing);
-        assert_eq!(rules.link(), Some(!distributing.is_empty()));
+        assert_eq!(rules.in_service(), Some(distributing.len() as usize));
         for port in ports.iter() {
             let takes = |frame, look| rules.accepts(&ports, port, &frame, look);
             let group = || Frame { is_multicast: true, ..packet(1) };

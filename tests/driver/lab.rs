@@ -5,18 +5,24 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use lagg_rs::driver::Softc;
-use lagg_rs::kpi::host::testing::{self, Model, TestNic};
+use lagg_rs::kpi::host::testing::{Model, TestNic};
 use lagg_rs::kpi::host::{self, Attached, UserMemory, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
-    FlagsRequest, InterfaceRequest, LacpInfo, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG,
+    FlagsRequest, InterfaceRequest, LaggRequest, OptionsRequest, PortRequest, SIOCGLAGG,
     SIOCGLAGGFLAGS, SIOCGLAGGOPTS, SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSLAGG,
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{
-    Driver, Errno, IfType, Ifnet, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Module, Name,
-    Ref, Result, epoch, iff,
+    Driver, IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Module, Name, Ref, Result,
+    epoch, iff,
 };
 use zerocopy::FromBytes;
+
+#[allow(unused_imports, reason = "not all who use this need them all")]
+pub use unchanged::{attributes, everything, refused, without_memory};
+
+#[path = "unchanged.rs"]
+mod unchanged;
 
 /// All protocols.
 pub const PROTOCOLS: [u32; 6] = [
@@ -259,13 +265,23 @@ impl Lagg {
         ifioctl(&self.name, SIOCSLAGGHASH, &mut request)
     }
 
+    /// The setting `net.link.lagg.iface.<lagg>.<name>`.
+    pub fn setting(&self, name: &str) -> Result<String> {
+        host::sysctl_get(&self.name, name)
+    }
+
+    /// Sets it.
+    pub fn set(&self, name: &str, to: &str) -> Result {
+        host::sysctl_set(&self.name, name, to)
+    }
+
     /// Sends a frame.
     pub fn send(&self, bytes: &[u8]) -> Result {
         host::transmit(&self.ifp, Mbuf::from_bytes(bytes))
     }
 }
 
-fn get(lagg: &str, room: usize) -> Result<(LaggRequest, Vec<PortRequest>)> {
+pub fn get(lagg: &str, room: usize) -> Result<(LaggRequest, Vec<PortRequest>)> {
     let memory = UserMemory::new(room.max(1));
     let (size, port) = (room as u64, memory.address());
     let mut request = LaggRequest { size, port, ..LaggRequest::default() };
@@ -297,81 +313,6 @@ pub fn mtu(ifname: &str, mtu: u32) -> Result {
 pub fn ether(ifname: &str, to: MacAddr) -> Result {
     let mut request = InterfaceRequest::with_lladdr(&to);
     ifioctl(ifname, host::SIOCSIFLLADDR, &mut request)
-}
-
-/// Makes a request that must be refused with `errno`, and checks that nothing in the vnet has changed.
-#[track_caller]
-pub fn refused<T>(errno: Errno, request: impl FnOnce() -> Result<T>) {
-    let before = everything();
-    assert_eq!(request().map(drop), Err(errno));
-    assert_eq!(everything(), before, "changed by a request that was refused");
-}
-
-/// Repeats a request so that each of its allocations fails once.
-#[track_caller]
-pub fn without_memory(request: impl Fn() -> Result) {
-    for n in 1.. {
-        let before = everything();
-        host::fail_allocation(n);
-        let result = request();
-        if host::fail_allocation(0) != 0 {
-            result.unwrap();
-            assert!(n > 1, "it allocates nothing");
-            return;
-        }
-        assert_eq!(result, Err(Errno::ENOMEM));
-        assert_eq!(everything(), before, "changed without memory");
-    }
-}
-
-/// All that the stack has of an interface, except its counters.
-pub fn attributes(ifp: &Ifnet) -> Vec<(&'static str, String)> {
-    let mut attributes = testing::attributes(ifp);
-    let port = ifp.lagg_port();
-    let slot = port.map(|port| format!("{:?} slot {}", port.softc().ifp(), port.slot().number()));
-    attributes.push(("port of", format!("{slot:?}")));
-    attributes
-}
-
-/// What requests can change: all of every interface in the vnet, and the answers of every lagg.
-pub fn everything() -> Vec<String> {
-    host::settle();
-    let mut lines = Vec::new();
-    let interfaces = Vnet::current().interfaces();
-    let first = interfaces.iter().map(|ifp| ifp.index()).min().unwrap_or(0);
-    for ifp in interfaces {
-        let attributes = attributes(&ifp);
-        lines.extend(attributes.iter().map(|(name, value)| format!("{ifp:?} {name}: {value}")));
-        if ifp.lagg_softc().is_some() {
-            let lagg = text(&ifp.name());
-            let (mut all, mut records) = get(&lagg, 32 * 72).unwrap();
-            records.iter_mut().for_each(|record| renumber(&mut record.psc, first));
-            renumber(&mut all.psc, first);
-            let (mut options, mut flags) = (OptionsRequest::default(), FlagsRequest::default());
-            ifioctl(&lagg, SIOCGLAGGOPTS, &mut options).unwrap();
-            ifioctl(&lagg, SIOCGLAGGFLAGS, &mut flags).unwrap();
-            lines.push(format!(
-                "{lagg} answers: {} {:x?} {options:?} {flags:?}",
-                all.proto, all.psc
-            ));
-            lines.extend(records.iter().map(|record| format!("{lagg} answers: {record:x?}")));
-        }
-    }
-    lines
-}
-
-/// Renumbers interfaces from `first` on, so that the same setup has the same numbers each time.
-fn renumber(info: &mut LacpInfo, first: u32) {
-    for port in [&mut info.actor_portno, &mut info.partner_portno] {
-        *port = if *port == 0 { 0 } else { port.wrapping_sub(first as u16) };
-    }
-    for key in [&mut info.actor_key, &mut info.partner_key] {
-        *key = match *key {
-            0 => 0,
-            individual @ 0x8000.. => individual.wrapping_sub(first as u16) | 0x8000,
-            aggregatable => aggregatable.wrapping_sub((first << 5) as u16) & 0x7fff,
-        };
-    }
 }
 
 /// A name in the ABI.

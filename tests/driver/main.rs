@@ -42,6 +42,7 @@ mod records;
 mod refused_requests;
 mod restarts;
 mod send_tags;
+mod settings;
 mod slow_frames;
 mod stats;
 mod tagged_packets;

@@ -101,6 +101,19 @@ fn each_sysctl_is_in_the_manual_page_with_its_default() {
     assert_eq!(documented, declared);
 }
 
+#[test]
+fn each_setting_is_in_the_manual_page() {
+    let settings = section("DESCRIPTION").skip_while(|line| *line != ".Ss Settings").skip(1);
+    let lines = settings.take_while(|line| !line.starts_with(".Ss "));
+    let items = lines.filter_map(|line| line.strip_prefix(".It Va "));
+    // Two on one line are written `a , b`.
+    let mut documented: Vec<_> = items.flat_map(|item| item.split(" , ")).collect();
+    let mut declared: Vec<_> = host::settings().collect();
+    declared.sort();
+    documented.sort();
+    assert_eq!(documented, declared);
+}
+
 /// kld_list loads the driver after sysctl.conf is read, so the defaults of new laggs go into loader.conf,
 /// and must be tunables.
 #[test]

@@ -308,7 +308,8 @@ fn f02_the_default_flowid_shift_is_checked() {
     lab(|| {
         let set = |use_flowid, use_numa, flowid_shift| {
             let lacp_strict = true;
-            let defaults = Defaults { use_flowid, use_numa, flowid_shift, lacp_strict };
+            let defaults =
+                Defaults { use_flowid, use_numa, flowid_shift, lacp_strict, ..Defaults::USUAL };
             host::Vnet::current().set_defaults(defaults);
             let options = lagg().options().unwrap();
             (options.opts, options.flowid_shift)

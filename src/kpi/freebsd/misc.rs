@@ -41,6 +41,7 @@ pub fn defaults() -> Defaults {
             use_numa: c::lagg_rs_default_use_numa() != 0,
             flowid_shift: c::lagg_rs_default_flowid_shift(),
             lacp_strict: c::lagg_rs_default_strict_mode() != 0,
+            min_links: c::lagg_rs_default_min_links(),
         }
     }
 }

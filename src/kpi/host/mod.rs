@@ -82,7 +82,7 @@ pub use offloads::{Couplings, couple, offload_looks, restarts};
 pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
 pub use stack::{set_address, set_link};
-pub use sysctl::sysctl_stats;
+pub use sysctl::{settings, sysctl_get, sysctl_set, sysctl_stats};
 pub use tags::{CardTag, SendTag, TagParams, TagWrapper, allocate_tag};
 pub use tasks::settle;
 pub use vlan::{

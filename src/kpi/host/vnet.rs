@@ -25,13 +25,11 @@ pub(super) struct State {
 
 impl Default for State {
     fn default() -> Self {
-        let defaults =
-            Defaults { use_flowid: false, use_numa: true, flowid_shift: 16, lacp_strict: true };
         State {
             interfaces: Mutex::default(),
             units: Mutex::default(),
             failover_rx_all: AtomicBool::default(),
-            defaults: Mutex::new(defaults),
+            defaults: Mutex::new(Defaults::USUAL),
             lacp_debug: AtomicI32::default(),
             shutting_down: AtomicBool::default(),
             clock: Clock::default(),
