@@ -37,6 +37,7 @@ mod pair;
 mod pauses;
 mod port_requests;
 mod ports;
+mod preferred;
 mod protocols;
 mod records;
 mod refused_requests;

@@ -22,7 +22,7 @@ fn each_setting_has_its_default_and_range() {
                 assert_eq!(lagg.setting(name).unwrap(), good.to_string(), "{name}");
             }
             let greater = (greatest + 1).to_string();
-            for bad in [&*greater, "4294967296", "-1", "", "x", "1x"] {
+            for bad in [&*greater, "4294967296", "-1", "+1", "", "x", "1x"] {
                 refused(Errno::EINVAL, || lagg.set(name, bad));
             }
         }
