@@ -18,12 +18,13 @@ mod kernel {
     // Everything that `kmod/shim.h` declares is included too.
     const FUNCTIONS: &str = "
         malloc free copyout panic cv_init cv_destroy counter_u64_fetch sbuf_bcat
+        sysctl_handle_32 sysctl_handle_string
         epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copypacket m_copydata
         m_snd_tag_.* arc4random_buf
         if_.* ifc_.* ifmedia_.* ifnet_byindex_ref ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
         ether_output ether_bpf_mtap_if infiniband_.* ifpromisc link_init_sdl rt_ifmsg";
     const TYPES: &str = "
-        mtx sx cv task callout epoch_context epoch_tracker ifnet bpf_if_ext pcpu mbuf sockaddr ifreq ifmedia ifmediareq
+        sysctl_oid sysctl_req mtx sx cv task callout epoch_context epoch_tracker ifnet bpf_if_ext pcpu mbuf sockaddr ifreq ifmedia ifmediareq
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";
     const VARIABLES: &str = "
         net_epoch_preempt taskqueue_swi taskqueue_thread lagg_.*_p

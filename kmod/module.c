@@ -15,6 +15,7 @@ void	lagg_rs_unhook(const void *);
 int	lagg_rs_stats(u_int index, struct sbuf *);
 int	lagg_rs_enter(void);
 void	lagg_rs_leave(void);
+int	lagg_rs_setting(SYSCTL_HANDLER_ARGS);
 ifc_create_f lagg_rs_clone_create;
 ifc_destroy_f lagg_rs_clone_destroy;
 
@@ -150,6 +151,45 @@ void
 lagg_rs_stats_remove(void)
 {
 	sysctl_ctx_free(&lagg_stats_oids);
+}
+
+/*
+ * net.link.lagg.iface.<name>: the settings of laggs, by name. Rust makes the nodes and removes them
+ * (src/kpi/freebsd/names.rs).
+ *
+ * No leaf has CTLFLAG_TUN: kenv(1) would have the kernel write to the address 0 of the vnet.
+ */
+SYSCTL_NODE(_net_link_lagg, OID_AUTO, iface, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Laggs by name");
+
+struct sysctl_oid *
+lagg_rs_node_add(struct sysctl_oid *parent, const char *name)
+{
+	if (parent != NULL)
+		return (SYSCTL_ADD_NODE(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, ""));
+	return (SYSCTL_ADD_NODE_WITH_LABEL(NULL, SYSCTL_STATIC_CHILDREN(_net_link_lagg_iface), OID_AUTO, name,
+	    CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Laggs of this name", "lagg"));
+}
+
+void
+lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about)
+{
+	sysctl_add_oid(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name,
+	    (number ? CTLTYPE_U32 : CTLTYPE_STRING) | CTLFLAG_RW | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, place,
+	    lagg_rs_setting, number ? "IU" : "A", about, NULL);
+}
+
+void
+lagg_rs_node_remove(struct sysctl_oid *oid)
+{
+	sysctl_remove_oid(oid, 1, 1);
+}
+
+struct sysctl_oid *
+lagg_rs_iface_of(struct sysctl_oid *oid)
+{
+	while (SYSCTL_PARENT(oid) != &sysctl___net_link_lagg_iface)
+		oid = SYSCTL_PARENT(oid);
+	return (oid);
 }
 
 /* For modules that link against the C driver's names (net/if_lagg.h). */

@@ -51,6 +51,12 @@ counter_u64_t lagg_rs_counters_alloc(void);
 void	lagg_rs_counters_increment(counter_u64_t, size_t which);
 void	lagg_rs_counters_free(counter_u64_t);
 
+/* sysctl(9): nodes and leaves below net.link.lagg.iface */
+struct sysctl_oid *lagg_rs_node_add(struct sysctl_oid *parent, const char *name);	/* NULL: iface itself */
+void	lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about);
+void	lagg_rs_node_remove(struct sysctl_oid *);
+struct sysctl_oid *lagg_rs_iface_of(struct sysctl_oid *);
+
 /* EVENTHANDLER(9) */
 void	lagg_rs_iflladdr_event(struct ifnet *);
 void	lagg_rs_baudrate_event(struct ifnet *);

@@ -8,7 +8,7 @@
 //! | a connection, its locks held | `allocate_tag` | nothing | no, unless the port's driver does |
 //! | callbacks from the stack, its locks held | `port_link_state`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
 //! | the same, of a VLAN | `vlan`, `vlan_moved` | mutex | for memory alone |
-//! | ioctl, clone, departure, configuration task | `ioctl`, `port_ioctl`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
+//! | ioctl, clone, departure, sysctl, configuration task | `ioctl`, `port_ioctl`, `set_setting`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
 //! | protocol task | `link::publish`, `lacp::run`, `infiniband::run` | mutex | yes, without the mutex |
 //!
 //! Order: `ifnet_detach_sxlock` → the stack's other locks → token → mutex. `ifnet_detach_sxlock` is

@@ -25,6 +25,13 @@ impl<T: Send + Sync> EpochOption<T> {
         EpochOption(AtomicPtr::new(ptr::null_mut()))
     }
 
+    /// The same, for a static.
+    #[cfg(feature = "kernel")]
+    pub(super) const fn empty() -> Self {
+        // INVARIANT: NULL.
+        EpochOption(AtomicPtr::new(ptr::null_mut()))
+    }
+
     /// # Safety
     /// For `'a`, `place` is a pointer that this module alone writes, through `EpochOption<T>`s.
     #[cfg(feature = "kernel")]

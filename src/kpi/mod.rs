@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | [`Ref`], [`EpochCell`], [`EpochOption`], [`epoch`] | counted objects, published and freed through the epoch | malloc(9), epoch(9) |
 //! | [`Mtx`], [`Cv`], [`Deadline`] | a mutex over the data that it guards, and a condition to wait for under it | mutex(9), condvar(9) |
-//! | [`Task`], [`Queue`] | work for one of the module's two threads | taskqueue(9) |
+//! | [`Task`], [`Queue`] | work for one of the module's threads | taskqueue(9) |
 //! | [`Callout`] | a function at a later time | callout(9) |
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
 //! | [`LinkAddr`] | a link-level address, of Ethernet or of InfiniBand | sockaddr_dl |
@@ -119,6 +119,9 @@ pub enum Queue {
     Protocol,
     /// Applies to ports what is wanted of them.
     Configuration,
+    /// Makes and removes the nodes of sysctl(8), for whose readers it may wait long.
+    #[cfg(feature = "kernel")]
+    Names,
 }
 
 /// The kinds of lagg (`struct iflaggparam`, `lagg_type`).

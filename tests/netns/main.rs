@@ -77,6 +77,26 @@ fn shows_what_was_dropped() {
     assert!(!shown.contains("\ndropped none disabled 0\n"), "{shown}");
 }
 
+/// `set` and `get`: the settings that ifconfig(8) has no word for.
+#[test]
+fn settings_are_set_and_shown() {
+    let lab = lab!(2);
+    lab.failover();
+    assert!(lab.ok("lagg0 get").lines().any(|line| line == "min_links: 0"));
+    lab.ok("lagg0 set min_links 2 mtu 1400");
+    assert_eq!(lab.ok("lagg0 get min_links"), "min_links: 2\n");
+    assert!(lab.ok("lagg0").contains("status: active"));
+    lab.cut(0);
+    until("the link is down", || lab.ok("lagg0").contains("status: no carrier"));
+    lab.ok("lagg0 set min_links 1");
+    until("the link is up", || lab.ok("lagg0").contains("status: active"));
+    lab.refused("lagg0 set min_links 33", "set min_links=33: Invalid argument");
+    lab.refused("lagg0 set min_link 1", "set min_link: no such setting; lagg0 get lists all");
+    lab.refused("lagg0 get min_link", "get min_link: no such setting");
+    lab.refused("lagg0 set min_links", "'set' requires argument");
+    assert_eq!(lab.ok("lagg0 get min_links"), "min_links: 1\n");
+}
+
 /// Only datagrams between the cut and its detection are lost. When the cable is back, the lagg loses
 /// nothing.
 #[test]

@@ -91,9 +91,11 @@ gone() { ! ifconfig -n "$1" >/dev/null 2>&1; }
 
 # The number of allocations of malloc's type lagg; 0 also if the type is unknown
 in_use() { vmstat -m | awk '$1 == "lagg" { n = $2 } END { print n + 0 }'; }
+# At rest: without a lagg the module has what it was loaded with, and nothing is left once it is unloaded.
 none_in_use() {
-	n=$(in_use)
-	[ "$n" = 0 ] || { vmstat -m | grep -w lagg; return 1; }
+	n=$(in_use) rest=$at_rest
+	loaded || rest=0
+	[ "$n" -le "$rest" ] || { vmstat -m | grep -w lagg; return 1; }
 }
 
 # cables N: N epairs; their a ends are P0, P1, … here, their b ends Q0, Q1, … in a jail with its own network stack
@@ -246,6 +248,7 @@ begin() {
 	trap 'exit 1' INT TERM
 	clean
 	load || exit 1
+	at_rest=$(in_use)
 }
 
 # Ends every script: removes what is left, and checks that the module has kept nothing.

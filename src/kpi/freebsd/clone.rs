@@ -6,7 +6,7 @@ use super::bindings as c;
 use super::hooks;
 use super::ifnet::Ifnet;
 use super::memory::Pinned;
-use super::sysctl;
+use super::{names, sysctl};
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Driver, Errno, InfinibandAddr, LaggType, Module, Result};
@@ -61,9 +61,11 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
     };
     // SAFETY: the reference that if_alloc has made keeps it until `if_free`, and this borrow ends before that.
     let interface = unsafe { Ifnet::from_ptr(ifp) };
-    let softc = match Module::create(&interface.to_ref(), kind) {
+    let made = names::add(interface).and_then(|()| Module::create(&interface.to_ref(), kind));
+    let softc = match made {
         Ok(softc) => softc,
         Err(errno) => {
+            names::remove(interface);
             // SAFETY: made above, never attached, and not used any more: this gives up the reference that it
             // was made with.
             unsafe { c::if_free(ifp) };
@@ -146,6 +148,8 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     let Some(softc) = slot.get() else { return to_c(Err(Errno::ENXIO)) };
     // D-18: found by its interface, whichever vnet that is in now
     Module::destroy(&softc);
+    // SAFETY: the kernel's interface is freed at the end of this function, and not before.
+    names::remove(unsafe { Ifnet::from_ptr(ifp) });
     // SAFETY: the kernel calls this in the interface's vnet with the lock held. The interface was attached
     // when it was made; the lock lets one thread in at a time, and a second finds no softc above.
     unsafe { Ifnet::from_ptr(ifp).detach_lagg() };

@@ -10,6 +10,7 @@ use core::ptr;
 use super::bindings as c;
 use super::ifnet::Ifnet;
 use super::mbuf::Mbuf;
+use super::names;
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::Inside;
 use crate::kpi::mem::{Counted, Ref};
@@ -310,11 +311,14 @@ pub(super) unsafe extern "C" fn departure(_: *mut c_void, ifp: *mut c::ifnet) {
 pub(super) unsafe extern "C" fn arrival(_: *mut c_void, ifp: *mut c::ifnet) {
     // SAFETY: the interface that the event is of is not detached before its handlers have returned.
     let ifp = unsafe { Ifnet::from_ptr(ifp) };
+    let _inside = Inside::enter();
     if ifp.flags() & iff::RENAMING != 0 {
+        if ifp.is_lagg() {
+            names::renamed(ifp);
+        }
         return;
     }
     if let Some(softc) = ifp.lagg_softc() {
-        let _inside = Inside::enter();
         Module::arrival(&softc);
     }
 }

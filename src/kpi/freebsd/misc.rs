@@ -90,6 +90,22 @@ impl<const N: usize> Line<N> {
         Line { text: [0; N], len: 0 }
     }
 
+    /// The string without its NUL.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+
+    /// Appends a byte that is not NUL, if there is room.
+    pub(super) fn push(&mut self, byte: u8) {
+        // INVARIANT: the last byte stays the NUL that it was.
+        if self.len + 1 < N
+            && let Some(place) = self.text.get_mut(self.len)
+        {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
     /// The string, which ends in a NUL.
     pub(super) fn as_ptr(&self) -> *const core::ffi::c_char {
         self.text.as_ptr().cast()
@@ -98,12 +114,7 @@ impl<const N: usize> Line<N> {
 
 impl<const N: usize> Write for Line<N> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        // INVARIANT: the last byte stays the NUL that it was.
-        let last = N - 1;
-        for (place, byte) in self.text[..last].iter_mut().skip(self.len).zip(s.bytes()) {
-            *place = byte;
-            self.len += 1;
-        }
+        s.bytes().for_each(|byte| self.push(byte));
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ mod misc;
 #[cfg(lagg_mistakes)]
 mod mistakes;
 mod module;
+mod names;
 mod offloads;
 mod panic;
 mod percpu;

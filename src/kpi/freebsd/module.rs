@@ -6,7 +6,7 @@ use spin::Once;
 
 use super::bindings as c;
 use super::events::Handlers;
-use super::{epoch, hooks, sysctl, tasks};
+use super::{epoch, hooks, names, sysctl, tasks};
 use crate::kpi::errno::to_c;
 use crate::kpi::{Errno, Result, gate, live};
 
@@ -20,8 +20,12 @@ extern "C" fn lagg_rs_load() -> c_int {
 }
 
 fn load() -> Result {
-    let handlers = tasks::start().and_then(|()| Handlers::register());
-    let handlers = handlers.inspect_err(|_| tasks::stop())?;
+    let handlers = tasks::start().and_then(|()| names::start()).and_then(|()| Handlers::register());
+    let handlers = handlers.inspect_err(|_| {
+        names::stop();
+        epoch::epoch_drain();
+        tasks::stop();
+    })?;
     HANDLERS.call_once(|| handlers);
     // SAFETY: the kernel has these pointers for the driver of laggs, of which one is loaded, and calls none
     // of them while no interface is a port. The functions keep to what the kernel promises them.
@@ -54,6 +58,7 @@ extern "C" fn lagg_rs_unload() -> c_int {
 extern "C" fn lagg_rs_unhook(_: *const c_void) {
     let Some(handlers) = HANDLERS.get() else { return };
     sysctl::remove_stats();
+    names::stop();
     handlers.deregister();
     // A thread that saw a port before the last one went may be about to call a hook: a link event on its
     // taskqueue, a packet in the epoch. After these have passed, none does.

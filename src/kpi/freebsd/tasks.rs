@@ -10,10 +10,13 @@ use super::memory::Pinned;
 use crate::kpi::{EpochOption, Errno, Queue, Ref, Result};
 
 /// The kernel's queues: NULL while the module is not loaded.
-static QUEUES: [AtomicPtr<c::taskqueue>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
+static QUEUES: [AtomicPtr<c::taskqueue>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
 
-const ALL: [(Queue, &CStr); 2] =
-    [(Queue::Protocol, c"lagg proto"), (Queue::Configuration, c"lagg config")];
+const ALL: [(Queue, &CStr); 3] = [
+    (Queue::Protocol, c"lagg proto"),
+    (Queue::Configuration, c"lagg config"),
+    (Queue::Names, c"lagg names"),
+];
 
 impl Queue {
     fn place(self) -> &'static AtomicPtr<c::taskqueue> {

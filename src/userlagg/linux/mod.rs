@@ -27,19 +27,24 @@ const USAGE: &str = "\
 usage: userlagg [-v] [lagg]
        userlagg [-f] lagg create [laggtype type] [word ...]
        userlagg lagg word ...
+       userlagg lagg get [setting]
        userlagg lagg stats
 
 words: laggproto failover|none|...  laggport interface  -laggport interface
        lagghash l2,l3,l4  [-]use_flowid  [-]use_numa  [-]lacp_strict
        [-]lacp_fast_timeout  flowid_shift n  rr_limit n  up  down  mtu n
-       ether address  [inet] address/length  destroy
+       ether address  [inet] address/length  set setting value  destroy
 
 Without words it shows the lagg, or all; -v shows more. create starts a process
-for the lagg, or with -f becomes it. The words are those of ifconfig(8). stats
-shows what the lagg has dropped, and why.";
+for the lagg, or with -f becomes it. The words are those of ifconfig(8), except
+set, for what it has no word for. get shows these settings, and stats what the
+lagg has dropped, and why.";
 
 /// The word that shows the statistics.
 const STATS: &str = "stats";
+
+/// The word that shows the settings.
+const GET: &str = "get";
 
 /// The options.
 #[derive(Default)]
@@ -77,13 +82,23 @@ pub fn main() -> ExitCode {
     let words: Vec<String> = arguments.collect();
     print(&match lagg {
         None => show_all(&options),
-        Some(lagg) if words.is_empty() || words == [STATS] => ask(&lagg, &options, words),
+        Some(lagg) if is_question(&words) => ask(&lagg, &options, words),
         Some(lagg) => match Line::parse(&words) {
             Err(message) => Reply::failure(message),
             Ok(Line { create: None, .. }) => ask(&lagg, &options, words),
             Ok(line) => create(&lagg, &options, line, words),
         },
     })
+}
+
+/// Whether these words only ask, which any user may.
+fn is_question(words: &[String]) -> bool {
+    match words {
+        [] => true,
+        [word] => word == STATS || word == GET,
+        [word, _] => word == GET,
+        _ => false,
+    }
 }
 
 /// Prints the reply to a command.

@@ -22,6 +22,22 @@ use super::netlink;
 use super::show::{Inet, Status};
 use super::words::Word;
 
+/// The settings of this name, one a line; all of them for none.
+///
+/// # Errors
+/// The message, if there is no such setting.
+pub fn settings(lagg: &Lagg, name: Option<&str>) -> Result<String, String> {
+    let mut output = String::new();
+    for setting in host::settings().filter(|setting| name.is_none_or(|name| name == *setting)) {
+        let value = host::sysctl_get(&lagg.name, setting).map_err(text)?;
+        output += &format!("{setting}: {value}\n");
+    }
+    match name {
+        Some(name) if output.is_empty() => Err(format!("get {name}: no such setting")),
+        _ => Ok(output),
+    }
+}
+
 /// What ifconfig adds to the flags of an interface with a carrier.
 const IFF_LOWER_UP: u32 = 0x0100_0000;
 
@@ -73,6 +89,12 @@ pub fn carry_out(lagg: &mut Lagg, word: &Word) -> Result<(), String> {
             let request =
                 OptionsRequest { opts: opt::RR_LIMIT, bkt: *stride, ..Default::default() };
             set_option(&name, request)
+        }
+        Word::Set(setting, value) => {
+            host::sysctl_set(&name, setting, value).map_err(|errno| match errno {
+                Errno::ENOENT => format!("set {setting}: no such setting; {name} get lists all"),
+                errno => format!("set {setting}={value}: {}", text(errno)),
+            })
         }
         Word::Mtu(mtu) => {
             let mut request = InterfaceRequest::with_mtu(*mtu).named(to_name(&name));

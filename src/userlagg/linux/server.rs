@@ -15,13 +15,13 @@ use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid, write};
 
 use lagg_rs::kpi::{LaggType, host, iff};
 
-use super::STATS;
 use super::control::{self, Reply};
 use super::errno::{describe, text};
 use super::lagg::Lagg;
 use super::netlink::{self, Change};
 use super::request;
 use super::words::{Line, Word};
+use super::{GET, STATS};
 
 /// Runs the lagg from its creation to its end. A command line that fails leaves nothing behind.
 pub fn run(name: &str, line: &Line, detached: bool) -> Reply {
@@ -135,6 +135,13 @@ fn answer(lagg: &mut Lagg, request: &control::Request, privileged: bool) -> (Rep
         let reply = match host::sysctl_stats(lagg.ifp.index()) {
             Ok(output) => Reply { output, ..Reply::default() },
             Err(errno) => Reply::failure(format!("{}: {}", lagg.name, text(errno))),
+        };
+        return (reply, false);
+    }
+    if let [GET, name @ ..] = &*request.words.iter().map(String::as_str).collect::<Vec<_>>() {
+        let reply = match request::settings(lagg, name.first().copied()) {
+            Ok(output) => Reply { output, ..Reply::default() },
+            Err(message) => Reply::failure(message),
         };
         return (reply, false);
     }

@@ -42,6 +42,8 @@ pub enum Word {
     Mtu(u32),
     Ether(MacAddr),
     Inet(Ipv4Addr, u8),
+    /// A setting that ifconfig(8) has no word for: its name, and its value.
+    Set(String, String),
 }
 
 /// The words of one command line.
@@ -82,6 +84,7 @@ impl Line {
                 "lagghash" => Word::Hash(hash_flags(next()?)?),
                 "flowid_shift" => Word::FlowidShift(flowid_shift(next()?)?),
                 "rr_limit" => Word::RrLimit(rr_limit(next()?)?),
+                "set" => Word::Set(next()?.to_owned(), argument(word, rest.next())?.to_owned()),
                 "mtu" => Word::Mtu(number("mtu", next()?)?),
                 "ether" | "link" | "lladdr" => Word::Ether(mac(next()?)?),
                 "netmask" => {
