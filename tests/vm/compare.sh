@@ -39,6 +39,7 @@ scenes() {
 	ifc lagg0 -laggport "$P0"
 	show 'master removed'
 	ifc lagg0 down
+	wait_for 10 has lagg0 'status: no carrier'
 	show 'down'
 	ifc lagg0 destroy
 	ifc "$P0" up

@@ -1,16 +1,18 @@
 #!/bin/sh
-# For SECONDS (120), operations at laggs, epairs, VLANs, taps, bridges and jails by many at once under traffic (fuzz/fuzz.h),
-# as SEED (1) names them; then all of it can be removed, and nothing is left.
+# For SECONDS (120), operations at laggs, epairs, VLANs, taps, bridges, cards and jails by many at once under traffic
+# (fuzz/fuzz.h), as SEED (1) names them, in PARTS (3); the module is unloaded between them. Then all of it can be removed,
+# and nothing is left.
 # LAGG=none: bridges instead of laggs, and no module, to see what the kernel does by itself. WITHOUT: operations to leave out.
 . ./lib.sh
 [ "$LAGG" != none ] || load() { :; }
 begin
 SECONDS=${SECONDS:-120}
 SEED=${SEED:-1}
+PARTS=${PARTS:-3}
 
 [ -f "$PWD/lagg_fuzz" ] || { skip "no lagg_fuzz: make vm-modules builds it"; exit 0; }
 chmod +x "$PWD/lagg_fuzz"
-kldload -n if_epair if_bridge if_vlan if_tuntap 2>/dev/null
+kldload -n if_epair if_bridge if_vlan if_tuntap if_vtnet 2>/dev/null
 sysctl -q net.inet.icmp.icmplim=0 net.log_promisc_mode_change=0 net.link.log_link_state_change=0 net.link.bridge.log_mac_flap=0 >/dev/null
 
 # The kernel's own lock orders (docs/proof.md): WITNESS reports each once, and not with lagg in its stack when that comes to it.
@@ -35,28 +37,61 @@ own_lock_orders >/dev/null 2>&1
 
 interfaces() { ifconfig -l | tr ' ' '\n' | sort; }
 before=$(interfaces)
+cards=
+[ -z "$(ifconfig vtnet0 2>/dev/null)" ] || cards='detach attach'
 
-echo "     SEED=$SEED SECONDS=$SECONDS LAGG=$LAGG WITHOUT=$WITHOUT" >/dev/console
-"$PWD/lagg_fuzz" "$SEED" "$SECONDS" "$LAGG" $WITHOUT 2>"$work/fuzz"
-status=$?
-grep '^did ' "$work/fuzz" | sed 's/^/     /'
-grep -E '^(WRONG|STUCK)' "$work/fuzz" | sort | uniq -c | sort -rn | head -n 20 >"$work/said"
-if [ $status = 99 ]; then
-	stuck=1
-	procstat -kka | grep -E 'lagg_fuzz|lagg|taskq swi'
-fi
 ended_well() {
 	echo "status $status"
-	cat "$work/said"
+	grep -E '^(WRONG|STUCK)' "$work/fuzz" | sort | uniq -c | sort -rn | head -n 20
 	[ $status = 0 ]
 }
-check "$(awk '/^did/ { n += $3 + $5 } END { print n }' "$work/fuzz") operations of seed $SEED, none stuck, and nobody got what is not his" ended_well
-[ -z "$stuck" ] || exit 0
+# part N: its operations are those of the seed SEED + 1000 N.
+part() {
+	seed=$((SEED + 1000 * $1))
+	echo "     seed $seed SECONDS=$((SECONDS / PARTS)) LAGG=$LAGG WITHOUT=$WITHOUT" >/dev/console
+	"$PWD/lagg_fuzz" $seed $((SECONDS / PARTS)) "${LAGG:-$LAGG_KO}" $WITHOUT 2>"$work/fuzz"
+	status=$?
+	grep '^did ' "$work/fuzz" | sed 's/^/     /'
+	grep '^did ' "$work/fuzz" >>"$work/all"
+	if [ $status = 99 ]; then
+		stuck=1
+		procstat -kka | grep -E 'lagg_fuzz|lagg|taskq swi'
+	fi
+	check "$(awk '/^did/ { n += $3 + $5 } END { print n }' "$work/fuzz") operations of seed $seed, none stuck, and nobody got what is not his" ended_well
+	[ -z "$stuck" ] || exit 0
+}
+
+# Those of every network stack
+laggs() {
+	all_of_group lagg
+	for jail in fuzz0 fuzz1; do jexec $jail ifconfig -g lagg 2>/dev/null; done
+}
+no_laggs() {
+	for i in $(all_of_group lagg); do ifconfig -n "$i" destroy; done
+	for jail in fuzz0 fuzz1; do
+		for i in $(jexec $jail ifconfig -g lagg 2>/dev/null); do jexec $jail ifconfig -n "$i" destroy; done
+	done 2>/dev/null
+	[ -z "$(laggs)" ]
+}
+# What else a part has left stays.
+reload() {
+	[ -z "$(laggs)" ] || refuses "the module is not unloaded while there is a lagg" 'busy' kldunload "$MODULE"
+	check "all laggs can be destroyed" wait_for 60 no_laggs
+	check "then the module is unloaded" wait_for 10 kldunload "$MODULE"
+	check "and loaded" load
+}
+
+n=0
+while [ $n -lt "$PARTS" ]; do
+	part $n
+	n=$((n + 1))
+	[ -n "$LAGG" ] || [ $n = "$PARTS" ] || reload
+done
 
 # did KIND: it was seen to be done
-did() { awk -v kind="$1" '$1 == "did" && $2 == kind { done = $3 } END { exit !(done > 0) }' "$work/fuzz"; }
+did() { awk -v kind="$1" '$2 == kind { done += $3 } END { exit !(done > 0) }' "$work/all"; }
 if [ -z "$LAGG" ]; then
-	for kind in join leave protocol vlan vnet unjail newlink; do
+	for kind in join leave protocol vlan vnet unjail newlink $cards; do
 		check "$kind was done" did $kind
 	done
 fi
@@ -65,6 +100,7 @@ for jail in fuzz0 fuzz1; do
 	[ -z "$(jls -j $jail name 2>/dev/null)" ] || check "jail $jail ends" jail -r $jail
 	check "and is gone" wait_for 60 not jls -d -j $jail
 done
+for at in ${cards:+pci0:0:26:0 pci0:0:27:0}; do devctl attach $at 2>/dev/null; done
 remove() {
 	for i in $(ifconfig -l); do
 		case $i in

@@ -270,7 +270,7 @@ class Machines(unittest.TestCase):
         return qemu.Machine({'KERNEL': 'k', 'ROOT': 'r.img', **env}, arch, ['payload'], 'w', accelerator).command
 
     def test_the_system_is_never_written_to(self):
-        command = self.qemu()
+        command = self.qemu(VM_SUITE='smoke')
         self.assertIn('file=r.img,if=virtio,format=raw,snapshot=on', command)
         self.assertIn('file=payload,if=virtio,format=raw,readonly=on', command)
         self.assertNotIn('-netdev', command)
@@ -328,8 +328,14 @@ class Machines(unittest.TestCase):
         self.assertIn('-netdev hubport,id=card23,hubid=1 -device vmxnet3,netdev=card23,mac=02:00:5e:00:54:23', command)
         self.assertNotIn('hubport', ' '.join(self.qemu(VM_SUITE='smoke')))
 
+    def test_cards_of_the_fuzzer(self):
+        for env in {}, {'VM_SUITE': 'fuzz'}:
+            self.assertIn('-device virtio-net-pci,netdev=pulled1,addr=0x1b', ' '.join(self.qemu(**env)))
+        for env in {'SCRIPT': 'bench.sh'}, {'VM_SUITE': 'smoke'}:
+            self.assertNotIn('pulled', ' '.join(self.qemu(**env)))
+
     def test_links(self):
-        command = self.qemu(VM_LINKS='02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1')
+        command = self.qemu(SCRIPT='peer.sh', VM_LINKS='02:00:5e:00:53:10,a0,b0 02:00:5e:00:53:11,a1,b1')
         self.assertEqual(command[-8:], [
             '-netdev', 'dgram,id=link0,local.type=unix,local.path=a0,remote.type=unix,remote.path=b0',
             '-device', 'virtio-net-pci,netdev=link0,mac=02:00:5e:00:53:10',

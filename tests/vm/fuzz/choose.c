@@ -113,6 +113,10 @@ port(struct worker *w, char *name)
 	case 6:
 		vlan(w, name);
 		break;
+	case 7:
+	case 8:
+		name_it(w, name, "vtnet", pick(w, 2), "");
+		break;
 	default:
 		name_it(w, name, "epair", pick(w, 4), chance(w, 2) ? "a" : "b");
 	}
@@ -131,7 +135,13 @@ any(struct worker *w, char *name)
 bool
 is_vlan(const char *name)
 {
-	return (name[0] == 'v');
+	return (name[0] == 'v' && name[1] == 'l');
+}
+
+bool
+is_card(const char *name)
+{
+	return (name[0] == 'v' && name[1] == 't');
 }
 
 /* bridge(4) does not survive requests and packets while it goes. Each network stack has its two as long as it lives. */
@@ -153,16 +163,16 @@ moves(const char *name)
 	case 'b':
 		return (false);
 	default:
-		return (name[length_of(name) - 1] >= '1');
+		return (name[length_of(name) - 1] >= '1' && !is_card(name));
 	}
 }
 
-/* A VLAN's. VLANs on VLANs are not for the kernel: see docs/proof.md. */
+/* A VLAN's. VLANs in a ring are not for the kernel, so one stands on those of lower numbers only: see docs/proof.md. */
 void
-parent(struct worker *w, char *name)
+parent(struct worker *w, const char *of, char *name)
 {
 	any(w, name);
-	if (is_vlan(name))
+	if (is_vlan(name) && name[4] >= of[4])
 		name[0] = '\0';
 }
 

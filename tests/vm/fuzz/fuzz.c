@@ -11,6 +11,7 @@
 #define	STUCK		120	/* seconds that an operation may take, on a slow machine */
 #define	NOBODY		65534
 
+const char *module;
 bool without_laggs;
 uint64_t seed;
 static char **left_out;
@@ -215,7 +216,8 @@ _start(long *stack)
 	if (stack[0] < 4)
 		call(SYS_exit, 2);
 	seed = number_of(arguments[1]);
-	without_laggs = is_same(arguments[3], "none");
+	module = arguments[3];
+	without_laggs = is_same(module, "none");
 	left_out = &arguments[4];
 	shared = (void *)call(SYS_mmap, NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_ANON | MAP_SHARED, -1, 0);
 	memcpy(shared->workers, model, sizeof(model));

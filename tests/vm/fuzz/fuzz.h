@@ -1,10 +1,10 @@
 /*
- * lagg_fuzz SEED SECONDS LAGG [OPERATION...]: workers, each a process, that throw operations at a few laggs, epairs,
- * VLANs, taps and bridges, here and in two jails with network stacks of their own, while others send packets.
+ * lagg_fuzz SEED SECONDS MODULE [OPERATION...]: workers, each a process, that throw operations at a few laggs, epairs,
+ * VLANs, taps, bridges and cards, here and in two jails with network stacks of their own, while others send packets.
  *
  * SEED names the operations: each is drawn from the seed, its worker and its number alone, never from what an earlier
  * one came to. Each is printed before it is done: "WORKER NUMBER WORDS". How workers overlap is up to the scheduler.
- * If LAGG is "none", taps stand where the laggs would. The OPERATIONs are left out.
+ * MODULE is the path of lagg's. If it is "none", taps stand where the laggs would. The OPERATIONs are left out.
  *
  * Counts go to the standard error: "did OPERATION n refused n". Exit status: 0; 1 a user without privileges got
  * through, or got an error other than EPERM; 99 a worker is stuck.
@@ -25,10 +25,10 @@ enum { LOCAL, INET, INET6, NETLINK, SOCKETS };
 
 /*
  * What FreeBSD's stack does not survive even without laggs is kept apart by locks (guard.c): requests to an interface
- * that is meanwhile destroyed, moved or renamed, and new IPv6 addresses of one that joins. Others of lagg's own requests,
- * and packets that the stack sends, take none.
+ * that is meanwhile destroyed, moved or renamed, or whose driver detaches, and new IPv6 addresses of one that joins. Others
+ * of lagg's own requests, and packets that the stack sends, take none.
  */
-enum { CARDS, LAGGS, ADDRESSES, CONSOLE, LOCKS };
+enum { CARDS, LAGGS, ADDRESSES, JOINS, CONSOLE, LOCKS };
 
 #define	WORKERS		11
 
@@ -57,6 +57,7 @@ struct shared {
 	struct worker	workers[WORKERS];
 };
 extern struct shared *shared;
+extern const char *module;
 extern bool without_laggs;
 extern uint64_t seed;
 
@@ -74,16 +75,19 @@ void	port(struct worker *, char *name);
 void	vlan(struct worker *, char *name);
 void	bridge(struct worker *, char *name);
 void	any(struct worker *, char *name);
-void	parent(struct worker *, char *name);
+void	parent(struct worker *, const char *of, char *name);
 bool	is_vlan(const char *name);
+bool	is_card(const char *name);
 bool	stays(const char *name);
 bool	moves(const char *name);
 unsigned index_of(struct worker *, const char *name);
+void	unconfigure(struct worker *, const char *name);
 
 /* guard.c. What an operation has locked is unlocked when it returns. */
 void	guard(struct worker *, const char *name, bool leaves);
 void	guard_all(struct worker *);
 void	guard_addresses(struct worker *, bool new);
+void	guard_joins(struct worker *, bool detaches);
 void	unguard(struct worker *);
 void	unguard_of_dead(struct worker *);
 void	announce(struct worker *);
@@ -121,6 +125,11 @@ long	jails_create(struct worker *);
 long	jails_remove(struct worker *);
 long	vnet_there(struct worker *);
 long	vnet_back(struct worker *);
+
+/* devices.c */
+long	device_detach(struct worker *);
+long	device_attach(struct worker *);
+long	module_unload(struct worker *);
 
 /* traffic.c */
 void	traffic(struct worker *);

@@ -16,6 +16,8 @@ lock(struct worker *w, unsigned which, bool alone)
 	struct timespec while_ = { 0, 1000000 };
 	uint32_t has;
 
+	if ((shared->locks[which] & ALONE(w)) != 0)
+		return;
 	if (alone)
 		__atomic_fetch_or(&shared->waiting[which], BESIDE(w), __ATOMIC_SEQ_CST);
 	for (unsigned n = 0; ; n++) {
@@ -64,12 +66,20 @@ guard_addresses(struct worker *w, bool new)
 	lock(w, ADDRESSES, new);
 }
 
+/* A port comes up when it joins, or the driver of a card detaches. */
+void
+guard_joins(struct worker *w, bool detaches)
+{
+	lock(w, JOINS, detaches);
+}
+
 void
 unguard(struct worker *w)
 {
 	unlock(w, CARDS);
 	unlock(w, LAGGS);
 	unlock(w, ADDRESSES);
+	unlock(w, JOINS);
 }
 
 void

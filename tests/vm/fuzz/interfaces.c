@@ -24,13 +24,31 @@ create(struct worker *w)
 	return (w->jail != NULL && moves(request.ifr_name) ? 0 : submit(w, LOCAL, SIOCIFCREATE2, &request));
 }
 
+/* Before it is destroyed. Its parent's address, which laggs change by themselves, must not change meanwhile: see docs/proof.md. */
+void
+unconfigure(struct worker *w, const char *name)
+{
+	struct ifreq request = {};
+	struct vlanreq none = {};
+
+	if (!is_vlan(name))
+		return;
+	copy(request.ifr_name, name);
+	request.ifr_data = (void *)&none;
+	call(SYS_ioctl, w->sockets[LOCAL], SIOCSETVLAN, &request);
+}
+
 static long
 destroy(struct worker *w)
 {
 	struct ifreq request = {};
 
 	any(w, request.ifr_name);
-	return (stays(request.ifr_name) ? 0 : submit(w, LOCAL, SIOCIFDESTROY, &request));
+	if (stays(request.ifr_name))
+		return (0);
+	guard(w, request.ifr_name, true);
+	unconfigure(w, request.ifr_name);
+	return (submit(w, LOCAL, SIOCIFDESTROY, &request));
 }
 
 /* They come up more often than they go down. */
@@ -224,7 +242,7 @@ vlan_parent(struct worker *w)
 
 	vlan(w, request.ifr_name);
 	if (!chance(w, 4)) {
-		parent(w, to.vlr_parent);
+		parent(w, request.ifr_name, to.vlr_parent);
 		to.vlr_tag = say_number(w, 1 + pick(w, 5));
 		to.vlr_proto = chance(w, 4) ? ETHERTYPE_QINQ : ETHERTYPE_VLAN;
 	}
@@ -311,5 +329,8 @@ const struct operation operations[] = {
 	{ "-vnet", 8, vnet_back },
 	{ "jail", 3, jails_create },
 	{ "unjail", 2, jails_remove },
+	{ "detach", 15, device_detach },
+	{ "attach", 25, device_attach },
+	{ "kldunload", 2, module_unload },
 };
 const unsigned operations_count = sizeof(operations) / sizeof(operations[0]);

@@ -57,6 +57,7 @@ long
 lagg_join(struct worker *w)
 {
 	guard_addresses(w, false);
+	guard_joins(w, false);
 	return (port_request(w, JOIN));
 }
 
@@ -154,6 +155,7 @@ lagg_garbage(struct worker *w)
 	w->sets = commands[which] != GET_LAGG;
 	if (chance(w, 2))
 		port(w, request.port.port);
+	guard_joins(w, false);
 	return (without_laggs ? 0 : submit(w, LOCAL, commands[which], &request));
 }
 

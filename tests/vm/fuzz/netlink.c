@@ -115,7 +115,7 @@ netlink_create(struct worker *w)
 		return (w->jail != NULL && moves(name) ? 0 : ask(w, name, false));
 	}
 	vlan(w, name);
-	parent(w, under);
+	parent(w, name, under);
 	id = say_number(w, 1 + pick(w, 5));
 	put_name(IFLA_IFNAME, name);
 	put_number(IFLA_LINK, index_of(w, under));
@@ -153,7 +153,11 @@ netlink_delete(struct worker *w)
 	begin(RTM_DELLINK, NLM_F_ACK);
 	any(w, name);
 	by_name_or_index(w, name);
-	return (stays(name) ? 0 : ask(w, name, true));
+	if (stays(name))
+		return (0);
+	guard(w, name, true);
+	unconfigure(w, name);
+	return (ask(w, name, true));
 }
 
 long

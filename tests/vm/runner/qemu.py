@@ -55,7 +55,7 @@ class Machine:
             '-display', 'none', '-nic', 'none', '-no-reboot', '-serial', 'stdio', '-monitor', f'unix:{self.monitor},server=on,wait=off',
             *(boot_image(env, arch) if env.get('IMAGE') else boot_kernel(env, arch)),
             *(argument for disk in disks for argument in ('-drive', f'file={disk},if=virtio,format=raw,readonly=on')),
-            *cards((env.get('VM_LINKS') or '').split()), *(modelled() if 'cards' in (env.get('VM_SUITE') or '').split() else ())]
+            *cards((env.get('VM_LINKS') or '').split()), *(argument for suite in suites(env) for argument in OF_SUITE.get(suite, tuple)())]
 
     def interrupt(self):
         """Into the kernel's debugger, if it has one."""
@@ -117,6 +117,11 @@ def cards(links):
                     '-device', f'virtio-net-pci,netdev=link{n},mac={address}')
 
 
+def suites(env):
+    """Those that cards may be for."""
+    return (env.get('VM_SUITE') or ('' if env.get('SCRIPT') else 'fuzz')).split()
+
+
 def modelled():
     """Those of cards.sh: four of each model. Two are ours and two are the jail's, and of each two one is on each hub. A hub is QEMU's only
     link within one machine that has more than two ends."""
@@ -124,3 +129,12 @@ def modelled():
         for end in range(4):
             yield from ('-netdev', f'hubport,id=card{n}{end},hubid={end % 2}',
                         '-device', f'{model},netdev=card{n}{end},mac=02:00:5e:00:54:{n}{end}')
+
+
+def pulled():
+    """Those of the fuzzer, which has their drivers detach: vtnet0 and vtnet1, where fuzz/devices.c looks for them."""
+    for n in range(2):
+        yield from ('-netdev', f'hubport,id=pulled{n},hubid=2', '-device', f'virtio-net-pci,netdev=pulled{n},addr={26 + n:#x}')
+
+
+OF_SUITE = {'cards': modelled, 'fuzz': pulled}
