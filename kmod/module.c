@@ -89,6 +89,10 @@ LAGG_SYSCTL(_net_link_lagg, default_use_numa, 1, CTLFLAG_RWTUN, "New laggs prefe
 LAGG_SYSCTL(_net_link_lagg, default_flowid_shift, 16, CTLFLAG_RWTUN, "By how many bits new laggs shift the flow id");
 LAGG_SYSCTL(_net_link_lagg, default_min_links, 0, CTLFLAG_RWTUN,
     "New laggs have their link up only while so many ports are in service");
+LAGG_SYSCTL(_net_link_lagg, default_up_delay, 0, CTLFLAG_RWTUN,
+    "For how many milliseconds a port's link is up before a new lagg uses the port");
+LAGG_SYSCTL(_net_link_lagg, default_down_delay, 0, CTLFLAG_RWTUN,
+    "For how many milliseconds a port's link is down before that counts for a new lagg");
 LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2 LACPDUs too");
 LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
 

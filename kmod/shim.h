@@ -100,6 +100,8 @@ int	lagg_rs_default_use_flowid(void);
 int	lagg_rs_default_use_numa(void);
 int	lagg_rs_default_flowid_shift(void);
 int	lagg_rs_default_min_links(void);
+int	lagg_rs_default_up_delay(void);
+int	lagg_rs_default_down_delay(void);
 int	lagg_rs_debug(void);
 int	lagg_rs_default_strict_mode(void);
 

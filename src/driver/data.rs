@@ -4,7 +4,7 @@
 use super::drops::Refused;
 use super::{Plan, Port, Softc, lacp_frames, tags};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
-use crate::policy::{self, Look, Packet, Unsent};
+use crate::policy::{self, Look, Packet, Ports, Unsent};
 use crate::wire::flow::Bytes;
 
 /// Sends a packet on the port that the plan's protocol chooses.
@@ -65,8 +65,10 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
         return unsent(softc, m, plan, Unsent::NoPorts);
     }
     softc.bpf_tap(&m);
-    let mut active = plan.ports().map(|port| &**port).filter(|port| port.is_active());
-    let Some(mut last): Option<&Port> = active.next() else {
+    let is_active = |port: &&Port| port.is_active();
+    let mut active = plan.iter().take(plan.in_service()).filter(is_active);
+    // Ports that wait are for when there is no other.
+    let Some(mut last) = active.next().or_else(|| plan.iter().find(is_active)) else {
         return unsent(softc, m, plan, Unsent::NoActivePort).or(Err(Errno::ENOENT));
     };
     // F-28: the first one is returned

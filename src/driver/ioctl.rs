@@ -126,7 +126,7 @@ fn get_lagg(softc: &Softc, request: &mut LaggRequest) -> Result {
     let room = usize::try_from(request.size & 0xffff_ffff).unwrap_or(0) / RECORD;
     let mut to = request.port;
     let mut written: i32 = 0;
-    for port in plan.ports().take(room) {
+    for port in plan.ports_by_index().into_iter().take(room) {
         let mut record = PortRequest::default();
         fill(&mut record, &plan, port);
         copyout(record.as_bytes(), to)?;

@@ -101,8 +101,11 @@ fn candidate(softc: &Softc, name: &Name) -> Result<IfnetRef> {
 fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
     let ifp = candidate(softc, name)?;
     // Only the holder of the token fills slots.
-    let slot = softc.state().free_slot().ok_or(Errno::ENOSPC)?;
-    let mut port = Port::try_new(ifp, softc, slot)?;
+    let (slot, number) = {
+        let state = softc.state();
+        (state.free_slot().ok_or(Errno::ENOSPC)?, state.next_number())
+    };
+    let mut port = Port::try_new(ifp, softc, slot, number)?;
     // A departure removes the interface from the list, waits for this section to end, then looks for a
     // claim.
     let port = epoch::section(move |epoch| {
@@ -204,9 +207,10 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
             if softc.kind == LaggType::Ethernet {
                 new_lladdr = softc.take_lladdr(state, port.ifp().lladdr());
             }
-            state.primary = Some(port.slot());
+            state.addressed_by = Some(port.slot());
         }
         state.set_phase(port, Phase::Member);
+        state.has_joined(port);
         if let Some(lacp) = state.mode.lacp_mut() {
             // D-4: LACP knows the port before a frame can reach it
             lacp.add(port);

@@ -72,7 +72,7 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
     let ports = softc.state().joined();
     let mut mode = softc.switch(Mode::None, memory, |state| {
         state.running = false;
-        state.primary = None;
+        state.addressed_by = None;
         for port in &ports {
             state.set_phase(port, Phase::Leaving);
         }
@@ -86,22 +86,22 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
 
 /// Takes one port out: first from the plan, then it is restored.
 fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
-    let (primary_left, farewell) = softc.change(|state| {
+    let (gave_address, farewell) = softc.change(|state| {
         state.set_phase(port, Phase::Leaving);
         let lacp = state.mode.lacp_mut();
         let farewell = lacp.and_then(|lacp| lacp.machines.remove(port.slot()));
-        let was_primary = state.primary == Some(port.slot());
-        if was_primary {
+        let gave_address = state.addressed_by == Some(port.slot());
+        if gave_address {
             let lowest = state.members().min_by_key(|port| port.ifp().index());
-            state.primary = lowest.map(|port| port.slot());
+            state.addressed_by = lowest.map(|port| port.slot());
         }
-        (was_primary, farewell)
+        (gave_address, farewell)
     });
     if let Some(frame) = farewell {
         epoch::wait();
         lacp::say_farewell(port, &frame);
     }
-    if primary_left {
+    if gave_address {
         readdress(softc, token);
     }
     give_back(softc, core::slice::from_ref(port), token);
@@ -131,8 +131,8 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
     }
 }
 
-/// The primary port has left: the lagg and its ports take the new one's own address. Without ports the lagg
-/// has no address. An address that an administrator has set stays.
+/// The port has left that the lagg had its address from: the lagg and its ports take another one's own
+/// address. Without ports the lagg has no address. An address that an administrator has set stays.
 fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
     if softc.kind == LaggType::Infiniband {
         infiniband::follow_address(softc);
@@ -140,8 +140,8 @@ fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
     }
     let lladdr = {
         let mut state = softc.state();
-        let plan = softc.plan_ref();
-        let lladdr = plan.primary().map_or(NO_LLADDR, |primary| primary.original_lladdr());
+        let port = state.addressed_by.and_then(|slot| state.claimed(slot));
+        let lladdr = port.map_or(NO_LLADDR, |port| port.original_lladdr());
         if !softc.take_lladdr(&mut state, lladdr) {
             return;
         }

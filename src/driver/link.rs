@@ -13,7 +13,8 @@ use crate::policy::{Protocol, Speed};
 const AGAIN_MS: u64 = 1000;
 
 /// Whether the link of a lagg with this plan is up, for both link state and media status: while enough ports
-/// are in service. With lacp these are the ports that distribute, else the active ones.
+/// are in service. With lacp these are the ports that distribute, else the active ones, or with `up_delay`
+/// and `down_delay` those whose links count as up.
 ///
 /// A lagg that is down has taken its ports down, so only their links count then. A change of the lagg's
 /// address takes it down and up, and its link must not follow that.
@@ -28,7 +29,8 @@ pub(super) fn is_up(plan: &Plan) -> bool {
                 port.ifp().link_state() == LinkState::Up
             }
         };
-        plan.ports().filter(counts).count()
+        let counted = plan.counted().filter(|_| plan.is_running());
+        counted.unwrap_or_else(|| plan.ports().filter(counts).count())
     });
     in_service >= plan.min_links()
 }
@@ -127,10 +129,11 @@ fn announce(ifp: &Ifnet) {
 }
 
 /// Milliseconds until the protocol task must run again: to repeat an announcement, to see whether a
-/// restarting card stays down, or for LACP.
+/// restarting card stays down, when a link counts, or for LACP.
 fn until_due(state: &State) -> Option<u32> {
     let again = state.tell_again.map(|at| at.saturating_sub(uptime_ms()));
-    let ms = again.into_iter().chain(state.next_restarted()).chain(lacp::until_due(state)).min()?;
+    let ours = again.into_iter().chain(state.next_restarted()).chain(state.next_counted());
+    let ms = ours.chain(lacp::until_due(state)).min()?;
     Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 

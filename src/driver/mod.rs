@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- |
 //! | network epoch | `transmit`, `input` | nothing | no |
 //! | a connection, its locks held | `allocate_tag` | nothing | no, unless the port's driver does |
-//! | callbacks from the stack, its locks held | `port_link_state`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
+//! | callbacks from the stack, its locks held | `port_link_state`, `port_renamed`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
 //! | the same, of a VLAN | `vlan`, `vlan_moved` | mutex | for memory alone |
 //! | ioctl, clone, departure, sysctl, configuration task | `ioctl`, `port_ioctl`, `set_setting`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
 //! | protocol task | `link::publish`, `lacp::run`, `infiniband::run` | mutex | yes, without the mutex |
@@ -31,6 +31,7 @@ mod counters;
 mod data;
 mod drops;
 mod groups;
+mod in_service;
 mod infiniband;
 mod ioctl;
 mod join;
@@ -155,6 +156,11 @@ impl Driver for Module {
 
     fn departure(port: &Ref<Port>) {
         leave::departure(port);
+    }
+
+    fn port_renamed(port: &Ref<Port>) {
+        port.softc().state().has_new_name(port);
+        Softc::wake_protocol(port.softc());
     }
 
     fn arrival(softc: &Softc) {

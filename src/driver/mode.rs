@@ -54,11 +54,11 @@ impl Mode {
 
     /// The protocol for the next plan, in this memory. None if the memory is for another protocol.
     fn rules(&mut self, parts: Parts, around: &Circumstances<'_>) -> Option<Rules> {
-        let Circumstances { options, members, up, .. } = *around;
+        let Circumstances { options, members, up, turns, .. } = *around;
         let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
         self.with(
             parts,
-            |rounds, ()| RoundRobin::new(rounds.clone(), stride, members.len()),
+            |rounds, ()| RoundRobin::new(rounds.clone(), stride, turns),
             |balancer, table| {
                 balancer.set_options(options);
                 balancer.spread(table, members, up);
@@ -217,8 +217,10 @@ pub(super) struct Circumstances<'a> {
     pub options: &'a Options,
     /// The ports in the plan.
     pub members: SlotSet,
-    /// The members that are active.
+    /// The members that are active, or count as up.
     pub up: SlotSet,
+    /// How many of the members have their turn with roundrobin.
+    pub turns: u32,
     /// The ports of each NUMA domain, if packets keep to theirs.
     pub domains: Domains,
 }

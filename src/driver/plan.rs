@@ -7,10 +7,12 @@ use arrayvec::ArrayVec;
 
 use super::Port;
 use super::lacp_state::Frames;
-use super::mode::Rules;
+use super::mode::{Circumstances, PlanMemory, Rules};
+use super::state::State;
 use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
 use crate::policy::Ports;
-use crate::slots::{Slot, SlotMap};
+use crate::policy::lacp::Domains;
+use crate::slots::{Slot, SlotMap, SlotSet};
 
 /// What a packet reads of a lagg. It is loaded once, through one pointer, and never edited after it was
 /// published: a change makes a new plan.
@@ -18,14 +20,16 @@ use crate::slots::{Slot, SlotMap};
 /// What is read to choose a port, except the port itself, is in the first cache line.
 ///
 /// # Invariants
-/// The first `count` of `order` are the slots of the ports, in ascending order of their `if_index`. All
-/// other slots are empty.
+/// The first `count` of `order` are the slots of the ports. All other slots are empty.
 #[repr(C)]
 pub struct Plan {
     protocol: Rules,
-    primary: Option<Ref<Port>>,
+    sender: Option<Ref<Port>>,
     running: bool,
     count: u8,
+    /// How many ports have a link that counts as up, and come first in the order; none if all links do.
+    counted: Option<u8>,
+    primary: Slot,
     min_links: u8,
     order: [Slot; Slot::COUNT],
     slots: SlotMap<Option<Ref<Port>>>,
@@ -48,9 +52,11 @@ impl Plan {
     fn new(protocol: Rules) -> Self {
         Plan {
             protocol,
-            primary: None,
+            sender: None,
             running: false,
             count: 0,
+            counted: None,
+            primary: Slot::LAST,
             min_links: 0,
             order: [Slot::LAST; Slot::COUNT],
             slots: SlotMap::new([const { None }; Slot::COUNT]),
@@ -58,28 +64,43 @@ impl Plan {
         }
     }
 
-    /// Fills a plan that has no ports yet: `ports` in any order, the primary's slot, the inbox of LACP's
-    /// frames.
+    /// Fills a plan that has no ports yet: ports in any order with their ranks, of which the lowest is the
+    /// primary's; the slot of failover's port that sends; the ports whose links count as up, if not all
+    /// do; the inbox of LACP's frames.
+    // Not inlined, to keep the ranks off the caller's stack.
+    #[inline(never)]
     pub(super) fn fill<'a>(
         &mut self,
         protocol: Rules,
         running: bool,
-        ports: impl Iterator<Item = &'a Ref<Port>>,
-        primary: Option<Slot>,
+        ports: impl Iterator<Item = (u64, &'a Ref<Port>)>,
+        sender: Option<Slot>,
+        counted: Option<SlotSet>,
         frames: Option<Ref<Frames>>,
     ) {
         (self.protocol, self.running, self.frames) = (protocol, running, frames);
-        let mut ports: ArrayVec<_, { Slot::COUNT }> = ports.take(Slot::COUNT).collect();
-        // INVARIANT: in order; the index of an interface that has a reference does not change.
-        ports.sort_unstable_by_key(|port| port.ifp().index());
-        for (port, place) in ports.iter().zip(&mut self.order) {
-            *place = port.slot();
-            self.count = self.count.wrapping_add(1);
-            if primary == Some(port.slot()) {
-                self.primary = Some((*port).clone());
+        const WAITS: u64 = 1 << 63;
+        let mut lowest = u64::MAX;
+        let mut ranks: ArrayVec<u64, { Slot::COUNT }> = ArrayVec::new();
+        for (rank, port) in ports.take(Slot::COUNT) {
+            let slot = port.slot();
+            if rank < lowest {
+                (lowest, self.primary) = (rank, slot);
             }
-            self.slots[port.slot()] = Some((*port).clone());
+            let counts = counted.is_none_or(|counted| counted.contains(slot));
+            let rank = if counts { rank } else { rank | WAITS };
+            let place = ranks.partition_point(|there| *there < rank);
+            let _ = ranks.try_insert(place, rank);
+            if let Some(after) = self.order.get_mut(place..ranks.len()) {
+                after.rotate_right(1);
+                after.iter_mut().take(1).for_each(|first| *first = slot);
+            }
+            self.count = self.count.wrapping_add(1);
+            self.slots[slot] = Some(port.clone());
         }
+        self.counted = counted.map(|counted| counted.len() as u8);
+        let sender = sender.unwrap_or(self.primary);
+        self.sender = self.slots[sender].clone();
     }
 
     /// Sets how many ports must be in service for the lagg's link to be up.
@@ -104,10 +125,23 @@ impl Plan {
         self.running
     }
 
-    /// The ports, in ascending order of `if_index`.
+    /// How many ports have a link that counts as up; none if the links themselves say that.
+    pub fn counted(&self) -> Option<usize> {
+        self.counted.map(usize::from)
+    }
+
+    /// The ports, in the order in which packets look for another one. Those whose links do not count yet
+    /// are the last.
     pub fn ports(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
         let order = self.order.get(..self.count.into()).unwrap_or_default();
         order.iter().filter_map(|slot| self.slots[*slot].as_ref())
+    }
+
+    /// The ports, in ascending order of `if_index`.
+    pub fn ports_by_index(&self) -> ArrayVec<&Ref<Port>, { Slot::COUNT }> {
+        let mut ports: ArrayVec<_, { Slot::COUNT }> = self.ports().take(Slot::COUNT).collect();
+        ports.sort_unstable_by_key(|port| port.ifp().index());
+        ports
     }
 
     /// The number of ports. It is an option so that a remainder by it does not compile.
@@ -122,10 +156,15 @@ impl Plan {
         self.in_slot(port.slot()).is_some_and(|there| core::ptr::eq(there, port))
     }
 
-    /// failover's primary port.
+    /// The port that failover sends on; its primary if no port can be used.
     #[inline]
+    pub fn sender(&self) -> Option<&Port> {
+        self.sender.as_deref()
+    }
+
+    /// failover's primary port.
     pub fn primary(&self) -> Option<&Port> {
-        self.primary.as_deref()
+        self.in_slot(self.primary)
     }
 
     /// The inbox of LACP's frames, if the protocol is lacp.
@@ -139,15 +178,10 @@ impl Plan {
         self.slots[slot].as_deref()
     }
 
-    /// The port at a place in the order of `if_index`, from 0.
+    /// The port at a place in the order, from 0.
     #[inline]
     pub fn at(&self, place: usize) -> Option<&Port> {
         self.in_slot(self.order[place % Slot::COUNT])
-    }
-
-    /// The first active port in the order of `if_index`.
-    pub fn first_active(&self) -> Option<&Port> {
-        self.ports().map(|port| &**port).find(|port| port.is_active())
     }
 }
 
@@ -169,7 +203,63 @@ impl Ports for Plan {
     }
 
     #[inline(always)]
+    fn sender(&self) -> Option<&Port> {
+        self.sender()
+    }
+
     fn primary(&self) -> Option<&Port> {
         self.primary()
+    }
+
+    fn in_service(&self) -> usize {
+        self.counted().filter(|counted| *counted != 0).unwrap_or(self.count.into())
+    }
+}
+
+impl State {
+    /// The slots of the ports in the plan, and of the active ones among them.
+    pub fn members_and_active(&self) -> (SlotSet, SlotSet) {
+        let slots_of = |port: &Ref<Port>| port.slot();
+        let active = self.members().filter(|port| port.is_active());
+        (self.members().map(slots_of).collect(), active.map(slots_of).collect())
+    }
+
+    /// The ports of each NUMA domain, if packets keep to theirs. They do only with LACP.
+    fn domains(&self) -> Domains {
+        let keep = self.options.use_numa && self.mode.lacp().is_some();
+        let mut domains = Domains::default();
+        for port in self.members().filter(|_| keep) {
+            domains.add(port.slot(), port.ifp().numa_domain());
+        }
+        domains
+    }
+
+    /// The slots of the ports in the plan, and of those among them that flows go to.
+    fn members_and_up(&self) -> (SlotSet, SlotSet) {
+        let (members, active) = self.members_and_active();
+        let counted = self.counted().filter(|counted| !counted.is_empty());
+        (members, counted.unwrap_or(active))
+    }
+
+    /// Whether the plan's flows are on other ports than they should be, or other ports are in service.
+    pub fn has_stale_plan(&mut self) -> bool {
+        let is_choice_stale = self.is_choice_stale();
+        let (members, up) = self.members_and_up();
+        is_choice_stale || self.mode.has_stale_plan(members, up)
+    }
+
+    /// The plan for the present state. None if the memory is for another protocol.
+    pub fn plan(&mut self, memory: PlanMemory) -> Option<Ref<Plan>> {
+        let (sender, counted) = self.choose();
+        let (members, up) = self.members_and_up();
+        let (options, domains) = (self.options, self.domains());
+        let turns = counted.filter(|counted| !counted.is_empty()).unwrap_or(members).len();
+        let around = Circumstances { options: &options, members, up, turns, domains };
+        let (rules, mut plan) = memory.rules(&mut self.mode, &around)?;
+        let frames = self.mode.lacp().map(|lacp| lacp.frames.clone());
+        let ports = self.members().map(|port| (self.rank(port), port));
+        plan.fill(rules, self.running, ports, sender, counted, frames);
+        plan.set_min_links(self.settings.min_links);
+        Some(plan.share())
     }
 }

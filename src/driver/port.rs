@@ -20,6 +20,7 @@ pub struct Port {
     softc: Ref<Softc>,
     slot: Slot,
     lladdr: LinkAddr,
+    number: u32,
     mtu: u32,
     enabled: u64,
     methods: PortMethods,
@@ -39,14 +40,20 @@ static_assertions::const_assert!(size_of::<Port>() <= 104);
 static_assertions::const_assert!(core::mem::offset_of!(Port, unknown) >= CACHE_LINE);
 
 impl Port {
-    /// The port that `ifp` will be in slot `slot` of `softc`. `remember` adds what the interface was
-    /// before. May sleep.
+    /// The port that `ifp` will be in slot `slot` of `softc`, with this number. `remember` adds what the
+    /// interface was before. May sleep.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn try_new(ifp: IfnetRef, softc: &Ref<Softc>, slot: Slot) -> Result<Unique<Self>> {
+    pub(super) fn try_new(
+        ifp: IfnetRef,
+        softc: &Ref<Softc>,
+        slot: Slot,
+        number: u32,
+    ) -> Result<Unique<Self>> {
         Unique::try_new(Port {
             slot,
+            number,
             lladdr: LinkAddr::Ethernet([0; 6]),
             mtu: 0,
             enabled: 0,
@@ -83,6 +90,11 @@ impl Port {
     #[inline]
     pub fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Its number: those of ports that joined later are greater.
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Whether packets can be sent on it now: it is administratively up, and its link is up.

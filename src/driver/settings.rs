@@ -10,13 +10,22 @@ use core::ops::RangeInclusive;
 use core::str::FromStr;
 
 use super::Softc;
+use super::in_service::{Reselect, delay_memory};
 use crate::kpi::{Array, Defaults, Errno, Holds, LaggType, Name, Ref, Result, Setting, defaults};
+use crate::policy::{Protocol, failover};
 use crate::slots::Slot;
 
 /// The settings of a lagg. They stay when its protocol is switched.
 pub(super) struct Settings {
     /// The lagg's link is up only while at least so many ports are in service.
     pub min_links: u32,
+    /// failover's primary port, which need not be there; empty for the first one.
+    pub primary: Name,
+    /// When a better port than failover's present one takes over.
+    pub primary_reselect: Reselect,
+    /// For how many milliseconds a link is up, or down, before that counts.
+    pub up_delay: u32,
+    pub down_delay: u32,
     /// The priorities that an administrator has given to ports, which need not be there yet.
     pub port_priority: Array<(Name, u16)>,
 }
@@ -24,15 +33,18 @@ pub(super) struct Settings {
 impl Settings {
     /// Those of a new lagg, from the vnet's sysctls. A bad number there counts as the usual one.
     pub fn of_vnet() -> Self {
-        let Defaults { min_links, .. } = defaults();
+        let Defaults { min_links, up_delay, down_delay, .. } = defaults();
         Settings {
             min_links: within(&MIN_LINKS, min_links).unwrap_or(0),
+            primary: Name::default(),
+            primary_reselect: Reselect::Always,
+            up_delay: within(&DELAY, up_delay).unwrap_or(0),
+            down_delay: within(&DELAY, down_delay).unwrap_or(0),
             port_priority: Array::default(),
         }
     }
 
     /// The priority of the port with this name; less is better.
-    #[allow(dead_code, reason = "the protocols do not follow it yet")]
     pub fn priority_of(&self, port: &Name) -> u16 {
         let given = self.port_priority.iter().find(|(name, _)| name == port);
         given.map_or(USUAL_PRIORITY, |(_, priority)| *priority)
@@ -42,7 +54,14 @@ impl Settings {
 /// The priority of a port to which none was given.
 const USUAL_PRIORITY: u16 = 32768;
 
+/// Linux bonding's words.
+const RESELECT: [(&str, Reselect); 3] =
+    [("always", Reselect::Always), ("better", Reselect::Better), ("failure", Reselect::Failure)];
+
 const MIN_LINKS: RangeInclusive<u32> = 0..=Slot::COUNT as u32;
+
+/// In milliseconds.
+const DELAY: RangeInclusive<u32> = 0..=300_000;
 
 fn within(range: &RangeInclusive<u32>, number: i32) -> Option<u32> {
     u32::try_from(number).ok().filter(|number| range.contains(number))
@@ -52,21 +71,70 @@ fn within(range: &RangeInclusive<u32>, number: i32) -> Option<u32> {
 enum Row {
     /// A number of this range, in this place.
     Number(RangeInclusive<u32>, fn(&mut Settings) -> &mut u32),
-    /// Text, by the functions that write it and that set it. The first has the mutex, the second the token.
-    Text(fn(&Settings, &mut dyn Write) -> fmt::Result, fn(&Ref<Softc>, &str) -> Result),
+    /// A delay of links, which needs memory, in this place.
+    Delay(fn(&mut Settings) -> &mut u32),
+    /// Text, by the functions that write it, and that set it with the token.
+    Text(fn(&Softc, &mut dyn Write) -> fmt::Result, fn(&Ref<Softc>, &str) -> Result),
 }
 
 /// All settings: the name, what it is, and how it is read and written.
-const ROWS: [(&CStr, &CStr, Row); 2] = [
+const ROWS: [(&CStr, &CStr, Row); 7] = [
     (
         c"min_links",
         c"The link is up only while so many ports are in service",
         Row::Number(MIN_LINKS, |settings| &mut settings.min_links),
     ),
     (
+        c"primary",
+        c"Failover's primary port; if it is not given, the first",
+        Row::Text(
+            |softc, to| write!(to, "{}", softc.state().settings.primary),
+            |softc, to| {
+                let primary = name(to)?;
+                softc.try_change(|state| {
+                    state.settings.primary = primary;
+                    state.in_service.appoint();
+                    Ok(())
+                })
+            },
+        ),
+    ),
+    (
+        c"primary_reselect",
+        c"When failover goes back to the primary or a better port: always, better, failure",
+        Row::Text(
+            |softc, to| write_word(&RESELECT, softc.state().settings.primary_reselect, to),
+            |softc, to| {
+                let reselect = word(&RESELECT, to)?;
+                softc.try_change(|state| {
+                    state.settings.primary_reselect = reselect;
+                    Ok(())
+                })
+            },
+        ),
+    ),
+    (
+        c"active",
+        c"The port that failover sends on",
+        Row::Text(write_active, |softc, to| {
+            let port = Name::new(to).ok_or(Errno::EINVAL)?;
+            softc.try_change(|state| state.send_on(&port))
+        }),
+    ),
+    (
         c"port_priority",
         c"The priorities of ports, less is better, as in em0:100 em1:200",
         Row::Text(write_priorities, set_priorities),
+    ),
+    (
+        c"up_delay",
+        c"For how many milliseconds a link is up before the port is used",
+        Row::Delay(|settings| &mut settings.up_delay),
+    ),
+    (
+        c"down_delay",
+        c"For how many milliseconds a link is down before that counts",
+        Row::Delay(|settings| &mut settings.down_delay),
     ),
 ];
 
@@ -77,7 +145,7 @@ pub(super) const SETTINGS: [Setting; ROWS.len()] = {
     while place < ROWS.len() {
         let (name, about, row) = &ROWS[place];
         let holds = match row {
-            Row::Number(..) => Holds::Number,
+            Row::Number(..) | Row::Delay(_) => Holds::Number,
             Row::Text(..) => Holds::Text,
         };
         settings[place] = Setting { name, about, holds };
@@ -93,11 +161,11 @@ pub(super) const SETTINGS: [Setting; ROWS.len()] = {
 pub(super) fn get(softc: &Ref<Softc>, place: usize, to: &mut dyn Write) -> Result {
     let (.., row) = ROWS.get(place).ok_or(Errno::EINVAL)?;
     let written = match row {
-        Row::Number(_, field) => {
+        Row::Number(_, field) | Row::Delay(field) => {
             let number = *field(&mut softc.state().settings);
             write!(to, "{number}")
         }
-        Row::Text(write, _) => write(&softc.state().settings, to),
+        Row::Text(write, _) => write(softc, to),
     };
     written.map_err(|_| Errno::EINVAL)
 }
@@ -116,9 +184,17 @@ pub(super) fn set(softc: &Ref<Softc>, place: usize, to: &str) -> Result {
     let _token = softc.token()?;
     match row {
         Row::Number(range, field) => {
-            let number = number(to).filter(|number| range.contains(number)).ok_or(Errno::EINVAL)?;
+            let number = number_in(range, to)?;
             softc.try_change(|state| {
                 *field(&mut state.settings) = number;
+                Ok(())
+            })?;
+        }
+        Row::Delay(field) => {
+            let ms = number_in(&DELAY, to)?;
+            let mut memory = if ms == 0 { Array::default() } else { delay_memory()? };
+            softc.try_change(|state| {
+                state.set_delay(*field, ms, &mut memory);
                 Ok(())
             })?;
         }
@@ -128,13 +204,44 @@ pub(super) fn set(softc: &Ref<Softc>, place: usize, to: &str) -> Result {
     Ok(())
 }
 
+fn number_in(range: &RangeInclusive<u32>, text: &str) -> Result<u32> {
+    number(text).filter(|number| range.contains(number)).ok_or(Errno::EINVAL)
+}
+
 /// A number in decimal, without a sign.
 fn number<T: FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-fn write_priorities(settings: &Settings, to: &mut dyn Write) -> fmt::Result {
-    for (place, (name, priority)) in settings.port_priority.iter().enumerate() {
+/// The name of an interface, or none if it is empty.
+fn name(text: &str) -> Result<Name> {
+    if text.is_empty() { Ok(Name::default()) } else { Name::new(text).ok_or(Errno::EINVAL) }
+}
+
+/// What this word stands for.
+fn word<T: Copy>(words: &[(&str, T)], text: &str) -> Result<T> {
+    let (_, value) = words.iter().find(|(word, _)| *word == text).ok_or(Errno::EINVAL)?;
+    Ok(*value)
+}
+
+fn write_word<T: PartialEq>(words: &[(&str, T)], value: T, to: &mut dyn Write) -> fmt::Result {
+    let word = words.iter().find(|(_, there)| *there == value);
+    to.write_str(word.map_or("", |(word, _)| word))
+}
+
+fn write_active(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
+    let plan = softc.plan_ref();
+    match plan.protocol() {
+        Protocol::Failover => match failover::select(&*plan) {
+            Some(port) => write!(to, "{}", port.ifp().name()),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn write_priorities(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
+    for (place, (name, priority)) in softc.state().settings.port_priority.iter().enumerate() {
         let space = if place == 0 { "" } else { " " };
         write!(to, "{space}{name}:{priority}")?;
     }

@@ -327,7 +327,7 @@ impl Token<'_> {
     /// changes them, except that a port which would send to the lagg itself is taken out at once.
     pub fn ports(&self) -> ArrayVec<Ref<Port>, { Slot::COUNT }> {
         let mut ports: ArrayVec<_, { Slot::COUNT }> = ArrayVec::new();
-        for port in self.0.plan_ref().ports() {
+        for port in self.0.plan_ref().ports_by_index() {
             let _ = ports.try_push(port.clone());
         }
         ports

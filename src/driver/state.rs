@@ -5,15 +5,15 @@ use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
+use super::Port;
 use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
+use super::in_service::InService;
 use super::lacp_state::now;
-use super::mode::{Circumstances, Mode, Options, PlanMemory};
+use super::mode::{Mode, Options};
 use super::settings::Settings;
-use super::{Plan, Port};
 use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff};
 use crate::lacp::Time;
-use crate::policy::lacp::Domains;
-use crate::slots::{Slot, SlotSet};
+use crate::slots::Slot;
 
 /// What plans are built from. The lagg's mutex guards it, and is held for one change and the publication
 /// that follows. Under the mutex no code calls a port driver or an event handler, transmits, or allocates.
@@ -25,8 +25,9 @@ pub(super) struct State {
     pub attached: bool,
     pub running: bool,
     pub mode: Mode,
-    /// failover's primary port, by its slot.
-    pub primary: Option<Slot>,
+    /// The slot of the port that the lagg takes its address from: the first to join. When that leaves, the
+    /// one with the lowest `if_index`.
+    pub addressed_by: Option<Slot>,
     /// The lagg's IFF_PROMISC and IFF_ALLMULTI when they were last checked.
     pub modes_seen: u32,
     /// The lagg's address. Not used for InfiniBand, where the fabric gives it.
@@ -42,6 +43,7 @@ pub(super) struct State {
     pub readdressed: Option<Slot>,
     pub options: Options,
     pub settings: Boxed<Settings>,
+    pub in_service: Boxed<InService>,
     pub vlans: Vlans,
     /// What the ports were last asked about their capabilities.
     pub asked: Asked,
@@ -110,14 +112,17 @@ impl State {
     /// # Errors
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
+        let settings = Boxed::try_new(Settings::of_vnet())?;
         Ok(State {
+            in_service: Boxed::try_new(InService::try_new(&settings)?)?,
+            settings,
             // Its creator has the token until it is attached.
             configuring: true,
             destroying: false,
             attached: false,
             running: false,
             mode: Mode::Failover,
-            primary: None,
+            addressed_by: None,
             modes_seen: 0,
             lladdr: Setting::Taken(NO_LLADDR),
             told_lladdr: NO_LLADDR,
@@ -126,7 +131,6 @@ impl State {
             mtu: Setting::Taken(0),
             readdressed: None,
             options: Options::of_vnet(),
-            settings: Boxed::try_new(Settings::of_vnet())?,
             vlans: Vlans::try_new()?,
             asked: Asked::NOTHING,
             slots: Array::try_new(Slot::COUNT, |_| None)?,
@@ -337,21 +341,10 @@ impl State {
         }
     }
 
-    /// The slots of the ports in the plan, and of the active ones among them.
-    fn slots_up(&self) -> (SlotSet, SlotSet) {
-        let slots_of = |port: &Ref<Port>| port.slot();
-        let active = self.members().filter(|port| port.is_active());
-        (self.members().map(slots_of).collect(), active.map(slots_of).collect())
-    }
-
-    /// The ports of each NUMA domain, if packets keep to theirs. They do only with LACP.
-    fn domains(&self) -> Domains {
-        let keep = self.options.use_numa && self.mode.lacp().is_some();
-        let mut domains = Domains::default();
-        for port in self.members().filter(|_| keep) {
-            domains.add(port.slot(), port.ifp().numa_domain());
-        }
-        domains
+    /// The number of the next port, greater than those of the ports that are there.
+    pub fn next_number(&self) -> u32 {
+        let last = self.slots.iter().flatten().map(|place| place.port.number()).max();
+        last.map_or(0, |last| last.saturating_add(1))
     }
 
     /// The mode has just been switched.
@@ -364,12 +357,6 @@ impl State {
         }
     }
 
-    /// Whether the plan's flows are on other ports than they should be.
-    pub fn has_stale_plan(&self) -> bool {
-        let (members, up) = self.slots_up();
-        self.mode.has_stale_plan(members, up)
-    }
-
     /// The port in slot `slot`, whatever its phase.
     pub fn claimed(&self, slot: Slot) -> Option<Ref<Port>> {
         self.slots.get(usize::from(slot))?.as_ref().map(|place| place.port.clone())
@@ -378,18 +365,6 @@ impl State {
     /// The ports that are in the plan, in no order.
     pub fn members(&self) -> impl Iterator<Item = &Ref<Port>> + Clone {
         members(&self.slots).map(|place| &place.port)
-    }
-
-    /// The plan for the present state. None if the memory is for another protocol.
-    pub fn plan(&mut self, memory: PlanMemory) -> Option<Ref<Plan>> {
-        let (members, up) = self.slots_up();
-        let (options, domains) = (self.options, self.domains());
-        let around = Circumstances { options: &options, members, up, domains };
-        let (rules, mut plan) = memory.rules(&mut self.mode, &around)?;
-        let frames = self.mode.lacp().map(|lacp| lacp.frames.clone());
-        plan.fill(rules, self.running, self.members(), self.primary, frames);
-        plan.set_min_links(self.settings.min_links);
-        Some(plan.share())
     }
 }
 

@@ -134,6 +134,10 @@ pub trait Driver {
     /// When this returns, it is not a port any more. May sleep; the caller holds `ifnet_detach_sxlock`.
     fn departure(port: &Ref<Self::Port>);
 
+    /// The port's interface has another name (`ifnet_arrival_event` of a rename). The caller may hold locks
+    /// of the stack, so it must not wait.
+    fn port_renamed(port: &Ref<Self::Port>);
+
     /// The lagg's interface is new in its vnet (`ifnet_arrival_event`, except for renames). When this
     /// returns, no task of the lagg runs in a vnet that it was in before. May sleep; the caller may hold
     /// `ifnet_detach_sxlock`.

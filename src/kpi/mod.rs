@@ -88,6 +88,10 @@ pub struct Defaults {
     pub lacp_strict: bool,
     /// `default_min_links`, which may be any number.
     pub min_links: i32,
+    /// `default_up_delay`, which may be any number.
+    pub up_delay: i32,
+    /// `default_down_delay`, which may be any number.
+    pub down_delay: i32,
 }
 
 impl Defaults {
@@ -98,6 +102,8 @@ impl Defaults {
         flowid_shift: 16,
         lacp_strict: true,
         min_links: 0,
+        up_delay: 0,
+        down_delay: 0,
     };
 }
 

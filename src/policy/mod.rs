@@ -109,7 +109,7 @@ pub struct Role {
 pub enum Protocol<R, F, L> {
     /// Sends nothing and accepts nothing.
     None,
-    /// Sends on the primary port, or on the next active one (lagg(4)).
+    /// Sends on one port, the primary if that can be used (lagg(4)).
     Failover,
     /// Sends on each port in turn.
     RoundRobin(R),
@@ -230,7 +230,7 @@ macro_rules! first {
     ($protocol:expr, $ports:expr, $packet:expr) => {
         match $protocol {
             $crate::policy::Protocol::None | $crate::policy::Protocol::Broadcast => None,
-            $crate::policy::Protocol::Failover => $ports.primary(),
+            $crate::policy::Protocol::Failover => $ports.sender(),
             $crate::policy::Protocol::RoundRobin(turns) => $ports.at(turns.next()),
             $crate::policy::Protocol::LoadBalance(flows) => flows.first($ports, $packet),
             $crate::policy::Protocol::Lacp(lacp) => lacp.first($ports, $packet),
@@ -265,7 +265,8 @@ where
     ) -> Result<&'p P::Port, Unsent> {
         match self {
             Protocol::None => return Err(Unsent::Disabled),
-            Protocol::Failover | Protocol::RoundRobin(_) => active_from(ports, first),
+            Protocol::Failover => failover::select(ports),
+            Protocol::RoundRobin(_) => roundrobin::select(ports, first),
             Protocol::LoadBalance(flows) => flows.select(ports, flows.hash(packet)),
             Protocol::Lacp(lacp) => return lacp.select(ports, packet),
             Protocol::Broadcast => None,
@@ -340,19 +341,11 @@ impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
             Protocol::None => Role::default(),
             Protocol::Failover => failover::role(ports, port),
             Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
-                Role { master: false, active: port.is_active() }
+                let mut in_service = ports.iter().take(ports.in_service());
+                let waits = !in_service.any(|there| core::ptr::eq(there, port));
+                Role { master: false, active: port.is_active() && !waits }
             }
             Protocol::Lacp(_) => return None,
         })
     }
-}
-
-/// This port if it is active, else the next in order if that is, else the first active one.
-fn active_from<'p, P: Ports>(ports: &'p P, port: Option<&'p P::Port>) -> Option<&'p P::Port> {
-    let is_port = |there: &&P::Port| port.is_some_and(|port| core::ptr::eq(*there, port));
-    let next = || ports.iter().skip_while(|there| !is_port(there)).nth(1);
-    let is_active = |port: &&P::Port| port.is_active();
-    port.filter(is_active)
-        .or_else(|| next().filter(is_active))
-        .or_else(|| ports.iter().find(is_active))
 }

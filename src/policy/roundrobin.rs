@@ -1,8 +1,9 @@
 //! roundrobin: the ports take turns.
 
 use core::num::NonZeroU32;
+use core::ptr;
 
-use super::{About, Unsent};
+use super::{About, Port, Ports, Unsent};
 
 /// Number, name and reasons of the protocol.
 pub const ABOUT: About =
@@ -46,6 +47,17 @@ impl<R: Rounds> RoundRobin<R> {
         let turn = (u128::from(position) * u128::from(self.ports)) >> 64;
         turn as usize
     }
+}
+
+/// The port whose turn it is if it is active, else the next in order if that is, else the first active one.
+pub fn select<'p, P: Ports>(ports: &'p P, turn: Option<&'p P::Port>) -> Option<&'p P::Port> {
+    let is_turn = |there: &&P::Port| turn.is_some_and(|port| ptr::eq(*there, port));
+    let in_service = ports.iter().take(ports.in_service());
+    let next = || in_service.skip_while(|there| !is_turn(there)).nth(1);
+    let is_active = |port: &&P::Port| port.is_active();
+    turn.filter(is_active)
+        .or_else(|| next().filter(is_active))
+        .or_else(|| ports.iter().find(is_active))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Port for OfModel {
     }
 }
 
-/// A lagg's ports, in the order of their slots; the first is the primary.
+/// A lagg's ports, in the order of their slots. The first is the primary, and sends.
 pub struct Model(Vec<OfModel>);
 
 impl Model {
@@ -54,6 +54,14 @@ impl Ports for Model {
 
     fn in_slot(&self, slot: Slot) -> Option<&OfModel> {
         self.0.iter().find(|port| port.slot == slot)
+    }
+
+    fn in_service(&self) -> usize {
+        self.0.len()
+    }
+
+    fn sender(&self) -> Option<&OfModel> {
+        self.0.first()
     }
 
     fn primary(&self) -> Option<&OfModel> {

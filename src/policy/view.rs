@@ -17,8 +17,11 @@ pub trait Ports {
     /// One of them.
     type Port: Port;
 
-    /// All of them, in ascending order of `if_index`.
+    /// All of them. Those in service come first.
     fn iter(&self) -> impl Iterator<Item = &Self::Port> + Clone;
+
+    /// How many of them are in service. The others wait, and are for when none of these is active.
+    fn in_service(&self) -> usize;
 
     /// The port at a place in that order, from 0.
     fn at(&self, place: usize) -> Option<&Self::Port>;
@@ -26,14 +29,11 @@ pub trait Ports {
     /// The port in a slot.
     fn in_slot(&self, slot: Slot) -> Option<&Self::Port>;
 
-    /// The primary port.
-    fn primary(&self) -> Option<&Self::Port>;
+    /// The port that failover sends on.
+    fn sender(&self) -> Option<&Self::Port>;
 
-    /// Whether this port is the primary.
-    #[inline(always)]
-    fn is_primary(&self, port: &Self::Port) -> bool {
-        self.primary().is_some_and(|primary| core::ptr::eq(primary, port))
-    }
+    /// failover's primary port.
+    fn primary(&self) -> Option<&Self::Port>;
 }
 
 /// A packet, or a frame that came in.

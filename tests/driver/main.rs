@@ -9,6 +9,7 @@ mod deadlocks;
 mod debug;
 mod defects;
 mod defects_of_behaviour;
+mod delays;
 mod generic_requests;
 mod given;
 mod groups;

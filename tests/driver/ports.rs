@@ -168,7 +168,7 @@ fn a_port_that_leaves_is_what_it_was() {
 }
 
 #[test]
-fn when_the_primary_leaves_the_lowest_takes_its_place() {
+fn when_the_first_port_leaves_the_lowest_gives_its_address() {
     lab(|| {
         let (a, b, c) = (card(1), card(2), card(3));
         let lagg = lagg();
@@ -181,7 +181,11 @@ fn when_the_primary_leaves_the_lowest_takes_its_place() {
         assert_eq!(events.take().first(), Some(&Event::Lladdr(mac(1).into())));
         assert_eq!([a.ifp.lladdr(), b.ifp.lladdr(), c.ifp.lladdr()], [mac(1), mac(2), mac(1)]);
         assert_eq!(lagg.ifp.lladdr(), mac(1));
-        assert_eq!(lagg.port("em1").unwrap().flags & 1, 1);
+        assert_eq!(
+            lagg.port("em3").unwrap().flags & 1,
+            1,
+            "the primary is the first that is there"
+        );
         lagg.remove("em1").unwrap();
         lagg.remove("em3").unwrap();
         assert_eq!(lagg.ifp.lladdr(), [0; 6]);

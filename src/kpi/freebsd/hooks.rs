@@ -315,6 +315,8 @@ pub(super) unsafe extern "C" fn arrival(_: *mut c_void, ifp: *mut c::ifnet) {
     if ifp.flags() & iff::RENAMING != 0 {
         if ifp.is_lagg() {
             names::renamed(ifp);
+        } else if let Some(port) = ifp.lagg_port() {
+            Module::port_renamed(&port);
         }
         return;
     }

@@ -42,6 +42,8 @@ pub fn defaults() -> Defaults {
             flowid_shift: c::lagg_rs_default_flowid_shift(),
             lacp_strict: c::lagg_rs_default_strict_mode() != 0,
             min_links: c::lagg_rs_default_min_links(),
+            up_delay: c::lagg_rs_default_up_delay(),
+            down_delay: c::lagg_rs_default_down_delay(),
         }
     }
 }

@@ -196,6 +196,10 @@ fn move_to(ifp: &Ifnet, to: Vnet) {
 fn arrive(ifp: &Ifnet) {
     event::tell(ifp, &Event::Arrival);
     if ifp.flags() & iff::RENAMING != 0 {
+        if let Some(port) = ifp.lagg_port() {
+            let _inside = Inside::enter();
+            Module::port_renamed(&port);
+        }
         return;
     }
     if let Some(softc) = ifp.lagg_softc() {

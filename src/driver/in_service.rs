@@ -1,0 +1,281 @@
+//! Which ports are in service: whose links count as up, and which port failover sends on.
+
+use core::mem::swap;
+
+use super::Port;
+use super::lacp_state::now;
+use super::mode::Mode;
+use super::settings::Settings;
+use super::state::State;
+use crate::kpi::{Array, Errno, Name, Ref, Result, iff};
+use crate::lacp::Time;
+use crate::slots::{Slot, SlotSet};
+
+/// When a better port takes over from the one that failover sends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reselect {
+    /// As soon as it can be used.
+    Always,
+    /// If it is faster.
+    Better,
+    /// When the other one fails.
+    Failure,
+}
+
+/// The ports that are in service, beside the plan that says the same to packets.
+#[derive(Default)]
+pub(super) struct InService {
+    sender: Sender,
+    delays: Delays,
+    /// What the present plan was made from; none if the names of its ports have changed since.
+    published: Option<Published>,
+}
+
+/// The slot of failover's port that sends, and the ports that count as up if not all that are active do.
+type Published = (Option<Slot>, Option<SlotSet>);
+
+/// The port that failover sends on.
+#[derive(Clone, Copy, Default)]
+struct Sender {
+    /// None: no port can be used.
+    slot: Option<Slot>,
+    /// An administrator has chosen it, and it has not failed since.
+    by_hand: bool,
+    /// The primary shall take over as soon as it can be used, whatever `primary_reselect` says.
+    recall: bool,
+}
+
+/// Which ports count as up, if a link that comes or goes counts only after a delay.
+#[derive(Default)]
+struct Delays {
+    counted: SlotSet,
+    /// Since when the link in a slot differs from that. Without delays there is no memory for it.
+    since: DelayMemory,
+}
+
+/// Memory for delays.
+pub(super) type DelayMemory = Array<Option<Time>>;
+
+impl InService {
+    /// The ports of a new lagg with these settings. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new(settings: &Settings) -> Result<Self> {
+        let is_delayed = settings.up_delay | settings.down_delay != 0;
+        let since = if is_delayed { delay_memory()? } else { Array::default() };
+        Ok(InService { delays: Delays { since, ..Delays::default() }, ..InService::default() })
+    }
+
+    /// There is another primary: it shall take over as soon as it can be used, also from a port that an
+    /// administrator has chosen.
+    pub fn appoint(&mut self) {
+        (self.sender.by_hand, self.sender.recall) = (false, true);
+    }
+}
+
+/// Memory for delays. May sleep.
+///
+/// # Errors
+/// ENOMEM.
+pub(super) fn delay_memory() -> Result<DelayMemory> {
+    Array::try_new(Slot::COUNT, |_| None)
+}
+
+impl Delays {
+    /// These members are active, and an administrator has taken these down.
+    fn follow(
+        &mut self,
+        members: SlotSet,
+        active: SlotSet,
+        taken_down: SlotSet,
+        ms: Ms,
+        now: Time,
+    ) {
+        self.counted = self.counted & (members - taken_down);
+        for (slot, since) in Slot::all().zip(self.since.iter_mut()) {
+            let (counts, is_active) = (self.counted.contains(slot), active.contains(slot));
+            if counts == is_active || !members.contains(slot) || taken_down.contains(slot) {
+                *since = None;
+            } else if now >= since.get_or_insert(now).after(ms.of(counts)) {
+                *since = None;
+                let set = if counts { SlotSet::remove } else { SlotSet::insert };
+                set(&mut self.counted, slot);
+            }
+        }
+        if (self.counted & active).is_empty() {
+            // The lagg must not stay dark while there is a link.
+            let waiting =
+                Slot::all().zip(self.since.iter()).filter(|(slot, _)| active.contains(*slot));
+            let first = waiting.filter_map(|(slot, since)| Some(((*since)?, slot))).min();
+            if let Some((_, slot)) = first {
+                self.counted.insert(slot);
+            }
+        }
+    }
+
+    /// When the first of the links that differ will count.
+    fn next(&self, ms: Ms) -> Option<Time> {
+        let waiting = Slot::all().zip(self.since.iter());
+        let ends = waiting
+            .filter_map(|(slot, since)| Some((*since)?.after(ms.of(self.counted.contains(slot)))));
+        ends.min()
+    }
+}
+
+/// `up_delay` and `down_delay`, in milliseconds.
+#[derive(Clone, Copy)]
+struct Ms {
+    up: u32,
+    down: u32,
+}
+
+impl Ms {
+    /// For a link that counts as up, or does not.
+    fn of(self, counts: bool) -> u32 {
+        if counts { self.down } else { self.up }
+    }
+}
+
+impl State {
+    fn delays(&self) -> Ms {
+        Ms { up: self.settings.up_delay, down: self.settings.down_delay }
+    }
+
+    /// The members whose links count as up. None if no delay is set or the protocol is lacp: then all that
+    /// are active do.
+    pub fn counted(&self) -> Option<SlotSet> {
+        let delays = &self.in_service.delays;
+        let is_used = !delays.since.is_empty() && self.mode.lacp().is_none();
+        is_used.then_some(delays.counted)
+    }
+
+    /// Looks at the links. Those of a lagg that is down say nothing: it has taken its ports down.
+    fn look_at_links(&mut self) {
+        if !self.running || self.in_service.delays.since.is_empty() {
+            return;
+        }
+        let (members, active) = self.members_and_active();
+        let is_taken_down = |port: &&Ref<Port>| port.ifp().flags() & iff::UP == 0;
+        let taken_down = self.members().filter(is_taken_down).map(|port| port.slot()).collect();
+        let ms = self.delays();
+        self.in_service.delays.follow(members, active, taken_down, ms, now());
+    }
+
+    /// Chooses the ports that are in service, for the next plan: failover's port that sends, and those whose
+    /// links count as up, if not all do.
+    pub fn choose(&mut self) -> Published {
+        self.look_at_links();
+        self.in_service.sender = self.sender();
+        let choice = (self.in_service.sender.slot, self.counted());
+        self.in_service.published = Some(choice);
+        choice
+    }
+
+    /// Whether other ports are in service than in the present plan.
+    pub fn is_choice_stale(&mut self) -> bool {
+        self.look_at_links();
+        self.in_service.published != Some((self.sender().slot, self.counted()))
+    }
+
+    /// A port has another name, by which the settings may know it.
+    pub fn has_new_name(&mut self, port: &Port) {
+        self.in_service.published = None;
+        self.has_joined(port);
+    }
+
+    /// A port has joined. The primary takes over when it returns, even if it would not when its link does.
+    pub fn has_joined(&mut self, port: &Port) {
+        if port.ifp().name() == self.settings.primary {
+            self.in_service.sender.recall = true;
+        }
+    }
+
+    /// In how many milliseconds the next link counts as up or down; none if none will.
+    pub fn next_counted(&self) -> Option<u64> {
+        Some(self.in_service.delays.next(self.delays())?.since(now()))
+    }
+
+    /// Sets a delay. `memory` is for delays, unless this is 0. The old one is left there, to be freed without
+    /// the mutex.
+    pub fn set_delay(
+        &mut self,
+        field: fn(&mut Settings) -> &mut u32,
+        ms: u32,
+        memory: &mut DelayMemory,
+    ) {
+        *field(&mut self.settings) = ms;
+        let Ms { up, down } = self.delays();
+        let (_, active) = self.members_and_active();
+        let delays = &mut self.in_service.delays;
+        if (up | down != 0) == delays.since.is_empty() {
+            // Links that are up now have been for a while.
+            delays.counted = active;
+            swap(&mut delays.since, memory);
+        }
+    }
+
+    /// Sends on the port with this name from now on, until it fails.
+    ///
+    /// # Errors
+    /// EINVAL: the protocol is not failover, or that is no port that can be used.
+    pub fn send_on(&mut self, port: &Name) -> Result {
+        let is_it = |there: &&Ref<Port>| {
+            there.ifp().name() == *port && there.is_active() && self.is_usable(there)
+        };
+        let slot = self.members().find(is_it).map(|port| port.slot());
+        if slot.is_none() || !matches!(self.mode, Mode::Failover) {
+            return Err(Errno::EINVAL);
+        }
+        self.in_service.sender = Sender { slot, by_hand: true, recall: false };
+        Ok(())
+    }
+
+    /// Whether failover may send on a port: its link counts as up. A card that restarts at the lagg's request
+    /// has not failed.
+    fn is_usable(&self, port: &Port) -> bool {
+        let counts = |counted: SlotSet| counted.contains(port.slot());
+        self.counted().map_or_else(|| port.is_active(), counts) || self.is_restarting(port)
+    }
+
+    /// A port's place in the order of the ports. failover's is the administrator's: the primary, then by
+    /// priority, then as they were added. That of the others is by `if_index`.
+    pub fn rank(&self, port: &Port) -> u64 {
+        if !matches!(self.mode, Mode::Failover | Mode::None) {
+            return port.ifp().index().into();
+        }
+        let name = port.ifp().name();
+        let is_primary = name == self.settings.primary;
+        let priority = u64::from(self.settings.priority_of(&name));
+        u64::from(!is_primary) << 48 | priority << 32 | u64::from(port.number())
+    }
+
+    /// The port for failover to send on.
+    fn sender(&self) -> Sender {
+        let old = self.in_service.sender;
+        if !matches!(self.mode, Mode::Failover) {
+            return Sender { slot: None, by_hand: false, ..old };
+        }
+        let present = self.members().find(|port| old.slot == Some(port.slot()));
+        // The ports of a lagg that is down have not failed.
+        let present = present.filter(|port| !self.running || self.is_usable(port));
+        let first = self.members().min_by_key(|port| self.rank(port));
+        let usable = self.members().filter(|port| self.is_usable(port));
+        let best = usable.min_by_key(|port| self.rank(port)).filter(|_| self.running);
+        let is_first = best.is_some_and(|best| first.is_some_and(|first| first.is(best)));
+        let has_returned = old.recall && is_first;
+        let takes_over = |port: &&Ref<Port>| match (present, self.settings.primary_reselect) {
+            (None, _) => true,
+            _ if old.by_hand => false,
+            _ if has_returned => true,
+            (_, Reselect::Always) => true,
+            (Some(present), Reselect::Better) => port.ifp().baudrate() > present.ifp().baudrate(),
+            (_, Reselect::Failure) => false,
+        };
+        Sender {
+            slot: best.filter(takes_over).or(present).map(|port| port.slot()),
+            by_hand: old.by_hand && present.is_some(),
+            recall: old.recall && !has_returned,
+        }
+    }
+}
