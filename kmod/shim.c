@@ -114,6 +114,18 @@ lagg_rs_uptime_ms(void)
 	return (getsbinuptime() / SBT_1MS);
 }
 
+u_int
+lagg_rs_processor(void)
+{
+	return (curcpu);
+}
+
+u_int
+lagg_rs_processors(void)
+{
+	return (mp_maxid + 1);
+}
+
 uint64_t *
 lagg_rs_percpu_alloc(void)
 {

@@ -46,6 +46,10 @@ uint64_t lagg_rs_uptime_ms(void);
 uint64_t *lagg_rs_percpu_alloc(void);
 void	lagg_rs_percpu_free(uint64_t *);
 
+/* sys/pcpu.h, sys/smp.h: the number of this processor, and how many numbers there are */
+u_int	lagg_rs_processor(void);
+u_int	lagg_rs_processors(void);
+
 /* counter(9): eight of them side by side */
 counter_u64_t lagg_rs_counters_alloc(void);
 void	lagg_rs_counters_increment(counter_u64_t, size_t which);

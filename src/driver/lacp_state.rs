@@ -121,7 +121,7 @@ impl Control {
 
     /// Whether the plan differs from the machines' state.
     pub fn is_stale(&self) -> bool {
-        self.published != Published::of(&self.machines)
+        self.published != Published::of(&self.machines) || self.balancer.is_rebalanced()
     }
 
     /// The last marker or farewell that was ordered before the current plan was published.

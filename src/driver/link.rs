@@ -4,7 +4,7 @@ use core::mem::replace;
 
 use super::mode::Mode;
 use super::state::{NO_LLADDR, State};
-use super::{Plan, Port, Softc, infiniband, lacp, stacking};
+use super::{Plan, Port, Softc, infiniband, lacp, rebalance, stacking};
 use crate::kpi::{Ifnet, LaggType, LinkState, Ref, epoch, uptime_ms};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
@@ -41,6 +41,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         return;
     }
     softc.ifp().in_vnet(|| {
+        rebalance::run(softc);
         if !lacp::run(softc) {
             // Until this, packets take their flow's second choice.
             softc.publish_if_stale();
@@ -133,7 +134,7 @@ fn announce(ifp: &Ifnet) {
 fn until_due(state: &State) -> Option<u32> {
     let again = state.tell_again.map(|at| at.saturating_sub(uptime_ms()));
     let ours = again.into_iter().chain(state.next_restarted()).chain(state.next_counted());
-    let ms = ours.chain(lacp::until_due(state)).min()?;
+    let ms = ours.chain(lacp::until_due(state)).chain(rebalance::until_due(state)).min()?;
     Some(u32::try_from(ms).unwrap_or(u32::MAX).max(1))
 }
 

@@ -45,6 +45,7 @@ mod offloads;
 mod options;
 mod plan;
 mod port;
+mod rebalance;
 mod settings;
 mod softc;
 mod stacking;

@@ -1,6 +1,6 @@
 //! The mode of a lagg: its protocol, with what its plans are made from and point at.
 
-use core::mem::take;
+use core::mem::{replace, take};
 use core::num::NonZeroU32;
 use core::ops::Deref;
 
@@ -8,13 +8,17 @@ use zerocopy::FromZeros;
 
 use super::lacp_state::{Control, Pauses};
 use super::plan::Plan;
+use super::rebalance::Rebalancer;
 use crate::kpi::ioctl::hash;
-use crate::kpi::{Boxed, Defaults, Ifnet, MacAddr, PerCpu, Ref, Result, Unique, defaults, random};
-use crate::policy::buckets::{Homes, Table};
+use crate::kpi::{
+    Boxed, Defaults, Ifnet, MacAddr, PerCpu, Ref, Result, Tallies, Unique, defaults, random,
+};
+use crate::policy::buckets::{BUCKETS, Homes, Table};
 use crate::policy::hash::Key;
 use crate::policy::lacp::{Domains, Exceptions};
-use crate::policy::{Flows, Kind, Lacp, Protocol, RoundRobin, Rounds};
+use crate::policy::{self, Flows, Kind, Lacp, Protocol, RoundRobin, Rounds};
 use crate::slots::{Slot, SlotMap, SlotSet};
+use crate::wire::flow::layers;
 
 /// The protocol, as part of the state.
 pub(super) type Mode = Protocol<PerCpu, Balancer, Boxed<Control>>;
@@ -25,14 +29,46 @@ pub type Rules =
 
 /// The table of flows that plans share.
 #[derive(Clone)]
-pub struct SharedTable(Ref<Boxed<Table>>);
+pub struct SharedTable(Ref<Measured>);
+
+/// A table of flows, and what measures them.
+pub(super) struct Measured {
+    table: Boxed<Table>,
+    tallies: Option<Ref<Tallies>>,
+    /// The shift of flow ids while flows are measured.
+    flowid_shift: Option<u8>,
+}
+
+impl Measured {
+    /// No flow has a port. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn try_new() -> Result<Self> {
+        Ok(Measured { table: Boxed::try_zeroed()?, tallies: None, flowid_shift: None })
+    }
+}
 
 impl Deref for SharedTable {
     type Target = Table;
 
     #[inline]
     fn deref(&self) -> &Table {
-        &self.0
+        &self.0.table
+    }
+}
+
+impl policy::Measures for SharedTable {
+    fn flowid_shift(&self) -> Option<u8> {
+        self.0.flowid_shift
+    }
+
+    #[inline]
+    fn measure(&self, hash: u32, bytes: usize) {
+        if let Some(tallies) = &self.0.tallies {
+            // In units of 64 bytes, so that 32 bits are enough for an interval.
+            tallies.add(hash as usize % BUCKETS, bytes.div_ceil(64) as u32);
+        }
     }
 }
 
@@ -96,6 +132,10 @@ pub(super) struct Balancer {
     memory: Boxed<Memory>,
     /// The flows are spread over other ports than those last logged.
     changed: bool,
+    /// The layers and the shift by which flows are told apart.
+    key: (u32, Option<u8>),
+    /// What measures flows and moves them, if anything does.
+    pub rebalancer: Option<Boxed<Rebalancer>>,
 }
 
 impl Balancer {
@@ -105,18 +145,21 @@ impl Balancer {
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         let memory = Boxed::try_zeroed()?;
-        let table = SharedTable(Ref::try_new(Boxed::<Table>::try_zeroed()?)?);
+        let table = SharedTable(Ref::try_new(Measured::try_new()?)?);
         let flows = Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table };
-        Ok(Balancer { flows, memory, changed: false })
+        Ok(Balancer { flows, memory, changed: false, key: (0, None), rebalancer: None })
     }
 
     /// Sets the options by which flows are told apart. Returns whether that changes anything.
     pub fn set_options(&mut self, options: &Options) -> bool {
-        let flows = &mut self.flows;
-        let before = (flows.layers, flows.flowid_shift);
-        flows.layers = options.hash as u8;
-        flows.flowid_shift = options.use_flowid.then_some(options.flowid_shift as u8);
-        (flows.layers, flows.flowid_shift) != before
+        let shift = options.use_flowid.then_some(options.flowid_shift as u8);
+        let before = replace(&mut self.key, (options.hash, shift));
+        // A flow that is measured needs the closer look, for which no id is looked at before.
+        let measured = self.rebalancer.is_some();
+        let extra = if measured { layers::MEASURED } else { 0 };
+        self.flows.layers = (options.hash | extra) as u8;
+        self.flows.flowid_shift = shift.filter(|_| !measured);
+        self.key != before
     }
 
     /// Spreads the flows over these members, of which these are up, in a new table in this memory. Returns
@@ -125,16 +168,39 @@ impl Balancer {
         if self.are_spread_over(members, up) {
             return false;
         }
-        memory.copy_from(&self.flows.table);
-        memory.rebuild(&mut self.memory.homes, members, up);
+        let homes = &mut self.memory.homes;
+        memory.table.copy_from(&self.flows.table);
+        if !homes.are_of(members, up) {
+            memory.table.rebuild(homes, members, up);
+        }
+        memory.flowid_shift = self.key.1;
+        if let Some(rebalancer) = &mut self.rebalancer {
+            memory.tallies = Some(rebalancer.tallies.clone());
+            memory.table.shift(homes, &take(&mut rebalancer.moves));
+        }
         self.flows.table = SharedTable(memory.share());
         self.changed = true;
         true
     }
 
-    /// Whether the flows are spread over these members, of which these are up.
+    /// Whether the flows are spread over these members, of which these are up, and measured if they are to
+    /// be.
     pub fn are_spread_over(&self, members: SlotSet, up: SlotSet) -> bool {
-        self.memory.homes.are_of(members, up)
+        self.memory.homes.are_of(members, up) && !self.is_rebalanced()
+    }
+
+    /// Whether flows are to move, or to be measured or not, for what they have carried.
+    pub fn is_rebalanced(&self) -> bool {
+        let measured = self.flows.table.0.tallies.is_some();
+        match &self.rebalancer {
+            Some(rebalancer) => !measured || !rebalancer.moves.is_empty(),
+            None => measured,
+        }
+    }
+
+    /// The slots that carry flows.
+    pub fn carrying(&self) -> SlotSet {
+        self.memory.homes.carrying()
     }
 
     /// For LACP: the address that the port in `slot` had when its link was last looked at.
@@ -153,7 +219,7 @@ impl Balancer {
     }
 }
 
-pub(super) type TableMemory = Unique<Boxed<Table>>;
+pub(super) type TableMemory = Unique<Measured>;
 
 /// Memory for a plan of a certain protocol, and for what the plan points at.
 pub(super) struct PlanMemory {
@@ -169,7 +235,7 @@ impl PlanMemory {
     /// # Errors
     /// ENOMEM.
     pub fn try_new(kind: Kind) -> Result<Self> {
-        let table = || Unique::try_new(Boxed::try_zeroed()?);
+        let table = || Unique::try_new(Measured::try_new()?);
         let parts = kind.try_with(|| Ok(()), table, || Ok((table()?, Pauses::try_new()?)))?;
         Ok(PlanMemory { plan: Plan::try_new(Rules::None)?, parts })
     }

@@ -252,7 +252,7 @@ impl State {
     pub fn plan(&mut self, memory: PlanMemory) -> Option<Ref<Plan>> {
         let (sender, counted) = self.choose();
         let (members, up) = self.members_and_up();
-        let (options, domains) = (self.options, self.domains());
+        let (options, domains) = (self.settings.apply(self.options), self.domains());
         let turns = counted.filter(|counted| !counted.is_empty()).unwrap_or(members).len();
         let around = Circumstances { options: &options, members, up, turns, domains };
         let (rules, mut plan) = memory.rules(&mut self.mode, &around)?;

@@ -11,9 +11,11 @@ use core::str::FromStr;
 
 use super::Softc;
 use super::in_service::{Reselect, delay_memory};
+use super::mode::Options;
 use crate::kpi::{Array, Defaults, Errno, Holds, LaggType, Name, Ref, Result, Setting, defaults};
 use crate::policy::{Protocol, failover};
 use crate::slots::Slot;
+use crate::wire::flow::layers;
 
 /// The settings of a lagg. They stay when its protocol is switched.
 pub(super) struct Settings {
@@ -26,6 +28,10 @@ pub(super) struct Settings {
     /// For how many milliseconds a link is up, or down, before that counts.
     pub up_delay: u32,
     pub down_delay: u32,
+    /// Every so many seconds loadbalance and lacp move flows so that ports carry the same; 0: never.
+    pub rebalance: u32,
+    /// 1: loadbalance and lacp send both directions of a flow by one hash. Flow ids do not count then.
+    pub hash_symmetric: u32,
     /// The priorities that an administrator has given to ports, which need not be there yet.
     pub port_priority: Array<(Name, u16)>,
 }
@@ -40,8 +46,20 @@ impl Settings {
             primary_reselect: Reselect::Always,
             up_delay: within(&DELAY, up_delay).unwrap_or(0),
             down_delay: within(&DELAY, down_delay).unwrap_or(0),
+            rebalance: 0,
+            hash_symmetric: 0,
             port_priority: Array::default(),
         }
+    }
+
+    /// The options of plans, from those of ifconfig(8).
+    pub fn apply(&self, mut options: Options) -> Options {
+        if self.hash_symmetric != 0 {
+            options.hash |= layers::SYMMETRIC;
+            // A card computes its id from one direction.
+            options.use_flowid = false;
+        }
+        options
     }
 
     /// The priority of the port with this name; less is better.
@@ -78,7 +96,7 @@ enum Row {
 }
 
 /// All settings: the name, what it is, and how it is read and written.
-const ROWS: [(&CStr, &CStr, Row); 7] = [
+const ROWS: [(&CStr, &CStr, Row); 9] = [
     (
         c"min_links",
         c"The link is up only while so many ports are in service",
@@ -120,6 +138,16 @@ const ROWS: [(&CStr, &CStr, Row); 7] = [
             let port = Name::new(to).ok_or(Errno::EINVAL)?;
             softc.try_change(|state| state.send_on(&port))
         }),
+    ),
+    (
+        c"rebalance",
+        c"Seconds after which flows are moved to other ports by what they carried; 0: never",
+        Row::Number(0..=3600, |settings| &mut settings.rebalance),
+    ),
+    (
+        c"hash_symmetric",
+        c"1: both directions of a flow have the same hash",
+        Row::Number(0..=1, |settings| &mut settings.hash_symmetric),
     ),
     (
         c"port_priority",

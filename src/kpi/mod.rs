@@ -35,6 +35,7 @@ mod name;
 mod packet;
 mod requests;
 mod setting;
+mod tallies;
 
 #[cfg(not(feature = "kernel"))]
 pub mod host;
@@ -65,6 +66,7 @@ pub use name::Name;
 pub use offloads::Offloads;
 pub use setting::{Holds, LONGEST, Setting};
 pub use tags::{TagHeader, TagRequest, TagType};
+pub use tallies::Tallies;
 
 /// Length of an interface name, its NUL included (IFNAMSIZ).
 pub const IFNAMSIZ: usize = 16;

@@ -9,7 +9,8 @@
 //!
 //! 1. **Even**: the buckets of any two slots that are up differ by one at most; so do the homes of
 //!    any two members. So a port's share of the flows is that of its buckets, 1/n to within one
-//!    bucket in 1,024.
+//!    bucket in 1,024. [`Table::shift`] makes ports carry the same traffic instead; what it has moved
+//!    is at home there until a port joins or leaves.
 //! 2. **Home**: a bucket whose home is up is there. So while all members are up, the table depends only on
 //!    the homes, and these only on joins and leaves.
 //! 3. **Second choice**: where the bucket goes if its slot, and no other, goes down next. It is a slot that
@@ -27,11 +28,13 @@
 //! 6. When a slot joins while all are up, buckets move only to it. When a slot leaves that was down while
 //!    all others are up, nothing moves. If it was up, the same moves as when it goes down.
 
+mod even;
 mod level;
 
 use zerocopy::{FromZeros, Immutable};
 
 use crate::slots::{Slot, SlotMap, SlotSet};
+pub use even::Moves;
 use level::Level;
 
 /// Buckets of a table: a power of two.
@@ -153,6 +156,11 @@ impl Homes {
         }
     }
 
+    /// The members that were up at the last rebuild.
+    pub fn carrying(&self) -> SlotSet {
+        self.members & self.up
+    }
+
     /// Whether the last rebuild was for these members, of which these were up.
     pub fn are_of(&self, members: SlotSet, up: SlotSet) -> bool {
         (self.members, self.up) == (members, up)
@@ -200,7 +208,7 @@ impl Table {
     /// The table must be the result of the last rebuild with these homes, a copy of it, or zeroed. In the
     /// last case the flows of slots that are down are spread again.
     pub fn rebuild(&mut self, homes: &mut Homes, members: SlotSet, up: SlotSet) {
-        let is_first = homes.members.is_empty();
+        let (is_first, joined_or_left) = (homes.members.is_empty(), homes.members != members);
         (homes.members, homes.up) = (members, up);
         if members.is_empty() {
             self.0.fill(Bucket::EMPTY);
@@ -210,7 +218,9 @@ impl Table {
         if is_first && up == members {
             self.deal(homes, members);
         } else {
-            homes.settle(self, members);
+            if joined_or_left {
+                homes.settle(self, members);
+            }
             self.choose_first(homes, members, up);
         }
         self.choose_second(homes, up);

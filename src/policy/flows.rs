@@ -21,10 +21,30 @@ pub struct Flows<T> {
     pub flowid_shift: Option<u8>,
 }
 
-impl<T: Deref<Target = Table>> Flows<T> {
-    /// The hash of a packet's flow.
+/// A table of flows that may measure what they carry.
+pub trait Measures: Deref<Target = Table> {
+    /// While flows are measured: [`Flows::flowid_shift`], which none has there then.
+    fn flowid_shift(&self) -> Option<u8> {
+        None
+    }
+
+    /// Adds to what the flows of this hash have carried, if they are measured.
+    fn measure(&self, _hash: u32, _bytes: usize) {}
+}
+
+/// It measures nothing.
+impl Measures for &Table {}
+
+impl<T: Measures> Flows<T> {
+    /// The hash of a packet's flow, which the packet is added to if flows are measured.
     pub fn hash(&self, packet: &impl Packet) -> u32 {
-        if let Some(flow) = self.flow_id(packet) {
+        let hash = self.unmeasured_hash(packet);
+        self.table.measure(hash, packet.length());
+        hash
+    }
+
+    fn unmeasured_hash(&self, packet: &impl Packet) -> u32 {
+        if let Some(flow) = packet.flow_id().and_then(|id| self.hash_of_id(id)) {
             return flow;
         }
         let (mut head, tag, mut room) = (packet.head(), packet.vlan_tag(), [0; USUAL]);
@@ -56,16 +76,16 @@ impl<T: Deref<Target = Table>> Flows<T> {
     }
 
     /// The same for packets with this flow id; none if flow ids are not used.
-    #[inline(always)]
     pub fn hash_of_id(&self, id: u32) -> Option<u32> {
-        self.flowid_shift.map(|by| id.wrapping_shr(by.into()))
+        let by = self.flowid_shift.or_else(|| self.table.flowid_shift())?;
+        Some(id.wrapping_shr(by.into()))
     }
 
     #[inline(always)]
     fn flow_id(&self, packet: &impl Packet) -> Option<u32> {
         // It is seldom used, so check that before the packet.
-        self.flowid_shift?;
-        self.hash_of_id(packet.flow_id()?)
+        let by = self.flowid_shift?;
+        Some(packet.flow_id()?.wrapping_shr(by.into()))
     }
 
     /// The slot for most packets, which need neither all of [`Flows::hash`] nor a second choice. It is

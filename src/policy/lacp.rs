@@ -6,7 +6,7 @@ use core::ops::Deref;
 use zerocopy::FromZeros;
 
 use super::buckets::{BUCKETS, Table};
-use super::{About, Flows, Look, Packet, Port, Ports, Unsent};
+use super::{About, Flows, Look, Measures, Packet, Port, Ports, Unsent};
 use crate::slots::{Slot, SlotSet};
 
 /// Number, name and reasons of the protocol.
@@ -42,7 +42,7 @@ impl Exceptions {
     pub const NONE: Exceptions = Exceptions { domains: None, paused: Paused::NONE };
 }
 
-impl<T: Deref<Target = Table>, E: Deref<Target = Exceptions>> Lacp<T, E> {
+impl<T: Measures, E: Deref<Target = Exceptions>> Lacp<T, E> {
     /// The port of the packet's flow, to send on if it is active. None if a closer look is needed or there
     /// is no port.
     #[inline(always)]

@@ -22,8 +22,7 @@ mod tests;
 use core::ops::Deref;
 
 use crate::slots::SlotSet;
-use buckets::Table;
-pub use flows::Flows;
+pub use flows::{Flows, Measures};
 use lacp::Exceptions;
 pub use lacp::Lacp;
 pub use roundrobin::{RoundRobin, Rounds};
@@ -243,7 +242,7 @@ pub(crate) use first;
 impl<R, T, E> Protocol<RoundRobin<R>, Flows<T>, Lacp<T, E>>
 where
     R: Rounds,
-    T: Deref<Target = Table>,
+    T: Measures,
     E: Deref<Target = Exceptions>,
 {
     /// Whether every active port sends each packet. Otherwise one port does, chosen as follows.

@@ -245,3 +245,5 @@ fn failover_takes_in_what_comes_on_the_port_that_sends() {
         assert_eq!(rules.speed(&ports), Speed::Of(sends.or(primary).into_iter().collect()));
     }
 }
+
+impl super::Measures for Box<super::buckets::Table> {}

@@ -3,7 +3,9 @@
 //! It differs from C lagg's in two ways. Tags inside the frame are found where they are (F-30). IPv6 flows
 //! are told apart by their ports, as IPv4's are, and by the flow label only if there are none (RFC 6438).
 
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, big_endian, little_endian};
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian, little_endian,
+};
 
 /// The layers that can tell flows apart, as bits: the numbers of `lagghash` (lagg(4)).
 pub mod layers {
@@ -15,6 +17,11 @@ pub mod layers {
     pub const L4: u32 = 4;
     /// All of them.
     pub const ALL: u32 = 7;
+    /// Both directions of a conversation are one flow. This is no number of `lagghash`.
+    pub const SYMMETRIC: u32 = 8;
+    /// Flows are measured, so no frame is usual. This says nothing of the flow, and is no number of
+    /// `lagghash`.
+    pub const MEASURED: u32 = 16;
 }
 
 /// The bytes of a frame, in however many pieces.
@@ -65,7 +72,7 @@ struct Ethernet {
     kind: big_endian::U16,
 }
 
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Link {
     addresses: little_endian::U64,
@@ -166,7 +173,7 @@ impl Flow {
     const NONE: Flow = Flow { link: [0; 2], addresses: Addresses::V4(0), ports: 0 };
 
     /// The flow of a frame with `tag` outside its bytes, by these [`layers`]. The two directions of a
-    /// conversation are two flows.
+    /// conversation are two flows, unless [`layers::SYMMETRIC`] is among them.
     ///
     /// A VLAN is the same in the frame or outside it, and its priority does not count. All fragments of a
     /// packet have one flow, so the ports of the first fragment are not used, nor are ports after more than
@@ -295,8 +302,10 @@ impl<'a> Headers<'a> {
             kind = behind.kind.get();
             offset += size_of::<Behind>();
         }
+        let symmetric = layers & layers::SYMMETRIC != 0;
         if layers & layers::L2 != 0 {
-            flow.link = ethernet.link.words(vlans);
+            let link = if symmetric { &ethernet.link.sorted() } else { &ethernet.link };
+            flow.link = link.words(vlans);
         }
         if layers & (layers::L3 | layers::L4) != 0 {
             match kind {
@@ -304,6 +313,9 @@ impl<'a> Headers<'a> {
                 KIND_IPV6 => self.ipv6(&mut flow, offset, layers),
                 _ => {}
             }
+        }
+        if symmetric {
+            flow.sort();
         }
         flow
     }
@@ -332,7 +344,8 @@ impl<'a> Headers<'a> {
         if layers & layers::L3 != 0 {
             flow.addresses = Addresses::V6(header.addresses.map(little_endian::U64::get));
         }
-        if layers & layers::L4 != 0 {
+        // Each direction has a label of its own.
+        if layers & (layers::L4 | layers::SYMMETRIC) == layers::L4 {
             let [first, second, third] = header.label;
             // The rest of the first byte belongs to the traffic class.
             flow.ports = u32::from_le_bytes([first & 0x0f, second, third, 0]);
@@ -380,5 +393,6 @@ fn vlan(tag: u16) -> u64 {
     u64::from(tag & 0xfff)
 }
 
+mod symmetric;
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,7 @@ mod port_requests;
 mod ports;
 mod preferred;
 mod protocols;
+mod rebalance;
 mod records;
 mod refused_requests;
 mod restarts;

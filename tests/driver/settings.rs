@@ -9,8 +9,13 @@ use lagg_rs::kpi::{Defaults, Driver, Errno, LinkState, Module, epoch};
 use crate::lab::{PROTOCOLS, card, ib_lagg, lab, lagg, lagg_of, refused, until};
 
 /// Each setting with its value in a new lagg, the least and the greatest, and some that are refused.
-const NUMBERS: [(&str, u32, u32, u32); 3] =
-    [("min_links", 0, 0, 32), ("up_delay", 0, 0, 300_000), ("down_delay", 0, 0, 300_000)];
+const NUMBERS: [(&str, u32, u32, u32); 5] = [
+    ("min_links", 0, 0, 32),
+    ("up_delay", 0, 0, 300_000),
+    ("down_delay", 0, 0, 300_000),
+    ("rebalance", 0, 0, 3600),
+    ("hash_symmetric", 0, 0, 1),
+];
 
 #[test]
 fn each_setting_has_its_default_and_range() {

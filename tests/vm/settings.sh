@@ -4,7 +4,7 @@
 . ./lib.sh
 begin
 CYCLES=${CYCLES:-300}
-kldload -n if_epair
+for module in if_epair if_bridge if_vlan; do kldload -n $module; done
 
 at=net.link.lagg.iface
 get() { sysctl -n $at."$1"; }
@@ -14,7 +14,7 @@ inside() { jexec "$@"; }
 has_node() { sysctl -N $at | grep -q "^$at\.$1\."; }
 hasnt_node() { ! has_node "$1"; }
 oids() { vmstat -m | awk '$1 == "sysctloid" { n = $2 } END { print n + 0 }'; }
-fewer_oids() { [ "$(oids)" -le "$1" ]; }
+fewer_oids() { [ "$(oids)" -le "$1" ] || { echo "$(oids)"; return 1; }; }
 
 ifc lagg0 create
 sysctl $at.lagg0 >/dev/null # The tree is complete.
@@ -39,11 +39,36 @@ for called in stats lacp iface la.gg0 1; do
 done
 ifc "$(ifconfig -g lagg)" name lagg0
 check "and is lagg0 again" is lagg0.min_links 2
+others() {
+	for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		ifc lagg1 create name a && ifc a name b && ifc b destroy || return 1
+	done
+}
+check "twenty laggs come, change their names and go" others
+# Four are of net.link.lagg.stats, which keeps the name of each index.
+check "no leaf is left of them" wait_for 30 fewer_oids $((first + 4))
 
 # kenv(1) does not reach a lagg's settings.
 kenv $at.lagg0.min_links=7 >/dev/null
 kenv -u $at.lagg0.min_links >/dev/null
 check "kenv changes nothing" is lagg0.min_links 2
+
+# Settings of the hash, under traffic
+network
+ifc lagg0 laggproto loadbalance laggport "$P0" laggport "$P1" $HOST_IP/24 up
+check "traffic" wait_for 10 reaches
+flow out ping -q -n -f $JAIL_IP
+turn() {
+	for value in 1 0; do
+		sysctl -q $at.lagg0.hash_symmetric=$value $at.lagg0.rebalance=$value >/dev/null || return 1
+		sleep 1.1
+	done
+}
+turns() { for n in 1 2 3 4 5 6 7 8; do turn || return 1; done; }
+check "flows are measured and not, eight times" turns
+check "traffic goes on" wait_for 10 reaches
+stop_flows
+ifc lagg0 -laggport "$P0" -laggport "$P1" laggproto failover down
 
 # Two jails
 for j in one two; do
@@ -96,7 +121,4 @@ jail -r two
 check "no node is left" sh -c "! sysctl -N $at | grep ."
 check "the module is unloaded" kldunload "$MODULE"
 check "with all that it had" none_in_use
-load
-ifc lagg0 create
-check "no leaf has been left behind" wait_for 30 fewer_oids $((first + 2))
 finish

@@ -46,3 +46,4 @@ pub use tasks::Task;
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
 pub(super) use media::media_baudrate;
 pub(super) use memory::{allocate, release};
+pub(super) use percpu::{processor, processors};

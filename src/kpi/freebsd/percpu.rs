@@ -86,6 +86,18 @@ impl PerCpu {
     }
 }
 
+/// How many numbers processors have: one more than the highest.
+pub(in crate::kpi) fn processors() -> usize {
+    // SAFETY: it reads a number that does not change once modules are loaded.
+    unsafe { c::lagg_rs_processors() as usize }
+}
+
+/// The number of this processor. The thread may be on another one when this returns.
+pub(in crate::kpi) fn processor() -> usize {
+    // SAFETY: it reads the processor's own number, in any context.
+    unsafe { c::lagg_rs_processor() as usize }
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: by the invariant it is of that zone and ours alone, and it is not used again. Does not sleep.

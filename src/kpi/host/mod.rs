@@ -48,6 +48,7 @@ mod witness;
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
 pub(super) use media::media_baudrate;
 pub(super) use memory::{allocate, release};
+pub(super) use percpu::{processor, processors};
 
 pub use super::requests::{IFM_ETHER, IFM_HDX, MediaRequest};
 pub use clock::{Callout, uptime_ms};

@@ -7,6 +7,17 @@ use crate::kpi::{Array, Ref, Result};
 /// The number of places, which threads share in the order in which they begin.
 const PLACES: usize = 16;
 
+/// How many processors there are, as far as [`processor`] says.
+pub(in crate::kpi) fn processors() -> usize {
+    PLACES
+}
+
+/// The calling thread's processor.
+#[inline]
+pub(in crate::kpi) fn processor() -> usize {
+    PLACE.with(|place| *place)
+}
+
 /// A place, on a cache line of its own.
 #[repr(align(64))]
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! Tests of the parser, with frames written by hand and random ones.
 
-use super::layers::{ALL, L2, L3, L4};
+use super::layers::{ALL, L2, L3, L4, SYMMETRIC};
 use super::*;
 
 const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
@@ -255,6 +255,53 @@ fn by_the_layers_that_are_asked_for() {
             assert_eq!(flow.ports, if asked(L4) { all.ports } else { 0 });
         }
     }
+}
+
+/// The frame of the other direction: destination and source swapped in each layer.
+fn back(frame: &[u8], ip: usize) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame[..12].rotate_left(6);
+    let (from, to) = if frame[ip] >> 4 == 4 { (12, 20) } else { (8, 40) };
+    frame[ip + from..ip + to].rotate_left((to - from) / 2);
+    let ports = frame.len() - PORTS.len();
+    frame[ports..ports + 4].rotate_left(2);
+    frame
+}
+
+#[test]
+fn both_directions_are_one_flow_if_that_is_asked_for() {
+    let tags = [(0x8100, 5), (0x88a8, 6)];
+    for tags in (0..=tags.len()).map(|n| &tags[..n]) {
+        for (kind, packet) in [(KIND_IPV4, ipv4(0, 0, UDP)), (KIND_IPV6, ipv6(&[], UDP))] {
+            let there = ethernet(tags, kind, &packet);
+            let back = back(&there, 14 + 4 * tags.len());
+            for layers in 1..=ALL {
+                let flow = |frame: &[u8], layers| Flow::of(frame, Some(7), layers);
+                assert_ne!(flow(&there, layers), flow(&back, layers), "{layers}");
+                let symmetric = layers | SYMMETRIC;
+                assert_eq!(flow(&there, symmetric), flow(&back, symmetric), "{layers}");
+                let mut other = there.clone();
+                // Another address counts still: the last byte of each layer's first.
+                let at = match layers {
+                    L4 => there.len() - PORTS.len(),
+                    L3 => 14 + 4 * tags.len() + if kind == KIND_IPV4 { 12 } else { 8 },
+                    _ => continue,
+                };
+                other[at] ^= 1;
+                assert_ne!(flow(&there, symmetric), flow(&other, symmetric), "{layers}");
+            }
+        }
+    }
+}
+
+/// The labels of the two directions differ.
+#[test]
+fn a_flow_label_is_not_of_both_directions() {
+    let mut there = ethernet(&[], KIND_IPV6, &ipv6(&[], 50));
+    let before = Flow::of(&there[..], None, ALL | SYMMETRIC);
+    there[17] ^= 1;
+    assert_eq!(Flow::of(&there[..], None, ALL | SYMMETRIC), before);
+    assert_ne!(Flow::of(&there[..], None, ALL).ports, 0);
 }
 
 #[test]
