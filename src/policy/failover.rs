@@ -14,15 +14,18 @@ pub fn select<P: Ports>(ports: &P) -> Option<&P::Port> {
     ports.sender().filter(is_active).or_else(|| ports.iter().find(is_active))
 }
 
-/// Whether a frame is accepted from a port: always from the sender and from the primary; from another if
-/// net.link.lagg.failover_rx_all is set, or while it replaces the sender.
+/// Whether a frame is accepted from a port: always from the sender, and from a primary that cannot send;
+/// from another if net.link.lagg.failover_rx_all is set, or while it replaces the sender. A primary that
+/// could send and does not is a standby: it gets a copy of each broadcast, also of the lagg's own.
 #[inline(always)]
 pub fn accepts<P: Ports>(ports: &P, port: &P::Port, look: Look) -> bool {
     let may_stand_in = || match look {
         Look::Usual => false,
         Look::Closer { rx_all } => {
             let is_primary = ports.primary().is_some_and(|primary| ptr::eq(primary, port));
-            is_primary || rx_all() || select(ports).is_none_or(|active| ptr::eq(active, port))
+            (is_primary && !port.is_active())
+                || rx_all()
+                || select(ports).is_none_or(|active| ptr::eq(active, port))
         }
     };
     // D-6: the plan says which port sends, if any

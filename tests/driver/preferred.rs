@@ -1,6 +1,6 @@
 //! Which of failover's ports the administrator prefers: primary, primary_reselect, active, port_priority.
 
-use lagg_rs::kpi::host;
+use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::port::{ACTIVE, MASTER};
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::kpi::{Errno, LinkState, iff};
@@ -274,5 +274,33 @@ fn the_next_port_sends_before_there_is_another_plan() {
         b.link(LinkState::Down);
         let next = lagg_rs::policy::failover::select(&*plan).unwrap();
         assert!(next.ifp().same(&c.ifp));
+    });
+}
+
+/// A switch floods a broadcast to all ports of the lagg, also the lagg's own. A primary that is up while
+/// another port sends is a standby like the others.
+#[test]
+fn frames_are_taken_in_from_the_port_that_sends_alone() {
+    lab(|| {
+        let (a, b, c) = (card(1), card(2), card(3));
+        let lagg = lagg_of(&[&a, &b, &c]);
+        let taken_in = || {
+            host::settle();
+            let plan = lagg.softc().plan_ref();
+            let place = |card: &Card| plan.ports().position(|port| port.ifp().same(&card.ifp));
+            [&a, &b, &c].map(|card| lagg.takes_in(place(card).unwrap(), &frame(0)))
+        };
+        assert_eq!(taken_in(), [true, false, false]);
+        lagg.set("active", "em2").unwrap();
+        assert_eq!(taken_in(), [false, true, false]);
+        Vnet::current().set_failover_rx_all(true);
+        assert_eq!(taken_in(), [true; 3]);
+        Vnet::current().set_failover_rx_all(false);
+        a.link(LinkState::Down);
+        assert_eq!(taken_in(), [true, true, false], "the primary, as long as it has no link");
+        lagg.set("up_delay", "1000").unwrap();
+        b.link(LinkState::Down);
+        b.link(LinkState::Up);
+        assert_eq!(taken_in(), [true, false, true]);
     });
 }
