@@ -1,7 +1,7 @@
 //! What must hold between a lagg, its ports and the stack when nothing is pending.
 
-use lagg_rs::kpi::host;
-use lagg_rs::kpi::ioctl::proto;
+use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::ioctl::{PortRequest, proto};
 use lagg_rs::kpi::{Errno, IfType, IfnetRef, LinkState, iff};
 use lagg_rs::wire::slow::MULTICAST;
 
@@ -16,7 +16,10 @@ pub fn check(lagg: &Lagg, refused: bool, keeps_lladdr: impl Fn(&IfnetRef) -> boo
     let (all, records) = lagg.get(32 * 72).expect("it is there");
     assert_eq!(records.len(), ports.len());
     assert_eq!(lagg.options().expect("it is there").count, ports.len() as u32);
-    assert!(ports.is_sorted_by_key(|port| port.index()));
+    let index = |record: &PortRequest| {
+        Vnet::current().interface(&text(&record.portname)).map(|port| port.index())
+    };
+    assert!(records.is_sorted_by_key(index));
     assert_eq!(plan.primary().is_some(), !ports.is_empty());
     for port in plan.ports() {
         let claim = port.ifp().lagg_port().expect("it is claimed");
