@@ -7,12 +7,11 @@
 //! rules, SYNC decides. The system with the higher identifier follows the other at once. The lower one
 //! leads, and follows only a partner that does not follow.
 
-use core::cmp::Reverse;
-
 use super::selection::{LagId, Selected, System};
+use super::settings::Select;
 use super::time::{Time, Timer};
 use super::{Lacp, Memory, Port, mux};
-use crate::slots::Slot;
+use crate::slots::{Slot, SlotSet};
 use crate::wire::lacpdu::StateBits;
 
 /// Milliseconds, from the first port on, in which the ports of an aggregator begin to distribute together.
@@ -30,15 +29,14 @@ pub const FOLLOW: u32 = 5_000;
 pub const ANSWER: u32 = 1_500;
 
 /// An aggregator that could be in service. The least is the best. What counts is, in this order: not deaf,
-/// the partner's priority (F-19), the speed, of which unknown is the slowest (F-21), and the present
-/// partner. Between aggregators of one partner the past does not count, because it differs between the
+/// what is set to decide, and the present partner. Between aggregators of one partner the past does not count, because it differs between the
 /// ends. There the ports decide, as the system with the lower identifier numbers them (5.6.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     /// Frames would probably be lost on each of its ports.
     is_deaf: bool,
-    partner_priority: u16,
-    bandwidth: Reverse<u64>,
+    /// By what is set to decide.
+    worth: [u64; 2],
     is_another_partner: bool,
     /// Priority and number of its best port.
     port: (u16, u16),
@@ -93,6 +91,9 @@ pub(super) struct Doubts {
     followed: Timer,
     /// When to change to a better aggregator of the same partner.
     settles: Option<Time>,
+    /// The better aggregator, and until when it must be better before it takes over.
+    pub better: Option<Slot>,
+    delay: Timer,
     /// How often another partner was tried. Each time takes twice as long, so that systems that try each
     /// other in turn come to rest.
     pub tries: u8,
@@ -142,22 +143,37 @@ impl Doubts {
         follows
     }
 
+    /// Whether this aggregator, which is better than the one in service, takes over now. None is better if
+    /// there is no number.
+    fn takes_over(&mut self, number: Option<Slot>, up_delay: u32, now: Time) -> bool {
+        if self.better != number {
+            self.better = number;
+            self.delay.stop();
+            if number.is_some() && up_delay > 0 {
+                self.delay.start(now, up_delay);
+            }
+        }
+        self.delay.expires(now) || self.delay.deadline().is_none()
+    }
+
     pub fn deadline(&self) -> Option<Time> {
-        self.timer.deadline().into_iter().chain(self.settles).min()
+        let timers = [self.timer.deadline(), self.delay.deadline(), self.settles];
+        timers.into_iter().flatten().min()
     }
 }
 
 impl Port {
     /// Whether frames could be exchanged on it: it has a partner that has recorded it and has not timed
     /// out, and it has waited for others. A partner that is neither aggregatable nor in sync has sent a
-    /// farewell.
+    /// farewell. Or there is no partner on any port, and this one is in service without.
     pub(super) fn is_eligible(&self) -> bool {
+        let has_partner = self.partner_knows_us
+            && self.partner.state.intersects(StateBits::AGGREGATION | StateBits::SYNC)
+            && !self.actor.state.intersects(StateBits::DEFAULTED | StateBits::EXPIRED);
         self.is_enabled()
             && self.selected != Selected::Unselected
             && self.ready
-            && self.partner_knows_us
-            && self.partner.state.intersects(StateBits::AGGREGATION | StateBits::SYNC)
-            && !self.actor.state.intersects(StateBits::DEFAULTED | StateBits::EXPIRED)
+            && (has_partner || self.is_fallback())
     }
 
     /// Whether frames would probably be lost on it: its partner does not receive our LACPDUs, or did not
@@ -182,12 +198,15 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             Some(best) => self.active = Some(self.choose(best, now)),
             None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
         }
-        let active = self.active;
-        for (_, port) in self.ports_mut() {
+        self.run_refused(now);
+        let (active, limited) = (self.active, self.settings.max_links != 0);
+        let links = active.filter(|_| limited).map_or(SlotSet::EMPTY, |active| self.links(active));
+        for (slot, port) in self.ports_mut() {
             if port.selected != Selected::Unselected {
                 let is_active = active.is_some() && port.aggregator == active;
+                let is_used = is_active && (!limited || links.contains(slot));
                 // F-54: their partners are told
-                port.selected = if is_active { Selected::Selected } else { Selected::Standby };
+                port.selected = if is_used { Selected::Selected } else { Selected::Standby };
             }
         }
     }
@@ -212,6 +231,10 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let its = its.filter(|_| leads || !chosen.is_offered).unwrap_or(chosen);
         self.doubts.settles = its.settles.filter(|_| chosen.is_offered && its != chosen);
         let chosen = if self.doubts.settles.is_some() { chosen } else { its };
+        let present = before.filter(|it| it.is_collected && it.number != chosen.number);
+        let better = present.map(|_| chosen.number);
+        let takes_over = self.doubts.takes_over(better, self.settings.up_delay, now);
+        let chosen = present.filter(|_| !takes_over).unwrap_or(chosen);
         self.doubts.soon |= self.is_led_by(chosen.partner)
             || before.is_some_and(|it| it.is_offered && it.number != chosen.number);
         let (doubt, instead) = match offer {
@@ -288,22 +311,37 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let is_deaf = ports.clone().all(Port::is_deaf);
         let ports = ports.filter(move |port| is_deaf || !port.is_deaf());
         let named = ports.clone().map(|port| if lower { &port.actor } else { &port.partner });
-        let used = ports.clone().filter(|port| !port.is_spare);
-        let bandwidth = used.fold(0_u64, |sum, port| sum.saturating_add(port.speed));
+        let port = named.map(|info| (info.port_priority, info.port)).min()?;
+        let (count, bandwidth) = self.strength(number, is_deaf);
+        let priority = u64::from(partner.priority);
         let present = self.active.and_then(|number| self.lag_id(number)).map(|id| id.partner);
         let says = |state| ports.clone().any(|port| port.partner.state.contains(state));
         Some(Candidate {
             is_deaf,
-            partner_priority: partner.priority,
-            bandwidth: Reverse(bandwidth),
+            worth: match self.settings.select {
+                // F-19: the partner's priority. F-21: an unknown speed is the slowest
+                Select::Priority => [priority, !bandwidth],
+                Select::Bandwidth => [!bandwidth, priority],
+                Select::Count => [!count, !bandwidth],
+            },
             is_another_partner: present.is_some_and(|present| present != partner),
-            port: named.map(|info| (info.port_priority, info.port)).min()?,
+            port,
             partner,
             number,
             is_offered: !is_deaf && says(StateBits::SYNC),
             is_collected: !is_deaf && says(StateBits::SYNC | StateBits::COLLECTING),
             settles: ports.clone().filter_map(|port| port.settles(now)).max(),
         })
+    }
+
+    /// How many links of an aggregator would be in service, and their bandwidth. If it is not deaf, only
+    /// links that are not count. Not inlined, as [`Self::choose`].
+    #[inline(never)]
+    fn strength(&self, number: Slot, is_deaf: bool) -> (u64, u64) {
+        let links = self.links(number);
+        let counts = |port: &Port| !port.is_spare && (is_deaf || !port.is_deaf());
+        let used = self.ports().filter(|(slot, port)| links.contains(*slot) && counts(port));
+        used.fold((0, 0_u64), |(count, sum), (_, port)| (count + 1, sum.saturating_add(port.speed)))
     }
 
     /// The best candidate of the next partner after this one, if there is another.

@@ -16,8 +16,11 @@ const SPEEDS: [u32; 19] = [
     56_000, 100_000, 200_000, 400_000, 800_000, 1_600_000,
 ];
 
-/// The key of a link of `speed` bits per second in the lagg with this `if_index`. A speed between two
-/// classes counts as the lower one.
+/// The largest number of a lagg that all have different keys.
+pub const LAST: u16 = LAGG >> 5;
+
+/// The key of a link of `speed` bits per second in the lagg with this number, which is its `if_index` or is
+/// set. A speed between two classes counts as the lower one.
 pub fn aggregatable(lagg: u32, speed: u64) -> u16 {
     let below = SPEEDS.iter().filter(|&&known| u64::from(known) * 1_000_000 <= speed);
     let class = below.count() as u16;

@@ -9,8 +9,8 @@ use super::{Port, Statistics};
 use crate::wire::lacpdu::StateBits;
 use crate::wire::marker::Marker;
 
-/// Milliseconds to wait for a response. No frame is in flight for longer on the links of a lagg. A lost
-/// response costs all flows that have left the port this much (F-63).
+/// Milliseconds to wait for a response, if nothing else is set. No frame is in flight for longer on the
+/// links of a lagg. A lost response costs all flows that have left the port this much (F-63).
 pub const TIMEOUT: u32 = 500;
 
 /// The markers that a port answers within a second (802.3 Annex 57A: slow protocols send no more).
@@ -46,16 +46,17 @@ impl Generator {
     };
 
     /// Asks the partner, which is `silent` or not on its other ports here. Returns whether to wait for the
-    /// answer.
-    fn ask(&mut self, silent: bool, order: Order, now: Time) -> bool {
+    /// answer, for `timeout` milliseconds.
+    fn ask(&mut self, (silent, timeout): (bool, u16), order: Order, now: Time) -> bool {
         (self.order, self.due) = (order, true);
-        let waits = match self.responder {
+        let answers = match self.responder {
             Responder::Unknown => !silent,
             Responder::Answers => true,
             Responder::Silent => false,
         };
+        let waits = answers && timeout > 0;
         if waits {
-            self.waiting.start(now, TIMEOUT);
+            self.waiting.start(now, timeout.into());
         }
         waits
     }
@@ -133,12 +134,18 @@ impl Port {
         answers
     }
 
-    /// Requests a marker. Returns whether flows must wait for its response: not if the partner is known not
-    /// to answer, here or, if it is `silent`, on its other ports. No marker is requested if the link is
-    /// down, or the partner has timed out or does not collect: frames in flight there do not arrive.
-    pub(super) fn ask_marker(&mut self, silent: bool, order: Order, now: Time) -> bool {
-        let collects = self.partner.state.contains(StateBits::SYNC | StateBits::COLLECTING);
-        self.is_enabled() && collects && self.marker.ask(silent, order, now)
+    /// Requests a marker. Returns whether flows must wait for its response, for `timeout` milliseconds: not
+    /// if the partner is known not to answer, here or, if it is `silent`, on its other ports.
+    pub(super) fn ask_marker(&mut self, known: (bool, u16), order: Order, now: Time) -> bool {
+        self.takes_in() && self.marker.ask(known, order, now)
+    }
+
+    /// Whether its partner takes frames in. If there is none, or it has timed out or does not collect,
+    /// frames in flight do not arrive, or nobody would answer.
+    fn takes_in(&self) -> bool {
+        self.is_enabled()
+            && self.partner.state.contains(StateBits::SYNC | StateBits::COLLECTING)
+            && !self.actor.state.contains(StateBits::DEFAULTED)
     }
 
     /// The marker that is due, if it was ordered by `last`; it counts as sent.

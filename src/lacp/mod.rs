@@ -12,29 +12,34 @@ use core::ops::DerefMut;
 
 pub mod choice;
 pub mod churn;
+mod fallback;
 pub mod key;
 pub mod marker;
 pub mod mux;
 pub mod order;
 pub mod periodic;
 pub mod port;
+pub mod reason;
 pub mod receive;
 pub mod report;
 mod results;
 pub mod selection;
+pub mod settings;
+pub mod standby;
 pub mod time;
 pub mod transmit;
 
 use order::Order;
 use port::Media;
 pub use port::{Port, Statistics};
+pub use reason::Reason;
 pub use report::Report;
 pub use selection::{LagId, Selected, System};
+pub use settings::Settings;
 pub use time::{Time, Timer};
 
 use crate::slots::{Slot, SlotSet};
 use crate::wire::MacAddr;
-use crate::wire::lacpdu::StateBits;
 use crate::wire::marker::{Frame, Kind};
 use crate::wire::slow::{FRAME, Malformed};
 
@@ -79,6 +84,7 @@ pub struct Lacp<P, A> {
     /// The lagg's `if_index`.
     index: u32,
     options: Options,
+    settings: Settings,
     ports: P,
     aggregators: A,
     /// The aggregator that is chosen.
@@ -86,6 +92,10 @@ pub struct Lacp<P, A> {
     doubts: choice::Doubts,
     /// Until when its ports wait to begin to distribute together.
     gathering: Timer,
+    /// Until when ports that the partner does not use keep their places from standbys.
+    refused: Timer,
+    /// When the last LACPDU of a partner was received, or the first link came up.
+    heard: Option<Time>,
     flapping: u32,
     last_order: Order,
     /// The source of a LACPDU with our identifier that none of our ports sent, and when it was received.
@@ -99,11 +109,14 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             system,
             index,
             options,
+            settings: Settings::NEW,
             ports,
             aggregators,
             active: None,
             doubts: choice::Doubts::default(),
             gathering: Timer::default(),
+            refused: Timer::default(),
+            heard: None,
             flapping: 0,
             last_order: Order::FIRST,
             twin: None,
@@ -112,7 +125,9 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
 
     /// A port joins, with its link down: its slot, its `if_index`, and the source address of its frames.
     pub fn add(&mut self, slot: Slot, index: u32, source: MacAddr, now: Time) {
-        let port = Port::new(self.system, (index, self.number(index)), source, self.options, now);
+        let mut port =
+            Port::new(self.system, (index, self.number(index)), source, self.options, now);
+        port.set_activity(self.settings.active);
         self.twin.take_if(|(twin, _)| *twin == source);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
             *place = Some(port);
@@ -171,9 +186,12 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// A port's link has changed. While it is down, its key and its partner's information are kept (5.4.12,
     /// PORT_DISABLED). The partner on a link that has become unfit gets a farewell.
     pub fn set_link(&mut self, slot: Slot, link: Link, now: Time) {
-        let (lagg, strict) = (self.index, self.options.strict);
+        let (number, strict) = (self.key_number(), self.options.strict);
         if link == Link::Unfit {
             self.order_farewell(slot);
+        }
+        if matches!(link, Link::Up(_)) && !self.ports().any(|(_, port)| port.is_enabled()) {
+            self.heard = Some(now);
         }
         let Some(port) = self.port_mut(slot) else { return };
         let was = port.link();
@@ -191,24 +209,16 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 receive::Event::Down
             }
         };
-        let (key, aggregatable) = match link {
-            Link::Up(speed) => (key::aggregatable(lagg, speed), true),
-            Link::Unfit => (key::individual(port.index.into()), false),
-            Link::Down => (port.actor.key, port.actor.state.contains(StateBits::AGGREGATION)),
-        };
-        if (port.actor.key, port.actor.state.contains(StateBits::AGGREGATION))
-            != (key, aggregatable)
-        {
-            port.actor.key = key;
-            port.actor.state.set(StateBits::AGGREGATION, aggregatable);
-            port.selected = Selected::Unselected;
-            port.ntt = true;
+        match link {
+            Link::Up(speed) => port.set_key(key::aggregatable(number, speed), true),
+            Link::Unfit => port.set_key(key::individual(port.index.into()), false),
+            Link::Down => {}
         }
         if link != was {
             // Frames in flight are lost, or have arrived.
             port.marker.stop();
             port.reporter.forget();
-            port.is_idle = false;
+            (port.is_idle, port.is_looped) = (false, false);
             port.receive_event(event, strict, now);
         }
     }
@@ -263,6 +273,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 port.run_periodic(now);
             }
             self.run_churn(now);
+            self.run_fallback(now);
             self.run_selection();
             self.run_ready(now);
             self.run_choice(now);

@@ -102,7 +102,8 @@ impl Port {
             }
             MuxState::Waiting if was == MuxState::Detached => {
                 self.ready = false;
-                self.wait_while.start(now, AGGREGATE_WAIT);
+                let wait = if self.is_fallback() { 0 } else { AGGREGATE_WAIT };
+                self.wait_while.start(now, wait);
             }
             MuxState::Waiting => state.remove(StateBits::SYNC),
             MuxState::Attached => {

@@ -40,11 +40,11 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     pub fn ask_markers(&mut self, slots: SlotSet, now: Time) -> SlotSet {
         let mut waiting = SlotSet::EMPTY;
         self.last_order = self.last_order.next();
-        let order = self.last_order;
+        let (order, timeout) = (self.last_order, self.settings.marker_timeout);
         for slot in slots.iter() {
             let silent = self.is_silent(slot);
             if let Some(port) = self.port_mut(slot)
-                && port.ask_marker(silent, order, now)
+                && port.ask_marker((silent, timeout), order, now)
             {
                 waiting.insert(slot);
             }

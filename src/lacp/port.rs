@@ -89,6 +89,8 @@ pub struct Port {
     pub(super) is_idle: bool,
     /// Whether the partner has other ports of its aggregator in service, and keeps this one as a standby.
     pub(super) is_spare: bool,
+    /// Whether the last LACPDU was our own.
+    pub(super) is_looped: bool,
     pub(super) mux: mux::MuxState,
     /// Runs while the port waits for others and, when it is ready, for as long as its partner may wait for
     /// others.
@@ -151,6 +153,7 @@ impl Port {
             is_led: false,
             is_idle: false,
             is_spare: false,
+            is_looped: false,
             mux: mux::MuxState::default(),
             wait_while: Timer::default(),
             ready: false,

@@ -94,13 +94,19 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             let Some(port) = self.port_mut(slot) else { return };
             port.statistics.looped = port.statistics.looped.saturating_add(1);
             port.reporter.add(Report::Looped, now);
+            port.is_looped = true;
             return;
         }
-        let Some(port) = self.port_mut(slot).filter(|_| is_heard) else { return };
+        if !is_heard {
+            return;
+        }
+        self.heard = Some(now);
+        let Some(port) = self.port_mut(slot) else { return };
         let is_new = !port.partner.is_same_port(&pdu.actor);
         if is_new {
             port.marker.forget();
         }
+        port.is_looped = false;
         port.notice_pdu(&pdu.actor, &pdu.partner, now);
         port.receive_pdu(pdu, now);
         if is_new {
@@ -110,12 +116,12 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     }
 
     /// Another system may have our identifier: the address of a port that has left us and is theirs now.
-    /// Then we take the address of a port that is here. Returns false if a port of ours sent the LACPDU, or
-    /// if our identifier is the address of one, so that the other system must change.
+    /// Then we take the address of a port that is here. Returns false if a port of ours sent the LACPDU, if
+    /// our identifier is the address of one, so that the other system must change, or if it was set.
     fn gives_way(&mut self, source: MacAddr, now: Time) -> bool {
         let System { priority, address } = self.system;
         let is_here = |address| self.ports().any(|(_, port)| port.source == address);
-        if is_here(source) || is_here(address) {
+        if is_here(source) || is_here(address) || self.settings.system_id.is_some() {
             return false;
         }
         // On a looped link, what a port sent before it left us arrives once, soon after that.
@@ -173,6 +179,7 @@ impl Port {
                 // The partner is told at once that it has timed out or, on a link that has just come up,
                 // that there is a system here (F-22, F-23).
                 self.ntt = true;
+                self.marker.stop();
             }
             State::Defaulted => {
                 // update_Default_Selected: selection leaves a defaulted port unselected.
@@ -222,7 +229,7 @@ impl Port {
     }
 
     /// recordDefault (5.4.9).
-    fn record_default(&mut self, strict: bool) {
+    pub(super) fn record_default(&mut self, strict: bool) {
         self.partner = default_partner(strict, self.actor.state.contains(StateBits::TIMEOUT));
         self.partner_knows_us = false;
         (self.is_led, self.is_idle, self.is_spare) = (false, false, false);
@@ -262,6 +269,10 @@ impl Port {
         // What the LACPDU does not report is never added (F-24).
         if !self.partner_knows_us {
             self.partner.state.remove(StateBits::SYNC);
+        }
+        // What is in flight is not taken in.
+        if !pdu.actor.state.contains(StateBits::SYNC | StateBits::COLLECTING) {
+            self.marker.stop();
         }
     }
 }

@@ -43,7 +43,9 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// When [`Lacp::run`] and the polls have something to do again, if nothing happens before.
     pub fn deadline(&self, now: Time) -> Option<Time> {
         let ports = self.ports().filter_map(|(_, port)| port.deadline(now));
-        ports.chain(self.gathering.deadline()).chain(self.doubts.deadline()).min()
+        let fallback = self.fallback_begins().filter(|&at| now < at);
+        let timers = [self.gathering.deadline(), self.refused.deadline(), self.doubts.deadline()];
+        ports.chain(timers.into_iter().flatten()).chain(fallback).min()
     }
 
     /// The ports that wait for a marker's response.

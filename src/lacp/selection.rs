@@ -12,9 +12,9 @@ pub enum Selected {
     /// It has none, or its aggregator no longer fits.
     #[default]
     Unselected,
-    /// It has an aggregator, but that is not the chosen one.
+    /// It has an aggregator, but that is not the chosen one, or has ports enough in service.
     Standby,
-    /// It has an aggregator, which is the chosen one.
+    /// It has an aggregator, which is the chosen one, and may be in service there.
     Selected,
 }
 
@@ -86,7 +86,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             let Some(port) = self.port(slot) else { continue };
             let id = LagId::of(slot, port);
             // Without a partner there is nothing to aggregate with.
-            let defaulted = port.actor.state.contains(StateBits::DEFAULTED);
+            let defaulted = port.actor.state.contains(StateBits::DEFAULTED) && !port.is_fallback();
             let selected = port.selected != Selected::Unselected;
             let aggregator = port.aggregator;
             if selected {

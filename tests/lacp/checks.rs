@@ -3,7 +3,7 @@
 use lagg_rs::lacp::{Link, mux, periodic, receive, transmit};
 use lagg_rs::wire::lacpdu::{Info, StateBits};
 
-use super::lab::{Lab, Record, nth};
+use super::lab::{End, Lab, Record, nth};
 use super::whole;
 
 /// The state without the bits whose change is not sent at once.
@@ -50,12 +50,14 @@ impl Lab {
             }
             let record = &system.records[usize::from(end.slot)];
             let port = system.lacp.port(nth(end.slot)).unwrap();
-            if port.mux() == mux::MuxState::Distributing {
+            let defaulted = port.actor().state.contains(StateBits::DEFAULTED);
+            if port.mux() == mux::MuxState::Distributing && !defaulted {
                 let heard = record.heard.expect("distributes without a partner");
                 assert!(heard.knew && heard.at + u64::from(receive::LONG_TIMEOUT) > self.now);
                 assert!(heard.pdu.actor.state.contains(StateBits::SYNC | StateBits::COLLECTING));
             }
-            if matches!(end.link, Link::Up(_)) && record.hushed.is_none() {
+            let speaks = (port.actor().state | port.partner().state).contains(StateBits::ACTIVITY);
+            if matches!(end.link, Link::Up(_)) && record.hushed.is_none() && speaks {
                 let said =
                     record.said.is_some_and(|said| told(&said.pdu.actor) == told(port.actor()));
                 assert!(said || record.is_full(self.now), "not said: {}", self.describe());
@@ -90,6 +92,14 @@ impl Lab {
         }
     }
 
+    /// Whether a port sends LACPDUs: not if both ends are passive.
+    fn speaks(&self, end: &End) -> bool {
+        let port = self[end.system].port(nth(end.slot));
+        port.is_some_and(|port| {
+            (port.actor().state | port.partner().state).contains(StateBits::ACTIVITY)
+        })
+    }
+
     /// Whether frames in this direction arrive, in order, and are accepted.
     fn is_sound(&self, cable: usize, from: usize) -> bool {
         let it = &self.cables[cable];
@@ -99,5 +109,6 @@ impl Lab {
             && matches!(sender.link, Link::Up(_))
             && !self[sender.system].options().txtest
             && !self[hearer.system].options().rxtest
+            && self.speaks(sender)
     }
 }

@@ -51,7 +51,9 @@ fn check_sets(lacp: &Lacp) {
         let port = lacp.port(slot).unwrap();
         assert!(matches!(lacp.link(slot), Some(Link::Up(_))));
         assert_eq!(lacp.is_active(slot), !distributing.is_empty());
-        assert!(!port.actor().state.contains(StateBits::DEFAULTED), "in service without a partner");
+        let defaulted = port.actor().state.contains(StateBits::DEFAULTED);
+        let alone = lacp.settings().fallback && collecting.len() == 1;
+        assert!(!defaulted || alone, "in service without a partner");
         // All belong to one aggregator, and so to one partner, on both sides.
         let this = (id(port.actor()), id(port.partner()));
         assert_eq!(*lag.get_or_insert(this), this);

@@ -200,7 +200,7 @@ pub fn sends(lab: &Lab, system: usize) -> Vec<(usize, bool)> {
 /// Checks that what is sent is accepted, and that no port out of service has a partner that could be in
 /// service.
 #[track_caller]
-fn all_is_taken_in(lab: &Lab) {
+pub fn all_is_taken_in(lab: &Lab) {
     for system in 0..lab.systems.len() {
         let sends = sends(lab, system);
         assert!(sends.iter().all(|(_, taken)| *taken), "{system}: {sends:?} {}", lab.describe());
@@ -220,7 +220,7 @@ fn other(lab: &Lab, system: usize) -> Option<usize> {
 }
 
 /// Checks that nothing moves any more.
-fn stays(lab: &mut Lab) {
+pub fn stays(lab: &mut Lab) {
     let flapping = |lab: &Lab| lab.systems.iter().map(|it| it.lacp.flapping()).collect::<Vec<_>>();
     let before = flapping(lab);
     lab.advance(REST);

@@ -1,5 +1,7 @@
 //! Partners that have some of their links in service, that do not hear us, and that follow us.
 
+use lagg_rs::lacp::Settings;
+
 use super::foreign::Kind;
 use super::frames::Version;
 use super::world::World;
@@ -20,6 +22,8 @@ fn wired(kind: Kind, cables: Vec<Cable>, ours_is_lower: bool, fast: bool) -> Wor
         passive: false,
         version: Version::One,
         answers_markers: true,
+        settings: Settings::NEW,
+        priorities: vec![0x8000; cables.len()],
         cables,
         events: Vec::new(),
     })

@@ -12,6 +12,9 @@ mod world;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use lagg_rs::lacp::Settings;
+
+use crate::mixtures::settings;
 use foreign::Kind;
 use frames::Version;
 use world::World;
@@ -68,6 +71,10 @@ struct Script {
     passive: bool,
     version: Version,
     answers_markers: bool,
+    /// Ours.
+    settings: Settings,
+    /// Of our ports.
+    priorities: Vec<u16>,
     cables: Vec<Cable>,
     events: Vec<Event>,
 }
@@ -108,9 +115,14 @@ fn script() -> impl Strategy<Value = Script> {
         ];
         let version = prop_oneof![Just(Version::One), Just(Version::Two), Just(Version::Long)];
         let flags = (any::<bool>(), any::<[bool; 2]>(), any::<bool>(), version, any::<bool>());
-        (flags, vec(cable, cables), vec(event, 0..20)).prop_map(move |(flags, cables, events)| {
+        let ours = (settings(), vec(prop_oneof![Just(0x8000), 0..3_u16], cables));
+        let world = (flags, ours, vec(cable, cables), vec(event, 0..20));
+        world.prop_map(move |(flags, (settings, priorities), cables, events)| {
             let (ours_is_lower, fast, passive, version, answers_markers) = flags;
             Script {
+                // Two that are passive never meet.
+                settings: Settings { active: settings.active || passive, ..settings },
+                priorities,
                 kind,
                 halves,
                 ours_is_lower,

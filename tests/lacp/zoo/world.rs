@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lagg_rs::lacp::{Link, Options, System as Id, Time, key};
+use lagg_rs::lacp::settings::Select;
+use lagg_rs::lacp::{Link, Options, Settings, System as Id, Time, key};
 use lagg_rs::slots::{Slot, SlotSet};
 use lagg_rs::wire::lacpdu::Lacpdu;
 use lagg_rs::wire::marker::{Frame as MarkerFrame, Kind as MarkerKind};
@@ -49,7 +50,9 @@ impl World {
         for slot in Slot::all().take(script.cables.len()) {
             let number = slot.number();
             lacp.add(slot, 1 + u32::from(number), [2, 0, 0, 1, 0, number], Time::new(now));
+            lacp.set_port_priority(slot, script.priorities[usize::from(number)]);
         }
+        lacp.set_settings(script.settings);
         let ports = script.cables.len();
         let half =
             |_| Foreign::new(script.kind, Id::new(mac(its)), its_fast, script.passive, ports);
@@ -230,19 +233,39 @@ impl World {
         assert!(self.ours.waiting().is_empty(), "a marker is waited for: {}", self.describe());
     }
 
-    /// No aggregator has more bandwidth, of the links that the partner would have in service.
+    /// No aggregator is better by what is set, of the links that both would have in service.
     pub fn the_best_is_in_service(&self) {
-        let mut aggregators = BTreeMap::<_, u64>::new();
+        let Settings { select, max_links, key, .. } = *self.ours.settings();
+        let (most, number) = match (max_links, key) {
+            (most, 0) => (most, LAGG),
+            (most, key) => (most, key.into()),
+        };
+        let mut aggregators = BTreeMap::<_, Vec<u64>>::new();
         for (cable, it) in self.cables.iter().enumerate() {
             let [ours, its] = it.speeds.map(|speed| SPEEDS[speed] * 1_000_000_000);
             let half = &self.halves[it.half];
             if half.is_used(cable) {
-                let keys = (key::aggregatable(LAGG, ours), half.key(Some(its)));
-                *aggregators.entry(keys).or_default() += ours;
+                let keys = (key::aggregatable(number, ours), half.key(Some(its)));
+                let speeds = aggregators.entry(keys).or_default();
+                if most == 0 || speeds.len() < most.into() {
+                    speeds.push(ours);
+                }
             }
         }
-        let best = aggregators.into_values().max();
-        assert_eq!(Some(self.ours.bandwidth()), best, "not the best: {}", self.describe());
+        let (count, bandwidth) = (self.ours.distributing().len() as usize, self.ours.bandwidth());
+        if most != 0 {
+            // Ports of one class may have different speeds, and which of them are left out decides.
+            let counts: Vec<_> = aggregators.values().map(Vec::len).collect();
+            assert!(counts.contains(&count), "{count} of {counts:?}: {}", self.describe());
+            return;
+        }
+        let worth = |count: usize, bandwidth: u64| match select {
+            Select::Count => (count, bandwidth),
+            Select::Priority | Select::Bandwidth => (0, bandwidth),
+        };
+        let worths = aggregators.values().map(|speeds| worth(speeds.len(), speeds.iter().sum()));
+        let ours = worth(count, bandwidth);
+        assert_eq!(Some(ours), worths.max(), "not the best: {}", self.describe());
     }
 
     /// Every port, for people.

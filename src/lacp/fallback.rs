@@ -1,0 +1,65 @@
+//! The port that is in service without a partner, if there is none on any port: for a system at the other end
+//! that does not speak LACP, or not yet.
+//!
+//! It is an individual link. Its administrative partner (802.1AX-2008 5.4.7) is in sync and collects. As only
+//! one port is in service, there is neither a loop nor a duplicate, whatever the other end does with its ports.
+
+use super::receive::{self, State};
+use super::settings::Reselect;
+use super::time::Time;
+use super::{Lacp, LagId, Memory, Port, Selected};
+use crate::slots::Slot;
+use crate::wire::lacpdu::StateBits;
+
+impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
+    /// Puts the best port in service, or takes it out of service.
+    pub(super) fn run_fallback(&mut self, now: Time) {
+        let (chosen, strict) = (self.fallback(now), self.options.strict);
+        for (slot, port) in self.ports_mut() {
+            let is_chosen = chosen == Some(slot);
+            if is_chosen != port.is_fallback() && port.receive == State::Defaulted {
+                port.selected = Selected::Unselected;
+                port.record_default(strict);
+                if is_chosen {
+                    port.partner.state -= StateBits::AGGREGATION;
+                    port.partner.state |=
+                        StateBits::SYNC | StateBits::COLLECTING | StateBits::DISTRIBUTING;
+                }
+            }
+        }
+    }
+
+    /// The port to be in service without a partner.
+    fn fallback(&self, now: Time) -> Option<Slot> {
+        let is_current = |(_, port): (Slot, &Port)| port.receive == State::Current;
+        if self.fallback_begins().is_none_or(|at| now < at) || self.ports().any(is_current) {
+            return None;
+        }
+        let ports = self.ports().filter(|(_, port)| port.receive == State::Defaulted);
+        let best = ports.min_by_key(|(slot, port)| {
+            let (priority, number) = (port.actor.port_priority, port.actor.port);
+            let comes = u16::from(!port.is_fallback());
+            let order = match self.settings.reselect {
+                Reselect::Always => [priority, number, 0],
+                Reselect::Better => [priority, comes, number],
+                Reselect::Failure => [comes, priority, number],
+            };
+            (order, *slot)
+        });
+        best.map(|(slot, _)| slot)
+    }
+
+    /// When a port may be in service without a partner, unless a LACPDU is received before.
+    pub(super) fn fallback_begins(&self) -> Option<Time> {
+        let heard = self.heard.filter(|_| self.settings.fallback)?;
+        Some(heard.after(self.settings.fallback_delay))
+    }
+}
+
+impl Port {
+    /// Whether it is in service, or comes into service, without a partner.
+    pub(super) fn is_fallback(&self) -> bool {
+        self.receive == receive::State::Defaulted
+            && self.partner.state & (StateBits::SYNC | StateBits::AGGREGATION) == StateBits::SYNC
+    }
+}
