@@ -5,7 +5,7 @@ use super::mode::{Balancer, Circumstances, SharedTable, TableMemory};
 use super::state::NO_LLADDR;
 use crate::kpi::{Array, Boxed, Ifnet, Inbox, LinkState, Ref, Result, Unique, defaults, uptime_ms};
 use crate::lacp::order::Order;
-use crate::lacp::{self, Lacp, LagId, Options, System, Time};
+use crate::lacp::{self, Lacp, LagId, Options, Settings, System, Time};
 use crate::policy;
 use crate::policy::lacp::{Choices, Domains, Exceptions, Waits};
 use crate::slots::{Slot, SlotSet};
@@ -25,11 +25,12 @@ pub(super) struct Control {
     waits: Option<Boxed<Waits>>,
     /// What the current plan has of the machines' state.
     published: Published,
-    /// The ports of each NUMA domain, if packets keep to theirs.
-    domains: Option<Domains>,
     /// A link may have come up since the ports were last asked for their media.
     pub links_changed: bool,
 }
+
+// In malloc(9)'s 256 bytes. One more byte would take 384.
+static_assertions::const_assert!(size_of::<Control>() <= 256);
 
 /// Memory for LACP's part of a plan.
 pub(super) struct Pauses {
@@ -90,24 +91,38 @@ impl Control {
             frames: Frames::try_new()?,
             has_system: false,
             waits: None,
-            domains: None,
             links_changed: true,
         })
     }
 
     /// A port is in the plan from now on.
     pub fn add(&mut self, port: &Port) {
+        self.take_system(port);
         let lladdr = port.original_lladdr().ethernet();
+        self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
+        self.links_changed = true;
+    }
+
+    /// Takes the system identifier from the lagg or from this port, unless there is one.
+    pub fn take_system(&mut self, port: &Port) {
         if !self.has_system {
             // Kept even if the lagg's address changes: another system would have to negotiate with all
             // partners again (F-56).
             let own = port.softc().ifp().lladdr();
-            let address = if own == NO_LLADDR { lladdr } else { own.ethernet() };
-            self.machines.set_system(System::new(address));
+            let taken = if own == NO_LLADDR { port.original_lladdr() } else { own };
+            let Settings { system_priority: priority, system_id, .. } = *self.machines.settings();
+            let address = system_id.unwrap_or(taken.ethernet());
+            self.machines.set_system(System { priority, address });
             self.has_system = true;
         }
-        self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
-        self.links_changed = true;
+    }
+
+    /// Gives the machines these settings.
+    pub fn set_settings(&mut self, settings: Settings) {
+        // An identifier that is no longer given is taken anew.
+        self.has_system &=
+            self.machines.settings().system_id.is_none() || settings.system_id.is_some();
+        self.machines.set_settings(settings);
     }
 
     /// Whether a port, which or whose lagg lacks IFF_UP, has been taken down, so that its partner must be
@@ -152,7 +167,8 @@ impl Control {
             self.machines.ask_markers(asked, now());
         }
         let published = Published::of(&self.machines);
-        (self.published, self.domains, exceptions.domains) = (published, domains, domains);
+        self.balancer.set_domains(domains);
+        (self.published, exceptions.domains) = (published, domains);
         self.waits.take_if(|waits| !waits.settle(published.waiting, &mut exceptions.paused));
         let any = self.waits.is_some() || domains.is_some();
         policy::Lacp {
@@ -178,14 +194,15 @@ impl Control {
         let distributed = self.published.distributing;
         let old = self.balancer.flows.table.clone();
         let spread_anew = self.balancer.spread(table, members, distributing);
-        if !(rehashed || spread_anew || self.domains != domains) {
+        let present = self.balancer.domains();
+        if !(rehashed || spread_anew || present != domains) {
             return SlotSet::EMPTY;
         }
         let waits = self.waits.get_or_insert(waits);
         if rehashed {
             return waits.all(distributed);
         }
-        let before = Choices { table: &old, domains: self.domains };
+        let before = Choices { table: &old, domains: present };
         let after = Choices { table: &self.balancer.flows.table, domains };
         waits.moved(&before, &after, distributed)
     }

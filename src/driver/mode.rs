@@ -122,6 +122,8 @@ struct Memory {
     homes: Homes,
     /// For LACP, the address that each port had when its link was last looked at.
     addresses: SlotMap<MacAddr>,
+    /// For LACP, the ports of each NUMA domain, if packets keep to theirs.
+    domains: Domains,
 }
 
 static_assertions::const_assert!(size_of::<Memory>() <= 4096);
@@ -133,7 +135,7 @@ pub(super) struct Balancer {
     /// The flows are spread over other ports than those last logged.
     changed: bool,
     /// The layers and the shift by which flows are told apart.
-    key: (u32, Option<u8>),
+    key: (u8, Option<u8>),
     /// What measures flows and moves them, if anything does.
     pub rebalancer: Option<Boxed<Rebalancer>>,
 }
@@ -153,7 +155,7 @@ impl Balancer {
     /// Sets the options by which flows are told apart. Returns whether that changes anything.
     pub fn set_options(&mut self, options: &Options) -> bool {
         let shift = options.use_flowid.then_some(options.flowid_shift as u8);
-        let before = replace(&mut self.key, (options.hash, shift));
+        let before = replace(&mut self.key, (options.hash as u8, shift));
         // A flow that is measured needs the closer look, for which no id is looked at before.
         let measured = self.rebalancer.is_some();
         let extra = if measured { layers::MEASURED } else { 0 };
@@ -211,6 +213,16 @@ impl Balancer {
     /// Remembers that.
     pub fn set_address(&mut self, slot: Slot, to: MacAddr) {
         self.memory.addresses[slot] = to;
+    }
+
+    /// For LACP: the ports of each NUMA domain in the plan, if packets keep to theirs.
+    pub fn domains(&self) -> Option<Domains> {
+        self.memory.domains.of(Slot::all().collect())
+    }
+
+    /// Remembers them.
+    pub fn set_domains(&mut self, to: Option<Domains>) {
+        self.memory.domains = to.unwrap_or_default();
     }
 
     /// Whether the flows are spread over other ports than at the last call.

@@ -250,6 +250,7 @@ impl State {
 
     /// The plan for the present state. None if the memory is for another protocol.
     pub fn plan(&mut self, memory: PlanMemory) -> Option<Ref<Plan>> {
+        self.settle_lacp();
         let (sender, counted) = self.choose();
         let (members, up) = self.members_and_up();
         let (options, domains) = (self.settings.apply(self.options), self.domains());

@@ -9,10 +9,11 @@ use core::mem::swap;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 
-use super::Softc;
 use super::in_service::{Reselect, delay_memory};
 use super::mode::Options;
+use super::{Softc, lacp_settings};
 use crate::kpi::{Array, Defaults, Errno, Holds, LaggType, Name, Ref, Result, Setting, defaults};
+use crate::lacp;
 use crate::policy::{Protocol, failover};
 use crate::slots::Slot;
 use crate::wire::flow::layers;
@@ -34,6 +35,7 @@ pub(super) struct Settings {
     pub hash_symmetric: u32,
     /// The priorities that an administrator has given to ports, which need not be there yet.
     pub port_priority: Array<(Name, u16)>,
+    pub lacp: lacp::Settings,
 }
 
 impl Settings {
@@ -49,6 +51,7 @@ impl Settings {
             rebalance: 0,
             hash_symmetric: 0,
             port_priority: Array::default(),
+            lacp: lacp::Settings::NEW,
         }
     }
 
@@ -86,17 +89,19 @@ fn within(range: &RangeInclusive<u32>, number: i32) -> Option<u32> {
 }
 
 /// How a setting is read and written.
-enum Row {
+pub(super) enum Row {
     /// A number of this range, in this place.
     Number(RangeInclusive<u32>, fn(&mut Settings) -> &mut u32),
     /// A delay of links, which needs memory, in this place.
     Delay(fn(&mut Settings) -> &mut u32),
+    /// A number of this range, of LACP.
+    Lacp(RangeInclusive<u32>, fn(&lacp::Settings) -> u32, fn(&mut lacp::Settings, u32)),
     /// Text, by the functions that write it, and that set it with the token.
     Text(fn(&Softc, &mut dyn Write) -> fmt::Result, fn(&Ref<Softc>, &str) -> Result),
 }
 
 /// All settings: the name, what it is, and how it is read and written.
-const ROWS: [(&CStr, &CStr, Row); 9] = [
+const ROWS: [(&CStr, &CStr, Row); 18] = [
     (
         c"min_links",
         c"The link is up only while so many ports are in service",
@@ -164,6 +169,43 @@ const ROWS: [(&CStr, &CStr, Row); 9] = [
         c"For how many milliseconds a link is down before that counts",
         Row::Delay(|settings| &mut settings.down_delay),
     ),
+    (
+        c"lacp.system_priority",
+        c"The priority of the LACP system, less is better",
+        lacp_settings::SYSTEM_PRIORITY,
+    ),
+    (
+        c"lacp.system_id",
+        c"The address of the LACP system, empty: taken from the first port",
+        lacp_settings::SYSTEM_ID,
+    ),
+    (c"lacp.key", c"What makes the keys of this lagg, 0: its index", lacp_settings::KEY),
+    (c"lacp.active", c"LACPDUs are sent unasked", lacp_settings::ACTIVE),
+    (
+        c"lacp.select",
+        c"What decides between aggregations: priority, bandwidth or count",
+        lacp_settings::SELECT,
+    ),
+    (
+        c"lacp.max_links",
+        c"No more than so many ports are in service, 0: all",
+        lacp_settings::MAX_LINKS,
+    ),
+    (
+        c"lacp.fallback",
+        c"What is in service without a partner: none or single",
+        lacp_settings::FALLBACK,
+    ),
+    (
+        c"lacp.fallback_delay",
+        c"So many seconds after the last LACPDU",
+        lacp_settings::FALLBACK_DELAY,
+    ),
+    (
+        c"lacp.marker_timeout",
+        c"For so many milliseconds a flow waits for its marker",
+        lacp_settings::MARKER_TIMEOUT,
+    ),
 ];
 
 /// The same for kpi.
@@ -173,7 +215,7 @@ pub(super) const SETTINGS: [Setting; ROWS.len()] = {
     while place < ROWS.len() {
         let (name, about, row) = &ROWS[place];
         let holds = match row {
-            Row::Number(..) | Row::Delay(_) => Holds::Number,
+            Row::Number(..) | Row::Delay(_) | Row::Lacp(..) => Holds::Number,
             Row::Text(..) => Holds::Text,
         };
         settings[place] = Setting { name, about, holds };
@@ -191,6 +233,10 @@ pub(super) fn get(softc: &Ref<Softc>, place: usize, to: &mut dyn Write) -> Resul
     let written = match row {
         Row::Number(_, field) | Row::Delay(field) => {
             let number = *field(&mut softc.state().settings);
+            write!(to, "{number}")
+        }
+        Row::Lacp(_, get, _) => {
+            let number = get(&softc.state().settings.lacp);
             write!(to, "{number}")
         }
         Row::Text(write, _) => write(softc, to),
@@ -226,6 +272,13 @@ pub(super) fn set(softc: &Ref<Softc>, place: usize, to: &str) -> Result {
                 Ok(())
             })?;
         }
+        Row::Lacp(range, _, set) => {
+            let number = number_in(range, to)?;
+            softc.try_change(|state| {
+                set(&mut state.settings.lacp, number);
+                Ok(())
+            })?;
+        }
         Row::Text(_, set) => set(softc, to)?,
     }
     Softc::wake_protocol(softc);
@@ -247,12 +300,16 @@ fn name(text: &str) -> Result<Name> {
 }
 
 /// What this word stands for.
-fn word<T: Copy>(words: &[(&str, T)], text: &str) -> Result<T> {
+pub(super) fn word<T: Copy>(words: &[(&str, T)], text: &str) -> Result<T> {
     let (_, value) = words.iter().find(|(word, _)| *word == text).ok_or(Errno::EINVAL)?;
     Ok(*value)
 }
 
-fn write_word<T: PartialEq>(words: &[(&str, T)], value: T, to: &mut dyn Write) -> fmt::Result {
+pub(super) fn write_word<T: PartialEq>(
+    words: &[(&str, T)],
+    value: T,
+    to: &mut dyn Write,
+) -> fmt::Result {
     let word = words.iter().find(|(_, there)| *there == value);
     to.write_str(word.map_or("", |(word, _)| word))
 }

@@ -48,15 +48,15 @@ pub(super) struct State {
     /// What the ports were last asked about their capabilities.
     pub asked: Asked,
     /// A place for each slot. On the heap: a kernel stack is small.
-    slots: Array<Option<Place>>,
+    pub(super) slots: Array<Option<Place>>,
 }
 
 // With its mutex it fits in malloc(9)'s 384 bytes. One more byte would take 512.
 static_assertions::const_assert!(size_of::<State>() <= 352);
 
 /// A slot that is taken.
-struct Place {
-    port: Ref<Port>,
+pub(super) struct Place {
+    pub port: Ref<Port>,
     phase: Phase,
     /// The port's parent, if it is a VLAN, as last reported.
     parent: Option<IfnetRef>,
@@ -368,6 +368,6 @@ impl State {
     }
 }
 
-fn members(slots: &[Option<Place>]) -> impl Iterator<Item = &Place> + Clone {
+pub(super) fn members(slots: &[Option<Place>]) -> impl Iterator<Item = &Place> + Clone {
     slots.iter().flatten().filter(|place| place.phase == Phase::Member)
 }

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::drops::{REFUSED_NAMES, unsent};
-use super::{Port, Softc, lacp};
+use super::{Port, Softc, lacp, reason};
 use crate::kpi::{Counter, Epoch};
 
 /// A counter of the lagg (`if_get_counter`).
@@ -48,6 +48,15 @@ fn write_port(port: &Port, to: &mut dyn Write) -> fmt::Result {
     let name = port.ifp().name();
     for (reason, count) in REFUSED_NAMES.iter().zip(port.refused.fetch()) {
         writeln!(to, "port {name} dropped {reason} {count}")?;
+    }
+    if let Some(reason) = reason::of(port.softc(), port) {
+        // A record has no spaces in its last word.
+        write!(to, "port {name} reason ")?;
+        for (place, word) in reason.text().split(' ').enumerate() {
+            let space = if place == 0 { "" } else { "_" };
+            write!(to, "{space}{word}")?;
+        }
+        writeln!(to)?;
     }
     lacp::write(port, to)
 }

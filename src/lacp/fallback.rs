@@ -52,7 +52,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// When a port may be in service without a partner, unless a LACPDU is received before.
     pub(super) fn fallback_begins(&self) -> Option<Time> {
         let heard = self.heard.filter(|_| self.settings.fallback)?;
-        Some(heard.after(self.settings.fallback_delay))
+        Some(heard.after(1_000 * u32::from(self.settings.fallback_delay)))
     }
 }
 

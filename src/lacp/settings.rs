@@ -50,8 +50,8 @@ pub struct Settings {
     pub up_delay: u32,
     /// Without any partner, one port is in service.
     pub fallback: bool,
-    /// So many milliseconds after the last LACPDU.
-    pub fallback_delay: u32,
+    /// So many seconds after the last LACPDU.
+    pub fallback_delay: u16,
     /// For so many milliseconds flows wait for a marker's response.
     pub marker_timeout: u16,
 }
@@ -68,7 +68,7 @@ impl Settings {
         reselect: Reselect::Always,
         up_delay: 0,
         fallback: false,
-        fallback_delay: 90_000,
+        fallback_delay: 90,
         marker_timeout: marker::TIMEOUT as u16,
     };
 }

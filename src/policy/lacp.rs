@@ -99,7 +99,7 @@ impl<T: Measures, E: Deref<Target = Exceptions>> Lacp<T, E> {
 pub const DOMAINS: usize = 8;
 
 /// The ports of each NUMA domain, by their slots.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromZeros)]
 pub struct Domains([SlotSet; DOMAINS]);
 
 impl Domains {

@@ -22,6 +22,7 @@ mod lab;
 mod lacp;
 mod lacp_defects;
 mod lacp_links;
+mod lacp_settings;
 mod lagg_requests;
 mod loops;
 mod loops_later;

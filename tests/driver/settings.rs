@@ -9,12 +9,18 @@ use lagg_rs::kpi::{Defaults, Driver, Errno, LinkState, Module, epoch};
 use crate::lab::{PROTOCOLS, card, ib_lagg, lab, lagg, lagg_of, refused, until};
 
 /// Each setting with its value in a new lagg, the least and the greatest, and some that are refused.
-const NUMBERS: [(&str, u32, u32, u32); 5] = [
+const NUMBERS: [(&str, u32, u32, u32); 11] = [
     ("min_links", 0, 0, 32),
     ("up_delay", 0, 0, 300_000),
     ("down_delay", 0, 0, 300_000),
     ("rebalance", 0, 0, 3600),
     ("hash_symmetric", 0, 0, 1),
+    ("lacp.system_priority", 32768, 0, 65535),
+    ("lacp.key", 0, 0, 1023),
+    ("lacp.active", 1, 0, 1),
+    ("lacp.max_links", 0, 0, 32),
+    ("lacp.fallback_delay", 90, 1, 300),
+    ("lacp.marker_timeout", 500, 0, 3000),
 ];
 
 #[test]

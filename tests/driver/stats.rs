@@ -63,6 +63,7 @@ fn the_text_has_all_records_one_a_line() {
                  port em2 dropped monitor 0\n\
                  port em2 dropped own_output 0\n\
                  port em2 dropped no_room 0\n\
+                 port em2 reason standby\n\
                  left dropped not_accepted 0\n\
                  left dropped not_running 0\n\
                  left dropped not_member 0\n\

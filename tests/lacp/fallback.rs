@@ -8,7 +8,7 @@ use crate::lab::{DEFAULTS, GIGABIT, Lab, nth};
 use crate::negotiation::all_carry;
 use crate::solo::{IN_SERVICE, NEW, Solo};
 
-const FALLBACK: Settings = Settings { fallback: true, fallback_delay: 20_000, ..Settings::NEW };
+const FALLBACK: Settings = Settings { fallback: true, fallback_delay: 20, ..Settings::NEW };
 
 fn alone(ports: u8, settings: Settings) -> Solo {
     let mut solo = Solo::new(ports, DEFAULTS);
@@ -125,7 +125,7 @@ fn it_is_turned_on_and_off() {
     }
     let mut lab = Lab::pair(2);
     lab.until(3_000, all_carry);
-    lab.set(0, |its| (its.fallback, its.fallback_delay) = (true, 1_000));
+    lab.set(0, |its| (its.fallback, its.fallback_delay) = (true, 1));
     lab.advance(200_000);
     assert!(all_carry(&lab));
     assert_eq!(lab[0].flapping(), 0);
@@ -136,7 +136,7 @@ fn it_is_turned_on_and_off() {
 fn two_laggs_agree_as_ever() {
     let mut lab = Lab::pair(4);
     for system in [0, 1] {
-        lab.set(system, |its| (its.fallback, its.fallback_delay) = (true, 1_000));
+        lab.set(system, |its| (its.fallback, its.fallback_delay) = (true, 1));
     }
     assert_eq!(lab.until(3_000, all_carry), 2_003);
 }

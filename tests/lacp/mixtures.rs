@@ -17,7 +17,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         prop_oneof![Just(Reselect::Always), Just(Reselect::Better), Just(Reselect::Failure)];
     let most = prop_oneof![2 => Just(0), 3 => 1..=4_u8];
     let chooses = (select, most, reselect, prop_oneof![Just(0), Just(5_000)]);
-    let fallback = (any::<bool>(), 1..=40_u32);
+    let fallback = (any::<bool>(), 1..=40_u16);
     (0..=key::LAST, any::<bool>(), chooses, fallback).prop_map(
         |(key, active, (select, max_links, reselect, up_delay), (fallback, delay))| Settings {
             key,
@@ -27,7 +27,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
             reselect,
             up_delay,
             fallback,
-            fallback_delay: 1_000 * delay,
+            fallback_delay: delay,
             ..Settings::NEW
         },
     )

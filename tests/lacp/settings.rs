@@ -127,7 +127,7 @@ fn nothing_is_said_of_what_is_not_told() {
         reselect: lagg_rs::lacp::settings::Reselect::Failure,
         up_delay: 5,
         fallback: true,
-        fallback_delay: 1_000,
+        fallback_delay: 1,
         marker_timeout: 0,
         ..Settings::NEW
     };

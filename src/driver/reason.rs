@@ -1,0 +1,31 @@
+//! Why a port is not in service.
+
+use super::{Port, Softc};
+use crate::kpi::iff;
+use crate::lacp::Reason;
+use crate::policy::Protocol;
+
+/// Why a port is not in service; none if it is, or is no port of the plan.
+pub(super) fn of(softc: &Softc, port: &Port) -> Option<Reason> {
+    let plan = softc.plan_ref();
+    if !plan.has(port) {
+        return None;
+    }
+    if !plan.is_running() || port.ifp().flags() & iff::UP == 0 {
+        return Some(Reason::Down);
+    }
+    if !port.is_active() {
+        return Some(Reason::NoLink);
+    }
+    if softc.state().counted().is_some_and(|counted| !counted.contains(port.slot())) {
+        return Some(Reason::WaitsUpDelay);
+    }
+    match plan.protocol() {
+        Protocol::Lacp(_) => softc.state().mode.lacp()?.machines.reason(port.slot()),
+        Protocol::Failover => {
+            let role = plan.protocol().role(&*plan, port)?;
+            (!role.active).then_some(Reason::Standby)
+        }
+        _ => None,
+    }
+}
