@@ -117,6 +117,7 @@ fn start(softc: &Ref<Softc>, token: &Token<'_>) {
         Softc::wake_protocol(softc);
         return;
     }
+    softc.state().begin_up();
     ports.iter().for_each(|port| port.up());
     set_running(softc, token, true);
     infiniband::follow_address(softc);
@@ -134,12 +135,13 @@ fn stop(softc: &Ref<Softc>, token: &Token<'_>) {
         port.ifp().down();
         let _ = port.methods().set_flags(port.ifp());
     }
+    softc.state().end_down();
     Softc::wake_protocol(softc);
 }
 
 fn set_running(softc: &Ref<Softc>, _: &Token<'_>, running: bool) {
     softc.change(|state| {
-        state.running = running;
+        state.set_running(running);
         softc.ifp().set_running(running);
     });
     lacp::link_changed(softc);

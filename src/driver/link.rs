@@ -16,23 +16,24 @@ const AGAIN_MS: u64 = 1000;
 /// are in service. With lacp these are the ports that distribute, else the active ones, or with `up_delay`
 /// and `down_delay` those whose links count as up.
 ///
-/// A lagg that is down has taken its ports down, so only their links count then. A change of the lagg's
-/// address takes it down and up, and its link must not follow that.
-pub(super) fn is_up(plan: &Plan) -> bool {
+/// A port that is down does not count. But a change of the lagg's address takes it and its ports down and up,
+/// and its link must not follow that. So when it `may_come_up`, only their links count.
+fn is_up(plan: &Plan, may_come_up: bool) -> bool {
     // F-43: the one rule for the link state and the media status
     let in_service = plan.protocol().in_service().unwrap_or_else(|| {
         let counts = |port: &&Ref<Port>| {
-            // F-44: a port that is down does not count
-            if plan.is_running() {
-                port.is_active()
-            } else {
-                port.ifp().link_state() == LinkState::Up
-            }
+            // F-44, F-74: a port that is down does not count
+            port.is_active() || may_come_up && port.ifp().link_state() == LinkState::Up
         };
         let counted = plan.counted().filter(|_| plan.is_running());
         counted.unwrap_or_else(|| plan.ports().filter(counts).count())
     });
     in_service >= plan.min_links()
+}
+
+/// Whether the media status is active. It agrees with the link state.
+pub(super) fn is_active(softc: &Softc, plan: &Plan) -> bool {
+    if plan.is_running() { is_up(plan, false) } else { softc.ifp().link_state() == LinkState::Up }
 }
 
 /// Publishes the lagg's link state and baud rate, from its ports. The protocol task's function.
@@ -72,7 +73,7 @@ fn publish_link(softc: &Ref<Softc>) {
     }
     let (up, heard) = {
         let mut state = softc.state();
-        let up = is_up(&plan);
+        let up = is_up(&plan, state.may_come_up());
         // A card may be down for a moment after a request, such as for another address or MTU.
         if !up && state.members().any(|port| state.is_restarting(port)) {
             return;
@@ -140,7 +141,7 @@ fn until_due(state: &State) -> Option<u32> {
 
 /// Whether what is sent now can reach other hosts.
 fn can_be_heard(plan: &Plan) -> bool {
-    plan.is_running() && is_up(plan)
+    plan.is_running() && is_up(plan, false)
 }
 
 /// Reports a new address of the lagg (`iflladdr_event`), which the stack announces to its peers. If nothing

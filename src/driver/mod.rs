@@ -125,7 +125,7 @@ impl Driver for Module {
     }
 
     fn media_active(softc: &Softc, epoch: &Epoch) -> bool {
-        link::is_up(softc.plan(epoch))
+        link::is_active(softc, softc.plan(epoch))
     }
 
     fn port_ioctl(port: &Ref<Port>, request: &mut Ioctl<'_>) -> Result {

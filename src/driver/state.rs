@@ -41,6 +41,8 @@ pub(super) struct State {
     pub mtu: Setting<u32>,
     /// The slot of the port that is getting another address, which takes it down and up again.
     pub readdressed: Option<Slot>,
+    /// Of a lagg that is down: until when it may come up again at once, as for a change of its address.
+    down_ends: Option<Time>,
     pub options: Options,
     pub settings: Boxed<Settings>,
     pub in_service: Boxed<InService>,
@@ -130,6 +132,7 @@ impl State {
             lladdr_seen: [0; 6],
             mtu: Setting::Taken(0),
             readdressed: None,
+            down_ends: None,
             options: Options::of_vnet(),
             vlans: Vlans::try_new()?,
             asked: Asked::NOTHING,
@@ -306,11 +309,34 @@ impl State {
         self.place(port)?.restart_ends.filter(|_| is_down)
     }
 
-    /// In how many milliseconds a link that is down has no more time to come back; none if none has.
+    /// In how many milliseconds a link that is down, or the lagg, has no more time to come back; none if none has.
     pub fn next_restarted(&self) -> Option<u64> {
         let now = now();
-        let ends = self.members().filter_map(|port| self.restart_ends(port));
+        let ends = self.members().filter_map(|port| self.restart_ends(port)).chain(self.down_ends);
         ends.filter(|ends| now < *ends).map(|ends| ends.since(now)).min()
+    }
+
+    /// The lagg goes down, or has come up. There is no limit while the drivers of its ports work on it.
+    pub fn set_running(&mut self, running: bool) {
+        self.running = running;
+        self.down_ends = (!running).then_some(Time::END);
+    }
+
+    /// Its ports are down.
+    pub fn end_down(&mut self) {
+        self.down_ends = Some(now().after(RESTART_MS));
+    }
+
+    /// Its ports are about to come up.
+    pub fn begin_up(&mut self) {
+        if self.may_come_up() {
+            self.down_ends = Some(Time::END);
+        }
+    }
+
+    /// Whether the lagg, if it is down, may be so only for a moment.
+    pub fn may_come_up(&self) -> bool {
+        self.down_ends.is_some_and(|ends| now() < ends)
     }
 
     /// Remembers that the filter of `port` has lost a VLAN's id.

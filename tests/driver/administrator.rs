@@ -3,7 +3,7 @@
 use std::thread;
 
 use lagg_rs::kpi::host::testing::Events;
-use lagg_rs::kpi::host::{self, Event, IFM_ACTIVE, IFM_AVALID, MediaRequest, ifioctl};
+use lagg_rs::kpi::host::{self, Event, IFM_ACTIVE, IFM_AVALID, MediaRequest, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{SIOCGIFMEDIA, SIOCSIFFLAGS, proto};
 use lagg_rs::kpi::{Errno, LinkState, iff};
 
@@ -96,6 +96,46 @@ fn f44_another_address_takes_no_link_down() {
         assert_eq!(links(&events), []);
         assert!(says_up(&lagg));
     });
+}
+
+/// However long the drivers take, and however soon the lagg is up again.
+#[test]
+fn f74_a_lagg_that_is_down_keeps_no_link_up() {
+    let pass = |ms| {
+        Vnet::current().advance_to(Vnet::current().uptime_ms() + ms);
+        host::settle();
+    };
+    for protocol in PROTOCOLS.into_iter().filter(|protocol| *protocol != proto::LACP) {
+        lab(|| {
+            let (a, b) = (card(1), card(2));
+            let lagg = lagg_of(&[&a, &b]);
+            lagg.set_protocol(protocol).unwrap();
+            let events = Events::of(&lagg.ifp);
+            lagg.down();
+            pass(999);
+            assert!(says_up(&lagg));
+            lagg.up();
+            pass(2_000);
+            assert_eq!(links(&events), []);
+            lagg.down();
+            pass(1_000);
+            assert_eq!([a.ifp.link_state(), b.ifp.link_state()], [LinkState::Up; 2]);
+            assert!(!says_up(&lagg));
+            lagg.up();
+            assert!(says_up(&lagg));
+            assert_eq!(links(&events), [LinkState::Down, LinkState::Up]);
+            let blocked = b.nic.block(SIOCSIFFLAGS);
+            thread::scope(|scope| {
+                let administrator = spawn(scope, || crate::lab::ether(&lagg.name, mac(9)));
+                blocked.wait();
+                pass(5_000);
+                blocked.release();
+                administrator.join().unwrap().unwrap();
+            });
+            assert_eq!(links(&events), []);
+            assert!(says_up(&lagg));
+        });
+    }
 }
 
 #[test]
