@@ -17,6 +17,11 @@ sysctl -q net.inet.icmp.icmplim=0 net.log_promisc_mode_change=0 net.link.log_lin
 
 # The kernel's own lock orders (docs/proof.md): WITNESS reports each once, and not with lagg in its stack when that comes to it.
 own_lock_orders() {
+	jail -i -c name=fuzz9 vnet persist
+	jail -r fuzz9
+	wait_for 30 not jls -d -j fuzz9
+	kldunload if_bridge
+	kldload -n if_bridge
 	ifconfig -n tap9 create inet6 fe80::9/64 up
 	ifconfig -n vlan9 create vlan 9 vlandev tap9 up
 	ifconfig -n bridge9 create inet6 fe80::9/64 up
