@@ -93,6 +93,8 @@ LAGG_SYSCTL(_net_link_lagg, default_up_delay, 0, CTLFLAG_RWTUN,
     "For how many milliseconds a port's link is up before a new lagg uses the port");
 LAGG_SYSCTL(_net_link_lagg, default_down_delay, 0, CTLFLAG_RWTUN,
     "For how many milliseconds a port's link is down before that counts for a new lagg");
+LAGG_SYSCTL(_net_link_lagg, default_notify_peers, 1, CTLFLAG_RWTUN,
+    "How often new laggs tell their peers that another port is in service");
 LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2 LACPDUs too");
 LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
 

@@ -265,23 +265,6 @@ lagg_rs_lladdr(struct ifnet *ifp)
 	return (ifa == NULL ? NULL : LLADDR((struct sockaddr_dl *)ifa->ifa_addr));
 }
 
-#ifdef INET
-static u_int
-announce(void *ifp, struct ifaddr *ifa, u_int count __unused)
-{
-	arp_announce_ifaddr(ifp, ((struct sockaddr_in *)ifa->ifa_addr)->sin_addr, IF_LLADDR((struct ifnet *)ifp));
-	return (1);
-}
-#endif
-
-void
-lagg_rs_announce(struct ifnet *ifp)
-{
-#ifdef INET
-	if_foreach_addr_type(ifp, AF_INET, announce, ifp);
-#endif
-}
-
 bool
 lagg_rs_has_ipv6_lladdr(struct ifnet *ifp)
 {

@@ -80,13 +80,18 @@ void	lagg_rs_vnet_leave(struct vnet *);
 
 /* ifnet(9) */
 uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it is not attached yet */
-void	lagg_rs_announce(struct ifnet *);				/* in the epoch, and its vnet */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);
 void	lagg_rs_in6_detach(struct ifnet *);
 struct ifnet *lagg_rs_vlan_of(struct ifnet *, uint16_t *id);		/* in the epoch */
 struct ifnet *lagg_rs_vlan(struct ifnet *, uint16_t id);		/* in the epoch */
 uint64_t lagg_rs_vlans(struct ifnet *, uint16_t first, uint64_t ids);	/* in the epoch */
 void	lagg_rs_vlan_capabilities(struct ifnet *);
+
+/* kmod/peers.c: in the interface's vnet and the epoch; lagg_rs_detect_duplicates in the lagg's vnet, and it may sleep */
+bool	lagg_rs_announce(struct ifnet *);				/* whether it has vhids of carp(4) */
+void	lagg_rs_carp_announce(void);
+void	lagg_rs_detect_duplicates(struct ifnet *, uint64_t since);	/* those made since, in seconds of uptime */
+struct ifnet *lagg_rs_bridge(struct ifnet *);				/* NULL: it is no member of one */
 
 /* mbuf(9): a packet for a group; NULL: no memory */
 struct mbuf *lagg_rs_mbuf(const uint8_t *, size_t);
@@ -106,6 +111,7 @@ int	lagg_rs_default_flowid_shift(void);
 int	lagg_rs_default_min_links(void);
 int	lagg_rs_default_up_delay(void);
 int	lagg_rs_default_down_delay(void);
+int	lagg_rs_default_notify_peers(void);
 int	lagg_rs_debug(void);
 int	lagg_rs_default_strict_mode(void);
 

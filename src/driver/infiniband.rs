@@ -2,19 +2,18 @@
 //! announces it to its peers.
 
 use super::Softc;
-use crate::kpi::{LaggType, LinkAddr, Ref};
+use super::state::State;
+use crate::kpi::{LaggType, LinkAddr};
 use crate::policy::failover;
 
 /// How often the address is polled, in milliseconds. Changes of a port's IFF_UP, and what the fabric does,
 /// are reported late or not at all.
-const POLL_MS: u32 = 1000;
+const POLL_MS: u64 = 1000;
 
-/// The protocol task's part.
-pub(super) fn run(softc: &Ref<Softc>) {
-    follow_address(softc);
-    if softc.kind == LaggType::Infiniband && softc.state().running {
-        Softc::wake_protocol_in(softc, POLL_MS);
-    }
+/// In how many milliseconds the protocol task polls the address; none for an Ethernet lagg, or one that is
+/// down.
+pub(super) fn until_due(kind: LaggType, state: &State) -> Option<u64> {
+    (kind == LaggType::Infiniband && state.running).then_some(POLL_MS)
 }
 
 /// Gives an InfiniBand lagg the address of the port that sends, or that of the primary until a port does.

@@ -4,7 +4,7 @@ use super::counters::Ledger;
 use super::softc::Token;
 use super::state::{Phase, Setting};
 use super::{
-    Port, Softc, counters, groups, infiniband, lacp, leave, link, offloads, stacking, vlans,
+    Port, Softc, counters, groups, infiniband, lacp, leave, offloads, peers, stacking, vlans,
 };
 use crate::kpi::Name;
 use crate::kpi::{
@@ -177,7 +177,7 @@ fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
             offloads::update(softc, token, None);
         })?;
     if new_lladdr {
-        link::tell_lladdr(softc);
+        peers::tell_lladdr(softc);
     }
     if softc.state().running && ifp.flags() & iff::UP == 0 {
         // F-41: also if the lagg is up already

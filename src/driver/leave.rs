@@ -3,7 +3,7 @@
 use super::mode::{Mode, PlanMemory};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, Phase};
-use super::{Port, Softc, counters, groups, infiniband, lacp, link, offloads, vlans};
+use super::{Port, Softc, counters, groups, infiniband, lacp, offloads, peers, vlans};
 use crate::kpi::Name;
 use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch, iff};
 use crate::policy::Kind;
@@ -147,7 +147,7 @@ fn readdress(softc: &Ref<Softc>, token: &Token<'_>) {
         }
         lladdr
     };
-    link::tell_lladdr(softc);
+    peers::tell_lladdr(softc);
     for port in &token.ports() {
         port.share_lladdr(&lladdr);
     }

@@ -9,7 +9,7 @@
 //! | callbacks from the stack, its locks held | `port_link_state`, `port_renamed`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
 //! | the same, of a VLAN | `vlan`, `vlan_moved` | mutex | for memory alone |
 //! | ioctl, clone, departure, sysctl, configuration task | `ioctl`, `port_ioctl`, `set_setting`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
-//! | protocol task | `link::publish`, `lacp::run`, `infiniband::run` | mutex | yes, without the mutex |
+//! | protocol task | `link::publish`, `lacp::run`, `peers::tell` | mutex | yes, without the mutex |
 //!
 //! Order: `ifnet_detach_sxlock` → the stack's other locks → token → mutex. `ifnet_detach_sxlock` is
 //! never asked for with the token held, and nothing that the stack calls with its own locks held
@@ -44,6 +44,7 @@ mod link;
 mod mode;
 mod offloads;
 mod options;
+mod peers;
 mod plan;
 mod port;
 mod reason;

@@ -36,12 +36,16 @@ pub(super) struct Settings {
     /// The priorities that an administrator has given to ports, which need not be there yet.
     pub port_priority: Array<(Name, u16)>,
     pub lacp: lacp::Settings,
+    /// How often peers are told that another port is in service.
+    pub notify_peers: u32,
+    /// Milliseconds between these times.
+    pub notify_interval: u32,
 }
 
 impl Settings {
     /// Those of a new lagg, from the vnet's sysctls. A bad number there counts as the usual one.
     pub fn of_vnet() -> Self {
-        let Defaults { min_links, up_delay, down_delay, .. } = defaults();
+        let Defaults { min_links, up_delay, down_delay, notify_peers, .. } = defaults();
         Settings {
             min_links: within(&MIN_LINKS, min_links).unwrap_or(0),
             primary: Name::default(),
@@ -52,6 +56,8 @@ impl Settings {
             hash_symmetric: 0,
             port_priority: Array::default(),
             lacp: lacp::Settings::NEW,
+            notify_peers: within(&NOTIFY_PEERS, notify_peers).unwrap_or(1),
+            notify_interval: 1000,
         }
     }
 
@@ -80,6 +86,8 @@ const RESELECT: [(&str, Reselect); 3] =
     [("always", Reselect::Always), ("better", Reselect::Better), ("failure", Reselect::Failure)];
 
 const MIN_LINKS: RangeInclusive<u32> = 0..=Slot::COUNT as u32;
+const NOTIFY_PEERS: RangeInclusive<u32> = 0..=255;
+const NOTIFY_INTERVAL: RangeInclusive<u32> = 10..=60_000;
 
 /// In milliseconds.
 const DELAY: RangeInclusive<u32> = 0..=300_000;
@@ -101,7 +109,7 @@ pub(super) enum Row {
 }
 
 /// All settings: the name, what it is, and how it is read and written.
-const ROWS: [(&CStr, &CStr, Row); 18] = [
+const ROWS: [(&CStr, &CStr, Row); 20] = [
     (
         c"min_links",
         c"The link is up only while so many ports are in service",
@@ -205,6 +213,16 @@ const ROWS: [(&CStr, &CStr, Row); 18] = [
         c"lacp.marker_timeout",
         c"For so many milliseconds a flow waits for its marker",
         lacp_settings::MARKER_TIMEOUT,
+    ),
+    (
+        c"notify_peers",
+        c"How often peers are told that another port is in service",
+        Row::Number(NOTIFY_PEERS, |settings| &mut settings.notify_peers),
+    ),
+    (
+        c"notify_interval",
+        c"Milliseconds between the times that peers are told",
+        Row::Number(NOTIFY_INTERVAL, |settings| &mut settings.notify_interval),
     ),
 ];
 

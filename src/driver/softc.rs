@@ -91,7 +91,7 @@ impl Softc {
     }
 
     /// Gives the lagg a port's address, or none, unless an administrator has set one. Returns whether the
-    /// address has changed; the caller then announces it ([`link::tell_lladdr`](super::link::tell_lladdr)).
+    /// address has changed; the caller then announces it ([`peers::tell_lladdr`](super::peers::tell_lladdr)).
     pub(super) fn take_lladdr(&self, state: &mut State, lladdr: LinkAddr) -> bool {
         // F-40: an address that an administrator has set stays
         if self.has_given_lladdr(state) {
@@ -100,7 +100,7 @@ impl Softc {
         state.lladdr = Setting::Taken(lladdr);
         state.lladdr_seen = lladdr.ethernet();
         // So that the protocol task does not announce it as well.
-        state.told_lladdr = lladdr;
+        state.peers.set_lladdr(lladdr);
         self.ifp.store_lladdr(&lladdr);
         true
     }

@@ -8,6 +8,8 @@
 
 use core::fmt::{self, Display, Formatter};
 
+use arrayvec::ArrayVec;
+
 use super::state::Phase;
 use super::{Port, Softc};
 use crate::kpi::{Epoch, IfType, Ifnet, MAX_STACKING, Ref, epoch, log};
@@ -100,7 +102,7 @@ fn look_at(vlan: &Ifnet, depth: u32) {
 }
 
 /// Calls `f` with the id of each VLAN on an interface.
-pub(super) fn each_vlan_id(ifp: &Ifnet, f: impl Fn(u16)) {
+pub(super) fn each_vlan_id(ifp: &Ifnet, mut f: impl FnMut(u16)) {
     for first in (0..4096).step_by(64) {
         let mut ids = ifp.vlans(first, u64::MAX);
         while ids != 0 {
@@ -109,6 +111,36 @@ pub(super) fn each_vlan_id(ifp: &Ifnet, f: impl Fn(u16)) {
         }
     }
 }
+
+/// Calls `f` with an interface and what stands on it: VLANs, bridges, and laggs that have one of these as a
+/// port. Takes no mutex; `f` may be called twice with the same interface.
+pub(super) fn each_above(ifp: &Ifnet, f: &mut dyn FnMut(&Ifnet)) {
+    climb(ifp, MAX_STACKING, &mut ArrayVec::new(), f);
+}
+
+/// The same for `depth` interfaces on top of each other, and for other bridges than `seen`.
+fn climb(ifp: &Ifnet, depth: u32, seen: &mut Bridges, f: &mut dyn FnMut(&Ifnet)) {
+    f(ifp);
+    let Some(depth) = depth.checked_sub(1) else { return };
+    each_vlan_id(ifp, |id| {
+        if let Some(vlan) = epoch::section(|epoch| ifp.vlan(id, epoch)) {
+            climb(&vlan, depth, seen, f);
+        }
+    });
+    if let Some(port) = ifp.lagg_port() {
+        climb(port.softc().ifp(), depth, seen, f);
+    }
+    // All VLANs may be members of one bridge.
+    if let Some(bridge) = epoch::section(|epoch| ifp.bridge(epoch))
+        && !seen.contains(&bridge.index())
+        && seen.try_push(bridge.index()).is_ok()
+    {
+        climb(&bridge, depth, seen, f);
+    }
+}
+
+/// The indexes of some bridges.
+type Bridges = ArrayVec<u32, { MAX_STACKING as usize }>;
 
 /// Takes a port out of the plan. The configuration task does the rest; a joining thread gives up.
 fn take_out(port: &Ref<Port>, why: Obstacle) {

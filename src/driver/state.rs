@@ -10,6 +10,7 @@ use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
 use super::in_service::InService;
 use super::lacp_state::now;
 use super::mode::{Mode, Options};
+use super::peers::Peers;
 use super::settings::Settings;
 use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff};
 use crate::lacp::Time;
@@ -32,10 +33,7 @@ pub(super) struct State {
     pub modes_seen: u32,
     /// The lagg's address. Not used for InfiniBand, where the fabric gives it.
     pub lladdr: Setting<LinkAddr>,
-    /// The address that was last announced while something could be sent.
-    pub told_lladdr: LinkAddr,
-    /// When to announce it once more, in milliseconds since boot.
-    pub tell_again: Option<u64>,
+    pub peers: Boxed<Peers>,
     /// The address of an Ethernet lagg when it was last checked.
     pub lladdr_seen: MacAddr,
     pub mtu: Setting<u32>,
@@ -127,8 +125,7 @@ impl State {
             addressed_by: None,
             modes_seen: 0,
             lladdr: Setting::Taken(NO_LLADDR),
-            told_lladdr: NO_LLADDR,
-            tell_again: None,
+            peers: Boxed::try_new(Peers::NEW)?,
             lladdr_seen: [0; 6],
             mtu: Setting::Taken(0),
             readdressed: None,

@@ -51,8 +51,8 @@ use freebsd as backend;
 pub use atomic::publish_relaxed;
 pub use backend::{
     Callout, Counters, Cv, Deadline, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx,
-    MtxGuard, PerCpu, PortMethods, SendTag, TagWrapper, Task, copyout, defaults, detach_lock,
-    failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
+    MtxGuard, PerCpu, PortMethods, SendTag, TagWrapper, Task, announce_carp, copyout, defaults,
+    detach_lock, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
 pub use cell::{EpochCell, EpochOption};
 pub use driver::{Driver, Module};
@@ -94,6 +94,8 @@ pub struct Defaults {
     pub up_delay: i32,
     /// `default_down_delay`, which may be any number.
     pub down_delay: i32,
+    /// `default_notify_peers`, which may be any number.
+    pub notify_peers: i32,
 }
 
 impl Defaults {
@@ -106,6 +108,7 @@ impl Defaults {
         min_links: 0,
         up_delay: 0,
         down_delay: 0,
+        notify_peers: 1,
     };
 }
 

@@ -79,6 +79,12 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.active.filter(|_| !self.distributing().is_empty())
     }
 
+    /// The aggregator on whose ports frames are sent.
+    pub fn sends_to(&self) -> Option<LagId> {
+        let slot = self.distributing().iter().next()?;
+        self.lag_id(self.port(slot)?.aggregator?)
+    }
+
     /// Actor and partner of the active aggregator, if there is one.
     pub fn active_aggregator(&self) -> Option<(Info, Info)> {
         let id = self.lag_id(self.in_service()?)?;

@@ -273,6 +273,7 @@ fn f64_a_vlan_keeps_its_own_address_when_the_laggs_is_announced() {
         host::settle();
         assert_eq!(vlan.lladdr(), lagg.lladdr());
         ether("vlan5", mac(9)).unwrap();
+        flags("vlan5", iff::UP).unwrap();
         let (events, vlans) = (Events::of(lagg), Events::of(&vlan.ifp()));
         pair.pass(AGGREGATE_WAIT);
         pair.pass(1_000);

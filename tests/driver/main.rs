@@ -37,6 +37,8 @@ mod orders;
 mod own_vlans;
 mod pair;
 mod pauses;
+mod peers;
+mod peers_above;
 mod port_requests;
 mod ports;
 mod preferred;

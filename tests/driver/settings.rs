@@ -9,7 +9,7 @@ use lagg_rs::kpi::{Defaults, Driver, Errno, LinkState, Module, epoch};
 use crate::lab::{PROTOCOLS, card, ib_lagg, lab, lagg, lagg_of, refused, until};
 
 /// Each setting with its value in a new lagg, the least and the greatest, and some that are refused.
-const NUMBERS: [(&str, u32, u32, u32); 11] = [
+const NUMBERS: [(&str, u32, u32, u32); 13] = [
     ("min_links", 0, 0, 32),
     ("up_delay", 0, 0, 300_000),
     ("down_delay", 0, 0, 300_000),
@@ -21,6 +21,8 @@ const NUMBERS: [(&str, u32, u32, u32); 11] = [
     ("lacp.max_links", 0, 0, 32),
     ("lacp.fallback_delay", 90, 1, 300),
     ("lacp.marker_timeout", 500, 0, 3000),
+    ("notify_peers", 1, 0, 255),
+    ("notify_interval", 1000, 10, 60_000),
 ];
 
 #[test]
@@ -34,6 +36,9 @@ fn each_setting_has_its_default_and_range() {
                 assert_eq!(lagg.setting(name).unwrap(), good.to_string(), "{name}");
             }
             let greater = (greatest + 1).to_string();
+            for bad in (0..least).map(|bad| bad.to_string()) {
+                refused(Errno::EINVAL, || lagg.set(name, &bad));
+            }
             for bad in [&*greater, "4294967296", "-1", "+1", "", "x", "1x"] {
                 refused(Errno::EINVAL, || lagg.set(name, bad));
             }
@@ -98,6 +103,10 @@ fn settings_begin_with_the_defaults_of_the_vnet() {
         for (default, expected) in [(2, "2"), (-1, "0"), (33, "0"), (32, "32")] {
             Vnet::current().set_defaults(Defaults { min_links: default, ..Defaults::USUAL });
             assert_eq!(lagg().setting("min_links").unwrap(), expected);
+        }
+        for (default, expected) in [(0, "0"), (-1, "1"), (256, "1"), (255, "255")] {
+            Vnet::current().set_defaults(Defaults { notify_peers: default, ..Defaults::USUAL });
+            assert_eq!(lagg().setting("notify_peers").unwrap(), expected);
         }
     });
 }

@@ -113,13 +113,6 @@ impl Ifnet {
         Errno::check(self.in_vnet(set))
     }
 
-    /// Announces its link-level address to its neighbours: a gratuitous ARP for each IPv4 address (arp(4)).
-    pub fn announce(&self, _: &Epoch) {
-        // SAFETY: in a section of the epoch, as the argument proves, in which the interface's addresses are not
-        // freed, and in its vnet, as ARP wants it.
-        self.in_vnet(|| unsafe { c::lagg_rs_announce(self.as_ptr()) });
-    }
-
     /// Announces that its address has changed (`iflladdr_event`). May sleep.
     pub fn lladdr_event(&self) {
         // SAFETY: the ifnet is there and attached while its handlers run, which are called in its vnet and

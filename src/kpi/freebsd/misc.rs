@@ -44,6 +44,7 @@ pub fn defaults() -> Defaults {
             min_links: c::lagg_rs_default_min_links(),
             up_delay: c::lagg_rs_default_up_delay(),
             down_delay: c::lagg_rs_default_down_delay(),
+            notify_peers: c::lagg_rs_default_notify_peers(),
         }
     }
 }

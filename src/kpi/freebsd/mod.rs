@@ -21,6 +21,7 @@ mod module;
 mod names;
 mod offloads;
 mod panic;
+mod peers;
 mod percpu;
 mod port;
 mod sysctl;
@@ -38,6 +39,7 @@ pub use media::Media;
 pub use misc::{
     copyout, defaults, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
 };
+pub use peers::announce_carp;
 pub use percpu::{Counters, PerCpu};
 pub use port::PortMethods;
 pub use tags::{SendTag, TagParams, TagWrapper};

@@ -10,7 +10,7 @@ use super::locks::DETACH;
 use super::methods::{IoctlMethod, OutputMethod};
 use super::vnet::Vnet;
 use super::witness::{self, lock};
-use super::{clone, multicast, vlan};
+use super::{clone, multicast, peers, vlan};
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::gate::Inside;
 use crate::kpi::{Errno, IfType, Ifnet, IfnetRef, LinkAddr, Name, Result, epoch, iff};
@@ -117,6 +117,7 @@ pub(super) fn detach(ifp: &Ifnet, moves: bool) {
             depart(ifp);
             return;
         }
+        peers::purge(ifp);
         multicast::in6_detach(ifp);
         multicast::purge(ifp);
         depart(ifp);

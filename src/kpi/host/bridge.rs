@@ -33,6 +33,11 @@ pub fn bridge_add(bridge: &Ifnet, member: &Ifnet) {
 }
 
 impl Members {
+    /// Whether an interface is a member.
+    pub(super) fn have(&self, ifp: &Ifnet) -> bool {
+        lock(&self.0).iter().any(|member| member.same(ifp))
+    }
+
     pub(super) fn transmit(&self, m: Mbuf, epoch: &Epoch) -> Result {
         let members = lock(&self.0).clone();
         for member in members {

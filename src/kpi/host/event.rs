@@ -1,6 +1,7 @@
 //! The events of an interface (eventhandler(9), and the log).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::witness::{self, lock};
@@ -17,8 +18,12 @@ pub enum Event {
     Link(LinkState),
     /// It has another link-level address (`iflladdr_event`).
     Lladdr(LinkAddr),
-    /// Its link-level address was announced to its neighbours (gratuitous ARP).
+    /// Its neighbours were told where it is.
     Announced,
+    /// Its groups are reported again (IGMP, MLD).
+    GroupsReported,
+    /// It is detected again whether its address is a duplicate (IPv6).
+    Detecting(IpAddr),
     /// Its baud rate has changed (`ifnet_event`).
     Baudrate(u64),
     /// The network layers were told of its MTU (if_notifymtu).

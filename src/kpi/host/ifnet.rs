@@ -18,7 +18,7 @@ use super::sync::Mutex;
 use super::tasks::{SWI, Work};
 use super::vnet::{self, Vnet};
 use super::witness::lock;
-use super::{event, lladdr, multicast, offloads, stack};
+use super::{event, lladdr, multicast, offloads, peers, stack};
 use crate::kpi::atomic::AtomicU8;
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::{
@@ -72,6 +72,7 @@ pub struct Ifnet {
     link_work: Arc<Work>,
     pub(super) has_ipv6: AtomicBool,
     pub(super) membership: Mutex<multicast::Membership>,
+    pub(super) addresses: Mutex<Vec<peers::Address>>,
     pub(super) offloads: Mutex<Offloads>,
     pub(super) coupled: Mutex<offloads::Coupled>,
     /// How often the capabilities of its VLANs were updated.

@@ -4,7 +4,7 @@ use super::event::{self, Event};
 use super::sync::Mutex;
 use super::witness::lock;
 use super::{stack, vlan, witness};
-use crate::kpi::{Epoch, IfType, Ifnet, LinkAddr, Result};
+use crate::kpi::{IfType, Ifnet, LinkAddr, Result};
 
 /// The broadcast address of interfaces of that type until their driver sets another.
 pub(super) fn broadcast(if_type: IfType) -> LinkAddr {
@@ -62,11 +62,6 @@ impl Ifnet {
     pub fn set_lladdr(&self, address: &LinkAddr) -> Result {
         self.assert_attached("if_setlladdr");
         stack::set_lladdr(self, address)
-    }
-
-    /// Announces its link-level address to its neighbours: a gratuitous ARP for each IPv4 address (arp(4)).
-    pub fn announce(&self, _: &Epoch) {
-        event::tell(self, &Event::Announced);
     }
 
     /// Announces that its address has changed (`iflladdr_event`). May sleep.

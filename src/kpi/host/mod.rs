@@ -29,6 +29,7 @@ mod methods;
 mod module;
 mod multicast;
 mod offloads;
+mod peers;
 mod percpu;
 mod privilege;
 mod request;
@@ -61,6 +62,7 @@ pub use media::Media;
 pub use memory::copyout;
 pub use methods::PortMethods;
 pub use multicast::Group;
+pub use peers::announce_carp;
 pub use percpu::{Counters, PerCpu};
 pub use privilege::priv_check_lagg;
 pub use tasks::Task;
@@ -80,6 +82,7 @@ pub use multicast::{
     groups, join_all_groups, join_group, leave_group, set_allmulti, set_ipv6, set_promisc,
 };
 pub use offloads::{Couplings, couple, offload_looks, restarts};
+pub use peers::{IpState, ip_state, set_ip};
 pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
 pub use stack::{set_address, set_link};

@@ -80,6 +80,7 @@ impl IfnetRef {
             link_work: Arc::default(),
             has_ipv6: AtomicBool::new(false),
             membership: Mutex::default(),
+            addresses: Mutex::default(),
             offloads: Mutex::default(),
             coupled: Mutex::default(),
             vlan_refreshes: AtomicU64::new(0),
