@@ -1,7 +1,7 @@
 //! What each protocol carries over two cables.
 
 use crate::flow::Report;
-use crate::lab::{Lab, until};
+use crate::lab::{Lab, must, set, some, until};
 use crate::out;
 
 /// Sends a flow of a thousand datagrams over a lagg with that protocol; none may be lost. Returns its
@@ -59,4 +59,40 @@ fn broadcast_is_on_both_cables() {
     // Linux sends some packets of its own between the two readings.
     assert!(a >= report.sent && a.abs_diff(b) <= 10, "{a} and {b} of {}", report.sent);
     assert!(report.duplicates > 900, "the far side has both copies: {report:?}");
+}
+
+/// The cables end at two bridges. What one of them has learned of the lagg is wrong after a failover: until
+/// it hears the lagg, it drops what comes for it. Nothing else is sent here.
+#[test]
+fn switches_are_told_when_failover_sends_on_another_port() {
+    let lab = some!(Lab::cables(2));
+    let far = &lab.far;
+    must(&format!("ip -n {far} link add trunk0 type veth peer name trunk1"));
+    for n in 0..2 {
+        must(&format!("ip -n {far} link add switch{n} type bridge"));
+        for port in ["port", "trunk"] {
+            must(&format!("ip -n {far} link set {port}{n} master switch{n} up"));
+        }
+        must(&format!("ip -n {far} link set switch{n} up"));
+    }
+    must(&format!("ip -n {far} addr add 192.0.2.2/24 dev switch0"));
+    set(&lab.near, "ipv6/conf/default/disable_ipv6", "1");
+    lab.failover();
+    lab.ping(1);
+    let address = lab.link("lagg0").split("link/ether ").nth(1).unwrap()[..17].to_owned();
+    let has_learned = |port: &str| {
+        let table = must(&format!("ip netns exec {far} bridge fdb show dev {port}"));
+        table.lines().any(|line| line.starts_with(&address))
+    };
+    lab.ok("lagg0 set notify_peers 0");
+    lab.cut(0);
+    lab.until_port("em1", "flags=4<ACTIVE>");
+    lab.heal(0);
+    lab.until_port("em0", "flags=5<MASTER,ACTIVE>");
+    assert!(!has_learned("port1"), "the lagg should have said nothing");
+    lab.ping(1);
+    until("the other bridge has learned the address on its trunk", || has_learned("trunk1"));
+    lab.ok("lagg0 set notify_peers 1");
+    lab.cut(0);
+    until("it has learned it on the lagg's port", || has_learned("port1"));
 }

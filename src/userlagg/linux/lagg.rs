@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use lagg_rs::kpi::host::{self, Event};
-use lagg_rs::kpi::{Errno, IfnetRef, LaggType, LinkState, Mbuf};
+use lagg_rs::kpi::{Errno, IfnetRef, LaggType, LinkState, MacAddr, Mbuf};
 
 use super::errno::{describe, text};
 use super::netlink::{self, Change, Monitor};
@@ -70,9 +70,14 @@ impl Lagg {
     fn start(&mut self) -> io::Result<()> {
         // Weak: the lagg's ifnet may outlive the TAP interface by a grace period.
         let tap = Arc::downgrade(&self.tap);
-        host::listen(&self.ifp, move |_, event| {
+        host::listen(&self.ifp, move |ifp, event| {
             if let Some(tap) = tap.upgrade() {
                 follow(&tap, event);
+            }
+            if *event == Event::Announced {
+                // The lagg counts what it cannot send.
+                let frame = reverse_arp(&ifp.lladdr().ethernet());
+                let _ = host::transmit(ifp, Mbuf::from_bytes(&frame));
             }
         });
         let tap = Arc::downgrade(&self.tap);
@@ -171,6 +176,16 @@ fn look_again(ports: &Mutex<Vec<Port>>) {
             port.changed(&link);
         }
     }
+}
+
+/// A frame of no meaning to hosts, from which switches learn where an address is: it asks all what IP
+/// address belongs to it (RFC 903). This process does not know the IP addresses of Linux's interface.
+fn reverse_arp(own: &MacAddr) -> Vec<u8> {
+    let header = [&[0xff; 6][..], own, &[0x80, 0x35]].concat();
+    let request = [&[0, 1, 8, 0, 6, 4, 0, 3][..], own, &[0; 4], own, &[0; 4]].concat();
+    let mut frame = [header, request].concat();
+    frame.resize(60, 0);
+    frame
 }
 
 /// Brings the Linux interface up to date with the lagg.
