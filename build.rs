@@ -113,6 +113,7 @@ mod kernel {
             .flags(cflags)
             .flags(sanitizer)
             .flags(WARNINGS)
+            .define("LAGG_RS_VERSION", concat!("\"", env!("CARGO_PKG_VERSION"), "\""))
             .files(sources)
             .out_dir(to)
             .compile_intermediates();

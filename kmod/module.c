@@ -72,6 +72,9 @@ VNET_SYSUNINIT(vnet_lagg_uninit, SI_SUB_INIT_IF, SI_ORDER_ANY, vnet_lagg_uninit,
 SYSCTL_DECL(_net_link);
 SYSCTL_NODE(_net_link, OID_AUTO, lagg, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Link aggregation");
 
+SYSCTL_CONST_STRING(_net_link_lagg, OID_AUTO, version, CTLFLAG_RD | CTLFLAG_MPSAFE, LAGG_RS_VERSION,
+    "Version of the module");
+
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
 
 /* Declares a sysctl of each vnet, and the function with which Rust reads that of the current vnet. */

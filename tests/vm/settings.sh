@@ -25,6 +25,7 @@ check "and read again" is lagg0.min_links 2
 refuses "a bad value" "Invalid argument" set_to lagg0.min_links 33
 check "changes nothing" is lagg0.min_links 2
 refuses "no text" "invalid\|Invalid" set_to lagg0.min_links two
+check "the module has a version" sh -c "sysctl -n net.link.lagg.version | grep -q '^[0-9]*\.[0-9]*\.[0-9]*$'"
 check "each setting has a description" sh -c "! sysctl -d $at.lagg0 | grep -q ': *$'"
 check "the exporter lists it" sh -c "prometheus_sysctl_exporter $at | grep -q '_min_links{lagg=\"lagg0\"} 2' ||
     ! which prometheus_sysctl_exporter"
