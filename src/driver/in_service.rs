@@ -114,6 +114,14 @@ impl Delays {
         }
     }
 
+    /// Only these are members. Another port may get the slot of one that has left.
+    fn forget_all_but(&mut self, members: SlotSet) {
+        self.counted = self.counted & members;
+        for (slot, since) in Slot::all().zip(self.since.iter_mut()) {
+            *since = since.filter(|_| members.contains(slot));
+        }
+    }
+
     /// When the first of the links that differ will count.
     fn next(&self, ms: Ms) -> Option<Time> {
         let waiting = Slot::all().zip(self.since.iter());
@@ -152,10 +160,14 @@ impl State {
 
     /// Looks at the links. Those of a lagg that is down say nothing: it has taken its ports down.
     fn look_at_links(&mut self) {
-        if !self.running || self.in_service.delays.since.is_empty() {
+        if self.in_service.delays.since.is_empty() {
             return;
         }
         let (members, active) = self.members_and_active();
+        if !self.running {
+            self.in_service.delays.forget_all_but(members);
+            return;
+        }
         let is_taken_down = |port: &&Ref<Port>| port.ifp().flags() & iff::UP == 0;
         let taken_down = self.members().filter(is_taken_down).map(|port| port.slot()).collect();
         let ms = self.delays();
@@ -193,6 +205,9 @@ impl State {
 
     /// In how many milliseconds the next link counts as up or down; none if none will.
     pub fn next_counted(&self) -> Option<u64> {
+        if !self.running {
+            return None;
+        }
         Some(self.in_service.delays.next(self.delays())?.since(now()))
     }
 
@@ -263,7 +278,9 @@ impl State {
         let usable = self.members().filter(|port| self.is_usable(port));
         let best = usable.min_by_key(|port| self.rank(port)).filter(|_| self.running);
         let is_first = best.is_some_and(|best| first.is_some_and(|first| first.is(best)));
-        let has_returned = old.recall && is_first;
+        let primary = &self.settings.primary;
+        let is_primary = |port: &&Ref<Port>| primary.is_empty() || port.ifp().name() == *primary;
+        let has_returned = old.recall && is_first && best.is_some_and(|best| is_primary(&best));
         let takes_over = |port: &&Ref<Port>| match (present, self.settings.primary_reselect) {
             (None, _) => true,
             _ if old.by_hand => false,
