@@ -66,8 +66,7 @@ impl policy::Measures for SharedTable {
     #[inline]
     fn measure(&self, hash: u32, bytes: usize) {
         if let Some(tallies) = &self.0.tallies {
-            // In units of 64 bytes, so that 32 bits are enough for an interval.
-            tallies.add(hash as usize % BUCKETS, bytes.div_ceil(64) as u32);
+            tallies.add(hash as usize % BUCKETS, bytes as u64);
         }
     }
 }
@@ -195,7 +194,10 @@ impl Balancer {
     pub fn is_rebalanced(&self) -> bool {
         let measured = self.flows.table.0.tallies.is_some();
         match &self.rebalancer {
-            Some(rebalancer) => !measured || !rebalancer.moves.is_empty(),
+            Some(rebalancer) => {
+                let has_key = self.flows.table.0.flowid_shift == self.key.1;
+                !measured || !has_key || !rebalancer.moves.is_empty()
+            }
             None => measured,
         }
     }

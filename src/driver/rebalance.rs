@@ -15,7 +15,7 @@ use crate::slots::SlotSet;
 pub(super) struct Rebalancer {
     pub tallies: Ref<Tallies>,
     /// The tallies when the present interval began.
-    last: Boxed<[u32; BUCKETS]>,
+    last: Boxed<[u64; BUCKETS]>,
     /// When that ends.
     due: Time,
     /// What the next plan is to move.
@@ -103,12 +103,14 @@ impl Balancer {
         let up: SlotSet = self.carrying();
         let Some(rebalancer) = self.rebalancer.as_deref_mut() else { return };
         let Rebalancer { tallies, last, due, moves } = rebalancer;
+        // The interval may have been made shorter.
+        *due = (*due).min(next);
         if now < *due {
             return;
         }
         *due = next;
         for (bucket, last) in last.iter_mut().enumerate() {
-            // Modulo 2^32, as the tallies.
+            // Modulo 2^64, as the tallies.
             *last = tallies.sum(bucket).wrapping_sub(*last);
         }
         *moves = self.flows.table.moves(up, |bucket| last.get(bucket).copied().unwrap_or(0));

@@ -11,18 +11,18 @@ pub type Moves = ArrayVec<(u16, Slot), MOST>;
 /// How many buckets move at a time, at most.
 const MOST: usize = 64;
 
-/// Less than that is not worth a move.
-const LEAST: u64 = 1024;
+/// Fewer bytes are not worth a move.
+const LEAST: u64 = 65_536;
 
 impl Table {
     /// The moves that bring the slots in `up` nearer to each other than a tenth, by what each bucket has
     /// carried; few, and from the slot with most to that with least. A bucket that would take the excess
     /// with it stays, and so does one that would hardly change it.
-    pub fn moves(&self, up: SlotSet, load: impl Fn(usize) -> u32) -> Moves {
+    pub fn moves(&self, up: SlotSet, load: impl Fn(usize) -> u64) -> Moves {
         let mut moves = Moves::new();
         let mut loads = SlotMap::<u64>::default();
         for (bucket, entry) in self.0.iter().enumerate() {
-            loads[entry.first()] += u64::from(load(bucket));
+            loads[entry.first()] += load(bucket);
         }
         let total: u64 = up.iter().map(|slot| loads[slot]).sum();
         let near = (total / u64::from(up.len().max(1)) / 10).max(LEAST);
@@ -39,17 +39,15 @@ impl Table {
                 |bucket: usize| moves.iter().any(|(other, _)| usize::from(*other) == bucket);
             let there = (0..BUCKETS).filter(|bucket| self.0[*bucket].first() == from);
             let movable = there.filter(|bucket| {
-                let load = u64::from(load(*bucket));
+                let load = load(*bucket);
                 let helps = excess / (2 * MOST as u64)..=excess / 4 * 3;
                 load != 0 && helps.contains(&load) && !moved(*bucket)
             });
-            let Some(best) =
-                movable.min_by_key(|bucket| excess.abs_diff(2 * u64::from(load(*bucket))))
-            else {
+            let Some(best) = movable.min_by_key(|bucket| excess.abs_diff(2 * load(*bucket))) else {
                 break;
             };
-            loads[from] -= u64::from(load(best));
-            loads[to] += u64::from(load(best));
+            loads[from] -= load(best);
+            loads[to] += load(best);
             moves.push((best as u16, to));
         }
         moves
@@ -80,10 +78,10 @@ mod tests {
         (table, homes, up)
     }
 
-    fn loads(table: &Table, up: SlotSet, load: impl Fn(usize) -> u32) -> Vec<u64> {
+    fn loads(table: &Table, up: SlotSet, load: impl Fn(usize) -> u64) -> Vec<u64> {
         let of = |slot| {
             let there = (0..BUCKETS).filter(|bucket| table.0[*bucket].first() == slot);
-            there.map(|bucket| u64::from(load(bucket))).sum()
+            there.map(&load).sum()
         };
         up.iter().map(of).collect()
     }
@@ -102,7 +100,7 @@ mod tests {
             let slot_of: Vec<u8> =
                 (0..BUCKETS).map(|bucket| table.0[bucket].first().number()).collect();
             let heavy = |bucket: usize| slot_of[bucket] == 0 && bucket.is_multiple_of(16);
-            let load = |bucket: usize| if heavy(bucket) { 10_000 } else { 100 };
+            let load = |bucket: usize| if heavy(bucket) { 640_000 } else { 6_400 };
             let mut rounds = 0;
             while !is_even(&loads(&table, up, load)) {
                 let moves = table.moves(up, load);
@@ -119,12 +117,12 @@ mod tests {
     #[test]
     fn one_heavy_flow_does_not_swing() {
         let (table, _, up) = table(2);
-        assert!(table.moves(up, |bucket| if bucket == 6 { 1_000_000 } else { 0 }).is_empty());
+        assert!(table.moves(up, |bucket| if bucket == 6 { 64_000_000 } else { 0 }).is_empty());
         assert!(table.moves(up, |_| 0).is_empty());
         // Nearly as heavy as the excess.
         let load = |bucket| match bucket {
-            0 => 1_000_000,
-            1 => 50_000,
+            0 => 64_000_000,
+            1 => 3_200_000,
             _ => 0,
         };
         assert!(table.moves(up, load).is_empty());
