@@ -71,7 +71,7 @@ announce_ipv4(void *arg, struct ifaddr *ifa, u_int count __unused)
 
 /*
  * Has IGMP report the groups of the interface again, as if a general query had come, in the version that is spoken
- * there. The kernel has no other function for that. The query's other values are those that IGMP has.
+ * there. The kernel has no other function for that. What IGMP has learned from true queries is put back afterwards.
  */
 static void
 report_ipv4(struct ifnet *ifp)
@@ -87,7 +87,7 @@ report_ipv4(struct ifnet *ifp)
 	struct igmp_ifsoftc *igmp = info == NULL ? NULL : info->ii_igmp;
 	size_t length = sizeof(query);
 	int offset = sizeof(query.ip);
-	uint32_t rv, qi, qri;
+	uint32_t rv, qi, qri, v1_timer, v2_timer;
 	struct mbuf *m;
 
 	if (igmp == NULL)
@@ -105,12 +105,16 @@ report_ipv4(struct ifnet *ifp)
 	rv = igmp->igi_rv;
 	qi = igmp->igi_qi;
 	qri = igmp->igi_qri;
-	/* No raw socket for IGMP has this number: programs do not get the query. */
+	v1_timer = igmp->igi_v1_timer;
+	v2_timer = igmp->igi_v2_timer;
+	/* No raw socket for IGMP has this number. Only those for all protocols get the query. */
 	igmp_input(&m, &offset, IPPROTO_MAX);
 	IN_MULTI_LIST_LOCK();
 	igmp->igi_rv = rv;
 	igmp->igi_qi = qi;
 	igmp->igi_qri = qri;
+	igmp->igi_v1_timer = v1_timer;
+	igmp->igi_v2_timer = v2_timer;
 	IN_MULTI_LIST_UNLOCK();
 }
 #endif
@@ -155,7 +159,7 @@ report_ipv6(struct ifnet *ifp)
 	};
 	struct mld_ifsoftc *mld = MLD_IFINFO(ifp);
 	size_t length = sizeof(query.mld);
-	uint32_t rv, qi, qri;
+	uint32_t rv, qi, qri, v1_timer;
 	struct mbuf *m;
 
 	if (mld == NULL)
@@ -171,6 +175,7 @@ report_ipv6(struct ifnet *ifp)
 	rv = mld->mli_rv;
 	qi = mld->mli_qi;
 	qri = mld->mli_qri;
+	v1_timer = mld->mli_v1_timer;
 	/* The packet is in one piece, so it is not freed. */
 	if (mld_input(&m, sizeof(query.ip), length) == 0)
 		m_freem(m);
@@ -178,6 +183,7 @@ report_ipv6(struct ifnet *ifp)
 	mld->mli_rv = rv;
 	mld->mli_qi = qi;
 	mld->mli_qri = qri;
+	mld->mli_v1_timer = v1_timer;
 	IN6_MULTI_LIST_UNLOCK();
 }
 #endif

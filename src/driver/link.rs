@@ -15,15 +15,19 @@ use crate::policy::{Protocol, Speed};
 /// and its link must not follow that. So when it `may_come_up`, only their links count.
 pub(super) fn is_up(plan: &Plan, may_come_up: bool) -> bool {
     // F-43: the one rule for the link state and the media status
-    let in_service = plan.protocol().in_service().unwrap_or_else(|| {
+    in_service(plan, may_come_up) >= plan.min_links()
+}
+
+/// How many ports are in service.
+pub(super) fn in_service(plan: &Plan, may_come_up: bool) -> usize {
+    plan.protocol().in_service().unwrap_or_else(|| {
         let counts = |port: &&Ref<Port>| {
             // F-44, F-74: a port that is down does not count
             port.is_active() || may_come_up && port.ifp().link_state() == LinkState::Up
         };
         let counted = plan.counted().filter(|_| plan.is_running());
         counted.unwrap_or_else(|| plan.ports().filter(counts).count())
-    });
-    in_service >= plan.min_links()
+    })
 }
 
 /// Whether the media status is active. It agrees with the link state.

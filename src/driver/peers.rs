@@ -16,6 +16,9 @@ use crate::policy::{Protocol, failover};
 /// before it accepts frames.
 const NEW_ADDRESS: u32 = 2;
 
+/// Milliseconds after which a new address is announced once more, at most.
+const AGAIN_MS: u64 = 1000;
+
 /// For so many milliseconds IPv6 asks whether an address is a duplicate.
 const DETECTION_MS: u64 = 1000;
 
@@ -113,10 +116,15 @@ impl Peers {
         }
         let round = self.round.as_mut()?;
         let (before, wanted) = (round.made, times.peers.max(round.least));
+        let least = round.least;
+        // What a new address needs does not wait longer for the setting.
+        let gap = |made| if made < least { times.interval.min(AGAIN_MS) } else { times.interval };
+        // The interval may have been made shorter.
+        round.next = round.next.min(now.saturating_add(gap(before)));
         let is_due = before < wanted && round.next <= now;
         if is_due {
-            (round.made, round.next) =
-                (before.saturating_add(1), now.saturating_add(times.interval));
+            round.made = before.saturating_add(1);
+            round.next = now.saturating_add(gap(round.made));
         }
         self.round = self.round.filter(|round| round.made < wanted);
         is_due.then_some(before)
@@ -187,7 +195,9 @@ fn announce(softc: &Softc, is_first: bool) {
 /// Whether what is sent now can reach other hosts.
 pub(super) fn can_be_heard(plan: &Plan) -> bool {
     // With `down_delay` the link is up for a while after the last port has gone.
-    plan.is_running() && link::is_up(plan, false) && plan.ports().any(|port| port.is_active())
+    // What has too few ports for its link still sends on them.
+    let sends = link::in_service(plan, false) > 0;
+    plan.is_running() && sends && plan.ports().any(|port| port.is_active())
 }
 
 /// Reports a new address of the lagg (`iflladdr_event`), which the stack announces to its peers. If nothing

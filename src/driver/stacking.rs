@@ -133,14 +133,15 @@ fn climb(ifp: &Ifnet, depth: u32, seen: &mut Bridges, f: &mut dyn FnMut(&Ifnet))
     // All VLANs may be members of one bridge.
     if let Some(bridge) = epoch::section(|epoch| ifp.bridge(epoch))
         && !seen.contains(&bridge.index())
-        && seen.try_push(bridge.index()).is_ok()
     {
+        // Of more than it can hold, some may be climbed twice.
+        let _ = seen.try_push(bridge.index());
         climb(&bridge, depth, seen, f);
     }
 }
 
 /// The indexes of some bridges.
-type Bridges = ArrayVec<u32, { MAX_STACKING as usize }>;
+type Bridges = ArrayVec<u32, 64>;
 
 /// Takes a port out of the plan. The configuration task does the rest; a joining thread gives up.
 fn take_out(port: &Ref<Port>, why: Obstacle) {
