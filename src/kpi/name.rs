@@ -25,6 +25,12 @@ impl Name {
         self.up_to_nul().is_empty()
     }
 
+    /// Its bytes.
+    #[cfg(feature = "kernel")]
+    pub fn bytes(&self) -> impl Iterator<Item = u8> {
+        self.up_to_nul().iter().copied()
+    }
+
     fn up_to_nul(&self) -> &[u8] {
         self.0.split(|&byte| byte == 0).next().unwrap_or(&self.0)
     }

@@ -106,16 +106,28 @@ pub(super) fn name_of(oid: *mut c::sysctl_oid) -> Option<Name> {
 
 impl Lists {
     fn is_wanted(&self, name: &Name) -> bool {
-        self.laggs.iter().any(|lagg| lagg.name == *name)
+        self.laggs.iter().any(|lagg| is_same_node(&lagg.name, name))
     }
 
     fn has_node(&self, name: &Name) -> bool {
-        self.nodes.iter().any(|node| node.name == *name)
+        self.nodes.iter().any(|node| is_same_node(&node.name, name))
     }
 
     fn wanted(&self) -> Option<Name> {
         self.laggs.iter().map(|lagg| lagg.name).find(|name| !self.has_node(name))
     }
+}
+
+/// Whether two names have one node: the kernel writes `%25` for a dot. The first of them gets it.
+fn is_same_node(one: &Name, other: &Name) -> bool {
+    node_name(one).eq(node_name(other))
+}
+
+fn node_name(name: &Name) -> impl Iterator<Item = u8> {
+    name.bytes().flat_map(|byte| {
+        let (written, len) = if byte == b'.' { (*b"%25", 3) } else { ([byte, 0, 0], 1) };
+        written.into_iter().take(len)
+    })
 }
 
 fn rename(names: &Ref<Names>, lagg: &Ifnet) {
