@@ -153,6 +153,10 @@ impl Doubts {
                 self.delay.start(now, up_delay);
             }
         }
+        // The delay may have been made shorter.
+        if self.delay.deadline().is_some_and(|end| end > now.after(up_delay)) {
+            self.delay.start(now, up_delay);
+        }
         self.delay.expires(now) || self.delay.deadline().is_none()
     }
 

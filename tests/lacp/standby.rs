@@ -252,3 +252,19 @@ fn a_better_aggregator_must_be_better_for_a_while() {
     lab.unplug(0);
     assert!(lab.until(10, |lab| is_used(lab, &[1])) <= 3);
 }
+
+#[test]
+fn a_shorter_up_delay_does_not_wait_for_the_longer_one() {
+    let mut lab = two_switches(Select::Bandwidth, 300_000);
+    lab.unplug(2);
+    lab.unplug(3);
+    lab.advance(60_000);
+    assert_eq!(used(&lab), [0]);
+    lab.plug(2);
+    lab.plug(3);
+    lab.advance(20_000);
+    assert_eq!(used(&lab), [0]);
+    lab.set(0, |its| its.up_delay = 0);
+    lab.advance(60_000);
+    assert_eq!(used(&lab), [1, 2, 3]);
+}
