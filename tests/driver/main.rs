@@ -1,6 +1,7 @@
 //! The driver on the host backend, through the entry points that the kernel calls.
 
 mod administrator;
+mod changed_settings;
 mod claims;
 mod concurrency;
 mod counters;
