@@ -174,7 +174,8 @@ struct sysctl_oid *
 lagg_rs_node_add(struct sysctl_oid *parent, const char *name)
 {
 	if (parent != NULL)
-		return (SYSCTL_ADD_NODE(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, ""));
+		return (SYSCTL_ADD_NODE(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name, CTLFLAG_RW | CTLFLAG_MPSAFE, 0,
+		    "LACP"));
 	return (SYSCTL_ADD_NODE_WITH_LABEL(NULL, SYSCTL_STATIC_CHILDREN(_net_link_lagg_iface), OID_AUTO, name,
 	    CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Laggs of this name", "lagg"));
 }

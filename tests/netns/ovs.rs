@@ -76,9 +76,9 @@ impl Ovs {
         self.lab.ok(&format!("lagg0 create {words}"));
     }
 
-    /// Makes it a lagg without LACP.
+    /// Makes it a lagg without LACP, with this primary port.
     fn failover(&self, primary: usize) {
-        let ports = format!("laggport em{primary} laggport em{}", 1 - primary);
+        let ports = format!("set primary em{primary} laggport em0 laggport em1");
         self.lab.ok(&format!("lagg0 create laggproto failover {ports} 192.0.2.1/24 up"));
         self.lab.until_port(&format!("em{primary}"), "flags=5<MASTER,ACTIVE>");
     }

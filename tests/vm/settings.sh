@@ -1,9 +1,10 @@
 #!/bin/sh
 # net.link.lagg.iface.<name> through the life of laggs: made, renamed, moved, destroyed, in two jails, with readers and
-# writers of every node. CYCLES (300) is how often the last part makes, renames and destroys a lagg in each of them.
+# writers of every node. CYCLES (1250) is how often the last part makes a lagg, gives it two other names and destroys it, in
+# each of them.
 . ./lib.sh
 begin
-CYCLES=${CYCLES:-300}
+CYCLES=${CYCLES:-1250}
 for module in if_epair if_bridge if_vlan; do kldload -n $module; done
 
 at=net.link.lagg.iface
@@ -101,15 +102,9 @@ done
 again all sysctl -a
 again kenv kenv -q $at.lagg1.min_links
 ! which prometheus_sysctl_exporter >/dev/null || again exporter prometheus_sysctl_exporter
-cycles() {
-	n=0
-	while [ $n -lt "$CYCLES" ]; do
-		inside "$1" ifconfig -n lagg1 create name a >/dev/null &&
-		    inside "$1" ifconfig -n a name b >/dev/null &&
-		    inside "$1" ifconfig -n b destroy || return 1
-		n=$((n + 1))
-	done
-}
+inside two ifconfig lagg0 create
+chmod +x "$PWD/lagg_control"
+cycles() { inside "$1" "$PWD/lagg_control" rename lagg0 "$CYCLES"; }
 cycles one >"$work/one" 2>&1 &
 here=$!
 check "$CYCLES laggs made, renamed and destroyed in one jail" cycles two

@@ -6,6 +6,7 @@
  *	vlan		gives them LAGG for a parent
  *	group		joins multicast groups on LAGG
  *	ungroup		leaves them
+ *	rename		makes the lagg lagg1, gives it two other names, and destroys it
  *
  * What a lagg puts off is waited for: the last request, an MTU that it has, is done after that.
  */
@@ -86,6 +87,17 @@ request(long s, char what, const char *lagg, unsigned n, const char *prefix)
 		group->sdl_data[4] = n >> 8;
 		group->sdl_data[5] = n;
 		want(call(SYS_ioctl, s, what == 'g' ? SIOCADDMULTI : SIOCDELMULTI, &ifr));
+		break;
+	case 'r':
+		copy(ifr.ifr_name, "lagg1");
+		want(call(SYS_ioctl, s, SIOCIFCREATE, &ifr));
+		ifr.ifr_data = (void *)(uintptr_t)"a";
+		want(call(SYS_ioctl, s, SIOCSIFNAME, &ifr));
+		copy(ifr.ifr_name, "a");
+		ifr.ifr_data = (void *)(uintptr_t)"b";
+		want(call(SYS_ioctl, s, SIOCSIFNAME, &ifr));
+		copy(ifr.ifr_name, "b");
+		want(call(SYS_ioctl, s, SIOCIFDESTROY, &ifr));
 		break;
 	}
 }
