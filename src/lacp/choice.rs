@@ -29,8 +29,9 @@ pub const FOLLOW: u32 = 5_000;
 pub const ANSWER: u32 = 1_500;
 
 /// An aggregator that could be in service. The least is the best. What counts is, in this order: not deaf,
-/// what is set to decide, and the present partner. Between aggregators of one partner the past does not count, because it differs between the
-/// ends. There the ports decide, as the system with the lower identifier numbers them (5.6.1).
+/// what is set to decide, and the present partner. Between aggregators of one partner the past does not
+/// count, because it differs between the ends. There the ports decide, as the system with the lower
+/// identifier numbers them (5.6.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     /// Frames would probably be lost on each of its ports.

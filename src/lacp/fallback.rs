@@ -1,11 +1,10 @@
 //! The port that is in service without a partner, if there is none on any port: for a system at the other end
 //! that does not speak LACP, or not yet.
 //!
-//! It is an individual link. Its administrative partner (802.1AX-2008 5.4.7) is in sync and collects. As only
-//! one port is in service, there is neither a loop nor a duplicate, whatever the other end does with its ports.
+//! It is an individual link. Its administrative partner (802.1AX-2008 5.4.7) is in sync and collects. As
+//! only one port is in service, there is neither a loop nor a duplicate, whatever the other end does.
 
 use super::receive::{self, State};
-use super::settings::Reselect;
 use super::time::Time;
 use super::{Lacp, LagId, Memory, Port, Selected};
 use crate::slots::Slot;
@@ -38,13 +37,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let ports = self.ports().filter(|(_, port)| port.receive == State::Defaulted);
         let best = ports.min_by_key(|(slot, port)| {
             let (priority, number) = (port.actor.port_priority, port.actor.port);
-            let comes = u16::from(!port.is_fallback());
-            let order = match self.settings.reselect {
-                Reselect::Always => [priority, number, 0],
-                Reselect::Better => [priority, comes, number],
-                Reselect::Failure => [comes, priority, number],
-            };
-            (order, *slot)
+            (self.settings.reselect.order(priority, number, !port.is_fallback()), *slot)
         });
         best.map(|(slot, _)| slot)
     }

@@ -23,10 +23,23 @@ pub enum Select {
 pub enum Reselect {
     /// Always.
     Always,
-    /// If its priority is better.
+    /// If it is better by itself: its number or its name does not count. With LACP its priority is.
     Better,
     /// Not before that one fails.
     Failure,
+}
+
+impl Reselect {
+    /// What decides between ports, the least first, by their priorities, their numbers, and whether they
+    /// would come into service.
+    pub(super) fn order(self, priority: u16, number: u16, comes: bool) -> [u16; 3] {
+        let comes = comes.into();
+        match self {
+            Reselect::Always => [priority, number, 0],
+            Reselect::Better => [priority, comes, number],
+            Reselect::Failure => [comes, priority, number],
+        }
+    }
 }
 
 /// The settings.

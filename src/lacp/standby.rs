@@ -7,7 +7,6 @@
 
 use super::mux::MuxState;
 use super::selection::{Selected, System};
-use super::settings::Reselect;
 use super::time::Time;
 use super::{Lacp, LagId, Memory, Port};
 use crate::slots::{Slot, SlotSet};
@@ -32,15 +31,11 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let lower = self.system < partner;
         let named = if lower { &port.actor } else { &port.partner };
         let (priority, number) = (named.port_priority, named.port);
-        let comes = u16::from(port.selected != Selected::Selected);
+        let comes = port.selected != Selected::Selected;
         Rank {
             is_spare: port.is_spare,
             is_refused: !lower && !port.partner.state.contains(StateBits::SYNC),
-            order: match self.settings.reselect {
-                Reselect::Always => [priority, number, 0],
-                Reselect::Better => [priority, comes, number],
-                Reselect::Failure => [comes, priority, number],
-            },
+            order: self.settings.reselect.order(priority, number, comes),
         }
     }
 
