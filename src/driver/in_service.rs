@@ -9,18 +9,8 @@ use super::settings::Settings;
 use super::state::State;
 use crate::kpi::{Array, Errno, Name, Ref, Result, iff};
 use crate::lacp::Time;
+use crate::lacp::settings::Reselect;
 use crate::slots::{Slot, SlotSet};
-
-/// When a better port takes over from the one that failover sends on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reselect {
-    /// As soon as it can be used.
-    Always,
-    /// If it is faster.
-    Better,
-    /// When the other one fails.
-    Failure,
-}
 
 /// The ports that are in service, beside the plan that says the same to packets.
 #[derive(Default)]
@@ -83,19 +73,12 @@ pub(super) fn delay_memory() -> Result<DelayMemory> {
 }
 
 impl Delays {
-    /// These members are active, and an administrator has taken these down.
-    fn follow(
-        &mut self,
-        members: SlotSet,
-        active: SlotSet,
-        taken_down: SlotSet,
-        ms: Ms,
-        now: Time,
-    ) {
-        self.counted = self.counted & (members - taken_down);
+    /// These members are active, and an administrator has taken these down. No others are known.
+    fn follow(&mut self, active: SlotSet, taken_down: SlotSet, ms: Ms, now: Time) {
+        self.counted = self.counted - taken_down;
         for (slot, since) in Slot::all().zip(self.since.iter_mut()) {
             let (counts, is_active) = (self.counted.contains(slot), active.contains(slot));
-            if counts == is_active || !members.contains(slot) || taken_down.contains(slot) {
+            if counts == is_active || taken_down.contains(slot) {
                 *since = None;
             } else if now >= since.get_or_insert(now).after(ms.of(counts)) {
                 *since = None;
@@ -164,14 +147,14 @@ impl State {
             return;
         }
         let (members, active) = self.members_and_active();
+        self.in_service.delays.forget_all_but(members);
         if !self.running {
-            self.in_service.delays.forget_all_but(members);
             return;
         }
         let is_taken_down = |port: &&Ref<Port>| port.ifp().flags() & iff::UP == 0;
         let taken_down = self.members().filter(is_taken_down).map(|port| port.slot()).collect();
         let ms = self.delays();
-        self.in_service.delays.follow(members, active, taken_down, ms, now());
+        self.in_service.delays.follow(active, taken_down, ms, now());
     }
 
     /// Chooses the ports that are in service, for the next plan: failover's port that sends, and those whose
@@ -286,6 +269,7 @@ impl State {
             _ if old.by_hand => false,
             _ if has_returned => true,
             (_, Reselect::Always) => true,
+            // Of failover's ports the faster one is better.
             (Some(present), Reselect::Better) => port.ifp().baudrate() > present.ifp().baudrate(),
             (_, Reselect::Failure) => false,
         };

@@ -4,11 +4,10 @@
 use core::fmt::{self, Write};
 
 use super::Softc;
-use super::in_service::Reselect;
 use super::mode::Mode;
-use super::settings::{Row, word, write_word};
+use super::settings::{Row, change, word, write_word};
 use super::state::{State, members};
-use crate::kpi::{Errno, Ref, Result};
+use crate::kpi::Errno;
 use crate::lacp::key;
 use crate::lacp::settings::{self as lacp, Select};
 use crate::slots::Slot;
@@ -22,7 +21,7 @@ pub(super) const SYSTEM_PRIORITY: Row = Row::Lacp(
 
 pub(super) const SYSTEM_ID: Row = Row::Text(write_system_id, |softc, text| {
     let address = if text.is_empty() { None } else { Some(unicast(text).ok_or(Errno::EINVAL)?) };
-    change(softc, |lacp| lacp.system_id = address)
+    change(softc, |settings| settings.lacp.system_id = address)
 });
 
 pub(super) const KEY: Row =
@@ -35,7 +34,7 @@ pub(super) const SELECT: Row = Row::Text(
     |softc, to| write_word(&SELECTS, softc.state().settings.lacp.select, to),
     |softc, text| {
         let select = word(&SELECTS, text)?;
-        change(softc, |lacp| lacp.select = select)
+        change(softc, |settings| settings.lacp.select = select)
     },
 );
 
@@ -49,7 +48,7 @@ pub(super) const FALLBACK: Row = Row::Text(
     |softc, to| write_word(&FALLBACKS, softc.state().settings.lacp.fallback, to),
     |softc, text| {
         let fallback = word(&FALLBACKS, text)?;
-        change(softc, |lacp| lacp.fallback = fallback)
+        change(softc, |settings| settings.lacp.fallback = fallback)
     },
 );
 
@@ -93,23 +92,12 @@ fn unicast(text: &str) -> Option<MacAddr> {
     (is_unicast && parts.next().is_none()).then_some(address)
 }
 
-fn change(softc: &Ref<Softc>, change: impl FnOnce(&mut lacp::Settings)) -> Result {
-    softc.try_change(|state| {
-        change(&mut state.settings.lacp);
-        Ok(())
-    })
-}
-
 impl State {
     /// Gives the machines the settings as they are, if the protocol is lacp.
     pub fn settle_lacp(&mut self) {
         let State { mode: Mode::Lacp(lacp), settings, slots, .. } = self else { return };
         lacp.set_settings(lacp::Settings {
-            reselect: match settings.primary_reselect {
-                Reselect::Always => lacp::Reselect::Always,
-                Reselect::Better => lacp::Reselect::Better,
-                Reselect::Failure => lacp::Reselect::Failure,
-            },
+            reselect: settings.primary_reselect,
             up_delay: settings.up_delay,
             ..settings.lacp
         });

@@ -9,11 +9,12 @@ use core::mem::swap;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 
-use super::in_service::{Reselect, delay_memory};
+use super::in_service::delay_memory;
 use super::mode::Options;
 use super::{Softc, lacp_settings};
 use crate::kpi::{Array, Defaults, Errno, Holds, LaggType, Name, Ref, Result, Setting, defaults};
 use crate::lacp;
+use crate::lacp::settings::Reselect;
 use crate::policy::{Protocol, failover};
 use crate::slots::Slot;
 use crate::wire::flow::layers;
@@ -137,10 +138,7 @@ const ROWS: [(&CStr, &CStr, Row); 20] = [
             |softc, to| write_word(&RESELECT, softc.state().settings.primary_reselect, to),
             |softc, to| {
                 let reselect = word(&RESELECT, to)?;
-                softc.try_change(|state| {
-                    state.settings.primary_reselect = reselect;
-                    Ok(())
-                })
+                change(softc, |settings| settings.primary_reselect = reselect)
             },
         ),
     ),
@@ -277,10 +275,7 @@ pub(super) fn set(softc: &Ref<Softc>, place: usize, to: &str) -> Result {
     match row {
         Row::Number(range, field) => {
             let number = number_in(range, to)?;
-            softc.try_change(|state| {
-                *field(&mut state.settings) = number;
-                Ok(())
-            })?;
+            change(softc, |settings| *field(settings) = number)?;
         }
         Row::Delay(field) => {
             let ms = number_in(&DELAY, to)?;
@@ -292,15 +287,23 @@ pub(super) fn set(softc: &Ref<Softc>, place: usize, to: &str) -> Result {
         }
         Row::Lacp(range, _, set) => {
             let number = number_in(range, to)?;
-            softc.try_change(|state| {
-                set(&mut state.settings.lacp, number);
-                Ok(())
-            })?;
+            change(softc, |settings| set(&mut settings.lacp, number))?;
         }
         Row::Text(_, set) => set(softc, to)?,
     }
     Softc::wake_protocol(softc);
     Ok(())
+}
+
+/// Makes a change to the settings, and publishes the plan that follows.
+///
+/// # Errors
+/// ENOMEM.
+pub(super) fn change(softc: &Softc, change: impl FnOnce(&mut Settings)) -> Result {
+    softc.try_change(|state| {
+        change(&mut state.settings);
+        Ok(())
+    })
 }
 
 fn number_in(range: &RangeInclusive<u32>, text: &str) -> Result<u32> {
@@ -334,11 +337,8 @@ pub(super) fn write_word<T: PartialEq>(
 
 fn write_active(softc: &Softc, to: &mut dyn Write) -> fmt::Result {
     let plan = softc.plan_ref();
-    match plan.protocol() {
-        Protocol::Failover => match failover::select(&*plan) {
-            Some(port) => write!(to, "{}", port.ifp().name()),
-            None => Ok(()),
-        },
+    match (plan.protocol(), failover::select(&*plan)) {
+        (Protocol::Failover, Some(port)) => write!(to, "{}", port.ifp().name()),
         _ => Ok(()),
     }
 }
@@ -360,11 +360,8 @@ fn set_priorities(softc: &Ref<Softc>, text: &str) -> Result {
     }
     let mut pairs = pairs();
     let mut to = Array::try_new(words, |_| pairs.next().unwrap_or_default())?;
-    softc.try_change(|state| {
-        // The old ones are freed without the mutex.
-        swap(&mut state.settings.port_priority, &mut to);
-        Ok(())
-    })
+    // The old ones are freed without the mutex.
+    change(softc, |settings| swap(&mut settings.port_priority, &mut to))
 }
 
 /// A name with its priority, `em0:100`. A name may have colons too.
