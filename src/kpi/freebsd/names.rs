@@ -246,13 +246,19 @@ impl<T> List<T> {
 
     /// Takes out the first entry for which that holds.
     fn take(&mut self, is: impl Fn(&T) -> bool) -> Option<Boxed<Entry<T>>> {
+        let place = self.place(is)?;
+        let mut entry = place.take()?;
+        *place = entry.next.take();
+        Some(entry)
+    }
+
+    /// Where the first such entry is, or the end of the list.
+    fn place(&mut self, is: impl Fn(&T) -> bool) -> Option<&mut Option<Boxed<Entry<T>>>> {
         let mut place = &mut self.0;
         while place.as_ref().is_some_and(|entry| !is(&entry.value)) {
             place = &mut place.as_mut()?.next;
         }
-        let mut entry = place.take()?;
-        *place = entry.next.take();
-        Some(entry)
+        Some(place)
     }
 
     fn iter(&self) -> impl Iterator<Item = &T> {
@@ -261,10 +267,6 @@ impl<T> List<T> {
     }
 
     fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<&mut T> {
-        let mut place = &mut self.0;
-        while place.as_ref().is_some_and(|entry| !is(&entry.value)) {
-            place = &mut place.as_mut()?.next;
-        }
-        Some(&mut place.as_mut()?.value)
+        Some(&mut self.place(is)?.as_mut()?.value)
     }
 }
