@@ -136,7 +136,10 @@ impl Control {
 
     /// Whether the plan differs from the machines' state.
     pub fn is_stale(&self) -> bool {
-        self.published != Published::of(&self.machines) || self.balancer.is_rebalanced()
+        // Flows are spread, and measured, only if a port distributes.
+        let has_flows = !self.published.distributing.is_empty();
+        self.published != Published::of(&self.machines)
+            || has_flows && self.balancer.is_rebalanced()
     }
 
     /// The last marker or farewell that was ordered before the current plan was published.
