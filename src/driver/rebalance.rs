@@ -80,8 +80,7 @@ pub(super) fn until_due(state: &State) -> Option<u64> {
         Mode::Lacp(control) => &control.balancer,
         _ => return None,
     };
-    let (due, now) = (balancer.rebalancer.as_ref()?.due, lacp_state::now());
-    Some(if due <= now { 0 } else { due.since(now) })
+    Some(balancer.rebalancer.as_ref()?.due.since(lacp_state::now()))
 }
 
 impl Mode {
@@ -110,8 +109,8 @@ impl Balancer {
         }
         *due = next;
         for (bucket, last) in last.iter_mut().enumerate() {
-            // Modulo 2^64, as the tallies.
-            *last = tallies.sum(bucket).wrapping_sub(*last);
+            // A thread that was interrupted may have put back an older tally.
+            *last = tallies.sum(bucket).saturating_sub(*last);
         }
         *moves = self.flows.table.moves(up, |bucket| last.get(bucket).copied().unwrap_or(0));
         for (bucket, last) in last.iter_mut().enumerate() {
