@@ -109,14 +109,14 @@ impl Peers {
         let place = place.or(self.place);
         let moved = self.place.is_some() && self.place != place;
         (self.lladdr, self.place) = (lladdr, place);
-        let before = self.round.map_or(0, |round| round.least);
         if is_new || moved {
-            let least = if is_new { NEW_ADDRESS } else { before };
+            let present = self.round.map_or(0, |round| round.least);
+            let least = if is_new { NEW_ADDRESS } else { present };
             self.round = Some(Round { made: 0, least, next: now });
         }
         let round = self.round.as_mut()?;
-        let (before, wanted) = (round.made, times.peers.max(round.least));
-        let least = round.least;
+        let (before, least) = (round.made, round.least);
+        let wanted = times.peers.max(least);
         // What a new address needs does not wait longer for the setting.
         let gap = |made| if made < least { times.interval.min(AGAIN_MS) } else { times.interval };
         // The interval may have been made shorter.
@@ -194,10 +194,10 @@ fn announce(softc: &Softc, is_first: bool) {
 
 /// Whether what is sent now can reach other hosts.
 pub(super) fn can_be_heard(plan: &Plan) -> bool {
-    // With `down_delay` the link is up for a while after the last port has gone.
-    // What has too few ports for its link still sends on them.
-    let sends = link::in_service(plan, false) > 0;
-    plan.is_running() && sends && plan.ports().any(|port| port.is_active())
+    // Below `min_links` the link is down, but ports send. With `down_delay` a port is in service for a while
+    // after its link has gone.
+    let in_service = link::in_service(plan, false) > 0;
+    plan.is_running() && in_service && plan.ports().any(|port| port.is_active())
 }
 
 /// Reports a new address of the lagg (`iflladdr_event`), which the stack announces to its peers. If nothing
