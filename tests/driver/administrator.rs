@@ -3,11 +3,13 @@
 use std::thread;
 
 use lagg_rs::kpi::host::testing::Events;
-use lagg_rs::kpi::host::{self, Event, IFM_ACTIVE, IFM_AVALID, MediaRequest, Vnet, ifioctl};
+use lagg_rs::kpi::host::{self, Event, IFM_ACTIVE, IFM_AVALID, MediaRequest, ifioctl};
 use lagg_rs::kpi::ioctl::{SIOCGIFMEDIA, SIOCSIFFLAGS, proto};
 use lagg_rs::kpi::{Errno, LinkState, iff};
 
-use crate::lab::{Card, Lagg, PROTOCOLS, card, flags, ib, ib_lagg, lab, lagg, lagg_of, mac, spawn};
+use crate::lab::{
+    Card, Lagg, PROTOCOLS, card, flags, ib, ib_lagg, lab, lagg, lagg_of, mac, pass, spawn,
+};
 use crate::pair::{pair, strangers};
 
 /// Whether `lagg` reports that its link is up. Link state and media status must agree.
@@ -101,10 +103,6 @@ fn f44_another_address_takes_no_link_down() {
 /// However long the drivers take, and however soon the lagg is up again.
 #[test]
 fn f74_a_lagg_that_is_down_keeps_no_link_up() {
-    let pass = |ms| {
-        Vnet::current().advance_to(Vnet::current().uptime_ms() + ms);
-        host::settle();
-    };
     for protocol in PROTOCOLS.into_iter().filter(|protocol| *protocol != proto::LACP) {
         lab(|| {
             let (a, b) = (card(1), card(2));

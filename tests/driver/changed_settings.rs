@@ -5,34 +5,10 @@ use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::{OptionsRequest, opt, proto};
 use lagg_rs::kpi::{LinkState, Mbuf};
 
-use crate::lab::{Card, Lagg, card, lab, lagg_of};
+use crate::lab::{Card, Lagg, card, lab, lagg_of, pass};
 use crate::pair::flow;
 use crate::peers::{announced, told};
-
-const FLOWS: u16 = 300;
-
-fn pass(ms: u64) {
-    host::settle();
-    let vnet = Vnet::current();
-    vnet.advance_to(vnet.uptime_ms() + ms);
-    host::settle();
-}
-
-fn loadbalance() -> (Vec<Card>, Lagg) {
-    let cards: Vec<_> = (1..=4).map(card).collect();
-    let lagg = lagg_of(&cards.iter().collect::<Vec<_>>());
-    lagg.set_protocol(proto::LOADBALANCE).unwrap();
-    (cards, lagg)
-}
-
-/// The port of each flow.
-fn ports(lagg: &Lagg, cards: &[Card]) -> Vec<usize> {
-    let port = |n| {
-        lagg.send(&flow(n)).unwrap();
-        cards.iter().position(|card| card.sent() == 1).expect("it was sent")
-    };
-    (0..FLOWS).map(port).collect()
-}
+use crate::rebalance::{heavy, loadbalance, ports};
 
 fn use_flowid(lagg: &Lagg) {
     let request = OptionsRequest { opts: opt::USE_FLOWID, ..OptionsRequest::default() };
@@ -59,11 +35,7 @@ fn a_shorter_rebalance_does_not_wait_for_the_longer_one() {
         lagg.set("rebalance", "1").unwrap();
         pass(10);
         let before = ports(&lagg, &cards);
-        for n in (0..FLOWS).filter(|n| before[usize::from(*n)] == 0).step_by(3) {
-            let mut long = flow(n);
-            long.resize(1514, 0);
-            (0..80).for_each(|_| lagg.send(&long).unwrap());
-        }
+        heavy(&lagg, &before);
         cards.iter().for_each(|card| _ = card.sent());
         pass(1000);
         assert_ne!(ports(&lagg, &cards), before);

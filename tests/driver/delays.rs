@@ -5,15 +5,9 @@ use lagg_rs::kpi::ioctl::port::ACTIVE;
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::kpi::{Defaults, Driver, LinkState, Module, epoch, iff};
 
-use crate::lab::{Card, Lagg, PROTOCOLS, card, flags, frame, lab, lagg, lagg_of, without_memory};
-
-/// Lets time pass.
-fn pass(ms: u64) {
-    host::settle();
-    let vnet = Vnet::current();
-    vnet.advance_to(vnet.uptime_ms() + ms);
-    host::settle();
-}
+use crate::lab::{
+    Card, Lagg, PROTOCOLS, card, flags, frame, lab, lagg, lagg_of, pass, without_memory,
+};
 
 /// How many of these 100 flows each card sends.
 fn sent(lagg: &Lagg, cards: &[&Card]) -> Vec<usize> {

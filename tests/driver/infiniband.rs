@@ -13,7 +13,7 @@ use lagg_rs::kpi::ioctl::{
 use lagg_rs::kpi::{Errno, IfType, LinkAddr, LinkState, Result, iff};
 
 use crate::lab::{
-    Card, Lagg, addr, broadcast, card, flags, ib, ib_lagg, lab, lagg, mac, mtu, port_request,
+    Card, Lagg, addr, broadcast, card, flags, ib, ib_lagg, lab, lagg, mac, mtu, pass, port_request,
     refused, spawn, without_memory,
 };
 
@@ -59,9 +59,7 @@ pub fn told(events: &Events) -> Vec<u8> {
 
 /// Lets a second pass.
 pub fn second() {
-    let vnet = Vnet::current();
-    vnet.advance_to(vnet.uptime_ms() + 1000);
-    host::settle();
+    pass(1_000);
 }
 
 #[test]

@@ -57,6 +57,25 @@ pub fn until(what: &str, mut seen: impl FnMut() -> bool) {
     }
 }
 
+/// Lets time pass, and waits for what it causes. At each callout the clock stands until what that causes
+/// is done: a task reads the time when it begins, and what it sets then counts from a later one.
+pub fn pass(ms: u64) {
+    pass_with(ms, host::settle);
+}
+
+/// The same with another way to wait.
+pub fn pass_with(ms: u64, wait: impl Fn()) {
+    let vnet = Vnet::current();
+    let end = vnet.uptime_ms() + ms;
+    wait();
+    while let Some(next) = vnet.next_callout().filter(|next| *next <= end) {
+        vnet.advance_to(next);
+        wait();
+    }
+    vnet.advance_to(end);
+    wait();
+}
+
 /// A network card with its interface. Dropping this detaches it.
 pub struct Card {
     pub nic: Arc<TestNic>,

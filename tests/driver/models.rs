@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lagg_rs::kpi::LinkState;
+use lagg_rs::kpi::host;
 use lagg_rs::kpi::host::testing::{MODELS, Model};
-use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::proto;
 
-use crate::lab::{Card, attributes, lab, lagg_of, modelled};
+use crate::lab::{Card, attributes, lab, lagg_of, modelled, pass};
 use crate::unkind_cards::{enabled, restarts};
 
 /// Runs `f` for each pair of models, in a vnet of its own.
@@ -28,8 +28,7 @@ fn pairs(f: impl Fn(&[&Model; 2], &[&Card; 2])) {
 fn links_up(cards: &[&Card]) {
     for _ in 0..2 {
         cards.iter().for_each(|card| card.link(LinkState::Up));
-        Vnet::current().advance_to(Vnet::current().uptime_ms() + 1_000);
-        host::settle();
+        pass(1_000);
     }
 }
 

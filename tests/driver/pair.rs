@@ -1,11 +1,11 @@
 //! Two laggs whose ports are connected by wires, in virtual time.
 
-use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::{PortRequest, port, proto};
 use lagg_rs::kpi::{Errno, LinkState};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
-use crate::lab::{Card, Lagg, card, lagg};
+use crate::lab::{Card, Lagg, card, lagg, pass_with};
 
 /// Two laggs, and the pairs of cards that connect them.
 pub struct Pair {
@@ -65,15 +65,7 @@ impl Pair {
 
     /// Lets this many milliseconds pass.
     pub fn pass(&self, ms: u32) {
-        let vnet = Vnet::current();
-        let end = vnet.uptime_ms() + u64::from(ms);
-        self.exchange();
-        while let Some(next) = vnet.next_callout().filter(|next| *next <= end) {
-            vnet.advance_to(next);
-            self.exchange();
-        }
-        vnet.advance_to(end);
-        self.exchange();
+        pass_with(ms.into(), || self.exchange());
     }
 
     pub fn link(&self, n: usize, state: LinkState) {

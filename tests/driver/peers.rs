@@ -7,19 +7,12 @@ use lagg_rs::kpi::host::{self, Event, IpState, Vnet, set_ip};
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::kpi::{Defaults, LinkState, iff};
 
-use crate::lab::{Card, Lagg, PROTOCOLS, addr, card, flags, ib, ib_lagg, lab, lagg_of, mac};
+use crate::lab::{Card, Lagg, PROTOCOLS, addr, card, flags, ib, ib_lagg, lab, lagg_of, mac, pass};
 
 /// How often an interface was announced since the last call.
 pub fn told(events: &Events) -> usize {
     host::settle();
     events.take().iter().filter(|event| **event == Event::Announced).count()
-}
-
-/// Moves the clock.
-pub fn pass(ms: u64) {
-    let vnet = Vnet::current();
-    vnet.advance_to(vnet.uptime_ms() + ms);
-    host::settle();
 }
 
 /// A lagg with two cards, whose own address is announced already.

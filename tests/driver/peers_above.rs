@@ -9,9 +9,9 @@ use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::kpi::{Ifnet, LinkState, iff};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
-use crate::lab::{card, flags, lab, lagg, mac};
+use crate::lab::{card, flags, lab, lagg, mac, pass};
 use crate::pair::pair;
-use crate::peers::{announced, ip, pass, told};
+use crate::peers::{announced, ip, told};
 
 /// The VLAN `id` of an interface, up, with an address.
 fn vlan_of(ifp: &Ifnet, id: u16, address: &str) -> host::Attached {

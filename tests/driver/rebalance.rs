@@ -1,14 +1,14 @@
 //! The settings `rebalance` and `hash_symmetric`: which flows go where.
 
-use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::{hash, opt, proto};
 use lagg_rs::lacp::marker;
 
-use crate::lab::{Card, Lagg, card, lab, lagg_of};
+use crate::lab::{Card, Lagg, card, lab, lagg_of, pass};
 use crate::lacp::{is_marker, option};
 use crate::pair::{flow, pair};
 
-const FLOWS: u16 = 300;
+pub const FLOWS: u16 = 300;
 
 /// The port on which a frame goes.
 fn port(lagg: &Lagg, cards: &[Card], frame: &[u8]) -> usize {
@@ -16,25 +16,21 @@ fn port(lagg: &Lagg, cards: &[Card], frame: &[u8]) -> usize {
     cards.iter().position(|card| card.sent() == 1).expect("it was sent")
 }
 
-fn ports(lagg: &Lagg, cards: &[Card]) -> Vec<usize> {
+/// The port of each flow.
+pub fn ports(lagg: &Lagg, cards: &[Card]) -> Vec<usize> {
     (0..FLOWS).map(|n| port(lagg, cards, &flow(n))).collect()
 }
 
-fn loadbalance() -> (Vec<Card>, Lagg) {
+/// Four cards in a loadbalance lagg.
+pub fn loadbalance() -> (Vec<Card>, Lagg) {
     let cards: Vec<_> = (1..=4).map(card).collect();
     let lagg = lagg_of(&cards.iter().collect::<Vec<_>>());
     lagg.set_protocol(proto::LOADBALANCE).unwrap();
     (cards, lagg)
 }
 
-fn pass(seconds: u64) {
-    let vnet = Vnet::current();
-    vnet.advance_to(vnet.uptime_ms() + 1000 * seconds);
-    host::settle();
-}
-
 /// Sends 80 times more of each third flow that was on the first port.
-fn heavy(lagg: &Lagg, before: &[usize]) -> Vec<u16> {
+pub fn heavy(lagg: &Lagg, before: &[usize]) -> Vec<u16> {
     let first = (0..FLOWS).filter(|n| before[usize::from(*n)] == 0);
     let heavy: Vec<_> = first.step_by(3).collect();
     for n in &heavy {
@@ -59,7 +55,7 @@ fn what_ports_carry_is_evened_out() {
         let before = ports(&lagg, &cards);
         let heavy = heavy(&lagg, &before);
         cards.iter().for_each(|card| _ = card.sent());
-        pass(10);
+        pass(10_000);
         let after = ports(&lagg, &cards);
         for place in 0..4 {
             let carried = heavy.iter().filter(|n| after[usize::from(**n)] == place).count();
@@ -71,8 +67,8 @@ fn what_ports_carry_is_evened_out() {
         assert!(moved.clone().count() <= 2 * heavy.len());
         assert!(moved.clone().all(|n| before[n] == 0), "only what was on the first port");
         // In the next interval nothing moves: nothing was carried.
-        pass(10);
-        pass(10);
+        pass(10_000);
+        pass(10_000);
         assert_eq!(ports(&lagg, &cards), after);
         // They stay when it is turned off.
         lagg.set("rebalance", "0").unwrap();
@@ -88,7 +84,7 @@ fn without_it_no_flow_moves() {
         let before = ports(&lagg, &cards);
         heavy(&lagg, &before);
         cards.iter().for_each(|card| _ = card.sent());
-        pass(3600);
+        pass(3_600_000);
         assert_eq!(ports(&lagg, &cards), before);
     });
 }
@@ -120,6 +116,21 @@ fn flows_that_lacp_moves_wait_for_their_marker_and_no_others() {
         pair.left.set("rebalance", "0").unwrap();
         pair.exchange();
         assert_eq!(pair.send(FLOWS), after);
+    });
+}
+
+/// Without a partner there is nothing to spread or to measure.
+#[test]
+fn no_plan_is_made_for_it_while_no_port_distributes() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        lagg.set_protocol(proto::LACP).unwrap();
+        lagg.set("rebalance", "1").unwrap();
+        pass(200_000);
+        let plan = lagg.softc().plan_ref();
+        (0..5).for_each(|_| pass(1_000));
+        assert!(plan.is(&lagg.softc().plan_ref()));
     });
 }
 

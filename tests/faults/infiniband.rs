@@ -4,7 +4,7 @@ use lagg_rs::kpi::host::{self, Fault, Vnet};
 use lagg_rs::kpi::ioctl::proto;
 use lagg_rs::kpi::{LinkState, Result, iff};
 
-use crate::lab::{Card, Lagg, flags, ib, ib_lagg};
+use crate::lab::{Card, Lagg, flags, ib, ib_lagg, pass};
 use crate::trial::{Counts, Trial};
 
 /// A lagg, and its cards.
@@ -36,10 +36,7 @@ fn next(world: &World) {
         flags(&lagg.name, is_up ^ iff::UP).unwrap();
         flags(&lagg.name, is_up).unwrap();
     }
-    host::settle();
-    let vnet = Vnet::current();
-    vnet.advance_to(vnet.uptime_ms() + 1_000);
-    host::settle();
+    pass(1_000);
 }
 
 type Act = fn(&Lagg, &[Card]) -> Result;

@@ -1,13 +1,26 @@
 //! What each protocol carries over two cables.
 
 use crate::flow::Report;
-use crate::lab::{Lab, must, set, some, until};
+use crate::lab::{Lab, inside, must, set, some, until};
 use crate::out;
+use crate::packet::{Buffer, PacketSocket};
+
+/// The EtherType of reverse ARP.
+const RARP: [u8; 2] = [0x80, 0x35];
 
 /// Sends a flow of a thousand datagrams over a lagg with that protocol; none may be lost. Returns its
 /// result, and how many frames each cable has carried.
 fn carry(lab: &Lab, protocol: &str) -> (Report, [u64; 2]) {
+    let port = lab.index(&lab.far, "port0");
+    let open = move || PacketSocket::open("port0", port).unwrap();
+    let (heard, mut announced) = (inside(&lab.far, open).join().unwrap(), 0);
     lab.failover();
+    // Another thread sends these, which takes turns of its own with roundrobin.
+    until("the new address is announced and announced again", || {
+        let count = |frame: &[u8]| announced += usize::from(frame.get(12..14) == Some(&RARP));
+        heard.receive(&mut Buffer::new(), count).unwrap();
+        announced >= 2
+    });
     lab.ok(&format!("lagg0 laggproto {protocol}"));
     let before = lab.carried();
     let flow = out(lab);
