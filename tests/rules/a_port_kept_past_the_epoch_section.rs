@@ -4,7 +4,7 @@ use lagg_rs::driver::{Port, Softc};
 use lagg_rs::kpi::epoch;
 
 fn first_port(softc: &Softc) -> Option<&Port> {
-    epoch::section(|epoch| softc.plan(epoch).first_active())
+    epoch::section(|epoch| softc.plan(epoch).sender())
 }
 
 fn main() {}
