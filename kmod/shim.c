@@ -257,6 +257,13 @@ lagg_rs_vnet_leave(struct vnet *before)
 #endif
 }
 
+void
+lagg_rs_notify(struct ifnet *ifp, const char *type, const char *data)
+{
+	if (IS_DEFAULT_VNET(curvnet))
+		devctl_notify("LAGG", ifp->if_xname, type, data);
+}
+
 uint8_t *
 lagg_rs_lladdr(struct ifnet *ifp)
 {

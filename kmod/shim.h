@@ -78,6 +78,9 @@ void	lagg_rs_vlan_events(struct ifnet *, uint16_t first, uint64_t ids, bool conf
 struct vnet *lagg_rs_vnet_enter(struct ifnet *);
 void	lagg_rs_vnet_leave(struct vnet *);
 
+/* devctl(4), in the interface's vnet: only that of the host is told of */
+void	lagg_rs_notify(struct ifnet *, const char *type, const char *data);
+
 /* ifnet(9) */
 uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it is not attached yet */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);

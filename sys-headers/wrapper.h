@@ -7,6 +7,7 @@
 #include <sys/callout.h>
 #include <sys/condvar.h>
 #include <sys/counter.h>
+#include <sys/devctl.h>
 #include <sys/epoch.h>
 #include <sys/errno.h>
 #include <sys/eventhandler.h>

@@ -229,6 +229,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether an administrator has chosen the port that failover sends on.
+    pub fn is_sender_chosen(&self) -> bool {
+        self.in_service.sender.by_hand
+    }
+
     /// Whether failover may send on a port: its link counts as up. A card that restarts at the lagg's request
     /// has not failed.
     fn is_usable(&self, port: &Port) -> bool {

@@ -26,7 +26,6 @@ pub(super) fn run(softc: &Ref<Softc>) -> bool {
     }
     softc.publish_if_stale();
     lacp_frames::send_farewells(softc);
-    log_reports(softc);
     lacp_frames::send_markers(softc);
     // A marker that could not be sent releases the flows that waited for it.
     softc.publish_if_stale();
@@ -90,31 +89,14 @@ fn run_machines(softc: &Softc) -> bool {
     true
 }
 
-/// Logs that a port no longer distributes or, with `net.link.lagg.lacp.debug`, every state change.
+/// Logs a state change, with `net.link.lagg.lacp.debug`.
 fn report(softc: &Softc, slot: Slot, from: MuxState, to: MuxState) {
+    if lacp_debug() <= 0 {
+        return;
+    }
     let Some(port) = softc.state().claimed(slot) else { return };
     let name = port.ifp().name();
-    if lacp_debug() > 0 {
-        log(softc.ifp(), format_args!("{name}: {} to {}", from.name(), to.name()));
-    } else if from == MuxState::Distributing {
-        log(softc.ifp(), format_args!("{name} no longer distributes"));
-    }
-}
-
-/// Logs what is wrong with links.
-fn log_reports(softc: &Softc) {
-    loop {
-        let (port, report) = {
-            let mut state = softc.state();
-            let next = state.mode.lacp_mut().and_then(|lacp| lacp.machines.poll_report());
-            let Some((slot, report)) = next else { return };
-            (state.claimed(slot), report)
-        };
-        if let Some(port) = port {
-            let name = port.ifp().name();
-            log(softc.ifp(), format_args!("{name} {}", report.text()));
-        }
-    }
+    log(softc.ifp(), format_args!("{name}: {} to {}", from.name(), to.name()));
 }
 
 /// Tells the partner of a port that has left that the port is no longer part of the aggregation. The caller

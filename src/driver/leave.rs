@@ -3,7 +3,7 @@
 use super::mode::{Mode, PlanMemory};
 use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, Phase};
-use super::{Port, Softc, counters, groups, infiniband, lacp, offloads, peers, vlans};
+use super::{Port, Softc, changes, counters, groups, infiniband, lacp, offloads, peers, vlans};
 use crate::kpi::Name;
 use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch, iff};
 use crate::policy::Kind;
@@ -44,11 +44,15 @@ pub(super) fn remove_looping(softc: &Ref<Softc>, token: &Token<'_>) {
 /// and the joining thread, which has the token, gives up.
 pub(super) fn departure(port: &Ref<Port>) {
     let softc = port.softc();
-    {
+    let was_member = {
         let mut state = softc.state();
         if state.phase(port) == Some(Phase::Joining) {
             state.set_phase(port, Phase::Gone);
         }
+        state.phase(port) == Some(Phase::Member)
+    };
+    if was_member {
+        changes::tell_gone(softc, port);
     }
     // F-10: before the interface is in its new vnet
     take_out(softc, port);

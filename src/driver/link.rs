@@ -2,7 +2,7 @@
 
 use super::mode::Mode;
 use super::state::State;
-use super::{Plan, Port, Softc, infiniband, lacp, peers, rebalance};
+use super::{Plan, Port, Softc, changes, infiniband, lacp, peers, rebalance};
 use crate::kpi::{LaggType, LinkState, Ref};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
@@ -49,6 +49,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         infiniband::follow_address(softc);
         log_flows(softc);
         publish_link(softc);
+        changes::tell(softc);
         let until_due = until_due(softc.kind, &softc.state());
         if let Some(ms) = until_due {
             Softc::wake_protocol_in(softc, ms);
@@ -91,10 +92,11 @@ fn publish_link(softc: &Ref<Softc>) {
 }
 
 /// Milliseconds until the protocol task must run again: to tell peers once more, to see whether a restarting
-/// card stays down, when a link counts, to move flows, for LACP, or for InfiniBand.
+/// card stays down, when a link counts, to move flows, to tell a change, for LACP, or for InfiniBand.
 fn until_due(kind: LaggType, state: &State) -> Option<u32> {
     let due = state.peers.until_due().into_iter().chain(state.next_restarted());
     let due = due.chain(state.next_counted()).chain(rebalance::until_due(state));
+    let due = due.chain(state.changes.until_due());
     let due = due.chain(lacp::until_due(state)).chain(infiniband::until_due(kind, state));
     Some(u32::try_from(due.min()?).unwrap_or(u32::MAX).max(1))
 }

@@ -26,10 +26,12 @@
 //! both, and to nothing else here.
 
 mod asked;
+mod changes;
 mod config;
 mod counters;
 mod data;
 mod drops;
+mod events;
 mod groups;
 mod in_service;
 mod infiniband;

@@ -1,6 +1,7 @@
 //! Why a port is not in service.
 
-use super::{Port, Softc};
+use super::state::State;
+use super::{Plan, Port, Softc};
 use crate::kpi::iff;
 use crate::lacp::Reason;
 use crate::policy::Protocol;
@@ -8,6 +9,12 @@ use crate::policy::Protocol;
 /// Why a port is not in service; none if it is, or is no port of the plan.
 pub(super) fn of(softc: &Softc, port: &Port) -> Option<Reason> {
     let plan = softc.plan_ref();
+    let state = softc.state();
+    of_port(&plan, &state, port)
+}
+
+/// The same in this plan, which is the present one.
+pub(super) fn of_port(plan: &Plan, state: &State, port: &Port) -> Option<Reason> {
     if !plan.has(port) {
         return None;
     }
@@ -17,13 +24,13 @@ pub(super) fn of(softc: &Softc, port: &Port) -> Option<Reason> {
     if !port.is_active() {
         return Some(Reason::NoLink);
     }
-    if softc.state().counted().is_some_and(|counted| !counted.contains(port.slot())) {
+    if state.counted().is_some_and(|counted| !counted.contains(port.slot())) {
         return Some(Reason::WaitsUpDelay);
     }
     match plan.protocol() {
-        Protocol::Lacp(_) => softc.state().mode.lacp()?.machines.reason(port.slot()),
+        Protocol::Lacp(_) => state.mode.lacp()?.machines.reason(port.slot()),
         Protocol::Failover => {
-            let role = plan.protocol().role(&*plan, port)?;
+            let role = plan.protocol().role(plan, port)?;
             (!role.active).then_some(Reason::Standby)
         }
         _ => None,

@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 
 use super::Port;
 use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
+use super::changes::Changes;
 use super::in_service::InService;
 use super::lacp_state::now;
 use super::mode::{Mode, Options};
@@ -44,6 +45,7 @@ pub(super) struct State {
     pub options: Options,
     pub settings: Boxed<Settings>,
     pub in_service: Boxed<InService>,
+    pub changes: Boxed<Changes>,
     pub vlans: Vlans,
     /// What the ports were last asked about their capabilities.
     pub asked: Asked,
@@ -115,6 +117,7 @@ impl State {
         let settings = Boxed::try_new(Settings::of_vnet())?;
         Ok(State {
             in_service: Boxed::try_new(InService::try_new(&settings)?)?,
+            changes: Boxed::try_new(Changes::try_new()?)?,
             settings,
             // Its creator has the token until it is attached.
             configuring: true,

@@ -220,6 +220,16 @@ impl Port {
         &self.partner
     }
 
+    /// The partner whose LACPDUs arrive; none if none do.
+    pub fn heard(&self) -> Option<&Info> {
+        (self.receive == receive::State::Current).then_some(&self.partner)
+    }
+
+    /// Milliseconds without a LACPDU after which its partner times out, or has timed out.
+    pub fn timeout(&self) -> u32 {
+        if self.is_short { receive::SHORT_TIMEOUT } else { receive::LONG_TIMEOUT }
+    }
+
     /// Its statistics.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics

@@ -45,10 +45,14 @@ fn with_it_changes_are_logged() {
         b.link(LinkState::Down);
         assert_eq!(
             logged(&events),
-            ["1024 of 1024 buckets of flows go to em1", "0 of 1024 buckets of flows go to em2"]
+            [
+                "1024 of 1024 buckets of flows go to em1",
+                "0 of 1024 buckets of flows go to em2",
+                "em2 out of service: no link"
+            ]
         );
         b.link(LinkState::Up);
-        assert_eq!(logged(&events), halves);
+        assert_eq!(logged(&events), [halves[0], halves[1], "em2 in service"]);
         lagg.set_hash(1).unwrap();
         assert_eq!(logged(&events), [""; 0], "the table is what it was");
         lagg.set_protocol(proto::LOADBALANCE).unwrap();
@@ -89,17 +93,19 @@ fn with_it_capabilities_are_logged() {
 }
 
 #[test]
-fn without_it_nothing_is_logged() {
+fn without_it_only_what_nobody_asked_for_is_logged() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a]);
         let events = Events::of(&lagg.ifp);
         lagg.set_protocol(proto::LOADBALANCE).unwrap();
         lagg.add("em2").unwrap();
+        host::settle();
         b.link(LinkState::Down);
         set_media(&lagg, IFM_ETHER_AUTO).unwrap();
-        lagg.remove("em1").unwrap();
+        assert_eq!(logged(&events), ["em2 out of service: no link"]);
         lagg.remove("em2").unwrap();
+        lagg.remove("em1").unwrap();
         assert_eq!(logged(&events), [""; 0]);
     });
 }

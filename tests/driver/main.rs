@@ -2,6 +2,7 @@
 
 mod administrator;
 mod changed_settings;
+mod changes;
 mod claims;
 mod concurrency;
 mod counters;
@@ -21,6 +22,7 @@ mod infiniband_frames;
 mod join_requests;
 mod lab;
 mod lacp;
+mod lacp_changes;
 mod lacp_defects;
 mod lacp_links;
 mod lacp_settings;
@@ -28,6 +30,7 @@ mod lagg_requests;
 mod loops;
 mod loops_later;
 mod manual;
+mod messages;
 mod models;
 mod mtu;
 mod netmap;

@@ -1,5 +1,6 @@
 //! The rest: user memory, privileges, sysctls, messages, the clock.
 
+use core::ffi::CStr;
 use core::fmt::{self, Write};
 
 use super::bindings as c;
@@ -67,7 +68,20 @@ pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     // What does not fit is left out.
     let _ = line.write_fmt(text);
     // SAFETY: the ifnet is there. Both are strings that end in a NUL, and the first wants one more string.
-    unsafe { c::if_printf(ifp.as_ptr(), c"%s\n".as_ptr(), line.as_ptr()) };
+    unsafe { c::if_log(ifp.as_ptr(), LOG_NOTICE, c"%s\n".as_ptr(), line.as_ptr()) };
+}
+
+/// syslog(3)'s priority of what is unusual, but no error.
+const LOG_NOTICE: core::ffi::c_int = 5;
+
+/// Tells devctl(4) of an event of the interface, if it is in the default vnet: its type, and its variables.
+/// The thread is in the interface's vnet. Not under a mutex.
+pub fn notify(ifp: &Ifnet, kind: &'static CStr, data: fmt::Arguments<'_>) {
+    let mut line = Line::<160>::new();
+    // What does not fit is left out.
+    let _ = line.write_fmt(data);
+    // SAFETY: the ifnet is there. Both are strings that end in a NUL, which are copied.
+    unsafe { c::lagg_rs_notify(ifp.as_ptr(), kind.as_ptr(), line.as_ptr()) };
 }
 
 /// Random bytes.

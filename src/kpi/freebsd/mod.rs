@@ -37,7 +37,7 @@ pub use locks::{Cv, Deadline, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
 pub use media::Media;
 pub use misc::{
-    copyout, defaults, failover_rx_all, lacp_debug, log, priv_check_lagg, random, uptime_ms,
+    copyout, defaults, failover_rx_all, lacp_debug, log, notify, priv_check_lagg, random, uptime_ms,
 };
 pub use peers::announce_carp;
 pub use percpu::{Counters, PerCpu};

@@ -1,5 +1,6 @@
 //! The events of an interface (eventhandler(9), and the log).
 
+use std::ffi::CStr;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,8 +35,10 @@ pub enum Event {
     Departure,
     /// A VLAN was configured on it or removed (`vlan_config`, `vlan_unconfig`).
     Vlan(u16, bool),
-    /// Its driver has logged a line (if_printf).
+    /// Its driver has logged a line (if_log).
     Log(String),
+    /// Its driver has told devctl(4) of an event: its type, and its variables.
+    Notified(&'static str, String),
 }
 
 pub(super) type Listener = Arc<dyn Fn(&Ifnet, &Event) + Send + Sync>;
@@ -60,4 +63,16 @@ pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     let text = text.to_string();
     eprintln!("{}: {text}", ifp.name());
     tell(ifp, &Event::Log(text));
+}
+
+/// Tells devctl(4) of an event of the interface, if it is in the default vnet: its type, and its variables.
+/// The thread is in the interface's vnet. Not under a mutex.
+///
+/// The host tells of those of all vnets.
+///
+/// # Panics
+/// If the thread holds a mutex.
+pub fn notify(ifp: &Ifnet, kind: &'static CStr, data: fmt::Arguments<'_>) {
+    witness::without_mutex("devctl(4) is told");
+    tell(ifp, &Event::Notified(kind.to_str().unwrap_or_default(), data.to_string()));
 }

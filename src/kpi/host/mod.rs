@@ -53,7 +53,7 @@ pub(super) use percpu::{processor, processors};
 
 pub use super::requests::{IFM_ETHER, IFM_HDX, MediaRequest};
 pub use clock::{Callout, uptime_ms};
-pub use event::log;
+pub use event::{log, notify};
 pub use ifnet::{Ifnet, IfnetRef, lookups};
 pub use inbox::Inbox;
 pub use locks::{Cv, Deadline, DetachGuard, Mtx, MtxGuard, detach_lock};

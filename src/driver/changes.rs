@@ -1,0 +1,348 @@
+//! What has changed that nobody asked for. The protocol task sees it, after the plan is published, by comparing
+//! what is with what it told last.
+//!
+//! What is found first is what was asked for: of a new port, of a lagg that has come up, and of another
+//! protocol. So it is told to nobody.
+
+use super::events::{Change, Kind, Partner};
+use super::lacp_state::now;
+use super::state::State;
+use super::{Plan, Port, Softc, link, reason};
+use crate::kpi::{Array, LinkState, Name, Result, log};
+use crate::lacp::{Reason, Time};
+use crate::policy::{self, Protocol, failover};
+use crate::slots::Slot;
+
+/// What was told last.
+pub(super) struct Changes {
+    /// The protocol that this is of; none if nothing was.
+    protocol: Option<policy::Kind>,
+    /// The port that failover sends on, by its interface's index, and its name then.
+    sender: Option<(u32, Name)>,
+    /// The interface of that port has gone.
+    is_gone: bool,
+    /// Whether enough ports are in service; none if they never were.
+    is_enough: Option<bool>,
+    /// For each slot.
+    ports: Array<Told>,
+    quiet: Quiet,
+    lines: Lines,
+    /// When a change is told that was told within the last second.
+    due: Option<Time>,
+}
+
+/// What was told last of a port.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    /// The index of its interface; 0 if there is no port.
+    index: u32,
+    partner: Option<Partner>,
+    quiet: Quiet,
+    is_up: bool,
+    /// It has another partner than the ports in service.
+    is_stranger: bool,
+    /// Whether it was in service at the last look, which may not be told yet; and why it was not before.
+    was_up: bool,
+    cause: Option<Reason>,
+}
+
+// All slots take malloc(9)'s 896 bytes. One more byte would take 1,024.
+static_assertions::const_assert!(size_of::<Told>() <= 28);
+
+/// What is true of a port now.
+struct Seen {
+    /// Why it is not in service.
+    why: Option<Reason>,
+    is_up: bool,
+    /// The partner that is heard.
+    partner: Option<Partner>,
+}
+
+/// Milliseconds before the same is told again of a port or a lagg.
+const PAUSE: u32 = 1_000;
+
+/// The kinds of events that were told lately.
+#[derive(Clone, Copy, Default)]
+struct Quiet {
+    /// [`PAUSE`] after the last of them.
+    until: Option<Time>,
+    /// As bits.
+    kinds: u8,
+}
+
+impl Quiet {
+    /// Whether an event of this kind may be told now; if so it counts as told. Otherwise it is `due` later.
+    fn allows(&mut self, kind: Kind, now: Time, due: &mut Option<Time>) -> bool {
+        let bit = 1 << kind as u8;
+        match self.until.filter(|until| now < *until) {
+            None => self.kinds = 0,
+            Some(until) if self.kinds & bit != 0 => {
+                *due = Some(due.map_or(until, |due| due.min(until)));
+                return false;
+            }
+            Some(_) => {}
+        }
+        self.kinds |= bit;
+        self.until = Some(now.after(PAUSE));
+        true
+    }
+}
+
+/// How many lines a lagg logs in a second.
+const LINES: u8 = 10;
+
+/// The lines of the present second.
+#[derive(Default)]
+struct Lines {
+    until: Option<Time>,
+    logged: u8,
+    left_out: u32,
+}
+
+impl Lines {
+    /// Whether one more line may be logged; if so it counts.
+    fn allow(&mut self, now: Time) -> bool {
+        if self.until.is_none_or(|until| now >= until) {
+            self.until = Some(now.after(PAUSE));
+            self.logged = 0;
+        }
+        let allowed = self.logged < LINES;
+        if allowed {
+            self.logged = self.logged.saturating_add(1);
+        } else {
+            self.left_out = self.left_out.saturating_add(1);
+        }
+        allowed
+    }
+
+    /// When it is said how many lines were left out.
+    fn due(&self) -> Option<Time> {
+        self.until.filter(|_| self.left_out != 0)
+    }
+
+    /// How many were left out, once their second is over.
+    fn take_left_out(&mut self, now: Time) -> Option<u32> {
+        self.due().filter(|due| now >= *due).map(|_| core::mem::take(&mut self.left_out))
+    }
+}
+
+impl Changes {
+    /// Nothing was told yet. May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn try_new() -> Result<Self> {
+        Ok(Changes {
+            protocol: None,
+            sender: None,
+            is_gone: false,
+            is_enough: None,
+            ports: Array::try_new(Slot::COUNT, |_| Told::default())?,
+            quiet: Quiet::default(),
+            lines: Lines::default(),
+            due: None,
+        })
+    }
+
+    /// In how many milliseconds the protocol task must look again.
+    pub fn until_due(&self) -> Option<u64> {
+        let due = self.due.into_iter().chain(self.lines.due()).min()?;
+        Some(due.since(now()))
+    }
+
+    /// The interface of a port goes away.
+    pub fn departs(&mut self, port: &Port) {
+        let index = port.ifp().index();
+        self.is_gone |= self.sender.is_some_and(|(sender, _)| sender == index);
+    }
+
+    /// What is found next is what was asked for.
+    fn forget(&mut self) {
+        (self.protocol, self.sender, self.is_enough) = (None, None, None);
+        self.ports.iter_mut().for_each(|told| *told = Told::default());
+    }
+}
+
+/// Tells what has changed. The protocol task's work, in the lagg's vnet; may sleep.
+#[inline(never)]
+pub(super) fn tell(softc: &Softc) {
+    let left_out = softc.state().changes.lines.take_left_out(now());
+    if let Some(count) = left_out {
+        log(softc.ifp(), format_args!("{count} more lines were left out"));
+    }
+    softc.state().changes.due = None;
+    loop {
+        let next = {
+            let mut state = softc.state();
+            // That of this state: it is published under the mutex.
+            let plan = softc.plan_ref();
+            let next = state.next_change(&plan, softc.ifp().link_state(), now());
+            next.map(|change| (change, state.changes.lines.allow(now())))
+        };
+        let Some((change, is_logged)) = next else { return };
+        change.tell(softc, is_logged);
+    }
+}
+
+/// Tells that the interface of a port goes away, in the lagg's vnet.
+pub(super) fn tell_gone(softc: &Softc, port: &Port) {
+    let is_logged = {
+        let mut state = softc.state();
+        state.changes.departs(port);
+        state.changes.lines.allow(now())
+    };
+    let change = Change::Gone { port: port.ifp().name() };
+    softc.ifp().in_vnet(|| change.tell(softc, is_logged));
+}
+
+impl State {
+    /// The next change that is to be told; it counts as told.
+    fn next_change(&mut self, plan: &Plan, link: LinkState, now: Time) -> Option<Change> {
+        let kind = plan.protocol().kind();
+        if !plan.is_running() || kind == policy::Kind::None {
+            self.changes.forget();
+            return None;
+        }
+        if self.changes.protocol != Some(kind) {
+            self.changes.forget();
+            self.changes.protocol = Some(kind);
+        }
+        if let Some((slot, report)) =
+            self.mode.lacp_mut().and_then(|lacp| lacp.machines.poll_report())
+            && let Some(port) = plan.in_slot(slot)
+        {
+            return Some(Change::Report(port.ifp().name(), report));
+        }
+        let ports = Slot::all().find_map(|slot| self.next_of_port(plan, slot, now));
+        ports.or_else(|| self.next_sender(plan, now)).or_else(|| self.next_link(plan, link, now))
+    }
+
+    /// The same for the port in a slot.
+    // Not inlined, as the next ones: a kernel stack is small.
+    #[inline(never)]
+    fn next_of_port(&mut self, plan: &Plan, slot: Slot, now: Time) -> Option<Change> {
+        let port = plan.in_slot(slot);
+        // A card that restarts at the lagg's request has not failed.
+        if port.is_some_and(|port| self.is_restarting(port)) {
+            return None;
+        }
+        let seen = port.map(|port| self.see(plan, port));
+        let unheard = || Some(self.mode.lacp()?.machines.port(slot)?.timeout() / 1000);
+        let unheard = unheard();
+        let Changes { ports, due, .. } = &mut *self.changes;
+        let told = ports.get_mut(usize::from(slot))?;
+        let (Some(port), Some(seen)) = (port, seen) else {
+            *told = Told::default();
+            return None;
+        };
+        let (index, name) = (port.ifp().index(), port.ifp().name());
+        if told.index != index {
+            let (is_up, partner) = (seen.is_up, seen.partner);
+            *told = Told { index, is_up, was_up: is_up, partner, ..Told::default() };
+            return None;
+        }
+        if told.was_up != seen.is_up {
+            (told.was_up, told.cause) = (seen.is_up, seen.why);
+        }
+        if let (Some(from), Some(to)) = (told.partner, seen.partner)
+            && from != to
+        {
+            if told.quiet.allows(Kind::Partner, now, due) {
+                told.partner = Some(to);
+                return Some(Change::Partner { port: name, from, to });
+            }
+        } else {
+            told.partner = seen.partner.or(told.partner);
+        }
+        let is_stranger = seen.why == Some(Reason::AnotherPartner);
+        if is_stranger && !told.is_stranger && told.quiet.allows(Kind::Partner, now, due) {
+            told.is_stranger = true;
+            return Some(Change::Stranger { port: name, partner: seen.partner });
+        }
+        told.is_stranger &= !seen.is_up;
+        let kind = if seen.is_up { Kind::PortUp } else { Kind::PortDown };
+        if told.is_up == seen.is_up || !told.quiet.allows(kind, now, due) {
+            return None;
+        }
+        told.is_up = seen.is_up;
+        Some(match told.cause.or(seen.why) {
+            Some(why) if !seen.is_up => {
+                let unheard = unheard.filter(|_| why == Reason::NoPartner);
+                Change::Down { port: name, why, unheard }
+            }
+            why => Change::Up { port: name, is_standby: why.is_some(), partner: seen.partner },
+        })
+    }
+
+    fn see(&self, plan: &Plan, port: &Port) -> Seen {
+        let why = reason::of_port(plan, self, port);
+        let stands_by =
+            matches!(plan.protocol(), Protocol::Failover) && why == Some(Reason::Standby);
+        let heard = || self.mode.lacp()?.machines.port(port.slot())?.heard();
+        let partner = heard().map(|partner| (partner.system, partner.port));
+        Seen { why, is_up: why.is_none() || stands_by, partner }
+    }
+
+    /// The same for the port that failover sends on.
+    #[inline(never)]
+    fn next_sender(&mut self, plan: &Plan, now: Time) -> Option<Change> {
+        if !matches!(plan.protocol(), Protocol::Failover) {
+            return None;
+        }
+        let to = failover::select(plan)?;
+        let to = (to.ifp().index(), to.ifp().name());
+        let before = self.changes.sender.filter(|(index, _)| *index != to.0);
+        let from =
+            before.and_then(|(index, _)| plan.ports().find(|port| port.ifp().index() == index));
+        if from.is_some_and(|from| self.is_restarting(from)) {
+            return None;
+        }
+        let why = match from {
+            None => self.changes.is_gone.then_some("gone"),
+            Some(from) => Some(match reason::of_port(plan, self, from) {
+                None | Some(Reason::Standby) if self.is_sender_chosen() => "asked for",
+                None | Some(Reason::Standby) => "preferred",
+                Some(why) => why.text(),
+            }),
+        };
+        let Changes { quiet, due, .. } = &mut *self.changes;
+        let change = match (before, why) {
+            (Some(_), Some(_)) if !quiet.allows(Kind::Failover, now, due) => return None,
+            (Some((_, from)), Some(why)) => Some(Change::Sender { from, to: to.1, why }),
+            // A port that was taken out by hand.
+            _ => None,
+        };
+        (self.changes.sender, self.changes.is_gone) = (Some(to), false);
+        change
+    }
+
+    /// The same for the lagg's link.
+    fn next_link(&mut self, plan: &Plan, link: LinkState, now: Time) -> Option<Change> {
+        let is_restarting = self.members().any(|port| self.is_restarting(port));
+        let Some(ports) = plan.count() else {
+            self.changes.is_enough = None;
+            return None;
+        };
+        let is_enough = link::is_up(plan, self.may_come_up());
+        if is_enough != (link == LinkState::Up) {
+            // The plan is newer than what the task has published.
+            return None;
+        }
+        let Changes { is_enough: told, quiet, due, .. } = &mut *self.changes;
+        let kind = if is_enough { Kind::Restored } else { Kind::Degraded };
+        match told {
+            None => *told = is_enough.then_some(true),
+            Some(told) if *told != is_enough && !is_restarting && quiet.allows(kind, now, due) => {
+                *told = is_enough;
+                let (count, ports) = (link::in_service(plan, false), ports.get());
+                let min_links = plan.min_links();
+                return Some(match is_enough {
+                    true => Change::Restored { count, ports },
+                    false => Change::Degraded { count, ports, min_links },
+                });
+            }
+            Some(_) => {}
+        }
+        None
+    }
+}

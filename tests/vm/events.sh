@@ -1,0 +1,95 @@
+#!/bin/sh
+# What a lagg tells of changes that nobody asked for: the lines of the log, the events of devctl(4) for which devd(8) runs a command, and
+# the probes of DTrace, if DTRACE names a directory with dtrace(1) and its modules. A storm of link changes, for SECS (20) seconds.
+. ./lib.sh
+begin
+SECS=${SECS:-20}
+events=$work/events
+: >"$events"
+
+# devd(8) quotes the values.
+cat >"$work/devd.conf" <<EOF
+notify 10 {
+	match "system" "LAGG";
+	action "echo \$subsystem \$type \$port from=\$from reason=\$reason \$active/\$ports \$partner >>$events";
+};
+EOF
+# With -d it stays in the foreground.
+flow devd /sbin/devd -d -f "$work/devd.conf"
+
+cables 2
+# An epair keeps its link while one end is up.
+cut() { ifconfig "$1" down; there "${1%a}b" down; }
+heal() { there "${1%a}b" up; ifconfig "$1" up; }
+
+event() { wait_for 10 grep -q -- "$1" "$events" || { cat "$events"; false; }; }
+line() { dmesg -a | grep -qF -- "$1" || { dmesg -a | tail -20; false; }; }
+# How many events and lines there are with these words
+count() { grep -c -- "$1" "$events"; }
+lines() { dmesg -a | grep -cF -- "$1"; }
+forget() { : >"$events"; dmesg -c >/dev/null 2>&1; }
+
+ifc lagg0 create laggproto failover laggport "$P0" laggport "$P1" $HOST_IP/24 up
+wait_for 10 has lagg0 'status: active'
+sleep 2
+check 'what was asked for is no event' [ ! -s "$events" ]
+check 'nor a line' not line 'lagg0: epair'
+
+cut "$P0"
+check 'FAILOVER runs a command' event "lagg0 FAILOVER $P1 from=$P0 reason=\(no link\|down\)"
+check 'and is a line' line "lagg0: $P1 takes over from $P0 ("
+check 'PORT_DOWN' event "lagg0 PORT_DOWN $P0 from= reason=\(no link\|down\)"
+heal "$P0"
+check 'the primary takes over again' event "lagg0 FAILOVER $P0 from=$P1 reason=preferred"
+check 'PORT_UP' event "lagg0 PORT_UP $P0"
+sysctl -q net.link.lagg.iface.lagg0.min_links=2 >/dev/null
+sleep 1
+cut "$P1"
+check 'DEGRADED' event 'lagg0 DEGRADED .* 1/2'
+check 'and is a line' line 'lagg0: 1 of 2 ports in service, fewer than min_links 2: link down'
+heal "$P1"
+check 'RESTORED' event 'lagg0 RESTORED .* 2/2'
+
+: >"$events"
+ifconfig "$P0" destroy
+check 'an interface that goes is PORT_DOWN' event "lagg0 PORT_DOWN $P0 from= reason=gone"
+# Its link may go first.
+check 'and FAILOVER' event "lagg0 FAILOVER $P1 from=$P0 reason=\(gone\|no link\)"
+ifc lagg0 destroy
+
+: >"$events"
+P0=$(ifconfig epair create)
+ifconfig "${P0%a}b" vnet $JAIL
+heal "$P0"
+ifc lagg0 create laggproto lacp laggport "$P0" laggport "$P1" lacp_fast_timeout up
+there lagg0 create laggproto lacp laggport "${P0%a}b" laggport "${P1%a}b" lacp_fast_timeout up
+check 'lacp: both ports find a partner' event "lagg0 PORT_UP $P1 from= reason=in service / [0-9a-f:]*$"
+check 'lacp: its address is told' line "lagg0: $P0 in service (partner "
+there lagg0 -laggport "${P1%a}b"
+check 'lacp: the partner is lost' event "lagg0 PORT_DOWN $P1"
+check 'what happens in a jail is no event' [ "$(grep -c "${P0%a}b" "$events")" = 0 ]
+check 'but a line' line "lagg0: ${P0%a}b in service (partner "
+
+storm() {
+	end=$(($(date +%s) + SECS)) n=0
+	while [ "$(date +%s)" -lt $end ]; do
+		ifconfig "$P0" down
+		ifconfig "$P0" up
+		n=$((n + 1))
+	done
+	echo "     $n changes" >/dev/console
+}
+ifc lagg0 laggproto roundrobin
+sleep 2
+: >"$events"
+before=$(lines "lagg0: $P0")
+storm
+sleep 3
+few() {
+	down=$(count "PORT_DOWN $P0") up=$(count "PORT_UP $P0") lines=$(($(lines "lagg0: $P0") - before))
+	echo "$down down, $up up, $lines lines"
+	echo "     $down down, $up up, $lines lines" >/dev/console
+	[ $down -le $((SECS + 2)) ] && [ $up -le $((SECS + 2)) ] && [ $lines -le $((2 * SECS + 4)) ] && [ $((down - up)) -le 1 ]
+}
+check 'a storm of link changes is told once a second' few
+check 'and what was last' sh -c "grep 'PORT_.* $P0' $events | tail -1 | grep -q PORT_UP"
