@@ -81,6 +81,22 @@ void	lagg_rs_vnet_leave(struct vnet *);
 /* devctl(4), in the interface's vnet: only that of the host is told of */
 void	lagg_rs_notify(struct ifnet *, const char *type, const char *data);
 
+/* kmod/probes.c: the probes of DTrace, in any context */
+void	lagg_rs_probe_plan_publish(struct ifnet *lagg, const char *protocol, u_int ports, u_int active);
+void	lagg_rs_probe_port_join(struct ifnet *lagg, const char *port, int error);
+void	lagg_rs_probe_port_leave(struct ifnet *lagg, struct ifnet *port);
+void	lagg_rs_probe_port_state(struct ifnet *lagg, struct ifnet *port, const char *from, const char *to);
+void	lagg_rs_probe_failover(struct ifnet *lagg, const char *from, const char *to, const char *reason);
+void	lagg_rs_probe_link_state(struct ifnet *lagg, bool up, u_int active, u_int min_links);
+void	lagg_rs_probe_lacp_mux(struct ifnet *lagg, struct ifnet *port, const char *from, const char *to);
+void	lagg_rs_probe_lacp_receive(struct ifnet *lagg, struct ifnet *port, const char *from, const char *to);
+void	lagg_rs_probe_lacp_pdu(struct ifnet *lagg, struct ifnet *port, bool in, const uint8_t *, size_t);
+void	lagg_rs_probe_lacp_select(struct ifnet *lagg, int from, int to);
+void	lagg_rs_probe_lacp_pause(struct ifnet *lagg, struct ifnet *port, u_int buckets);
+void	lagg_rs_probe_lacp_resume(struct ifnet *lagg, struct ifnet *port, u_int buckets, u_int ms);
+void	lagg_rs_probe_bucket_move(struct ifnet *lagg, struct ifnet *from, struct ifnet *to, u_int buckets);
+void	lagg_rs_probe_drop(struct ifnet *lagg, struct ifnet *port, struct mbuf *, const char *reason);
+
 /* ifnet(9) */
 uint8_t	*lagg_rs_lladdr(struct ifnet *);				/* NULL: it is not attached yet */
 bool	lagg_rs_has_ipv6_lladdr(struct ifnet *);

@@ -47,13 +47,14 @@ def main():
         expect(name, done.returncode == 1 and not done.stdout and told, done)
 
     def built(name, directory, wanted):
-        """`wanted`: whether the module depends on netmap, checks what INVARIANTS has checked, and knows IPv6. Send tags it serves always."""
+        """`wanted`: whether the module depends on netmap, checks what INVARIANTS has checked, knows IPv6, and has probes. Send tags it serves always."""
         done = build(directory)
         if done.returncode:
             return expect(name, False, done.stderr)
         elf = check_ko.Elf(MODULE)
         symbols = {s.name for s in elf.symbols if s.section == 0}
         found = (NETMAP in check_ko.metadata(elf), "__mtx_assert" in symbols, "in6_ifdetach" in symbols)
+        found += (bool(elf.named("set_sdt_probes_set")) and "sdt_probe" in symbols,)
         expect(name, found == wanted and "m_snd_tag_alloc" in symbols, (found, symbols))
 
     with tempfile.TemporaryDirectory() as name:
@@ -61,10 +62,10 @@ def main():
         refused("no such directory", top / "none")
         refused("a directory without options", top)
         kernel = options(top / "KERNEL", "SMP")
-        built("a kernel with next to nothing", kernel, (False, False, False))
-        options(kernel, "SMP", "VIMAGE", "DEV_NETMAP", "INVARIANTS", "INVARIANT_SUPPORT")
+        built("a kernel with next to nothing", kernel, (False, False, False, False))
+        options(kernel, "SMP", "VIMAGE", "DEV_NETMAP", "INVARIANTS", "INVARIANT_SUPPORT", "KDTRACE_HOOKS")
         (kernel / "opt_inet6.h").write_text("#define INET6 1\n")
-        built("the same directory with other options", kernel, (True, True, True))
+        built("the same directory with other options", kernel, (True, True, True, True))
 
     failed = outcomes.count(False)
     print(f"test result: {'FAILED' if failed else 'ok'}. {len(outcomes) - failed} passed; {failed} failed;")

@@ -7,8 +7,8 @@
 use super::events::{Change, Kind, Partner};
 use super::lacp_state::now;
 use super::state::State;
-use super::{Plan, Port, Softc, link, reason};
-use crate::kpi::{Array, LinkState, Name, Result, log};
+use super::{Plan, Port, Softc, link, reason, trace};
+use crate::kpi::{Array, LinkState, Name, Result, log, probe};
 use crate::lacp::{Reason, Time};
 use crate::policy::{self, Protocol, failover};
 use crate::slots::Slot;
@@ -19,6 +19,8 @@ pub(super) struct Changes {
     protocol: Option<policy::Kind>,
     /// The port that failover sends on, by its interface's index, and its name then.
     sender: Option<(u32, Name)>,
+    /// The port that it was found to send on, which may not be told yet.
+    seen: Option<(u32, Name)>,
     /// The interface of that port has gone.
     is_gone: bool,
     /// Whether enough ports are in service; none if they never were.
@@ -29,6 +31,9 @@ pub(super) struct Changes {
     lines: Lines,
     /// When a change is told that was told within the last second.
     due: Option<Time>,
+    /// Since when flows of lacp wait.
+    pub since: Option<Time>,
+    pub machines: trace::Machines,
 }
 
 /// What was told last of a port.
@@ -44,6 +49,8 @@ struct Told {
     /// Whether it was in service at the last look, which may not be told yet; and why it was not before.
     was_up: bool,
     cause: Option<Reason>,
+    /// Why it was not in service at the last look.
+    seen: Option<Reason>,
 }
 
 // All slots take malloc(9)'s 896 bytes. One more byte would take 1,024.
@@ -135,6 +142,9 @@ impl Changes {
         Ok(Changes {
             protocol: None,
             sender: None,
+            seen: None,
+            since: None,
+            machines: trace::Machines::default(),
             is_gone: false,
             is_enough: None,
             ports: Array::try_new(Slot::COUNT, |_| Told::default())?,
@@ -158,7 +168,8 @@ impl Changes {
 
     /// What is found next is what was asked for.
     fn forget(&mut self) {
-        (self.protocol, self.sender, self.is_enough) = (None, None, None);
+        (self.protocol, self.is_enough) = (None, None);
+        (self.sender, self.seen) = (None, None);
         self.ports.iter_mut().for_each(|told| *told = Told::default());
     }
 }
@@ -238,8 +249,14 @@ impl State {
         let (index, name) = (port.ifp().index(), port.ifp().name());
         if told.index != index {
             let (is_up, partner) = (seen.is_up, seen.partner);
-            *told = Told { index, is_up, was_up: is_up, partner, ..Told::default() };
+            let seen = seen.why;
+            *told = Told { index, is_up, was_up: is_up, partner, seen, ..Told::default() };
             return None;
+        }
+        if told.seen != seen.why {
+            let text = |why: Option<Reason>| why.map_or("in service", Reason::text);
+            probe::port_state(port.softc().ifp(), port.ifp(), text(told.seen), text(seen.why));
+            told.seen = seen.why;
         }
         if told.was_up != seen.is_up {
             (told.was_up, told.cause) = (seen.is_up, seen.why);
@@ -289,31 +306,46 @@ impl State {
         if !matches!(plan.protocol(), Protocol::Failover) {
             return None;
         }
-        let to = failover::select(plan)?;
-        let to = (to.ifp().index(), to.ifp().name());
-        let before = self.changes.sender.filter(|(index, _)| *index != to.0);
-        let from =
-            before.and_then(|(index, _)| plan.ports().find(|port| port.ifp().index() == index));
-        if from.is_some_and(|from| self.is_restarting(from)) {
+        let sender = failover::select(plan)?;
+        let (lagg, to) = (sender.softc().ifp(), sender.ifp().name());
+        let to = (sender.ifp().index(), to);
+        let others = |it: Option<(u32, Name)>| it.filter(|(index, _)| *index != to.0);
+        let (seen, told) = (others(self.changes.seen), others(self.changes.sender));
+        let is_restarting = |(index, _): (u32, Name)| {
+            let port = plan.ports().find(|port| port.ifp().index() == index);
+            port.is_some_and(|port| self.is_restarting(port))
+        };
+        if seen.is_some_and(is_restarting) {
             return None;
         }
-        let why = match from {
-            None => self.changes.is_gone.then_some("gone"),
-            Some(from) => Some(match reason::of_port(plan, self, from) {
-                None | Some(Reason::Standby) if self.is_sender_chosen() => "asked for",
-                None | Some(Reason::Standby) => "preferred",
-                Some(why) => why.text(),
-            }),
-        };
+        if let Some((index, from)) = seen
+            && let Some(why) = self.why_not(plan, index)
+        {
+            probe::failover(lagg, &from, &to.1, why);
+        }
+        self.changes.seen = Some(to);
+        // None if the port was taken out by hand.
+        let why = told.and_then(|(index, _)| self.why_not(plan, index));
         let Changes { quiet, due, .. } = &mut *self.changes;
-        let change = match (before, why) {
+        let change = match (told, why) {
             (Some(_), Some(_)) if !quiet.allows(Kind::Failover, now, due) => return None,
             (Some((_, from)), Some(why)) => Some(Change::Sender { from, to: to.1, why }),
-            // A port that was taken out by hand.
             _ => None,
         };
         (self.changes.sender, self.changes.is_gone) = (Some(to), false);
         change
+    }
+
+    /// Why failover no longer sends on the port with this index; none if it was taken out by hand.
+    fn why_not(&self, plan: &Plan, index: u32) -> Option<&'static str> {
+        let Some(port) = plan.ports().find(|port| port.ifp().index() == index) else {
+            return self.changes.is_gone.then_some("gone");
+        };
+        Some(match reason::of_port(plan, self, port) {
+            None | Some(Reason::Standby) if self.is_sender_chosen() => "asked for",
+            None | Some(Reason::Standby) => "preferred",
+            Some(why) => why.text(),
+        })
     }
 
     /// The same for the lagg's link.

@@ -3,7 +3,7 @@
 
 use super::drops::Refused;
 use super::{Plan, Port, Softc, lacp_frames, tags};
-use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff};
+use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff, probe};
 use crate::policy::{self, Look, Packet, Ports, Unsent};
 use crate::wire::flow::Bytes;
 
@@ -81,7 +81,7 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
                 first_error = first_error.and(sent);
             }
         } else {
-            count_unsent(softc, plan, Some(Unsent::NoCopy));
+            not_copied(softc, last, &m, plan);
             first_error = first_error.and(Err(errno(Unsent::NoCopy)));
         }
         last = port;
@@ -93,6 +93,7 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
 #[cold]
 #[inline(never)]
 fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, why: Unsent) -> Result {
+    probe::drop(softc.ifp(), None, Some(&m), why.c_name());
     drop(m);
     count_unsent(softc, plan, Some(why));
     Err(errno(why))
@@ -105,6 +106,14 @@ fn errno(why: Unsent) -> Errno {
         Unsent::NoActivePort | Unsent::Disabled => Errno::ENETDOWN,
         Unsent::NoCopy | Unsent::Paused => Errno::ENOBUFS,
     }
+}
+
+/// Broadcast has no memory for a port's copy of a packet.
+#[cold]
+#[inline(never)]
+fn not_copied(softc: &Softc, port: &Port, m: &Mbuf, plan: &Plan) {
+    probe::drop(softc.ifp(), Some(port.ifp()), Some(m), Unsent::NoCopy.c_name());
+    count_unsent(softc, plan, Some(Unsent::NoCopy));
 }
 
 /// Counts an output error, and its reason unless a port's driver refused the packet.
@@ -180,6 +189,7 @@ fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
             return refuse(port, m, Refused::Monitor);
         }
     } else if monitors {
+        probe::drop(ifp, Some(port.ifp()), Some(&m), Refused::Monitor.c_name());
         port.refused.count(Refused::Monitor);
     }
     ifp.input(m, epoch);
@@ -190,6 +200,7 @@ fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
 #[cold]
 #[inline(never)]
 fn refuse(port: &Port, m: Mbuf, why: Refused) -> Option<Mbuf> {
+    probe::drop(port.softc().ifp(), Some(port.ifp()), Some(&m), why.c_name());
     drop(m);
     port.refused.count(why);
     None
@@ -206,6 +217,7 @@ pub(super) fn port_output(port: &Port, family: u8) -> Result {
     if matches!(family, AF_UNSPEC | PSEUDO_AF_HDRCMPLT) {
         return Ok(());
     }
+    probe::drop(port.softc().ifp(), Some(port.ifp()), None, Refused::OwnOutput.c_name());
     port.refused.count(Refused::OwnOutput);
     Err(Errno::ENETDOWN)
 }

@@ -3,6 +3,8 @@
 //! Processors that drop packets at the same time do not write the same cache line, nor one that packets
 //! read.
 
+use core::ffi::CStr;
+
 use crate::kpi::{Counters, Result};
 use crate::policy::{About, Kind, Unsent};
 
@@ -47,6 +49,20 @@ const _: () = {
     }
     assert!(all <= 2 * Counters::COUNT);
 };
+
+impl Refused {
+    /// Its name, for C.
+    pub const fn c_name(self) -> &'static CStr {
+        match self {
+            Refused::NotAccepted => c"not_accepted",
+            Refused::NotRunning => c"not_running",
+            Refused::NotMember => c"not_member",
+            Refused::Monitor => c"monitor",
+            Refused::OwnOutput => c"own_output",
+            Refused::NoRoom => c"no_room",
+        }
+    }
+}
 
 impl UnsentCounters {
     /// May sleep.

@@ -12,7 +12,7 @@ use crate::kpi::ioctl::{
     SIOCGLAGGPORT, SIOCSETVLAN, SIOCSIFCAP, SIOCSIFCAPNV, SIOCSIFFLAGS, SIOCSIFMEDIA, SIOCSIFMTU,
     SIOCSLAGG, SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, port as port_flag,
 };
-use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg};
+use crate::kpi::{Errno, IfnetRef, Ioctl, Ref, Result, copyout, iff, priv_check_lagg, probe};
 use crate::policy::Role;
 use crate::wire::lacpdu::{Info, StateBits};
 
@@ -49,7 +49,9 @@ pub(super) fn lagg(softc: &Ref<Softc>, request: &mut Ioctl<'_>) -> Result {
         SIOCSLAGGPORT => {
             priv_check_lagg()?;
             let name = request.argument::<PortRequest>()?.portname;
-            join::add(softc, &name)
+            let joined = join::add(softc, &name);
+            probe::port_join(softc.ifp(), &name, joined);
+            joined
         }
         SIOCSLAGGDELPORT => {
             priv_check_lagg()?;

@@ -7,15 +7,14 @@
 
 use core::fmt::{self, Write};
 
-use super::lacp_state::{Machines, now};
+use super::lacp_state::now;
 use super::mode::Mode;
 use super::softc::{Token, insist};
 use super::state::State;
-use super::{Port, Softc, lacp_frames};
+use super::{Port, Softc, lacp_frames, trace};
 use crate::kpi::{Array, Ref, epoch, lacp_debug, log};
 use crate::lacp::Link;
-use crate::lacp::mux::MuxState;
-use crate::slots::{Slot, SlotMap, SlotSet};
+use crate::slots::SlotSet;
 use crate::wire::slow::FRAME;
 
 /// The protocol task's work for LACP. Returns whether the protocol is lacp.
@@ -52,15 +51,9 @@ pub(super) fn say_that_ports_are_down(softc: &Softc) {
     });
 }
 
-/// The state of each port's mux machine.
-fn muxes(machines: &Machines) -> SlotMap<MuxState> {
-    let mux = |slot: Slot| Some(machines.port(slot)?.mux());
-    SlotMap::from_fn(|slot| mux(slot).unwrap_or(MuxState::Detached))
-}
-
 /// Runs the machines until they rest. Returns whether the protocol is lacp.
 fn run_machines(softc: &Softc) -> bool {
-    let (before, after) = {
+    {
         let mut guard = softc.state();
         let state = &mut *guard;
         let Some(lacp) = state.mode.lacp() else { return false };
@@ -73,7 +66,6 @@ fn run_machines(softc: &Softc) -> bool {
         }
         let Some(lacp) = state.mode.lacp_mut() else { return false };
         let machines = &mut lacp.machines;
-        let before = muxes(machines);
         for slot in down.iter() {
             machines.set_link(slot, Link::Down, now);
         }
@@ -81,22 +73,21 @@ fn run_machines(softc: &Softc) -> bool {
             machines.take_down(slot, now);
         }
         machines.run(now);
-        (before, muxes(machines))
-    };
-    for slot in Slot::all().filter(|slot| before[*slot] != after[*slot]) {
-        report(softc, slot, before[slot], after[slot]);
     }
+    report_moves(softc);
     true
 }
 
-/// Logs a state change, with `net.link.lagg.lacp.debug`.
-fn report(softc: &Softc, slot: Slot, from: MuxState, to: MuxState) {
-    if lacp_debug() <= 0 {
-        return;
+/// Shows DTrace how the machines have moved, and logs it with `net.link.lagg.lacp.debug`.
+fn report_moves(softc: &Softc) {
+    loop {
+        let next = trace::next_move(softc, &mut softc.state());
+        let Some((port, from, to)) = next else { return };
+        if lacp_debug() > 0 {
+            let name = port.ifp().name();
+            log(softc.ifp(), format_args!("{name}: {} to {}", from.name(), to.name()));
+        }
     }
-    let Some(port) = softc.state().claimed(slot) else { return };
-    let name = port.ifp().name();
-    log(softc.ifp(), format_args!("{name}: {} to {}", from.name(), to.name()));
 }
 
 /// Tells the partner of a port that has left that the port is no longer part of the aggregation. The caller

@@ -3,7 +3,7 @@
 use super::drops::Refused;
 use super::lacp_state::{Frames, Inboxes, Machines, now};
 use super::{Port, Softc};
-use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log};
+use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log, probe};
 use crate::lacp::order::Order;
 use crate::slots::Slot;
 use crate::wire::lacpdu::Lacpdu;
@@ -37,6 +37,8 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
     };
     // With its interface index, because the slot may be another port's by then.
     for _ in 0..inbox.put(m, port.ifp().index().into()) {
+        let (lagg, why) = (port.softc().ifp(), Refused::NoRoom.c_name());
+        probe::drop(lagg, Some(port.ifp()), None, why);
         port.refused.count(Refused::NoRoom);
     }
     Softc::wake_protocol(port.softc());
@@ -68,7 +70,7 @@ fn take_pieces(softc: &Softc, slot: Slot, index: u64, m: &Mbuf) {
 
 /// Gives the machines one frame, received on the port in `slot` with this `if_index`.
 fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
-    trace(softc, slot, "in", frame);
+    trace(softc, slot, true, frame);
     let answer = {
         let mut state = softc.state();
         let port = state.claimed(slot);
@@ -94,16 +96,19 @@ fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
     }
 }
 
-/// Logs a LACPDU, if that is enabled (`net.link.lagg.lacp.debug` above 1).
-fn trace(softc: &Softc, slot: Slot, way: &str, frame: &[u8]) {
+/// A LACPDU comes or goes: its probe, and a line if that is enabled (`net.link.lagg.lacp.debug` above 1).
+fn trace(softc: &Softc, slot: Slot, is_in: bool, frame: &[u8]) {
+    if Subtype::of(frame) != Some(Subtype::Lacp) {
+        return;
+    }
+    // Outside of the mutex, because a console is slow.
+    let port = softc.state().claimed(slot);
+    let Some(port) = port else { return };
+    probe::lacp_pdu(softc.ifp(), port.ifp(), is_in, frame);
     if lacp_debug() > 1
-        && Subtype::of(frame) == Some(Subtype::Lacp)
         && let Ok(Lacpdu { actor, partner }) = Lacpdu::parse(frame)
     {
-        // Outside of the mutex, because a console is slow.
-        let port = softc.state().claimed(slot);
-        let Some(port) = port else { return };
-        let name = port.ifp().name();
+        let (name, way) = (port.ifp().name(), if is_in { "in" } else { "out" });
         log(softc.ifp(), format_args!("{name} {way}: actor {actor} partner {partner}"));
     }
 }
@@ -160,7 +165,7 @@ fn send_next(
     epoch::section(|epoch| {
         let next = softc.state().mode.lacp_mut().and_then(|lacp| poll(&mut lacp.machines));
         let Some((slot, frame)) = next else { return false };
-        trace(softc, slot, "out", &frame);
+        trace(softc, slot, false, &frame);
         if send_on(softc, slot, &frame, epoch).is_err()
             && let Some(lacp) = softc.state().mode.lacp_mut()
         {

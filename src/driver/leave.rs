@@ -5,7 +5,7 @@ use super::softc::{Token, insist};
 use super::state::{NO_LLADDR, Phase};
 use super::{Port, Softc, changes, counters, groups, infiniband, lacp, offloads, peers, vlans};
 use crate::kpi::Name;
-use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch, iff};
+use crate::kpi::{Errno, Ifnet, IfnetRef, LaggType, Ref, Result, epoch, iff, probe};
 use crate::policy::Kind;
 
 /// SIOCSLAGGDELPORT: takes the interface `name` out of the lagg.
@@ -132,6 +132,7 @@ fn give_back(softc: &Softc, ports: &[Ref<Port>], _: &Token<'_>) {
         vlans::withdraw(softc, port);
         restore(port);
         abandon(softc, port);
+        probe::port_leave(softc.ifp(), port.ifp());
     }
 }
 

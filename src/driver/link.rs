@@ -3,7 +3,7 @@
 use super::mode::Mode;
 use super::state::State;
 use super::{Plan, Port, Softc, changes, infiniband, lacp, peers, rebalance};
-use crate::kpi::{LaggType, LinkState, Ref};
+use crate::kpi::{LaggType, LinkState, Ref, probe};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
 
@@ -87,7 +87,11 @@ fn publish_link(softc: &Ref<Softc>) {
     if plan.count().is_none() && ifp.link_state() == LinkState::Unknown {
         return;
     }
-    ifp.change_link_state(if up { LinkState::Up } else { LinkState::Down });
+    let to = if up { LinkState::Up } else { LinkState::Down };
+    if ifp.link_state() != to {
+        probe::link_state(ifp, up, in_service(&plan, false), plan.min_links());
+    }
+    ifp.change_link_state(to);
     peers::tell(softc, &plan);
 }
 

@@ -57,6 +57,7 @@ mod stacking;
 mod state;
 mod stats;
 mod tags;
+mod trace;
 mod vlans;
 
 pub use plan::Plan;

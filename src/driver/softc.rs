@@ -11,7 +11,7 @@ use super::counters::{HighWater, Ledger};
 use super::drops::UnsentCounters;
 use super::mode::{Mode, PlanMemory, Rules};
 use super::state::{Setting, State};
-use super::{Plan, Port};
+use super::{Plan, Port, trace};
 use crate::kpi::{
     CACHE_LINE, Callout, Cv, Deadline, Epoch, EpochCell, Errno, Ifnet, IfnetRef, LaggType,
     LinkAddr, Mbuf, Media, Mtx, MtxGuard, Queue, Ref, Result, Task, epoch, iff, log,
@@ -205,6 +205,7 @@ impl Softc {
             self.ifp.guard(true);
         }
         if let Some(plan) = state.plan(memory) {
+            trace::publishes(self, state, &plan);
             // D-2: the old plan, including its protocol, lives as long as a packet uses it
             self.plan.replace(plan);
         }

@@ -5,7 +5,6 @@ use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
-use super::Port;
 use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
 use super::changes::Changes;
 use super::in_service::InService;
@@ -13,6 +12,7 @@ use super::lacp_state::now;
 use super::mode::{Mode, Options};
 use super::peers::Peers;
 use super::settings::Settings;
+use super::{Port, trace};
 use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff};
 use crate::lacp::Time;
 use crate::slots::Slot;
@@ -375,6 +375,7 @@ impl State {
 
     /// The mode has just been switched.
     pub fn begin_mode(&mut self) {
+        self.changes.machines = trace::Machines::default();
         let State { mode, options, slots, .. } = self;
         match mode {
             Mode::RoundRobin(_) => options.rr_stride = Some(NonZeroU32::MIN),

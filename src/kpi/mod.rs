@@ -52,7 +52,8 @@ pub use atomic::publish_relaxed;
 pub use backend::{
     Callout, Counters, Cv, Deadline, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx,
     MtxGuard, PerCpu, PortMethods, SendTag, TagWrapper, Task, announce_carp, copyout, defaults,
-    detach_lock, failover_rx_all, lacp_debug, log, notify, priv_check_lagg, random, uptime_ms,
+    detach_lock, failover_rx_all, lacp_debug, log, notify, priv_check_lagg, probe, random,
+    uptime_ms,
 };
 pub use cell::{EpochCell, EpochOption};
 pub use driver::{Driver, Module};

@@ -240,6 +240,11 @@ impl Port {
         self.mux
     }
 
+    /// The state of its receive machine.
+    pub fn receive(&self) -> receive::State {
+        self.receive
+    }
+
     /// How often the actor, and the partner, did not get in sync in time.
     pub fn churns(&self) -> (u32, u32) {
         (self.actor_churn.count, self.partner_churn.count)

@@ -46,6 +46,17 @@ pub const SHORT_TIMEOUT: u32 = 3_000;
 pub const LONG_TIMEOUT: u32 = 90_000;
 
 impl State {
+    /// Its name in the standard.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::PortDisabled => "PORT_DISABLED",
+            State::LacpDisabled => "LACP_DISABLED",
+            State::Expired => "EXPIRED",
+            State::Defaulted => "DEFAULTED",
+            State::Current => "CURRENT",
+        }
+    }
+
     /// The next state after an event; none if it changes nothing. Figure 5-10, in which INITIALIZE is what
     /// [`Event::Moved`] does.
     pub fn next(self, event: Event) -> Option<State> {

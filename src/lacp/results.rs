@@ -79,6 +79,11 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.active.filter(|_| !self.distributing().is_empty())
     }
 
+    /// The number of the aggregator that is chosen.
+    pub fn chosen(&self) -> Option<Slot> {
+        self.active
+    }
+
     /// The aggregator on whose ports frames are sent.
     pub fn sends_to(&self) -> Option<LagId> {
         let slot = self.distributing().iter().next()?;

@@ -165,7 +165,8 @@ impl Paused {
     /// No flow waits.
     pub const NONE: Paused = Paused([0; BUCKETS / 64]);
 
-    fn has(&self, hash: u32) -> bool {
+    /// Whether the flows of a bucket, or of a hash, wait.
+    pub fn has(&self, hash: u32) -> bool {
         let bucket = hash as usize % BUCKETS;
         self.0.get(bucket / 64).is_some_and(|word| word & 1_u64.wrapping_shl(hash) != 0)
     }

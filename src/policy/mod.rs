@@ -19,6 +19,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use core::ffi::CStr;
 use core::ops::Deref;
 
 use crate::slots::SlotSet;
@@ -57,12 +58,17 @@ pub enum Unsent {
 impl Unsent {
     /// Its word in `net.link.lagg.stats`.
     pub fn name(self) -> &'static str {
+        self.c_name().to_str().unwrap_or_default()
+    }
+
+    /// The same for C.
+    pub const fn c_name(self) -> &'static CStr {
         match self {
-            Unsent::NoPorts => "no_ports",
-            Unsent::NoActivePort => "no_active_port",
-            Unsent::NoCopy => "no_copy",
-            Unsent::Disabled => "disabled",
-            Unsent::Paused => "paused",
+            Unsent::NoPorts => c"no_ports",
+            Unsent::NoActivePort => c"no_active_port",
+            Unsent::NoCopy => c"no_copy",
+            Unsent::Disabled => c"disabled",
+            Unsent::Paused => c"paused",
         }
     }
 }

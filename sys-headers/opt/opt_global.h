@@ -3,3 +3,4 @@
 #define	MAC	1
 #define	VIMAGE	1
 #define	DEV_NETMAP	1
+#define	KDTRACE_HOOKS	1

@@ -46,6 +46,7 @@ mod peers_above;
 mod port_requests;
 mod ports;
 mod preferred;
+mod probes;
 mod protocols;
 mod rebalance;
 mod records;

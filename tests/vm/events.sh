@@ -58,18 +58,54 @@ check 'and FAILOVER' event "lagg0 FAILOVER $P1 from=$P0 reason=\(gone\|no link\)
 ifc lagg0 destroy
 
 : >"$events"
+# The probes: dtrace(1) of the system, or of DTRACE, with the modules there.
+dtrace=dtrace
+if [ -n "$DTRACE" ]; then
+	for i in opensolaris dtrace sdt; do kldload -n "$DTRACE/$i.ko"; done
+	dtrace="$DTRACE/dtrace -x nolibs"
+fi
+probes() { $dtrace -l -P lagg | tee /dev/stderr | awk '$2 == "lagg" { n++ } END { exit n != 15 }'; }
+traced() { wait_for 20 grep -q -- "$1" "$work/flow.dtrace" || { tail -20 "$work/flow.dtrace"; false; }; }
 P0=$(ifconfig epair create)
 ifconfig "${P0%a}b" vnet $JAIL
 heal "$P0"
+if command -v ${dtrace%% *} >/dev/null; then
+	check 'dtrace(1) lists the probes' probes
+	flow dtrace $dtrace -q -n 'BEGIN { printf("begin\n"); }
+	    lagg:::lacp-mux, lagg:::lacp-receive, lagg:::port-state { printf("%s %s %s %s %s\n", probename, stringof(arg0), stringof(arg1), stringof(arg2), stringof(arg3)); }
+	    lagg:::lacp-pdu-in, lagg:::lacp-pdu-out { printf("%s %s %d %d\n", probename, stringof(arg1), arg3, *(uint8_t *)(arg2 + 14)); }
+	    lagg:::plan-publish { printf("%s %s %s %d %d\n", probename, stringof(arg0), stringof(arg1), arg2, arg3); }
+	    lagg:::port-join, lagg:::port-leave { printf("%s %s %s %d\n", probename, stringof(arg0), stringof(arg1), arg2); }
+	    lagg:::drop { printf("%s %s %s %s\n", probename, stringof(arg0), stringof(arg1), stringof(arg3)); }'
+	check 'dtrace(1) runs' traced begin
+else
+	skip 'no dtrace(1)'
+	dtrace=
+fi
 ifc lagg0 create laggproto lacp laggport "$P0" laggport "$P1" lacp_fast_timeout up
 there lagg0 create laggproto lacp laggport "${P0%a}b" laggport "${P1%a}b" lacp_fast_timeout up
 check 'lacp: both ports find a partner' event "lagg0 PORT_UP $P1 from= reason=in service / [0-9a-f:]*$"
 check 'lacp: its address is told' line "lagg0: $P0 in service (partner "
+if [ "$dtrace" ]; then
+	check 'probes: a port joins' traced "port-join lagg0 $P0 0"
+	check 'probes: LACPDUs come and go' traced "lacp-pdu-in $P0 124 1"
+	check 'probes: the machines move' traced "lacp-mux lagg0 $P0 .* DISTRIBUTING"
+	check 'probes: a port is in service' traced "port-state lagg0 $P0 .* in service"
+	check 'probes: a plan is published' traced 'plan-publish lagg0 lacp 2 2'
+fi
 there lagg0 -laggport "${P1%a}b"
 check 'lacp: the partner is lost' event "lagg0 PORT_DOWN $P1"
 check 'what happens in a jail is no event' [ "$(grep -c "${P0%a}b" "$events")" = 0 ]
 check 'but a line' line "lagg0: ${P0%a}b in service (partner "
 
+if [ "$dtrace" ]; then
+	ifc lagg0 laggproto none
+	arping() { ifconfig lagg0 $HOST_IP/24; ping -c 1 -W 100 $JAIL_IP; true; }
+	check 'a packet is not sent' arping
+	check 'probes: a drop' traced 'drop lagg0  disabled'
+	stop_flows
+	flow devd /sbin/devd -d -f "$work/devd.conf"
+fi
 storm() {
 	end=$(($(date +%s) + SECS)) n=0
 	while [ "$(date +%s)" -lt $end ]; do

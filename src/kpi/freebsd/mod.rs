@@ -24,6 +24,7 @@ mod panic;
 mod peers;
 mod percpu;
 mod port;
+pub mod probe;
 mod sysctl;
 mod tags;
 mod tasks;

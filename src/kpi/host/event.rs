@@ -37,6 +37,8 @@ pub enum Event {
     Vlan(u16, bool),
     /// Its driver has logged a line (if_log).
     Log(String),
+    /// A probe of DTrace, with its arguments but the first.
+    Probe(String),
     /// Its driver has told devctl(4) of an event: its type, and its variables.
     Notified(&'static str, String),
 }

@@ -32,6 +32,7 @@ mod offloads;
 mod peers;
 mod percpu;
 mod privilege;
+pub mod probe;
 mod request;
 mod stack;
 mod sync;

@@ -350,8 +350,18 @@ impl Events {
         events
     }
 
-    /// The events since the last call.
+    /// The events since the last call, without probes.
     pub fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut lock(&self.0))
+        let is_event = |event: &mut Event| !matches!(event, Event::Probe(_));
+        lock(&self.0).extract_if(.., is_event).collect()
+    }
+
+    /// The probes of DTrace since the last call.
+    pub fn take_probes(&self) -> Vec<String> {
+        let is_probe = |event: &mut Event| matches!(event, Event::Probe(_));
+        let probes = lock(&self.0).extract_if(.., is_probe).collect::<Vec<_>>().into_iter();
+        probes
+            .filter_map(|event| if let Event::Probe(probe) = event { Some(probe) } else { None })
+            .collect()
     }
 }
