@@ -17,11 +17,11 @@ mod kernel {
     // The names that Rust sees of the headers, as regular expressions. Add what `src/kpi/freebsd` needs.
     // Everything that `kmod/shim.h` declares is included too.
     const FUNCTIONS: &str = "
-        malloc free copyout panic cv_init cv_destroy counter_u64_fetch sbuf_bcat
-        sysctl_handle_32 sysctl_handle_string
+        malloc free copyout panic cv_init cv_destroy counter_u64_fetch
+        sysctl_handle_32 sysctl_handle_64 sysctl_handle_string
         epoch_call epoch_drain_callbacks epoch_wait_preempt taskqueue_.* m_freem m_copypacket m_copydata
         m_snd_tag_.* arc4random_buf
-        if_.* ifc_.* ifmedia_.* ifnet_byindex_ref ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
+        if_.* ifc_.* ifmedia_.* ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
         ether_output ether_bpf_mtap_if infiniband_.* ifpromisc link_init_sdl rt_ifmsg";
     const TYPES: &str = "
         sysctl_oid sysctl_req mtx sx cv task callout epoch_context epoch_tracker ifnet bpf_if_ext pcpu mbuf sockaddr ifreq ifmedia ifmediareq
@@ -31,7 +31,7 @@ mod kernel {
         CSUM_SND_TAG RT_IS_INDIRECT M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*";
     /// Kernel objects that Rust only points at: the bindings leave out their fields.
     const OPAQUE: &str =
-        "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list sbuf";
+        "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list";
 
     /// Flags for the shim in addition to -Wall and -Wextra; the kernel's macros need those that turn warnings off.
     const WARNINGS: &[&str] = &[

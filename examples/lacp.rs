@@ -21,7 +21,7 @@ fn main() {
         let (ports, aggregators) = (Slot::all().map(|_| None), Slot::all().map(|_| None));
         let mut end = Machines::new(system, 1, options, ports.collect(), aggregators.collect());
         for (index, slot) in (1..).zip(&links) {
-            end.add(*slot, index, [2, 0, 0, 0, number, index as u8], now);
+            end.add(*slot, index, [2, 0, 0, 0, number, index as u8]);
             end.set_link(*slot, Link::Up(1_000_000_000), now);
         }
         end

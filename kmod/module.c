@@ -12,10 +12,9 @@ int	lagg_rs_load(void);
 int	lagg_rs_quiesce(void);
 int	lagg_rs_unload(void);
 void	lagg_rs_unhook(const void *);
-int	lagg_rs_stats(u_int index, struct sbuf *);
-int	lagg_rs_enter(void);
-void	lagg_rs_leave(void);
 int	lagg_rs_setting(SYSCTL_HANDLER_ARGS);
+int	lagg_rs_lagg_leaf(SYSCTL_HANDLER_ARGS);
+int	lagg_rs_port_leaf(SYSCTL_HANDLER_ARGS);
 ifc_create_f lagg_rs_clone_create;
 ifc_destroy_f lagg_rs_clone_destroy;
 
@@ -102,90 +101,39 @@ LAGG_SYSCTL(_net_link_lagg_lacp, debug, 0, CTLFLAG_RWTUN, "Messages: 1 states, 2
 LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LACP laggs keep strictly to the standard");
 
 /*
- * net.link.lagg.stats.<if_index>: what a lagg has dropped, and why.
- *
- * Each lagg has an OID of its own. sysctl(8) looks names up with name2oid, which ends at a node with a handler, so a
- * single node for all could be read by number alone. Names belong to the whole host, as indices do. A reader in another
- * vnet than the lagg's gets ENOENT, which sysctl(8) skips when it lists all.
- *
- * An OID is created with the first lagg of its index, and stays until the module goes. Removing one would wait for its
- * readers, which may wait for ever for a page of their buffer, while ifnet_detach_sxlock is held (D-31). Without a lagg
- * it answers ENOENT. Readers keep the module from being unloaded, so at the end there are none.
- */
-SYSCTL_NODE(_net_link_lagg, OID_AUTO, stats, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "What laggs dropped, by interface index");
-
-static struct sysctl_ctx_list lagg_stats_oids = TAILQ_HEAD_INITIALIZER(lagg_stats_oids);
-
-static int
-lagg_stats(SYSCTL_HANDLER_ARGS)
-{
-	struct sbuf text;
-	int error;
-
-	error = lagg_rs_enter();
-	if (error != 0)
-		return (error);
-	if (sbuf_new_for_sysctl(&text, NULL, 512, req) == NULL) {
-		lagg_rs_leave();
-		return (ENOMEM);
-	}
-	error = lagg_rs_stats(arg2, &text);
-	if (error == 0)
-		error = sbuf_finish(&text);
-	sbuf_delete(&text);
-	lagg_rs_leave();
-	return (error);
-}
-
-void
-lagg_rs_stats_add(const char *name, u_int index)
-{
-	struct sysctl_ctx_entry *oid;
-
-	/* The index is this lagg's, so no other thread adds the same OID. */
-	sysctl_wlock();
-	TAILQ_FOREACH(oid, &lagg_stats_oids, link)
-		if (oid->entry->oid_arg2 == index)
-			break;
-	sysctl_wunlock();
-	if (oid != NULL)
-		return;
-	/* D-31: it stays until the module goes, so destroying a lagg waits for no reader. */
-	SYSCTL_ADD_PROC(&lagg_stats_oids, SYSCTL_STATIC_CHILDREN(_net_link_lagg_stats), OID_AUTO, name,
-	    CTLTYPE_STRING | CTLFLAG_RD | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, index, lagg_stats, "A",
-	    "What the lagg dropped, and why");
-}
-
-void
-lagg_rs_stats_remove(void)
-{
-	sysctl_ctx_free(&lagg_stats_oids);
-}
-
-/*
- * net.link.lagg.iface.<name>: the settings of laggs, by name. Rust makes the nodes and removes them
+ * net.link.lagg.iface.<name>: the settings and the state of laggs, by name. Rust makes the nodes and removes them
  * (src/kpi/freebsd/names.rs).
  *
- * No leaf has CTLFLAG_TUN: kenv(1) would have the kernel write to the address 0 of the vnet.
+ * Each leaf is looked up by its name, and says ENOENT in a vnet without such a lagg or port, which sysctl(8) skips when it
+ * lists all. No leaf has CTLFLAG_TUN: kenv(1) would have the kernel write to the address 0 of the vnet.
  */
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, iface, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Laggs by name");
 
 struct sysctl_oid *
-lagg_rs_node_add(struct sysctl_oid *parent, const char *name)
+lagg_rs_node_add(struct sysctl_oid *parent, const char *name, const char *about, const char *label)
 {
-	if (parent != NULL)
-		return (SYSCTL_ADD_NODE(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name, CTLFLAG_RW | CTLFLAG_MPSAFE, 0,
-		    "LACP"));
-	return (SYSCTL_ADD_NODE_WITH_LABEL(NULL, SYSCTL_STATIC_CHILDREN(_net_link_lagg_iface), OID_AUTO, name,
-	    CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Laggs of this name", "lagg"));
+	struct sysctl_oid_list *list;
+
+	list = parent == NULL ? SYSCTL_STATIC_CHILDREN(_net_link_lagg_iface) : SYSCTL_CHILDREN(parent);
+	return (sysctl_add_oid(NULL, list, OID_AUTO, name, CTLTYPE_NODE | CTLFLAG_RW | CTLFLAG_MPSAFE, NULL, 0, NULL, "N",
+	    about, label));
 }
 
 void
-lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about)
+lagg_rs_setting_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about)
 {
 	sysctl_add_oid(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name,
 	    (number ? CTLTYPE_U32 : CTLTYPE_STRING) | CTLFLAG_RW | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, place,
 	    lagg_rs_setting, number ? "IU" : "A", about, NULL);
+}
+
+void
+lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool port, bool number, const char *about,
+    const char *label)
+{
+	sysctl_add_oid(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name,
+	    (number ? CTLTYPE_U64 : CTLTYPE_STRING) | CTLFLAG_RD | CTLFLAG_STATS | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, place,
+	    port ? lagg_rs_port_leaf : lagg_rs_lagg_leaf, number ? "QU" : "A", about, label);
 }
 
 void
@@ -195,10 +143,16 @@ lagg_rs_node_remove(struct sysctl_oid *oid)
 }
 
 struct sysctl_oid *
-lagg_rs_iface_of(struct sysctl_oid *oid)
+lagg_rs_iface_of(struct sysctl_oid *oid, struct sysctl_oid **port)
 {
-	while (SYSCTL_PARENT(oid) != &sysctl___net_link_lagg_iface)
+	struct sysctl_oid *below;
+
+	*port = below = NULL;
+	while (SYSCTL_PARENT(oid) != &sysctl___net_link_lagg_iface) {
+		*port = below;
+		below = oid;
 		oid = SYSCTL_PARENT(oid);
+	}
 	return (oid);
 }
 

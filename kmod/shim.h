@@ -55,11 +55,14 @@ counter_u64_t lagg_rs_counters_alloc(void);
 void	lagg_rs_counters_increment(counter_u64_t, size_t which);
 void	lagg_rs_counters_free(counter_u64_t);
 
-/* sysctl(9): nodes and leaves below net.link.lagg.iface */
-struct sysctl_oid *lagg_rs_node_add(struct sysctl_oid *parent, const char *name);	/* NULL: iface itself */
-void	lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about);
+/* sysctl(9): nodes and leaves below net.link.lagg.iface, which is the parent NULL */
+struct sysctl_oid *lagg_rs_node_add(struct sysctl_oid *parent, const char *name, const char *about, const char *label);
+void	lagg_rs_setting_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about);
+void	lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool port, bool number, const char *about,
+	    const char *label);
 void	lagg_rs_node_remove(struct sysctl_oid *);
-struct sysctl_oid *lagg_rs_iface_of(struct sysctl_oid *);
+/* The node of the lagg above a leaf, and, if the leaf is a port's, that of the port */
+struct sysctl_oid *lagg_rs_iface_of(struct sysctl_oid *, struct sysctl_oid **port);
 
 /* EVENTHANDLER(9) */
 void	lagg_rs_iflladdr_event(struct ifnet *);
@@ -133,9 +136,5 @@ int	lagg_rs_default_down_delay(void);
 int	lagg_rs_default_notify_peers(void);
 int	lagg_rs_debug(void);
 int	lagg_rs_default_strict_mode(void);
-
-/* kmod/module.c: net.link.lagg.stats.NAME, which is the lagg's index, made if it is not there; and the end of all */
-void	lagg_rs_stats_add(const char *name, u_int index);
-void	lagg_rs_stats_remove(void);
 
 #endif

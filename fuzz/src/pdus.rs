@@ -89,7 +89,7 @@ impl Lab {
             }
             9 if self.lacp.port(slot).is_none() => {
                 if number < PORTS {
-                    self.lacp.add(slot, u32::from(number) + 1, [2, 0, 0, 0, 1, number], now);
+                    self.lacp.add(slot, u32::from(number) + 1, [2, 0, 0, 0, 1, number]);
                     self.lacp.set_link(slot, Link::Up(1_000_000_000), now);
                     self.markers[usize::from(slot)] = None;
                     // The times of the port that was in this slot do not count any more.

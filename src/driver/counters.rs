@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use arrayvec::ArrayVec;
 
 use super::Port;
-use super::drops::REFUSED;
+use super::drops::{REFUSED, Refused};
 use crate::kpi::{Counter, EpochCell, Ifnet, Ref, Result, Unique};
 use crate::slots::Slot;
 
@@ -38,9 +38,9 @@ impl Ledger {
         &self.ports
     }
 
-    /// The frames of former ports that were not accepted, by reason.
-    pub fn refused_by_left(&self) -> [u64; REFUSED] {
-        self.refused
+    /// How many frames of former ports were not accepted for this reason.
+    pub fn refused_by_left(&self, why: Refused) -> u64 {
+        self.refused.get(why as usize).copied().unwrap_or(0)
     }
 
     fn add<'a>(&mut self, ports: impl Iterator<Item = &'a Ref<Port>>) {

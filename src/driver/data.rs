@@ -42,13 +42,13 @@ fn choose_and_send(
     epoch: &Epoch,
 ) -> Result {
     if plan.count().is_none() {
-        return unsent(softc, m, plan, Unsent::NoPorts);
+        return unsent(softc, m, Unsent::NoPorts);
     }
     softc.bpf_tap(&m);
     match plan.protocol().select(first, plan, &m) {
         Ok(port) if m.has_tag() => tags::transmit(port, m, epoch),
         Ok(port) => port.ifp().transmit(m, epoch),
-        Err(why) => unsent(softc, m, plan, why),
+        Err(why) => unsent(softc, m, why),
     }
 }
 
@@ -62,14 +62,14 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
         return Err(Errno::EAGAIN);
     }
     if plan.count().is_none() {
-        return unsent(softc, m, plan, Unsent::NoPorts);
+        return unsent(softc, m, Unsent::NoPorts);
     }
     softc.bpf_tap(&m);
     let is_active = |port: &&Port| port.is_active();
     let mut active = plan.iter().take(plan.in_service()).filter(is_active);
     // Ports that wait are for when there is no other.
     let Some(mut last) = active.next().or_else(|| plan.iter().find(is_active)) else {
-        return unsent(softc, m, plan, Unsent::NoActivePort).or(Err(Errno::ENOENT));
+        return unsent(softc, m, Unsent::NoActivePort).or(Err(Errno::ENOENT));
     };
     // F-28: the first one is returned
     let mut first_error = Ok(());
@@ -77,11 +77,11 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
         if let Some(copy) = m.copy() {
             let sent = last.ifp().transmit(copy, epoch);
             if sent.is_err() {
-                count_unsent(softc, plan, None);
+                count_unsent(softc, None);
                 first_error = first_error.and(sent);
             }
         } else {
-            not_copied(softc, last, &m, plan);
+            not_copied(softc, last, &m);
             first_error = first_error.and(Err(errno(Unsent::NoCopy)));
         }
         last = port;
@@ -92,10 +92,10 @@ fn send_on_all(softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
 /// Drops a packet for which no port was chosen.
 #[cold]
 #[inline(never)]
-fn unsent(softc: &Softc, m: Mbuf, plan: &Plan, why: Unsent) -> Result {
+fn unsent(softc: &Softc, m: Mbuf, why: Unsent) -> Result {
     probe::drop(softc.ifp(), None, Some(&m), why.c_name());
     drop(m);
-    count_unsent(softc, plan, Some(why));
+    count_unsent(softc, Some(why));
     Err(errno(why))
 }
 
@@ -111,18 +111,18 @@ fn errno(why: Unsent) -> Errno {
 /// Broadcast has no memory for a port's copy of a packet.
 #[cold]
 #[inline(never)]
-fn not_copied(softc: &Softc, port: &Port, m: &Mbuf, plan: &Plan) {
+fn not_copied(softc: &Softc, port: &Port, m: &Mbuf) {
     probe::drop(softc.ifp(), Some(port.ifp()), Some(m), Unsent::NoCopy.c_name());
-    count_unsent(softc, plan, Some(Unsent::NoCopy));
+    count_unsent(softc, Some(Unsent::NoCopy));
 }
 
 /// Counts an output error, and its reason unless a port's driver refused the packet.
 #[cold]
 #[inline(never)]
-fn count_unsent(softc: &Softc, plan: &Plan, why: Option<Unsent>) {
+fn count_unsent(softc: &Softc, why: Option<Unsent>) {
     softc.ifp().count(Counter::Oerrors, 1);
     if let Some(why) = why {
-        softc.unsent.count(plan.protocol().about(), why);
+        softc.unsent.count(why);
     }
 }
 

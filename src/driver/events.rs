@@ -182,7 +182,7 @@ fn word(report: Report) -> &'static str {
 }
 
 /// An Ethernet address, as ifconfig(8) writes it.
-struct Mac<'a>(&'a MacAddr);
+pub(super) struct Mac<'a>(pub &'a MacAddr);
 
 impl Display for Mac<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

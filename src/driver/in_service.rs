@@ -3,6 +3,7 @@
 use core::mem::swap;
 
 use super::Port;
+use super::history::History;
 use super::lacp_state::now;
 use super::mode::Mode;
 use super::settings::Settings;
@@ -13,12 +14,12 @@ use crate::lacp::settings::Reselect;
 use crate::slots::{Slot, SlotSet};
 
 /// The ports that are in service, beside the plan that says the same to packets.
-#[derive(Default)]
 pub(super) struct InService {
     sender: Sender,
     delays: Delays,
     /// What the present plan was made from; none if the names of its ports have changed since.
     published: Option<Published>,
+    pub history: History,
 }
 
 /// The slot of failover's port that sends, and the ports that count as up if not all that are active do.
@@ -54,7 +55,12 @@ impl InService {
     pub fn try_new(settings: &Settings) -> Result<Self> {
         let is_delayed = settings.up_delay | settings.down_delay != 0;
         let since = if is_delayed { delay_memory()? } else { Array::default() };
-        Ok(InService { delays: Delays { since, ..Delays::default() }, ..InService::default() })
+        Ok(InService {
+            sender: Sender::default(),
+            delays: Delays { since, ..Delays::default() },
+            published: None,
+            history: History::try_new()?,
+        })
     }
 
     /// There is another primary: it shall take over as soon as it can be used, also from a port that an
@@ -176,11 +182,17 @@ impl State {
     /// A port has another name, by which the settings may know it.
     pub fn has_new_name(&mut self, port: &Port) {
         self.in_service.published = None;
-        self.has_joined(port);
+        self.recall(port);
     }
 
     /// A port has joined. The primary takes over when it returns, even if it would not when its link does.
     pub fn has_joined(&mut self, port: &Port) {
+        self.in_service.history.joined(port.slot());
+        self.recall(port);
+    }
+
+    /// The primary takes over as soon as it can be used, if it is `port`.
+    fn recall(&mut self, port: &Port) {
         if port.ifp().name() == self.settings.primary {
             self.in_service.sender.recall = true;
         }

@@ -139,6 +139,7 @@ fn claim(softc: &Ref<Softc>, name: &Name, _: &Token<'_>) -> Result<Ref<Port>> {
 /// Fits the port to the lagg and publishes it.
 fn prepare(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) -> Result {
     let (lagg, ifp) = (softc.ifp(), port.ifp());
+    ifp.show_leaves(lagg)?;
     let (first, has_mtu, has_lladdr) = {
         let mut state = softc.state();
         let first = state.members().next().is_none();

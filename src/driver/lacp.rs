@@ -5,8 +5,6 @@
 //! what is due, in the network epoch and without the mutex. The configuration task asks port drivers for
 //! their media.
 
-use core::fmt::{self, Write};
-
 use super::lacp_state::now;
 use super::mode::Mode;
 use super::softc::{Token, insist};
@@ -165,27 +163,4 @@ pub(super) fn link_changed(softc: &Ref<Softc>) {
 /// The bandwidth of the active aggregator, in bits per second.
 pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
     softc.state().mode.lacp().map(|lacp| lacp.machines.bandwidth())
-}
-
-/// Writes LACP's records of a port: counts, and the seconds since the last state change. Takes the mutex,
-/// and releases it before it writes.
-///
-/// # Errors
-/// Those of `to`.
-pub(super) fn write(port: &Port, to: &mut dyn Write) -> fmt::Result {
-    let machines = port.softc().state().mode.lacp().and_then(|lacp| {
-        let port = lacp.machines.port(port.slot())?;
-        Some((*port.statistics(), port.mux(), port.churns()))
-    });
-    let Some((statistics, mux, (actor_churns, partner_churns))) = machines else { return Ok(()) };
-    let name = port.ifp().name();
-    let mut record = |key: &str, value: u64| writeln!(to, "port {name} lacp {key} {value}");
-    for (key, value) in statistics.named() {
-        record(key, value.into())?;
-    }
-    record("unknown", port.unknown().into())?;
-    record("actor_churns", actor_churns.into())?;
-    record("partner_churns", partner_churns.into())?;
-    record("last_change", now().since(statistics.last_change) / 1000)?;
-    writeln!(to, "port {name} lacp mux {}", mux.name())
 }

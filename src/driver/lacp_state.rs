@@ -99,7 +99,7 @@ impl Control {
     pub fn add(&mut self, port: &Port) {
         self.take_system(port);
         let lladdr = port.original_lladdr().ethernet();
-        self.machines.add(port.slot(), port.ifp().index(), lladdr, now());
+        self.machines.add(port.slot(), port.ifp().index(), lladdr);
         self.links_changed = true;
     }
 

@@ -2,7 +2,7 @@
 
 use super::mode::Mode;
 use super::state::State;
-use super::{Plan, Port, Softc, changes, infiniband, lacp, peers, rebalance};
+use super::{Plan, Port, Softc, changes, history, infiniband, lacp, peers, rebalance};
 use crate::kpi::{LaggType, LinkState, Ref, probe};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
@@ -58,6 +58,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
 }
 
 fn publish_link(softc: &Ref<Softc>) {
+    history::follow(softc);
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
     let baudrate = match plan.protocol().speed(&*plan) {

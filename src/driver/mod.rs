@@ -33,6 +33,7 @@ mod data;
 mod drops;
 mod events;
 mod groups;
+mod history;
 mod in_service;
 mod infiniband;
 mod ioctl;
@@ -42,6 +43,7 @@ mod lacp_frames;
 mod lacp_settings;
 mod lacp_state;
 mod leave;
+mod leaves;
 mod link;
 mod mode;
 mod offloads;
@@ -49,6 +51,7 @@ mod options;
 mod peers;
 mod plan;
 mod port;
+mod port_leaves;
 mod reason;
 mod rebalance;
 mod settings;
@@ -67,8 +70,8 @@ pub use softc::Softc;
 use core::fmt;
 
 use crate::kpi::{
-    Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, Module, PortMethods, Ref,
-    Result, SendTag, Setting, TagRequest,
+    Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Leaf, Mbuf, Module, Name,
+    PortMethods, Ref, Result, SendTag, Setting, TagRequest,
 };
 
 impl Driver for Module {
@@ -114,10 +117,6 @@ impl Driver for Module {
         stats::counter(softc, counter, epoch)
     }
 
-    fn stats(softc: &Softc, to: &mut dyn fmt::Write) -> fmt::Result {
-        stats::write(softc, to)
-    }
-
     const SETTINGS: &'static [Setting] = &settings::SETTINGS;
 
     fn setting(softc: &Ref<Softc>, place: usize, to: &mut dyn fmt::Write) -> Result {
@@ -126,6 +125,18 @@ impl Driver for Module {
 
     fn set_setting(softc: &Ref<Softc>, place: usize, to: &str) -> Result {
         settings::set(softc, place, to)
+    }
+
+    const LEAVES: &'static [Leaf] = &leaves::LEAVES;
+
+    fn leaf(softc: &Softc, place: usize, to: &mut dyn fmt::Write) -> Result {
+        leaves::write(softc, place, to)
+    }
+
+    const PORT_LEAVES: &'static [Leaf] = &port_leaves::LEAVES;
+
+    fn port_leaf(softc: &Softc, port: &Name, place: usize, to: &mut dyn fmt::Write) -> Result {
+        port_leaves::write(softc, port, place, to)
     }
 
     fn media_active(softc: &Softc, epoch: &Epoch) -> bool {

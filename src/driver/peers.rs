@@ -30,6 +30,8 @@ pub(super) struct Peers {
     place: Option<Place>,
     round: Option<Round>,
     silence: Option<Silence>,
+    /// How often another port, or aggregator, has taken over.
+    pub failovers: u32,
 }
 
 /// Where switches learn the lagg's addresses.
@@ -68,6 +70,7 @@ impl Peers {
         place: None,
         round: None,
         silence: Some(Silence { since: 0, down: true }),
+        failovers: 0,
     };
 
     /// The lagg's address has changed, and is announced by others.
@@ -108,6 +111,16 @@ impl Peers {
         let is_new = self.lladdr != lladdr;
         let place = place.or(self.place);
         let moved = self.place.is_some() && self.place != place;
+        // Another protocol is none.
+        if moved
+            && matches!(
+                (self.place, place),
+                (Some(Place::Port(_)), Some(Place::Port(_)))
+                    | (Some(Place::Aggregator(_)), Some(Place::Aggregator(_)))
+            )
+        {
+            self.failovers = self.failovers.saturating_add(1);
+        }
         (self.lladdr, self.place) = (lladdr, place);
         if is_new || moved {
             let present = self.round.map_or(0, |round| round.least);

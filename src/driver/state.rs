@@ -282,8 +282,7 @@ impl State {
         }
     }
 
-    /// The request is done. Returns whether the link may yet come back. Then the protocol task is to look
-    /// again.
+    /// The request is done. Returns whether the link may yet come back, for which the protocol task looks.
     pub fn end_restart(&mut self, port: &Port) -> bool {
         if let Some(place) = self.place_mut(port)
             && let Some(ends) = &mut place.restart_ends
@@ -376,6 +375,7 @@ impl State {
     /// The mode has just been switched.
     pub fn begin_mode(&mut self) {
         self.changes.machines = trace::Machines::default();
+        self.in_service.history.begin();
         let State { mode, options, slots, .. } = self;
         match mode {
             Mode::RoundRobin(_) => options.rr_stride = Some(NonZeroU32::MIN),

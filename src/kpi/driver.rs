@@ -3,8 +3,8 @@
 use core::fmt;
 
 use super::{
-    Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Mbuf, PortMethods, Ref, Result, SendTag,
-    Setting, TagRequest,
+    Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Leaf, Mbuf, Name, PortMethods, Ref, Result,
+    SendTag, Setting, TagRequest,
 };
 
 /// The driver above kpi implements [`Driver`] for this type. So kpi does not name the driver, and its calls
@@ -71,13 +71,6 @@ pub trait Driver {
     /// One of the lagg's counters (`if_get_counter`).
     fn counter(softc: &Self::Softc, counter: Counter, epoch: &Epoch) -> u64;
 
-    /// Writes the lagg's statistics, one record per line (the sysctl `net.link.lagg.stats.<if_index>`).
-    /// Holds no lock while it writes, because `to` may sleep.
-    ///
-    /// # Errors
-    /// Those of `to`.
-    fn stats(softc: &Self::Softc, to: &mut dyn fmt::Write) -> fmt::Result;
-
     /// The settings of a lagg that sysctl(8) reads and writes.
     const SETTINGS: &'static [Setting];
 
@@ -94,6 +87,26 @@ pub trait Driver {
     /// EINVAL: no such setting or a bad value, and nothing is changed. EOPNOTSUPP: one of LACP's, and the
     /// lagg is of InfiniBand. ENXIO: the lagg is being destroyed. ENOMEM.
     fn set_setting(softc: &Ref<Self::Softc>, place: usize, to: &str) -> Result;
+
+    /// What sysctl(8) shows of a lagg beside its settings. A node comes before what is below it.
+    const LEAVES: &'static [Leaf];
+
+    /// Writes the value of one of [`Driver::LEAVES`], by its place among them. `to` is memory: writing to it
+    /// does not sleep. Takes the mutex.
+    ///
+    /// # Errors
+    /// ENOENT: it has no value now, or there is no such leaf. EINVAL: `to` has no room.
+    fn leaf(softc: &Self::Softc, place: usize, to: &mut dyn fmt::Write) -> Result;
+
+    /// What sysctl(8) shows of a port.
+    const PORT_LEAVES: &'static [Leaf];
+
+    /// The same for one of [`Driver::PORT_LEAVES`] of the port with this name.
+    ///
+    /// # Errors
+    /// Those of [`Driver::leaf`]. ENOENT: the lagg has no such port, too.
+    fn port_leaf(softc: &Self::Softc, port: &Name, place: usize, to: &mut dyn fmt::Write)
+    -> Result;
 
     /// Whether the media status of the lagg is active.
     fn media_active(softc: &Self::Softc, epoch: &Epoch) -> bool;

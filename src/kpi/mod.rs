@@ -65,7 +65,7 @@ pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};
 pub use mem::{Array, Boxed, Ref, Unique, live};
 pub use name::Name;
 pub use offloads::Offloads;
-pub use setting::{Holds, LONGEST, Setting};
+pub use setting::{Holds, LONGEST, LONGEST_STATE, Leaf, Setting, Shows};
 pub use tags::{TagHeader, TagRequest, TagType};
 pub use tallies::Tallies;
 

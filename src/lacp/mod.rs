@@ -124,9 +124,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     }
 
     /// A port joins, with its link down: its slot, its `if_index`, and the source address of its frames.
-    pub fn add(&mut self, slot: Slot, index: u32, source: MacAddr, now: Time) {
-        let mut port =
-            Port::new(self.system, (index, self.number(index)), source, self.options, now);
+    pub fn add(&mut self, slot: Slot, index: u32, source: MacAddr) {
+        let mut port = Port::new(self.system, (index, self.number(index)), source, self.options);
         port.set_activity(self.settings.active);
         self.twin.take_if(|(twin, _)| *twin == source);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {

@@ -92,7 +92,6 @@ impl Port {
             return false;
         };
         let was = core::mem::replace(&mut self.mux, next);
-        self.statistics.last_change = now;
         let state = &mut self.actor.state;
         match next {
             MuxState::Detached => {

@@ -27,29 +27,8 @@ pub struct Statistics {
     pub looped: u32,
     /// Malformed frames, by reason.
     pub illegal: [u32; Malformed::ALL.len()],
-    /// When the mux machine last moved.
-    pub last_change: Time,
-}
-
-impl Statistics {
-    /// The counters, by their names in `net.link.lagg.stats`.
-    pub fn named(&self) -> [(&'static str, u32); 12] {
-        let [short, destination, length, kind] = self.illegal;
-        [
-            ("pdus_in", self.pdus_in),
-            ("pdus_out", self.pdus_out),
-            ("markers_in", self.markers_in),
-            ("markers_out", self.markers_out),
-            ("responses_in", self.responses_in),
-            ("responses_out", self.responses_out),
-            ("markers_unanswered", self.markers_unanswered),
-            ("looped", self.looped),
-            ("illegal_short", short),
-            ("illegal_destination", destination),
-            ("illegal_length", length),
-            ("illegal_kind", kind),
-        ]
-    }
+    /// When the last LACPDU of a partner was received.
+    pub heard: Option<Time>,
 }
 
 /// A link without its speed.
@@ -122,7 +101,6 @@ impl Port {
         (index, number): (u32, u16),
         source: MacAddr,
         options: Options,
-        now: Time,
     ) -> Self {
         let mut state = StateBits::ACTIVITY;
         state.set(StateBits::TIMEOUT, options.fast_timeout);
@@ -177,7 +155,7 @@ impl Port {
                 markers_unanswered: 0,
                 looped: 0,
                 illegal: [0; Malformed::ALL.len()],
-                last_change: now,
+                heard: None,
             },
         };
         port.initialize(options.strict);
@@ -243,6 +221,16 @@ impl Port {
     /// The state of its receive machine.
     pub fn receive(&self) -> receive::State {
         self.receive
+    }
+
+    /// The number of its aggregator, if it has one.
+    pub fn aggregator(&self) -> Option<Slot> {
+        self.aggregator
+    }
+
+    /// Whether its link is up, but cannot be aggregated.
+    pub fn is_unfit(&self) -> bool {
+        self.media == Media::Unfit
     }
 
     /// How often the actor, and the partner, did not get in sync in time.

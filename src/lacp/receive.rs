@@ -118,6 +118,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             port.marker.forget();
         }
         port.is_looped = false;
+        port.statistics.heard = Some(now);
         port.notice_pdu(&pdu.actor, &pdu.partner, now);
         port.receive_pdu(pdu, now);
         if is_new {

@@ -98,6 +98,11 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         Some(id.infos(&own))
     }
 
+    /// The number of the active aggregator, if there is one.
+    pub fn active(&self) -> Option<Slot> {
+        self.in_service()
+    }
+
     /// Whether a port's aggregator is the active one.
     pub fn is_active(&self, slot: Slot) -> bool {
         let active = self.in_service();

@@ -2,11 +2,10 @@
 
 use core::ptr;
 
-use super::{About, Look, Port, Ports, Role, Unsent};
+use super::{About, Look, Port, Ports, Role};
 
-/// Number, name and reasons of the protocol.
-pub const ABOUT: About =
-    About { number: 2, name: "failover", unsent: &[Unsent::NoPorts, Unsent::NoActivePort] };
+/// Number and name of the protocol.
+pub const ABOUT: About = About { number: 2, name: "failover" };
 
 /// The port to send on: the sender if it is active, else the first active one. None: no port is active.
 pub fn select<P: Ports>(ports: &P) -> Option<&P::Port> {

@@ -9,12 +9,8 @@ use super::buckets::{BUCKETS, Table};
 use super::{About, Flows, Look, Measures, Packet, Port, Ports, Unsent};
 use crate::slots::{Slot, SlotSet};
 
-/// Number, name and reasons of the protocol.
-pub const ABOUT: About = About {
-    number: 4,
-    name: "lacp",
-    unsent: &[Unsent::NoPorts, Unsent::NoActivePort, Unsent::Paused],
-};
+/// Number and name of the protocol.
+pub const ABOUT: About = About { number: 4, name: "lacp" };
 
 /// LACP's rules for packets.
 #[derive(Clone)]

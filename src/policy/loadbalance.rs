@@ -1,7 +1,6 @@
 //! loadbalance: a flow stays on its port, and the flows are spread over all ([`Flows`](super::Flows)).
 
-use super::{About, Unsent};
+use super::About;
 
-/// Number, name and reasons of the protocol.
-pub const ABOUT: About =
-    About { number: 3, name: "loadbalance", unsent: &[Unsent::NoPorts, Unsent::NoActivePort] };
+/// Number and name of the protocol.
+pub const ABOUT: About = About { number: 3, name: "loadbalance" };

@@ -36,8 +36,6 @@ pub struct About {
     pub number: u32,
     /// Its name in ifconfig(8).
     pub name: &'static str,
-    /// The reasons for not sending that are counted, in the order of `net.link.lagg.stats`.
-    pub unsent: &'static [Unsent],
 }
 
 /// Why a lagg sends a packet on no port, or broadcast on one port less.
@@ -56,12 +54,7 @@ pub enum Unsent {
 }
 
 impl Unsent {
-    /// Its word in `net.link.lagg.stats`.
-    pub fn name(self) -> &'static str {
-        self.c_name().to_str().unwrap_or_default()
-    }
-
-    /// The same for C.
+    /// The last part of the name of its counter, `dropped.…`.
     pub const fn c_name(self) -> &'static CStr {
         match self {
             Unsent::NoPorts => c"no_ports",
@@ -130,7 +123,7 @@ pub enum Protocol<R, F, L> {
 pub type Kind = Protocol<(), (), ()>;
 
 impl Kind {
-    /// All protocols, in the order of `net.link.lagg.stats`.
+    /// All protocols.
     pub const ALL: [Kind; 6] = [
         Kind::Failover,
         Kind::RoundRobin(()),
@@ -167,7 +160,7 @@ impl Kind {
 }
 
 impl<R, F, L> Protocol<R, F, L> {
-    /// The protocol's number, name and reasons.
+    /// The protocol's number and name.
     pub const fn about(&self) -> &'static About {
         match self {
             Protocol::None => &none::ABOUT,

@@ -1,7 +1,6 @@
 //! none: nothing is sent, and nothing accepted.
 
-use super::{About, Unsent};
+use super::About;
 
-/// Number, name and reasons of the protocol.
-pub const ABOUT: About =
-    About { number: 0, name: "none", unsent: &[Unsent::NoPorts, Unsent::Disabled] };
+/// Number and name of the protocol.
+pub const ABOUT: About = About { number: 0, name: "none" };

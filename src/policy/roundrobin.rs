@@ -3,11 +3,10 @@
 use core::num::NonZeroU32;
 use core::ptr;
 
-use super::{About, Port, Ports, Unsent};
+use super::{About, Port, Ports};
 
-/// Number, name and reasons of the protocol.
-pub const ABOUT: About =
-    About { number: 1, name: "roundrobin", unsent: &[Unsent::NoPorts, Unsent::NoActivePort] };
+/// Number and name of the protocol.
+pub const ABOUT: About = About { number: 1, name: "roundrobin" };
 
 /// Each processor's position in the round, in parts of 2^64.
 pub trait Rounds {

@@ -193,7 +193,6 @@ fn packets_go_to_active_ports_alone() {
             let why = if kind == Kind::None { Unsent::Disabled } else { Unsent::NoActivePort };
             let dropped = if expected.is_empty() { 1024 } else { 0 };
             assert_eq!(unsent, vec![why; dropped]);
-            assert!(unsent.iter().all(|why| kind.about().unsent.contains(why)));
         }
     }
 }

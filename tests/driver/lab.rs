@@ -284,7 +284,7 @@ impl Lagg {
         ifioctl(&self.name, SIOCSLAGGHASH, &mut request)
     }
 
-    /// The setting `net.link.lagg.iface.<lagg>.<name>`.
+    /// The setting or leaf `net.link.lagg.iface.<lagg>.<name>`.
     pub fn setting(&self, name: &str) -> Result<String> {
         host::sysctl_get(&self.name, name)
     }
@@ -292,6 +292,18 @@ impl Lagg {
     /// Sets it.
     pub fn set(&self, name: &str, to: &str) -> Result {
         host::sysctl_set(&self.name, name, to)
+    }
+
+    /// The number in a leaf, `net.link.lagg.iface.<lagg>.<name>`.
+    #[track_caller]
+    pub fn count(&self, name: &str) -> u64 {
+        let value = self.setting(name).unwrap_or_else(|errno| panic!("{name}: {errno:?}"));
+        value.parse().unwrap()
+    }
+
+    /// All leaves of this lagg whose names are so, and their values.
+    pub fn leaves(&self, is: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        host::sysctl_all(&self.name).into_iter().filter(|(name, _)| is(name)).collect()
     }
 
     /// Sends a frame.

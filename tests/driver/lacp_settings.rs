@@ -146,11 +146,11 @@ fn an_identifier_that_was_given_is_independent_of_the_ports() {
     });
 }
 
-/// The value of `port <name> reason`; none if there is no such record.
+/// Why a port is not in service; none if it is.
 fn reason(lagg: &Lagg, port: &str) -> Option<String> {
-    let stats = host::sysctl_stats(lagg.ifp.index()).unwrap();
-    let start = format!("port {port} reason ");
-    stats.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
+    let reason = lagg.setting(&format!("port.{port}.reason")).unwrap();
+    assert_eq!(lagg.count(&format!("port.{port}.in_service")), u64::from(reason.is_empty()));
+    (!reason.is_empty()).then_some(reason)
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_limit_keeps_the_worst_ports_as_standbys() {
         assert!(wires.iter().all(|wire| *wire == Some(1)), "{wires:?}");
         assert!(!pair.left.takes_in(0, &flow(0)) && pair.left.takes_in(1, &flow(0)));
         pair.link(1, LinkState::Down);
-        assert_eq!(reasons(), [standby, Some("no_link".to_owned()), None]);
+        assert_eq!(reasons(), [standby, Some("no link".to_owned()), None]);
         assert_eq!(pair.send(1), [Some(2)]);
         pair.left.set("lacp.max_links", "0").unwrap();
         pair.exchange();
@@ -196,7 +196,7 @@ fn without_a_partner_one_port_is_in_service() {
         assert!((9_000..=10_100).contains(&took), "{took}");
         assert!(pair.send(20).iter().all(|wire| *wire == Some(1)));
         assert_eq!([0, 1].map(|place| pair.left.takes_in(place, &flow(0))), [false, true]);
-        assert_eq!(reason(&pair.left, "em1"), Some("no_partner".to_owned()));
+        assert_eq!(reason(&pair.left, "em1"), Some("no partner".to_owned()));
         assert_eq!(reason(&pair.left, "em2"), None);
         // The bundle takes over.
         pair.right.set_protocol(proto::LACP).unwrap();
@@ -231,7 +231,7 @@ fn a_link_that_does_not_count_yet_waits() {
         lagg.set("up_delay", "1000").unwrap();
         a.link(LinkState::Down);
         a.link(LinkState::Up);
-        assert_eq!(reason(&lagg, "em1"), Some("waits_up_delay".to_owned()));
+        assert_eq!(reason(&lagg, "em1"), Some("waits up_delay".to_owned()));
     });
 }
 
@@ -248,13 +248,13 @@ fn a_port_out_of_service_says_why() {
             host::settle();
             let second = match protocol {
                 proto::FAILOVER => word("standby"),
-                proto::LACP => word("no_partner"),
+                proto::LACP => word("no partner"),
                 _ => None,
             };
             let first = second.clone().filter(|_| protocol == proto::LACP);
             assert_eq!(reasons(), [first, second], "{protocol}");
             a.link(LinkState::Down);
-            assert_eq!(reasons()[0], word("no_link"));
+            assert_eq!(reasons()[0], word("no link"));
             lagg.down();
             assert_eq!(reasons(), [word("down"), word("down")]);
             lagg.up();

@@ -55,6 +55,7 @@ mod restarts;
 mod send_tags;
 mod settings;
 mod slow_frames;
+mod state;
 mod stats;
 mod tagged_packets;
 mod unkind_cards;

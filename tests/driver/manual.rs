@@ -1,9 +1,7 @@
-//! The manual page kmod/lagg_rs.4 names all records and sysctls, and no others.
+//! The manual page kmod/lagg_rs.4 names all sysctls, settings and leaves, and no others.
 
-use lagg_rs::kpi::host;
-use lagg_rs::kpi::ioctl::proto;
-
-use crate::lab::{card, lab, lagg_of};
+use lagg_rs::kpi::{Leaf, Shows, host};
+use lagg_rs::lacp::Reason;
 
 const PAGE: &str = include_str!("../../kmod/lagg_rs.4");
 const MODULE: &str = include_str!("../../kmod/module.c");
@@ -17,53 +15,35 @@ fn section(name: &str) -> impl Iterator<Item = &'static str> {
         .take_while(|line| !line.starts_with(".Sh "))
 }
 
-/// A record's words in the page; None stands for any word.
-fn pattern(item: &'static str) -> Vec<Option<&'static str>> {
-    let mut argument = false;
-    let words = item.split(' ').filter_map(move |word| match word {
-        "Li" | "Ar" => {
-            argument = word == "Ar";
-            None
-        }
-        _ => Some((!argument).then_some(word)),
-    });
-    words.collect()
-}
-
-fn matches(pattern: &[Option<&str>], record: &str) -> bool {
-    let words: Vec<&str> = record.split(' ').collect();
-    pattern.len() == words.len()
-        && pattern
-            .iter()
-            .zip(words)
-            .all(|(expected, word)| expected.is_none_or(|expected| expected == word))
+/// The names in the items of a subsection. Two on one line are written `a , b`.
+fn items(name: &'static str, subsection: &str) -> Vec<&'static str> {
+    let heading = format!(".Ss {subsection}");
+    let lines = section(name).skip_while(|line| *line != heading).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with(".Ss "));
+    lines.filter_map(|line| line.strip_prefix(".It Va ")).flat_map(|it| it.split(" , ")).collect()
 }
 
 #[test]
-fn each_record_is_in_the_manual_page_once_and_no_other() {
-    let mut patterns: Vec<_> = section("STATISTICS")
-        .filter_map(|line| line.strip_prefix(".It "))
-        .map(|item| (pattern(item), 0))
-        .collect();
-    assert!(patterns.len() > 20, "the page's items are not found");
-    lab(|| {
-        let a = card(1);
-        let lagg = lagg_of(&[&a]);
-        lagg.set_protocol(proto::LACP).unwrap();
-        for record in host::sysctl_stats(lagg.ifp.index()).unwrap().lines() {
-            let mut named = 0;
-            for (pattern, uses) in &mut patterns {
-                if matches(pattern, record) {
-                    *uses += 1;
-                    named += 1;
-                }
-            }
-            assert_eq!(named, 1, "`{record}` is named {named} times");
-        }
-        for (pattern, uses) in &patterns {
-            assert!(*uses > 0, "there is no {pattern:?}");
-        }
-    });
+fn each_leaf_is_in_the_manual_page_once_and_no_other() {
+    fn compare(subsection: &str, leaves: impl Iterator<Item = (&'static str, &'static Leaf)>) {
+        let mut documented = items("STATE", subsection);
+        let leaves = leaves.filter(|(_, leaf)| leaf.shows != Shows::Nodes);
+        let mut declared: Vec<_> = leaves.map(|(name, _)| name).collect();
+        assert!(declared.len() > 20);
+        documented.sort_unstable();
+        declared.sort_unstable();
+        assert_eq!(documented, declared);
+    }
+    compare("Of a lagg", host::leaves());
+    compare("Of a port", host::port_leaves());
+}
+
+#[test]
+fn each_reason_is_in_the_manual_page() {
+    for reason in Reason::ALL {
+        let line = format!(".Dq Li {} :", reason.text());
+        assert_eq!(section("STATE").filter(|there| *there == line).count(), 1, "{line}");
+    }
 }
 
 #[test]
@@ -91,10 +71,6 @@ fn each_sysctl_is_in_the_manual_page_with_its_default() {
             assert!(MODULE.contains("SYSCTL_CONST_STRING(_net_link_lagg, OID_AUTO, version,"));
             continue;
         }
-        if item == "net.link.lagg.stats . Ns Ar index" {
-            assert!(MODULE.contains("SYSCTL_NODE(_net_link_lagg, OID_AUTO, stats,"));
-            continue;
-        }
         let default = lines.find_map(|line| line.strip_prefix("Default ")).unwrap();
         let digits = default.find(|c: char| !c.is_ascii_digit()).unwrap();
         let name = item.split(' ').next().unwrap();
@@ -107,17 +83,13 @@ fn each_sysctl_is_in_the_manual_page_with_its_default() {
 
 #[test]
 fn each_setting_is_in_the_manual_page() {
-    let settings = section("DESCRIPTION").skip_while(|line| *line != ".Ss Settings").skip(1);
-    let lines = settings.take_while(|line| !line.starts_with(".Ss "));
-    let items = lines.filter_map(|line| line.strip_prefix(".It Va "));
-    let (items, compared): (Vec<_>, Vec<_>) = items.partition(|item| !item.contains(" Ta "));
+    let items = items("DESCRIPTION", "Settings").into_iter();
+    let (mut documented, compared): (Vec<_>, Vec<_>) = items.partition(|it| !it.contains(" Ta "));
     for line in &compared {
         let name = line.split(' ').next().unwrap();
         assert!(host::settings().any(|setting| setting == name), "{name}, of Linux's words");
     }
     assert!(compared.len() > 5);
-    // Two on one line are written `a , b`.
-    let mut documented: Vec<_> = items.iter().flat_map(|item| item.split(" , ")).collect();
     let mut declared: Vec<_> = host::settings().collect();
     declared.sort();
     documented.sort();

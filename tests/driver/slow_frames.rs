@@ -10,11 +10,9 @@ use crate::lab::{Card, lab, mac};
 use crate::lacp::is_marker;
 use crate::pair::{Pair, pair};
 
-/// The value of a record of the left lagg.
-fn value(pair: &Pair, record: &str) -> u64 {
-    let text = host::sysctl_stats(pair.left.ifp.index()).unwrap();
-    let found = text.lines().find_map(|line| line.strip_prefix(record)?.strip_prefix(' '));
-    found.unwrap_or_else(|| panic!("no {record} in {text}")).parse().unwrap()
+/// The number in a leaf of the left lagg.
+fn value(pair: &Pair, leaf: &str) -> u64 {
+    pair.left.count(leaf)
 }
 
 /// A LACPDU of a partner whose port has this number.
@@ -54,7 +52,7 @@ fn f49_f61_slow_frames_are_recognised_in_any_pieces() {
             receive(card, [head, middle, tail]);
             assert_eq!(partner(&pair, 0), first, "a LACPDU, {first} bytes in the first piece");
         }
-        assert_eq!(value(&pair, "port em1 lacp illegal_length"), 0);
+        assert_eq!(value(&pair, "port.em1.lacp.illegal.length"), 0);
         card.nic.take_sent();
         let marker = marker();
         let (head, tail) = marker.split_at(14);
@@ -63,10 +61,10 @@ fn f49_f61_slow_frames_are_recognised_in_any_pieces() {
         assert_eq!(sent.iter().filter(|frame| is_marker(frame)).count(), 1);
         // Frames of other slow protocols are usual frames, and so is one that ends before its subtype.
         for frame in [&[&marker[..14], &[10]].concat(), &marker[..14]] {
-            let before = value(&pair, "port em1 lacp unknown");
+            let before = value(&pair, "port.em1.lacp.unknown");
             let (head, tail) = frame.split_at(14);
             receive(card, [head, tail]);
-            assert_eq!(value(&pair, "port em1 lacp unknown"), before + 1);
+            assert_eq!(value(&pair, "port.em1.lacp.unknown"), before + 1);
         }
     });
 }
@@ -78,28 +76,28 @@ fn f55_a_flood_on_a_port_does_not_affect_the_others() {
     lab(|| {
         let pair = pair(2);
         pair.pass(1_000);
-        let first = value(&pair, "port em1 lacp markers_in");
+        let first = value(&pair, "port.em1.lacp.markers_in");
         let [em1, em2] = [0, 1].map(|n| &pair.wires[n].0);
         let marker = marker();
         for n in 0..FLOOD {
             em1.receive(&marker);
             if n % 1_000 == 0 {
                 for (card, place) in [(em1, 0), (em2, 1)] {
-                    let before = value(&pair, "port em2 lacp pdus_in");
+                    let before = value(&pair, "port.em2.lacp.pdus_in");
                     card.receive(&lacpdu(n as u16 + 1).emit(mac(9)));
                     host::settle();
                     assert_eq!(partner(&pair, place), n as u16 + 1);
-                    assert_eq!(value(&pair, "port em2 lacp pdus_in"), before + place as u64);
+                    assert_eq!(value(&pair, "port.em2.lacp.pdus_in"), before + place as u64);
                 }
             }
         }
         host::settle();
-        let em1 = |record: &str| value(&pair, &format!("port em1 {record}"));
-        let taken = em1("lacp markers_in") - first;
-        assert_eq!(em1("lacp responses_out") - first, ANSWERS.into());
-        assert_eq!(em1("lacp markers_unanswered") + u64::from(ANSWERS), taken);
-        assert_eq!(taken + em1("dropped no_room"), FLOOD);
-        assert_eq!(value(&pair, "port em2 dropped no_room"), 0);
+        let em1 = |leaf: &str| value(&pair, &format!("port.em1.{leaf}"));
+        let taken = em1("lacp.markers_in") - first;
+        assert_eq!(em1("lacp.responses_out") - first, ANSWERS.into());
+        assert_eq!(em1("lacp.markers_unanswered") + u64::from(ANSWERS), taken);
+        assert_eq!(taken + em1("dropped.no_room"), FLOOD);
+        assert_eq!(value(&pair, "port.em2.dropped.no_room"), 0);
     });
 }
 
@@ -117,13 +115,13 @@ fn f55_the_newest_lacpdu_is_kept() {
     }
     lab(|| {
         let pair = pair(2);
-        let em1 = |record: &str| value(&pair, &format!("port em1 {record}"));
-        let before = em1("lacp pdus_in");
+        let em1 = |leaf: &str| value(&pair, &format!("port.em1.{leaf}"));
+        let before = em1("lacp.pdus_in");
         for port in 1..=5_000 {
             pair.wires[0].0.receive(&lacpdu(port).emit(mac(9)));
         }
         host::settle();
         assert_eq!(partner(&pair, 0), 5_000);
-        assert_eq!(em1("lacp pdus_in") - before + em1("dropped no_room"), 5_000);
+        assert_eq!(em1("lacp.pdus_in") - before + em1("dropped.no_room"), 5_000);
     });
 }

@@ -1,4 +1,4 @@
-//! Dropped packets by reason, and how to read them (`net.link.lagg.stats.<if_index>`).
+//! Dropped packets by reason.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,77 +6,19 @@ use std::thread;
 
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::proto;
-use lagg_rs::kpi::{Errno, LinkState, Mbuf, Result, iff};
+use lagg_rs::kpi::{Errno, LinkState, Mbuf, iff};
 
 use crate::lab::{Lagg, card, flags, frame, lab, lagg, lagg_of, spawn};
 
 const AF_INET: u8 = 2;
 
-fn stats(lagg: &Lagg) -> Result<String> {
-    host::sysctl_stats(lagg.ifp.index())
-}
-
-/// The value of a record.
-fn value(lagg: &Lagg, record: &str) -> u64 {
-    let text = stats(lagg).unwrap();
-    let mut values = text.lines().filter_map(|line| line.strip_prefix(record)?.strip_prefix(' '));
-    let found = values.next().unwrap_or_else(|| panic!("no {record} in {text}"));
-    assert_eq!(values.next(), None, "{record} twice");
-    found.parse().unwrap()
+/// All that is counted as dropped.
+fn dropped(lagg: &Lagg) -> Vec<(String, String)> {
+    lagg.leaves(|name| name.contains("dropped."))
 }
 
 #[test]
-fn the_text_has_all_records_one_a_line() {
-    lab(|| {
-        let (a, b) = (card(1), card(2));
-        let lagg = lagg_of(&[&a, &b]);
-        b.receive(&frame(0));
-        let name = &lagg.name;
-        assert_eq!(
-            stats(&lagg).unwrap(),
-            format!(
-                "lagg {name}\n\
-                 protocol failover\n\
-                 dropped failover no_ports 0\n\
-                 dropped failover no_active_port 0\n\
-                 dropped roundrobin no_ports 0\n\
-                 dropped roundrobin no_active_port 0\n\
-                 dropped loadbalance no_ports 0\n\
-                 dropped loadbalance no_active_port 0\n\
-                 dropped lacp no_ports 0\n\
-                 dropped lacp no_active_port 0\n\
-                 dropped lacp paused 0\n\
-                 dropped broadcast no_ports 0\n\
-                 dropped broadcast no_active_port 0\n\
-                 dropped broadcast no_copy 0\n\
-                 dropped none no_ports 0\n\
-                 dropped none disabled 0\n\
-                 port em1 dropped not_accepted 0\n\
-                 port em1 dropped not_running 0\n\
-                 port em1 dropped not_member 0\n\
-                 port em1 dropped monitor 0\n\
-                 port em1 dropped own_output 0\n\
-                 port em1 dropped no_room 0\n\
-                 port em2 dropped not_accepted 1\n\
-                 port em2 dropped not_running 0\n\
-                 port em2 dropped not_member 0\n\
-                 port em2 dropped monitor 0\n\
-                 port em2 dropped own_output 0\n\
-                 port em2 dropped no_room 0\n\
-                 port em2 reason standby\n\
-                 left dropped not_accepted 0\n\
-                 left dropped not_running 0\n\
-                 left dropped not_member 0\n\
-                 left dropped monitor 0\n\
-                 left dropped own_output 0\n\
-                 left dropped no_room 0\n"
-            )
-        );
-    });
-}
-
-#[test]
-fn what_is_not_sent_is_counted_by_protocol_and_reason() {
+fn what_is_not_sent_is_counted_by_reason() {
     let protocols = [
         (proto::FAILOVER, "failover", "no_active_port", Errno::ENETDOWN),
         (proto::ROUNDROBIN, "roundrobin", "no_active_port", Errno::ENETDOWN),
@@ -88,27 +30,24 @@ fn what_is_not_sent_is_counted_by_protocol_and_reason() {
         let a = card(1);
         let lagg = lagg();
         lagg.up();
-        for (number, name, _, _) in protocols {
+        for ((number, name, _, _), count) in protocols.into_iter().zip(1..) {
             lagg.set_protocol(number).unwrap();
-            assert!(stats(&lagg).unwrap().contains(&format!("\nprotocol {name}\n")));
+            assert_eq!(lagg.setting("protocol").as_deref(), Ok(name));
             assert_eq!(lagg.send(&frame(0)), Err(Errno::ENXIO));
-            assert_eq!(value(&lagg, &format!("dropped {name} no_ports")), 1);
+            assert_eq!(lagg.count("dropped.no_ports"), count);
         }
         lagg.add("em1").unwrap();
         a.link(LinkState::Down);
-        for (number, name, reason, errno) in protocols {
+        for (number, _, reason, errno) in protocols {
             lagg.set_protocol(number).unwrap();
+            let before = lagg.count(&format!("dropped.{reason}"));
             for _ in 0..2 {
                 assert_eq!(lagg.send(&frame(0)), Err(errno));
             }
-            assert_eq!(value(&lagg, &format!("dropped {name} {reason}")), 2);
+            assert_eq!(lagg.count(&format!("dropped.{reason}")), before + 2);
         }
-        let total: u64 = stats(&lagg)
-            .unwrap()
-            .lines()
-            .filter(|line| line.starts_with("dropped "))
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum();
+        let counts = lagg.leaves(|name| name.starts_with("dropped."));
+        let total: u64 = counts.iter().map(|(_, count)| count.parse::<u64>().unwrap()).sum();
         assert_eq!(total, 15, "each is counted once");
     });
 }
@@ -118,7 +57,8 @@ fn what_is_sent_or_refused_by_a_driver_is_not_counted() {
     lab(|| {
         let (a, b) = (card(1), card(2));
         let lagg = lagg_of(&[&a, &b]);
-        let before = stats(&lagg).unwrap();
+        let before = dropped(&lagg);
+        assert_eq!(before.len(), 5 + 3 * 6);
         for number in [proto::ROUNDROBIN, proto::LOADBALANCE, proto::BROADCAST, proto::FAILOVER] {
             lagg.set_protocol(number).unwrap();
             lagg.send(&frame(0)).unwrap();
@@ -132,7 +72,7 @@ fn what_is_sent_or_refused_by_a_driver_is_not_counted() {
         lagg.set_protocol(proto::FAILOVER).unwrap();
         assert_eq!(lagg.send(&frame(0)), Err(Errno::ENOENT));
         a.receive(&frame(0));
-        assert_eq!(stats(&lagg).unwrap(), before);
+        assert_eq!(dropped(&lagg), before);
     });
 }
 
@@ -146,7 +86,7 @@ fn broadcast_counts_copies_that_there_is_no_memory_for() {
         assert_eq!(lagg.send(&frame(0)), Err(Errno::ENOBUFS));
         assert_eq!(host::fail_copy(0), 0);
         assert_eq!(cards.each_ref().map(|card| card.sent()), [0, 1, 1]);
-        assert_eq!(value(&lagg, "dropped broadcast no_copy"), 1);
+        assert_eq!(lagg.count("dropped.no_copy"), 1);
     });
 }
 
@@ -158,23 +98,23 @@ fn what_is_not_taken_in_is_counted_by_port_and_reason() {
         b.receive(&frame(0));
         lagg.set_protocol(proto::NONE).unwrap();
         a.receive(&frame(0));
-        assert_eq!(value(&lagg, "port em1 dropped not_accepted"), 1);
-        assert_eq!(value(&lagg, "port em2 dropped not_accepted"), 1);
+        assert_eq!(lagg.count("port.em1.dropped.not_accepted"), 1);
+        assert_eq!(lagg.count("port.em2.dropped.not_accepted"), 1);
 
         lagg.set_protocol(proto::FAILOVER).unwrap();
         flags(&lagg.name, iff::UP | iff::MONITOR).unwrap();
         a.receive(&frame(0));
-        assert_eq!(value(&lagg, "port em1 dropped monitor"), 1);
+        assert_eq!(lagg.count("port.em1.dropped.monitor"), 1);
 
         lagg.down();
         flags("em1", iff::UP).unwrap();
         a.receive(&frame(0));
-        assert_eq!(value(&lagg, "port em1 dropped not_running"), 1);
+        assert_eq!(lagg.count("port.em1.dropped.not_running"), 1);
 
         let output = host::output(&a.ifp, AF_INET, Mbuf::from_bytes(&frame(0)));
         assert_eq!(output, Err(Errno::ENETDOWN));
-        assert_eq!(value(&lagg, "port em1 dropped own_output"), 1);
-        assert_eq!(value(&lagg, "port em1 dropped not_member"), 0);
+        assert_eq!(lagg.count("port.em1.dropped.own_output"), 1);
+        assert_eq!(lagg.count("port.em1.dropped.not_member"), 0);
     });
 }
 
@@ -186,12 +126,12 @@ fn what_a_port_dropped_stays_counted_when_it_leaves() {
         b.receive(&frame(0));
         c.receive(&frame(0));
         lagg.remove("em2").unwrap();
-        assert_eq!(value(&lagg, "left dropped not_accepted"), 1);
-        assert!(!stats(&lagg).unwrap().contains("em2"));
+        assert_eq!(lagg.count("left.dropped.not_accepted"), 1);
+        assert_eq!(lagg.setting("port.em2.dropped.not_accepted"), Err(Errno::ENOENT));
         lagg.add("em2").unwrap();
-        assert_eq!(value(&lagg, "port em2 dropped not_accepted"), 0);
+        assert_eq!(lagg.count("port.em2.dropped.not_accepted"), 0);
         c.ifp.detach();
-        assert_eq!(value(&lagg, "left dropped not_accepted"), 2);
+        assert_eq!(lagg.count("left.dropped.not_accepted"), 2);
     });
 }
 
@@ -206,7 +146,7 @@ fn processors_count_together() {
                 spawn(scope, || (0..EACH).for_each(|_| b.receive(&frame(0))));
             }
         });
-        assert_eq!(value(&lagg, "port em2 dropped not_accepted"), 4 * EACH);
+        assert_eq!(lagg.count("port.em2.dropped.not_accepted"), 4 * EACH);
     });
 }
 
@@ -234,7 +174,7 @@ fn no_frame_is_lost_without_a_trace() {
         });
         let own = own.load(Ordering::Relaxed);
         let by_lagg = ["not_accepted", "not_member"]
-            .map(|reason| value(&lagg, &format!("left dropped {reason}")));
+            .map(|reason| lagg.count(&format!("left.dropped.{reason}")));
         let came_in = came_in.count() as u64;
         assert_eq!(own + by_lagg.iter().sum::<u64>(), came_in, "{own} {by_lagg:?}");
     });
@@ -246,30 +186,19 @@ fn only_readers_in_its_vnet_see_a_lagg() {
         let (here, there) = (Vnet::current(), Vnet::new());
         let a = card(1);
         let lagg = lagg_of(&[&a]);
-        let index = lagg.ifp.index();
-        assert!(host::sysctl_stats(index).is_ok());
-        assert_eq!(there.enter(|| host::sysctl_stats(index)), Err(Errno::ENOENT));
+        let ports = || host::sysctl_get(&lagg.name, "ports");
+        assert_eq!(ports().as_deref(), Ok("1"));
+        assert_eq!(there.enter(ports), Err(Errno::ENOENT));
         host::vmove(&lagg.ifp, &there).unwrap();
-        assert_eq!(host::sysctl_stats(index), Err(Errno::ENOENT));
-        assert!(there.enter(|| host::sysctl_stats(index)).is_ok());
+        assert_eq!(ports(), Err(Errno::ENOENT));
+        // Its ports stay where they were, and ports.
+        assert_eq!(there.enter(ports).as_deref(), Ok("1"));
+        let link_up = there.enter(|| host::sysctl_get(&lagg.name, "port.em1.link_up"));
+        assert_eq!(link_up.as_deref(), Ok("1"));
         there.enter(|| host::vmove(&lagg.ifp, &here)).unwrap();
     });
 }
 
-#[test]
-fn an_interface_that_is_not_a_lagg_has_none() {
-    lab(|| {
-        let a = card(1);
-        let lagg = lagg_of(&[&a]);
-        assert_eq!(host::sysctl_stats(a.ifp.index()), Err(Errno::ENOENT));
-        assert_eq!(host::sysctl_stats(u32::MAX), Err(Errno::ENOENT));
-        let index = lagg.ifp.index();
-        lagg.destroy();
-        assert_eq!(host::sysctl_stats(index), Err(Errno::ENOENT));
-    });
-}
-
-/// A reader may sleep in a write, for any time: no lock is held then.
 #[test]
 fn reading_goes_on_while_ports_come_and_go() {
     lab(|| {
@@ -283,7 +212,8 @@ fn reading_goes_on_while_ports_come_and_go() {
                 }
             });
             while !done.is_finished() {
-                assert!(stats(&lagg).unwrap().starts_with(&format!("lagg {}\n", lagg.name)));
+                let ports = lagg.leaves(|name| name.ends_with(".in_service"));
+                assert!((1..=2).contains(&ports.len()), "{ports:?}");
             }
         });
     });

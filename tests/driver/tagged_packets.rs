@@ -15,8 +15,8 @@ fn send(lagg: &Lagg, tag: &SendTag) -> Result {
 }
 
 /// The lagg's counters of packets that were not sent.
-fn counted(lagg: &Lagg) -> (u64, String) {
-    (lagg.ifp.counter(Counter::Oerrors), host::sysctl_stats(lagg.ifp.index()).unwrap())
+fn counted(lagg: &Lagg) -> (u64, Vec<(String, String)>) {
+    (lagg.ifp.counter(Counter::Oerrors), lagg.leaves(|name| name.contains("dropped")))
 }
 
 /// Sends a packet whose tag is not of the port on which it would go. It is freed, and counted nowhere.

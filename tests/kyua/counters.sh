@@ -3,16 +3,10 @@
 
 . $(atf_get_srcdir)/lagg.subr
 
-# Our lagg's statistics
-stats()
+# leaf NAME: the value of our lagg's leaf; nothing if there is none
+leaf()
 {
-	$near sysctl -n net.link.lagg.stats
-}
-
-# stat WORD...: the value of a record
-stat()
-{
-	stats | awk -v record="$*" 'index($0, record " ") == 1 { print $NF }'
+	$near sysctl -n net.link.lagg.iface.lagg0.$1
 }
 
 atf_test_case sums cleanup
@@ -90,20 +84,19 @@ stats_body()
 	lagg_init 2
 	lagg_pair failover
 	traffic
-	stats
-	[ "$(stats | head -n 1)" = 'lagg lagg0' ] && [ "$(stat protocol)" = failover ] || atf_fail "not lagg0's records"
-	[ -z "$($far sysctl -n net.link.lagg.stats | grep $p0)" ] || atf_fail "another vnet shows them too"
+	[ "$(leaf protocol)" = failover ] || atf_fail "not lagg0's state"
+	[ -z "$($far sysctl -n net.link.lagg.iface | grep $p0)" ] || atf_fail "another vnet shows it too"
 	atf_check $near ifconfig lagg0 laggproto none
-	before=$(stat dropped none disabled)
+	before=$(leaf dropped.disabled)
 	atf_check -s exit:2 -o ignore -e match:'Network is down' $near ping -q -n -c 5 -i 0.1 -W 100 $far_ip
-	[ $(($(stat dropped none disabled) - before)) -ge 5 ] || atf_fail "what none refuses is not counted"
-	before=$(stat port $p0 dropped not_accepted)
+	[ $(($(leaf dropped.disabled) - before)) -ge 5 ] || atf_fail "what none refuses is not counted"
+	before=$(leaf port.$p0.dropped.not_accepted)
 	atf_check -s exit:2 -o ignore $far ping -q -n -c 5 -i 0.1 -W 100 $near_ip
-	[ $(($(stat port $p0 dropped not_accepted) - before)) -ge 5 ] || atf_fail "what none does not take in is not counted"
-	before=$(stat left dropped not_accepted)
+	[ $(($(leaf port.$p0.dropped.not_accepted) - before)) -ge 5 ] || atf_fail "what none does not take in is not counted"
+	before=$(leaf left.dropped.not_accepted)
 	atf_check $near ifconfig lagg0 -laggport $p0
-	[ $(stat left dropped not_accepted) -ge $((before + 5)) ] || atf_fail "what the port had not taken in is forgotten"
-	[ -z "$(stat port $p0 dropped not_accepted)" ] || atf_fail "a port that has left is shown"
+	[ $(leaf left.dropped.not_accepted) -ge $((before + 5)) ] || atf_fail "what the port had not taken in is forgotten"
+	[ -z "$(leaf port.$p0.dropped.not_accepted)" ] || atf_fail "a port that has left is shown"
 }
 stats_cleanup()
 {

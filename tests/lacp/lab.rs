@@ -139,7 +139,7 @@ impl Lab {
         let index = 100 * end.system as u32 + u32::from(end.slot) + 1;
         let hushed = system.lacp.options().txtest.then_some(self.now + 1_000);
         system.records[usize::from(end.slot)] = Record { hushed, ..Record::default() };
-        system.touch().add(nth(end.slot), index, [2, 0, 0, 1, end.system as u8, end.slot], now);
+        system.touch().add(nth(end.slot), index, [2, 0, 0, 1, end.system as u8, end.slot]);
         system.lacp.set_link(nth(end.slot), end.link, now);
         self.settle();
     }

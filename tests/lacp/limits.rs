@@ -89,7 +89,7 @@ fn f62_no_key_and_no_port_number_is_0_and_no_two_ports_have_one_number() {
         let mut lacp = lacp(System::new(mac(1)), lagg, DEFAULTS);
         let indices = [0x1_0000, 1, 0x1_0001, 7, 0x2_0000, 0xffff, 0x3_ffff, 0x1_fffe];
         for (slot, index) in (0..).zip(indices) {
-            lacp.add(nth(slot), index, mac(slot), now);
+            lacp.add(nth(slot), index, mac(slot));
         }
         let mut numbers: Vec<_> =
             (0..8).map(|slot| lacp.port(nth(slot)).unwrap().actor().port).collect();

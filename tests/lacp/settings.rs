@@ -83,7 +83,7 @@ fn a_port_that_joins_is_as_it_is_set() {
     let mut solo = Solo::new(1, DEFAULTS);
     let settings = Settings { active: false, key: 9, ..*solo.lacp.settings() };
     solo.lacp.set_settings(settings);
-    solo.lacp.add(nth(1), 2, [2, 0, 0, 0, 1, 1], solo.now());
+    solo.lacp.add(nth(1), 2, [2, 0, 0, 0, 1, 1]);
     solo.lacp.set_port_priority(nth(1), 4);
     solo.lacp.set_link(nth(1), GIGABIT, solo.now());
     assert_eq!(solo.pass(100_000), []);

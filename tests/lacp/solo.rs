@@ -26,7 +26,7 @@ impl Solo {
         let mut solo = Solo { lacp: lacp(System::new(mac(1)), 11, options), ms: 10_000 };
         for number in 0..ports {
             let source = [2, 0, 0, 0, 1, number];
-            solo.lacp.add(nth(number), u32::from(number) + 1, source, solo.now());
+            solo.lacp.add(nth(number), u32::from(number) + 1, source);
             solo.lacp.set_link(nth(number), GIGABIT, solo.now());
         }
         solo.said();

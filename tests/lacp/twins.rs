@@ -77,7 +77,7 @@ fn f66_what_a_port_sent_before_it_left_is_no_other_system() {
         }
         assert_eq!(own(&solo), mac(1), "round {round}");
         solo.pass(1_000);
-        solo.lacp.add(nth(1), 2, source, solo.now());
+        solo.lacp.add(nth(1), 2, source);
         solo.lacp.set_link(nth(1), GIGABIT, solo.now());
     }
     // For good this time: a farewell long ago says nothing.

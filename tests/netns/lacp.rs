@@ -91,9 +91,9 @@ fn lacp_sends_farewells() {
 
 /// How many LACPDUs a near port has received.
 fn heard(lab: &Lab, port: &str) -> u32 {
-    let (stats, record) = (lab.ok("lagg0 stats"), format!("port {port} lacp pdus_in "));
-    let count = stats.lines().find_map(|line| line.strip_prefix(&record));
-    count.unwrap_or_else(|| panic!("no {record}in {stats}")).parse().unwrap()
+    let (state, leaf) = (lab.ok("lagg0 state"), format!("lagg0.port.{port}.lacp.pdus_in: "));
+    let count = state.lines().find_map(|line| line.strip_prefix(&leaf));
+    count.unwrap_or_else(|| panic!("no {leaf}in {state}")).parse().unwrap()
 }
 
 /// Only the side that asks for the short timeout times out after 3 s.

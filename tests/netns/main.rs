@@ -63,18 +63,19 @@ fn shows_what_ifconfig_shows() {
 fn shows_what_was_dropped() {
     let lab = lab!(2);
     lab.failover();
-    let shown = lab.ok("lagg0 stats");
-    assert!(
-        shown.starts_with("lagg lagg0\nprotocol failover\ndropped failover no_ports "),
-        "{shown}"
-    );
-    assert!(shown.contains("\ndropped none disabled 0\n"), "{shown}");
-    assert!(shown.contains("\nport em1 dropped not_accepted "), "{shown}");
+    let shown = lab.ok("lagg0 state");
+    for line in
+        ["protocol: failover", "min_links: 0", "dropped.disabled: 0", "port.em0.in_service: 1"]
+    {
+        assert!(shown.lines().any(|there| there == format!("lagg0.{line}")), "{line} in {shown}");
+    }
+    assert!(shown.contains("\nlagg0.port.em1.dropped.not_accepted: "), "{shown}");
+    assert!(shown.lines().all(|line| line.starts_with("lagg0.")), "{shown}");
     lab.ok("lagg0 laggproto none");
     run(&format!("ip netns exec {} ping -c 1 -W 1 192.0.2.2", lab.near));
-    let shown = lab.ok("lagg0 stats");
-    assert!(shown.contains("\nprotocol none\n"), "{shown}");
-    assert!(!shown.contains("\ndropped none disabled 0\n"), "{shown}");
+    let shown = lab.ok("lagg0 state");
+    assert!(shown.contains("lagg0.protocol: none\n"), "{shown}");
+    assert!(!shown.contains("\nlagg0.dropped.disabled: 0\n"), "{shown}");
 }
 
 /// `set` and `get`: the settings that ifconfig(8) has no word for.

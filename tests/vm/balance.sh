@@ -5,17 +5,13 @@ counter() { awk -v name="$1" '$1 == name { n += $NF } END { print n + 0 }' "$wor
 # What the stack counts for the lagg: packets sent, and those that it could not send
 sent() { netstat -I lagg0 -n -b | awk '/<Link/ { print $(NF - 3); exit }'; }
 oerrors() { netstat -I lagg0 -n | awk '/<Link/ { print $(NF - 1); exit }'; }
-# dropped RECORDS: how many those of the lagg's own statistics have counted
-dropped() {
-	sysctl -n net.link.lagg.stats."$(index lagg0)" | awk -v records="$1" '$0 ~ records { n += $NF } END { print n + 0 }'
-}
-UNSENT='^dropped '
-REFUSED='^(port .*|left) dropped '
-has_stats() { sysctl -n net.link.lagg.stats."$(index lagg0)" >/dev/null 2>&1; }
+UNSENT='^dropped[.]'
+REFUSED='^(port[.].*|left)[.]dropped[.]'
+has_state() { leaf protocol >/dev/null 2>&1; }
 
 go() {
 	sent_before=$(sent) oerrors_before=$(oerrors)
-	! has_stats || unsent_before=$(dropped "$UNSENT") refused_before=$(dropped "$REFUSED")
+	! has_state || unsent_before=$(leaves "$UNSENT") refused_before=$(leaves "$REFUSED")
 	sysctl -q kern.lagg_traffic.run=1 >/dev/null
 }
 # halt WHAT: and say what went
@@ -46,12 +42,12 @@ balanced() {
 	if [ "$lacp" != lacp ]; then
 		check "$1: and what it sent" same arrived $(($(counter sent) + $(counter copies))) opackets $(($(sent) - sent_before))
 	fi
-	if has_stats; then
-		check "$1: the reasons add up" same returned "$errors" dropped $(($(dropped "$UNSENT") - unsent_before))
+	if has_state; then
+		check "$1: the reasons add up" same returned "$errors" dropped $(($(leaves "$UNSENT") - unsent_before))
 		# Of those that came as the port went down or up, the stack has dropped some. The partner's answers may be late.
 		refused=$(counter refused)
 		check "$1: those of packets that were not taken in too" \
-		    between "$refused" $(($(dropped "$REFUSED") - refused_before)) $((refused + $(counter down) + $(counter answers)))
+		    between "$refused" $(($(leaves "$REFUSED") - refused_before)) $((refused + $(counter down) + $(counter answers)))
 	fi
 }
 

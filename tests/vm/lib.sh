@@ -82,6 +82,15 @@ ifc() { ifconfig -n "$@"; }
 has() { ifconfig -n "$1" 2>&1 | grep -q -- "$2"; }
 hasnt() { ! has "$@"; }
 
+# leaf LEAF [LAGG]: its value
+leaf() { sysctl -n net.link.lagg.iface."${2:-lagg0}.$1"; }
+# leaves PATTERN [LAGG]: the sum of those whose names match
+leaves() {
+	sysctl net.link.lagg.iface."${2:-lagg0}" |
+		awk -v start="net.link.lagg.iface.${2:-lagg0}." -v pattern="$1" \
+		    'substr($1, length(start) + 1) ~ pattern { n += $2 } END { printf "%.0f\n", n }'
+}
+
 # The index of an interface
 index() { netstat -I "$1" -n | sed -n 's/.*<Link#\([0-9]*\)>.*/\1/p'; }
 

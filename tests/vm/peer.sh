@@ -80,11 +80,8 @@ check "the other machine answers" wait_for 300 there true
 both_distribute() { distributing "$1" && there distributing "$1"; }
 LIMIT=30
 
-# lacp_record NAME: the sum of all ports' records of that name
-lacp_record() {
-	sysctl -n net.link.lagg.stats."$(index lagg0)" |
-		awk -v name="$1" '$1 == "port" && $3 == "lacp" && $4 == name { n += $5 } END { print n + 0 }'
-}
+# lacp_record NAME: the sum of all ports' counters of that name
+lacp_record() { leaves "^port[.].*[.]lacp[.]$1:"; }
 reaches_record() { [ "$(lacp_record "$1")" -ge "$2" ]; }
 # grows NAME N: by so much in 10 s, in which nothing of the slow period is due
 grows() { wait_for 10 reaches_record "$1" $(($(lacp_record "$1") + $2)); }

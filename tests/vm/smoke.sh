@@ -103,24 +103,18 @@ all_down() {
 check "with all ports down the lagg counts output errors" all_down
 
 # What was dropped
-stats=net.link.lagg.stats.$(index lagg0)
-# dropped RECORD: its value
-dropped() { sysctl -n "$stats" | awk -v record="$*" 'index($0, record " ") == 1 { print $NF }'; }
 said() {
-	sysctl "$stats"
-	[ "$(sysctl -n "$stats" | head -n 1)" = 'lagg lagg0' ] && [ "$(dropped protocol)" = failover ] || return
-	[ "$(dropped dropped failover no_active_port)" -gt 0 ] && [ "$(dropped dropped none disabled)" = 0 ]
+	sysctl net.link.lagg.iface.lagg0
+	[ "$(leaf protocol)" = failover ] && [ "$(leaf dropped.no_active_port)" -gt 0 ] && [ "$(leaf dropped.disabled)" = 0 ]
 }
 standby() {
 	# P1 has been the master since P0 was removed.
-	before=$(dropped port "$P0" dropped not_accepted)
+	before=$(leaf port."$P0".dropped.not_accepted)
 	jexec $JAIL ping -q -n -c 1 -W 500 192.0.2.99
-	[ "$(dropped port "$P0" dropped not_accepted)" -gt "$before" ] || { sysctl "$stats"; return 1; }
+	[ "$(leaf port."$P0".dropped.not_accepted)" -gt "$before" ]
 }
-listed() { sysctl net.link.lagg.stats | grep -q "^$stats: lagg lagg0"; }
-others() {
-	[ -z "$(jexec $JAIL sysctl net.link.lagg.stats)" ] && [ -z "$(jexec $JAIL sysctl -n "$stats")" ]
-}
+listed() { sysctl net.link.lagg | grep -q '^net.link.lagg.iface.lagg0.protocol: failover'; }
+others() { [ -z "$(jexec $JAIL sysctl net.link.lagg.iface)" ]; }
 if is_c; then
 	skip "counters of what was dropped"
 else
@@ -164,5 +158,5 @@ check "the other carries on" wait_for 10 reaches
 check "a port that is renamed stays" sh -c "ifconfig -n $P1 name port1 && ifconfig -n lagg0 | grep -q 'laggport: port1'"
 ifc port1 name "$P1" >/dev/null
 check "destroy under traffic" ifc lagg0 destroy
-is_c || check "the lagg's counters are gone" sh -c "[ -z \"\$(sysctl $stats)\" ]"
+is_c || check "the lagg's counters are gone" sh -c '[ -z "$(sysctl net.link.lagg.iface.lagg0)" ]'
 check "the port is as it was" hasnt "$P1" 'ether 02:00:00:00:00:77'

@@ -50,7 +50,7 @@ change() {
 	ifconfig -n lagg0 down
 	ifconfig -n lagg0 up promisc
 	ifconfig -n lagg0 mtu 1500 -use_flowid lagghash l2,l3,l4 ether 02:00:00:00:00:56 -promisc
-	sysctl net.link.lagg.stats
+	sysctl net.link.lagg
 }
 pair() {
 	for n in 0 1 2; do
@@ -91,7 +91,7 @@ no_loss() { ping -q -n -c 100 -i 0.02 $JAIL_IP | tee /dev/stderr | grep -q ' 0.0
 check "and loses nothing" no_loss
 errors_of() { netstat -I "$1" -n | awk '/<Link/ { print $(NF - 1); exit }'; }
 pair_adds_up() {
-	unsent=$(sysctl -n net.link.lagg.stats."$(index lagg1)" | awk '/^dropped / { n += $NF } END { print n + 0 }')
+	unsent=$(leaves "$UNSENT" lagg1)
 	# Those that a port could not send are the lagg's, too.
 	same "dropped, and its ports' errors" $((unsent + $(errors_of "$P0") + $(errors_of "$P1") + $(errors_of "$P2"))) \
 	    oerrors "$(errors_of lagg1)"

@@ -59,4 +59,4 @@ ran $((SECS / 6)) come_and_go go_round look_and_set up_and_down
 balanced "up and down"
 ran $((SECS / 6)) come_and_go go_round live_and_die
 check "a lagg that comes and goes: every packet arrived, or an error was returned" none_lost
-has_stats || skip "no net.link.lagg.stats: whether the reasons add up"
+has_state || skip "no net.link.lagg.iface: whether the reasons add up"

@@ -6,7 +6,7 @@ use super::bindings as c;
 use super::hooks;
 use super::ifnet::Ifnet;
 use super::memory::Pinned;
-use super::{names, sysctl};
+use super::names;
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::{self, Inside};
 use crate::kpi::{Driver, Errno, InfinibandAddr, LaggType, Module, Result};
@@ -104,7 +104,6 @@ unsafe fn create(data: *mut c::ifc_data) -> Result<*mut c::ifnet> {
         c::rt_ifmsg(ifp, c::IFF_SIMPLEX as c_int);
     }
     Module::attached(&softc);
-    sysctl::add_stats(interface);
     inside.stay();
     Ok(ifp)
 }

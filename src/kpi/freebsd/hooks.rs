@@ -316,6 +316,7 @@ pub(super) unsafe extern "C" fn arrival(_: *mut c_void, ifp: *mut c::ifnet) {
         if ifp.is_lagg() {
             names::renamed(ifp);
         } else if let Some(port) = ifp.lagg_port() {
+            names::port_renamed(ifp);
             Module::port_renamed(&port);
         }
         return;

@@ -107,11 +107,6 @@ impl<const N: usize> Line<N> {
         Line { text: [0; N], len: 0 }
     }
 
-    /// The string without its NUL.
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.text.get(..self.len).unwrap_or_default()
-    }
-
     /// Appends a byte that is not NUL, if there is room.
     pub(super) fn push(&mut self, byte: u8) {
         // INVARIANT: the last byte stays the NUL that it was.

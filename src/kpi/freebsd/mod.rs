@@ -9,6 +9,7 @@ mod groups;
 mod hooks;
 mod ifnet;
 mod inbox;
+mod leaves;
 mod lladdr;
 mod locks;
 mod mbuf;

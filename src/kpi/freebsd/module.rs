@@ -6,7 +6,7 @@ use spin::Once;
 
 use super::bindings as c;
 use super::events::Handlers;
-use super::{epoch, hooks, names, sysctl, tasks};
+use super::{epoch, hooks, names, tasks};
 use crate::kpi::errno::to_c;
 use crate::kpi::{Errno, Result, gate, live};
 
@@ -57,7 +57,6 @@ extern "C" fn lagg_rs_unload() -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn lagg_rs_unhook(_: *const c_void) {
     let Some(handlers) = HANDLERS.get() else { return };
-    sysctl::remove_stats();
     names::stop();
     handlers.deregister();
     // A thread that saw a port before the last one went may be about to call a hook: a link event on its

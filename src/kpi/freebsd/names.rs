@@ -1,21 +1,22 @@
-//! The nodes `net.link.lagg.iface.<name>`, by which sysctl(8) finds the settings of a lagg.
+//! The nodes `net.link.lagg.iface.<name>`, by which sysctl(8) finds the settings and the state of a lagg, and
+//! below them those of its ports.
 //!
 //! The tree is one for the whole host, and names belong to a vnet: laggs of the same name share a node, which
-//! therefore holds no pointer to a lagg. Who reads or writes a leaf names the lagg by that name and his own vnet.
+//! therefore holds no pointer to a lagg. A leaf is read or written by that name, in the caller's vnet.
 //!
 //! A thread of its own makes and removes the nodes. To remove one is to wait for its readers, and a reader may
 //! wait for ever for a page of its buffer (D-31): no thread that has a lock of the stack may do so.
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use super::bindings as c;
 use super::epoch;
 use super::ifnet::Ifnet;
+use super::leaves::{self, Tree};
 use super::locks::{Cv, Deadline, Mtx};
-use super::misc::Line;
 use super::tasks::Task;
 use crate::kpi::cell::EpochOption;
-use crate::kpi::{Boxed, Driver, Holds, Module, Name, Queue, Ref, Result};
+use crate::kpi::{Boxed, Name, Queue, Ref, Result};
 
 /// How long a new lagg waits for its node, in milliseconds, if the reader of another one holds up the thread.
 const PATIENCE_MS: u32 = 1000;
@@ -40,15 +41,30 @@ struct Lists {
 struct Lagg {
     index: u32,
     name: Name,
+    ports: List<Port>,
 }
 
+/// A port of it, known by its index.
+struct Port {
+    index: u32,
+    name: Name,
+}
+
+/// The node of laggs of this name.
 struct Node {
+    name: Name,
+    tree: Tree,
+    ports: List<PortNode>,
+}
+
+/// The node of their ports of this name.
+struct PortNode {
     name: Name,
     /// None if the kernel has refused it.
     oid: Option<NonNull<c::sysctl_oid>>,
 }
 
-// SAFETY: the node belongs to no thread; the kernel's own lock guards it.
+// SAFETY: the nodes belong to no thread; the kernel's own lock guards them.
 unsafe impl Send for Node {}
 
 /// Begins to keep the nodes. May sleep.
@@ -76,7 +92,8 @@ pub(super) fn stop() {
 /// ENOMEM: it is new.
 pub(super) fn add(lagg: &Ifnet) -> Result {
     let Some(names) = NAMES.get() else { return Ok(()) };
-    let entry = List::entry(Lagg { index: lagg.index(), name: lagg.name() })?;
+    let new = Lagg { index: lagg.index(), name: lagg.name(), ports: List::default() };
+    let entry = List::entry(new)?;
     names.lists.lock().laggs.put(entry);
     rename(&names, lagg);
     Ok(())
@@ -97,11 +114,60 @@ pub(super) fn remove(lagg: &Ifnet) {
     names.task.enqueue(&names);
 }
 
-/// The name of a node, `oid`; none if it is being removed.
-pub(super) fn name_of(oid: *mut c::sysctl_oid) -> Option<Name> {
+impl Ifnet {
+    /// Makes the leaves of a port of `lagg`, which show nothing before it is one, and are there a moment later.
+    /// May sleep.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn show_leaves(&self, lagg: &Ifnet) -> Result {
+        let Some(names) = NAMES.get() else { return Ok(()) };
+        let entry = List::entry(Port { index: self.index(), name: self.name() })?;
+        if let Some(lagg) = names.lists.lock().laggs.find(|there| there.index == lagg.index()) {
+            lagg.ports.put(entry);
+        }
+        names.task.enqueue(&names);
+        // It may have got another name meanwhile.
+        port_renamed(self);
+        Ok(())
+    }
+
+    /// Removes the leaves of what was to be a port, if it has any. Does not wait.
+    pub fn hide_leaves(&self, lagg: &Ifnet) {
+        let Some(names) = NAMES.get() else { return };
+        let gone = {
+            let mut lists = names.lists.lock();
+            let lagg = lists.laggs.find(|there| there.index == lagg.index());
+            lagg.and_then(|lagg| lagg.ports.take(|port| port.index == self.index()))
+        };
+        drop(gone);
+        // D-31: another thread waits for the readers
+        names.task.enqueue(&names);
+    }
+}
+
+/// The interface, which may be a port, has another name. Does not wait.
+pub(super) fn port_renamed(ifp: &Ifnet) {
+    let Some(names) = NAMES.get() else { return };
+    let (index, name) = (ifp.index(), ifp.name());
+    names
+        .lists
+        .lock()
+        .laggs
+        .first(|lagg| lagg.ports.find(|port| port.index == index).map(|port| port.name = name));
+    names.task.enqueue(&names);
+}
+
+/// The names of the nodes of a lagg and, if that is one, of a port; none if the lagg's is being removed.
+pub(super) fn names_of(
+    lagg: *mut c::sysctl_oid,
+    port: *mut c::sysctl_oid,
+) -> Option<(Name, Option<Name>)> {
     let names = NAMES.get()?;
     let lists = names.lists.lock();
-    lists.nodes.iter().find(|node| node.oid == NonNull::new(oid)).map(|node| node.name)
+    let node = lists.nodes.iter().find(|node| node.tree.is(lagg))?;
+    let port = node.ports.iter().find(|there| there.oid.is_some_and(|oid| oid.as_ptr() == port));
+    Some((node.name, port.map(|port| port.name)))
 }
 
 impl Lists {
@@ -113,14 +179,54 @@ impl Lists {
         self.nodes.iter().any(|node| is_same_node(&node.name, name))
     }
 
-    fn wanted(&self) -> Option<Name> {
-        self.laggs.iter().map(|lagg| lagg.name).find(|name| !self.has_node(name))
+    /// What the task is to do next.
+    fn next(&mut self) -> Option<Work> {
+        let Lists { laggs, nodes } = self;
+        let is_lagg = |node: &Node| laggs.iter().any(|lagg| lagg.name == node.name);
+        let is_port = |node: &Name, port: &PortNode| {
+            let laggs = laggs.iter().filter(|lagg| lagg.name == *node);
+            laggs.flat_map(|lagg| lagg.ports.iter()).any(|it| it.name == port.name)
+        };
+        // Those of ports go first: they are below the others.
+        let unused = nodes.first(|node| {
+            let name = node.name;
+            node.ports.take(|port| !is_port(&name, port))
+        });
+        if let Some(port) = unused {
+            return Some(Work::RemovePort(port));
+        }
+        if let Some(node) = nodes.take(|node| !is_lagg(node)) {
+            return Some(Work::Remove(node));
+        }
+        let mut names = self.laggs.iter().map(|lagg| lagg.name);
+        let missing = names.find(|name| !self.has_node(name));
+        missing.map(Work::Make).or_else(|| self.missing_port())
     }
+
+    /// A port without a node, of a lagg that has one. Of two names that the kernel writes alike, the first has
+    /// the node.
+    fn missing_port(&self) -> Option<Work> {
+        self.laggs.iter().find_map(|lagg| {
+            let node = self.nodes.iter().find(|node| node.name == lagg.name)?;
+            let parent = node.tree.ports()?;
+            let has = |port: &&Port| node.ports.iter().any(|it| is_same_node(&it.name, &port.name));
+            let port = lagg.ports.iter().find(|port| !has(port))?;
+            Some(Work::MakePort { lagg: lagg.name, parent, port: port.name })
+        })
+    }
+}
+
+/// What the task has to do.
+enum Work {
+    RemovePort(Boxed<Entry<PortNode>>),
+    Remove(Boxed<Entry<Node>>),
+    Make(Name),
+    MakePort { lagg: Name, parent: NonNull<c::sysctl_oid>, port: Name },
 }
 
 /// Whether two names have one node: the kernel writes `%25` for a dot. The first of them gets it.
 fn is_same_node(one: &Name, other: &Name) -> bool {
-    node_name(one).eq(node_name(other))
+    one == other || node_name(one).eq(node_name(other))
 }
 
 fn node_name(name: &Name) -> impl Iterator<Item = u8> {
@@ -146,72 +252,33 @@ fn rename(names: &Ref<Names>, lagg: &Ifnet) {
     }
 }
 
-/// The task: makes what is missing, and removes what no lagg needs.
+/// The task: makes what is missing, and removes what nothing needs. No other thread makes or removes nodes.
 fn run(names: &Ref<Names>) {
     loop {
-        let unused = {
-            let mut guard = names.lists.lock();
-            let Lists { laggs, nodes } = &mut *guard;
-            nodes.take(|node| !laggs.iter().any(|lagg| lagg.name == node.name))
-        };
-        if let Some(entry) = unused {
-            entry.value.remove();
-            continue;
-        }
-        let Some(name) = names.lists.lock().wanted() else { return };
-        let Ok(mut entry) = List::entry(Node { name, oid: None }) else {
-            epoch::epoch_drain();
-            continue;
-        };
-        entry.value.make();
-        names.lists.lock().nodes.put(entry);
-        names.made.broadcast();
-    }
-}
-
-impl Node {
-    /// Makes the node in the kernel's tree, with its leaves. Sleeps.
-    fn make(&mut self) {
-        // SAFETY: the caller may sleep. The kernel copies the name, which ends in a NUL, as those of all
-        // interfaces do.
-        let iface = unsafe { c::lagg_rs_node_add(ptr::null_mut(), (&raw const self.name).cast()) };
-        self.oid = NonNull::new(iface);
-        let (mut node, mut prefix) = (iface, Line::<16>::new());
-        for (place, setting) in (0..).zip(Module::SETTINGS) {
-            let name = setting.name.to_bytes_with_nul();
-            let leaf = match name.iter().position(|byte| *byte == b'.') {
-                None => {
-                    node = iface;
-                    name
-                }
-                Some(dot) => {
-                    let (before, leaf) = name.split_at(dot);
-                    if node == iface || prefix.as_bytes() != before {
-                        prefix = Line::new();
-                        before.iter().for_each(|byte| prefix.push(*byte));
-                        // SAFETY: the caller may sleep. The parent was made above, and only this thread removes it.
-                        // The kernel copies the name, which ends in a NUL.
-                        node = unsafe { c::lagg_rs_node_add(iface, prefix.as_ptr()) };
-                    }
-                    leaf.get(1..).unwrap_or_default()
-                }
-            };
-            let is_number = setting.holds == Holds::Number;
-            // SAFETY: the caller may sleep. The node was made above, and only this thread removes it. Both
-            // strings end in a NUL, the leaf's name where that of the whole setting does; the kernel copies them.
-            unsafe {
-                let about = setting.about.as_ptr();
-                c::lagg_rs_leaf_add(node, leaf.as_ptr().cast(), place, is_number, about);
+        let Some(work) = names.lists.lock().next() else { return };
+        match work {
+            Work::RemovePort(port) => port.value.oid.into_iter().for_each(leaves::remove),
+            Work::Remove(node) => node.value.tree.remove(),
+            Work::Make(name) => {
+                let new = Node { name, tree: Tree::NONE, ports: List::default() };
+                let Ok(mut entry) = List::entry(new) else {
+                    epoch::epoch_drain();
+                    continue;
+                };
+                entry.value.tree = leaves::make(&name);
+                names.lists.lock().nodes.put(entry);
+                names.made.broadcast();
             }
-        }
-    }
-
-    /// Removes it from the kernel's tree, and waits for its readers. Sleeps.
-    fn remove(&self) {
-        if let Some(oid) = self.oid {
-            // SAFETY: the caller may sleep. The node was made by `make`, and is removed once: it is in no list any
-            // more.
-            unsafe { c::lagg_rs_node_remove(oid.as_ptr()) };
+            Work::MakePort { lagg, parent, port } => {
+                let Ok(mut entry) = List::entry(PortNode { name: port, oid: None }) else {
+                    epoch::epoch_drain();
+                    continue;
+                };
+                entry.value.oid = leaves::make_port(parent, &port);
+                if let Some(node) = names.lists.lock().nodes.find(|node| node.name == lagg) {
+                    node.ports.put(entry);
+                }
+            }
         }
     }
 }
@@ -264,6 +331,18 @@ impl<T> List<T> {
     fn iter(&self) -> impl Iterator<Item = &T> {
         let first = self.0.as_deref();
         core::iter::successors(first, |entry| entry.next.as_deref()).map(|entry| &entry.value)
+    }
+
+    /// The first result of `f`.
+    fn first<R>(&mut self, mut f: impl FnMut(&mut T) -> Option<R>) -> Option<R> {
+        let mut place = &mut self.0;
+        while let Some(entry) = place {
+            if let Some(result) = f(&mut entry.value) {
+                return Some(result);
+            }
+            place = &mut entry.next;
+        }
+        None
     }
 
     fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<&mut T> {

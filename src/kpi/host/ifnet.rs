@@ -22,8 +22,8 @@ use super::{event, lladdr, multicast, offloads, peers, stack};
 use crate::kpi::atomic::AtomicU8;
 use crate::kpi::driver::{Driver, Module};
 use crate::kpi::{
-    Counter, EpochOption, IfType, Ioctl, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref, Result,
-    iff, packet,
+    Boxed, Counter, EpochOption, IfType, Ioctl, LinkAddr, LinkState, Mbuf, Name, Offloads, Ref,
+    Result, iff, packet,
 };
 
 pub use reference::{IfnetRef, lookups};
@@ -49,6 +49,8 @@ pub struct Ifnet {
     pub(super) guarded: AtomicBool,
     running: AtomicBool,
     pub(super) lagg: EpochOption<Port>,
+    /// The ports of a lagg that sysctl(8) shows. The kernel needs memory for each.
+    pub(super) shown: Mutex<Vec<Boxed<IfnetRef>>>,
     pub(super) softc: EpochOption<Softc>,
     pub(super) kind: Kind,
     counters: PerThread<[AtomicU64; 12]>,

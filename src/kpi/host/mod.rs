@@ -87,7 +87,7 @@ pub use peers::{IpState, ip_state, set_ip};
 pub use privilege::set_privileged;
 pub use request::{SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFLLADDR, ifioctl};
 pub use stack::{set_address, set_link};
-pub use sysctl::{settings, sysctl_get, sysctl_set, sysctl_stats};
+pub use sysctl::{leaves, port_leaves, settings, sysctl_all, sysctl_get, sysctl_set};
 pub use tags::{CardTag, SendTag, TagParams, TagWrapper, allocate_tag};
 pub use tasks::settle;
 pub use vlan::{

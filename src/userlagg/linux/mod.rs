@@ -28,7 +28,7 @@ usage: userlagg [-v] [lagg]
        userlagg [-f] lagg create [laggtype type] [word ...]
        userlagg lagg word ...
        userlagg lagg get [setting]
-       userlagg lagg stats
+       userlagg lagg state
 
 words: laggproto failover|none|...  laggport interface  -laggport interface
        lagghash l2,l3,l4  [-]use_flowid  [-]use_numa  [-]lacp_strict
@@ -37,11 +37,12 @@ words: laggproto failover|none|...  laggport interface  -laggport interface
 
 Without words it shows the lagg, or all; -v shows more. create starts a process
 for the lagg, or with -f becomes it. The words are those of ifconfig(8), except
-set, for what it has no word for. get shows these settings, and stats what the
-lagg has dropped, and why.";
+set, for what it has no word for. get shows these settings. state shows them and
+all that is known of the lagg and its ports, in lines as lagg0.port.em0.flaps: 2,
+which sysctl(8) of FreeBSD begins with net.link.lagg.iface. (lagg_rs(4)).";
 
-/// The word that shows the statistics.
-const STATS: &str = "stats";
+/// The word that shows the state.
+const STATE: &str = "state";
 
 /// The word that shows the settings.
 const GET: &str = "get";
@@ -95,7 +96,7 @@ pub fn main() -> ExitCode {
 fn is_question(words: &[String]) -> bool {
     match words {
         [] => true,
-        [word] => word == STATS || word == GET,
+        [word] => word == STATE || word == GET,
         [word, _] => word == GET,
         _ => false,
     }

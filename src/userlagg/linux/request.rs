@@ -38,6 +38,13 @@ pub fn settings(lagg: &Lagg, name: Option<&str>) -> Result<String, String> {
     }
 }
 
+/// The settings and the state, one a line, as sysctl(8) shows them below `net.link.lagg.iface`.
+pub fn state(lagg: &Lagg) -> String {
+    let name = lagg.name.replace('.', "%25");
+    let lines = host::sysctl_all(&lagg.name).into_iter();
+    lines.map(|(leaf, value)| format!("{name}.{leaf}: {value}\n")).collect()
+}
+
 /// What ifconfig adds to the flags of an interface with a carrier.
 const IFF_LOWER_UP: u32 = 0x0100_0000;
 

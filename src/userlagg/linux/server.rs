@@ -13,7 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid, write};
 
-use lagg_rs::kpi::{LaggType, host, iff};
+use lagg_rs::kpi::{LaggType, iff};
 
 use super::control::{self, Reply};
 use super::errno::{describe, text};
@@ -21,7 +21,7 @@ use super::lagg::Lagg;
 use super::netlink::{self, Change};
 use super::request;
 use super::words::{Line, Word};
-use super::{GET, STATS};
+use super::{GET, STATE};
 
 /// Runs the lagg from its creation to its end. A command line that fails leaves nothing behind.
 pub fn run(name: &str, line: &Line, detached: bool) -> Reply {
@@ -131,12 +131,8 @@ fn answer(lagg: &mut Lagg, request: &control::Request, privileged: bool) -> (Rep
         };
         return (reply, false);
     }
-    if request.words == [STATS] {
-        let reply = match host::sysctl_stats(lagg.ifp.index()) {
-            Ok(output) => Reply { output, ..Reply::default() },
-            Err(errno) => Reply::failure(format!("{}: {}", lagg.name, text(errno))),
-        };
-        return (reply, false);
+    if request.words == [STATE] {
+        return (Reply { output: request::state(lagg), ..Reply::default() }, false);
     }
     if let [GET, name @ ..] = &*request.words.iter().map(String::as_str).collect::<Vec<_>>() {
         let reply = match request::settings(lagg, name.first().copied()) {

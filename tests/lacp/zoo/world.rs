@@ -49,7 +49,7 @@ impl World {
         let mut lacp = lacp(Id::new(mac(ours)), LAGG, options);
         for slot in Slot::all().take(script.cables.len()) {
             let number = slot.number();
-            lacp.add(slot, 1 + u32::from(number), [2, 0, 0, 1, 0, number], Time::new(now));
+            lacp.add(slot, 1 + u32::from(number), [2, 0, 0, 1, 0, number]);
             lacp.set_port_priority(slot, script.priorities[usize::from(number)]);
         }
         lacp.set_settings(script.settings);

@@ -159,6 +159,32 @@ lagg_garbage(struct worker *w)
 	return (without_laggs ? 0 : submit(w, LOCAL, commands[which], &request));
 }
 
+/* Reads a leaf of a lagg or a port, some way from the first. */
+static long
+lagg_leaf(struct worker *w)
+{
+	static const char tree[] = "net.link.lagg.iface";
+	static char text[1024];
+	int by_name[] = { 0, 3 }, next[26] = { 0, 2 }, found[24];
+	size_t size = sizeof(found), length;
+	long result;
+	unsigned steps = say_number(w, pick(w, 300));
+
+	say(w, tree);
+	announce(w);
+	result = call(SYS___sysctl, by_name, 2, found, &size, tree, length_of(tree));
+	for (;;) {
+		length = size / sizeof(int);
+		if (result < 0 || steps-- == 0)
+			break;
+		memcpy(next + 2, found, size);
+		size = sizeof(found);
+		result = call(SYS___sysctl, next, length + 2, found, &size, NULL, 0);
+	}
+	size = sizeof(text);
+	return (result < 0 ? result : call(SYS___sysctl, found, length, text, &size, NULL, 0));
+}
+
 /* net.link.lagg, read or set. */
 long
 lagg_statistics(struct worker *w)
@@ -189,21 +215,10 @@ lagg_statistics(struct worker *w)
 		announce(w);
 		return (call(SYS___sysctlbyname, name, length_of(name), NULL, NULL, &value, sizeof(value)));
 	}
-	name = chance(w, 3) ? names[pick(w, 5)] : "net.link.lagg.stats";
+	if (!chance(w, 3))
+		return (lagg_leaf(w));
+	name = names[pick(w, 5)];
 	say(w, name);
 	announce(w);
-	if (name[length_of(name) - 1] == 's') {
-		/* Those of all laggs: a node is read by its number. */
-		int node[] = { 0, 3 }, found[24];
-		size_t size = sizeof(found);
-		long result = call(SYS___sysctl, node, 2, found, &size, name, length_of(name));
-
-		if (result < 0)
-			return (result);
-		length = size / sizeof(int);
-		found[length] = 1 + pick(w, 60);
-		size = sizeof(text);
-		return (call(SYS___sysctl, found, length + 1, text, &size));
-	}
 	return (call(SYS___sysctlbyname, name, length_of(name), text, &length, NULL, 0));
 }

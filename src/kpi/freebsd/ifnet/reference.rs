@@ -4,7 +4,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 
 use super::{Ifnet, c};
-use crate::kpi::{Name, epoch};
+use crate::kpi::Name;
 
 impl Ifnet {
     /// A counted reference to it.
@@ -56,15 +56,6 @@ impl IfnetRef {
         }
         // INVARIANT: if_try_ref has counted it just now.
         Some(IfnetRef(ifp.cast()))
-    }
-
-    /// The interface of that index, if it is one of the current vnet and not dying.
-    pub fn by_index(index: u32) -> Option<IfnetRef> {
-        // SAFETY: in a section of the epoch, in which the table of indexes is read and what is in it is not
-        // freed; any number may be asked for.
-        let ifp = epoch::section(|_| unsafe { c::ifnet_byindex_ref(index) });
-        // INVARIANT: ifnet_byindex_ref has counted what it returns.
-        NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
     }
 }
 

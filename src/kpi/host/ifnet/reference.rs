@@ -59,6 +59,7 @@ impl IfnetRef {
             guarded: AtomicBool::new(false),
             running: AtomicBool::new(false),
             lagg: EpochOption::new(),
+            shown: Mutex::default(),
             softc: EpochOption::new(),
             kind,
             counters: Default::default(),
@@ -116,6 +117,10 @@ impl IfnetRef {
         let name = ifnet.name();
         assert!(ifnet.lagg.is_empty(), "{name} is freed, and still a port");
         assert!(ifnet.softc.is_empty(), "{name} is freed, and still a lagg");
+        assert!(
+            super::lock(&ifnet.shown).is_empty(),
+            "{name} is freed, and still has leaves of ports"
+        );
         let this = ifnet.this;
         // SAFETY: nothing uses the interface any more, and its memory is from a `Box`, which allocates like
         // `memory`.
