@@ -77,6 +77,8 @@ pub struct Port {
     /// Whether it does not wait for others any more (Ready).
     pub(super) ready: bool,
     pub(super) ntt: bool,
+    /// Whether the partner takes us for active: we or it have said so last.
+    pub(super) is_taken_for_active: bool,
     /// Whether the next LACPDU asks the partner for one.
     pub(super) asks: bool,
     /// The partner that must still get a farewell, with its order.
@@ -136,6 +138,7 @@ impl Port {
             wait_while: Timer::default(),
             ready: false,
             ntt: false,
+            is_taken_for_active: false,
             asks: false,
             farewell: None,
             window: transmit::Window::default(),

@@ -278,14 +278,22 @@ impl Port {
         let individual = !pdu.actor.state.contains(StateBits::AGGREGATION);
         self.partner_has_our_sync = pdu.partner.state.contains(StateBits::SYNC);
         self.partner_knows_us = active && (knows_us || individual);
+        self.is_taken_for_active |= pdu.partner.is_same_port(&self.actor)
+            && pdu.partner.state.contains(StateBits::ACTIVITY);
         // What the LACPDU does not report is never added (F-24).
         if !self.partner_knows_us {
-            self.partner.state.remove(StateBits::SYNC);
+            self.lose_sync();
         }
         // What is in flight is not taken in.
         if !pdu.actor.state.contains(StateBits::SYNC | StateBits::COLLECTING) {
             self.marker.stop();
         }
+    }
+
+    /// The partner does not count as in sync, whatever it says, until its next LACPDU.
+    pub(super) fn lose_sync(&mut self) {
+        self.partner_knows_us = false;
+        self.partner.state.remove(StateBits::SYNC);
     }
 }
 

@@ -130,9 +130,15 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
 impl Port {
     /// Becomes active or passive (LACP_Activity).
     pub(super) fn set_activity(&mut self, active: bool) {
-        if self.actor.state.contains(StateBits::ACTIVITY) != active {
-            self.actor.state.set(StateBits::ACTIVITY, active);
-            self.ntt = true;
+        if self.actor.state.contains(StateBits::ACTIVITY) == active {
+            return;
+        }
+        self.actor.state.set(StateBits::ACTIVITY, active);
+        self.ntt = true;
+        // F-76: of two passive sides neither is in sync (recordPDU, 5.4.9)
+        let has_partner = !self.actor.state.contains(StateBits::DEFAULTED);
+        if has_partner && !active && !self.partner.state.contains(StateBits::ACTIVITY) {
+            self.lose_sync();
         }
     }
 

@@ -63,9 +63,10 @@ impl Port {
         self.is_enabled() && (self.actor.state | self.partner.state).contains(StateBits::ACTIVITY)
     }
 
-    /// The LACPDU that is due now, if there is one; it counts as sent.
+    /// The LACPDU that is due now, if there is one; it counts as sent. A side that has become passive says so
+    /// before it is silent: otherwise a passive partner would wait for it until it times out (F-76).
     pub(super) fn poll_pdu(&mut self, now: Time) -> Option<Lacpdu> {
-        if !self.speaks() {
+        if !self.speaks() && !(self.is_enabled() && self.is_taken_for_active) {
             self.ntt = false;
         }
         if !self.ntt || self.opens(now).is_some() {
@@ -76,6 +77,7 @@ impl Port {
             self.failures.count = 0;
         }
         self.ntt = false;
+        self.is_taken_for_active = self.actor.state.contains(StateBits::ACTIVITY);
         self.window.sent(now);
         let mut partner = self.partner;
         if core::mem::take(&mut self.asks) {
@@ -93,7 +95,7 @@ impl Port {
     /// The last LACPDU was not sent after all. It does not count in the limit, which is about LACPDUs that
     /// were sent (F-59).
     pub(super) fn transmit_failed(&mut self, now: Time) {
-        self.ntt = true;
+        (self.ntt, self.is_taken_for_active) = (true, true);
         self.window.forget();
         let [.., longest] = PAUSES;
         let pause = PAUSES.get(usize::from(self.failures.count)).copied().unwrap_or(longest);

@@ -3,7 +3,7 @@
 use lagg_rs::lacp::{Link, mux, periodic, receive, transmit};
 use lagg_rs::wire::lacpdu::{Info, StateBits};
 
-use super::lab::{End, Lab, Record, nth};
+use super::lab::{Lab, Record, nth};
 use super::whole;
 
 /// The state without the bits whose change is not sent at once.
@@ -92,14 +92,6 @@ impl Lab {
         }
     }
 
-    /// Whether a port sends LACPDUs: not if both ends are passive.
-    fn speaks(&self, end: &End) -> bool {
-        let port = self[end.system].port(nth(end.slot));
-        port.is_some_and(|port| {
-            (port.actor().state | port.partner().state).contains(StateBits::ACTIVITY)
-        })
-    }
-
     /// Whether frames in this direction arrive, in order, and are accepted.
     fn is_sound(&self, cable: usize, from: usize) -> bool {
         let it = &self.cables[cable];
@@ -109,6 +101,5 @@ impl Lab {
             && matches!(sender.link, Link::Up(_))
             && !self[sender.system].options().txtest
             && !self[hearer.system].options().rxtest
-            && self.speaks(sender)
     }
 }

@@ -16,6 +16,7 @@ mod negotiation;
 mod orders;
 mod partners;
 mod parts;
+mod passive;
 mod peers;
 mod properties;
 mod reasons;
