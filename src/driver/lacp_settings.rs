@@ -4,6 +4,7 @@
 use core::fmt::{self, Write};
 
 use super::Softc;
+use super::lacp_state::now;
 use super::mode::Mode;
 use super::settings::{Row, change, word, write_word};
 use super::state::{State, members};
@@ -104,7 +105,7 @@ impl State {
         for place in members(slots) {
             lacp.take_system(&place.port);
             let priority = settings.priority_of(&place.port.ifp().name());
-            lacp.machines.set_port_priority(place.port.slot(), priority);
+            lacp.machines.set_port_priority(place.port.slot(), priority, now());
         }
     }
 }

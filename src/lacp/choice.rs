@@ -10,13 +10,9 @@
 use super::selection::{LagId, Selected, System};
 use super::settings::Select;
 use super::time::{Time, Timer};
-use super::{Lacp, Memory, Port, mux};
-use crate::slots::{Slot, SlotSet};
+use super::{Lacp, Memory, Port};
+use crate::slots::Slot;
 use crate::wire::lacpdu::StateBits;
-
-/// Milliseconds, from the first port on, in which the ports of an aggregator begin to distribute together.
-/// Otherwise flows that begin on the first would have to move, and wait, with each further port.
-pub const GATHERING: u32 = 100;
 
 /// Milliseconds after which the lower system follows a partner that is in sync only on another aggregator.
 /// A partner that will follow needs less, even if its ports wait for others. Also the time after which a
@@ -90,7 +86,7 @@ pub(super) struct Doubts {
     /// Until when a lower system is not followed at once again. Two systems that follow each other would
     /// never meet.
     followed: Timer,
-    /// When to change to a better aggregator of the same partner.
+    /// When to change to a better aggregator of the same partner, or to better ports.
     settles: Option<Time>,
     /// The better aggregator, and until when it must be better before it takes over.
     pub better: Option<Slot>,
@@ -197,19 +193,23 @@ impl Port {
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Chooses an aggregator; the ports of all others stand by.
     pub(super) fn run_choice(&mut self, now: Time) {
+        self.run_refused(now);
         // If there is no candidate, nothing changes, so ports find their aggregator again when they are
         // back. F-53: both ends make the same choice
         match self.candidates(now).min() {
             Some(best) => self.active = Some(self.choose(best, now)),
             None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
         }
-        self.run_refused(now);
-        let (active, limited) = (self.active, self.settings.max_links != 0);
-        let links = active.filter(|_| limited).map_or(SlotSet::EMPTY, |active| self.links(active));
+        let active = self.active;
+        let limit = active.filter(|_| self.settings.max_links != 0);
+        let links = limit.map(|active| self.links(active, now));
+        let its = self.ports().filter(|(_, port)| limit.is_some() && port.aggregator == limit);
+        let settles = its.filter_map(|(_, port)| port.window.settles(now)).max();
+        self.doubts.settles = self.doubts.settles.into_iter().chain(settles).min();
         for (slot, port) in self.ports_mut() {
             if port.selected != Selected::Unselected {
                 let is_active = active.is_some() && port.aggregator == active;
-                let is_used = is_active && (!limited || links.contains(slot));
+                let is_used = is_active && links.is_none_or(|links| links.contains(slot));
                 // F-54: their partners are told
                 port.selected = if is_used { Selected::Selected } else { Selected::Standby };
             }
@@ -244,6 +244,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             || before.is_some_and(|it| it.is_offered && it.number != chosen.number);
         let (doubt, instead) = match offer {
             _ if chosen.is_collected => (None, None),
+            // Another of its ports stands in.
+            _ if chosen.is_offered && self.refused.timer.deadline().is_some() => (None, None),
             _ if chosen.is_offered => (Some(Doubt::Idle), self.next_to(chosen.number, now)),
             Some(offer) if offer.partner == chosen.partner => {
                 match offer.partner < self.system {
@@ -317,7 +319,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let ports = ports.filter(move |port| is_deaf || !port.is_deaf());
         let named = ports.clone().map(|port| if lower { &port.actor } else { &port.partner });
         let port = named.map(|info| (info.port_priority, info.port)).min()?;
-        let (count, bandwidth) = self.strength(number, is_deaf);
+        let (count, bandwidth) = self.strength(number, is_deaf, now);
         let priority = u64::from(partner.priority);
         let present = self.active.and_then(|number| self.lag_id(number)).map(|id| id.partner);
         let says = |state| ports.clone().any(|port| port.partner.state.contains(state));
@@ -342,8 +344,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// How many links of an aggregator would be in service, and their bandwidth. If it is not deaf, only
     /// links that are not count. Not inlined, as [`Self::choose`].
     #[inline(never)]
-    fn strength(&self, number: Slot, is_deaf: bool) -> (u64, u64) {
-        let links = self.links(number);
+    fn strength(&self, number: Slot, is_deaf: bool, now: Time) -> (u64, u64) {
+        let links = self.links(number, now);
         let counts = |port: &Port| !port.is_spare && (is_deaf || !port.is_deaf());
         let used = self.ports().filter(|(slot, port)| links.contains(*slot) && counts(port));
         used.fold((0, 0_u64), |(count, sum), (_, port)| (count + 1, sum.saturating_add(port.speed)))
@@ -369,28 +371,5 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Whether the partner has not followed us. That is remembered as long as a port has this partner.
     fn is_led_by(&self, partner: System) -> bool {
         self.ports().any(|(_, port)| port.is_led && System::of(&port.partner) == partner)
-    }
-
-    /// Whether ports may begin to distribute: all of the chosen aggregator can, or [`GATHERING`] is over. A
-    /// partner that is not in sync, although it has recorded that we are, is not waited for.
-    pub(super) fn has_gathered(&mut self, now: Time) -> bool {
-        let (mut distributes, mut some, mut all) = (false, false, true);
-        for (_, port) in self.ports().filter(|(_, port)| port.selected == Selected::Selected) {
-            distributes |= port.mux == mux::MuxState::Distributing;
-            let partner = port.partner.state;
-            let comes = partner.contains(StateBits::SYNC) || !port.partner_has_our_sync;
-            if port.is_eligible() && comes {
-                let collects = partner.contains(StateBits::SYNC | StateBits::COLLECTING);
-                (some, all) = (some | collects, all & collects);
-            }
-        }
-        if distributes || all || !some {
-            self.gathering.stop();
-            return distributes || all;
-        }
-        if self.gathering.deadline().is_none() {
-            self.gathering.start(now, GATHERING);
-        }
-        self.gathering.expires(now)
     }
 }

@@ -13,6 +13,7 @@ use core::ops::DerefMut;
 pub mod choice;
 pub mod churn;
 mod fallback;
+pub mod gathering;
 pub mod key;
 pub mod marker;
 pub mod mux;
@@ -92,8 +93,7 @@ pub struct Lacp<P, A> {
     doubts: choice::Doubts,
     /// Until when its ports wait to begin to distribute together.
     gathering: Timer,
-    /// Until when ports that the partner does not use keep their places from standbys.
-    refused: Timer,
+    refused: standby::Refused,
     /// When the last LACPDU of a partner was received, or the first link came up.
     heard: Option<Time>,
     flapping: u32,
@@ -115,7 +115,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             active: None,
             doubts: choice::Doubts::default(),
             gathering: Timer::default(),
-            refused: Timer::default(),
+            refused: standby::Refused::default(),
             heard: None,
             flapping: 0,
             last_order: Order::FIRST,

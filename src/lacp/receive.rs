@@ -248,9 +248,11 @@ impl Port {
         self.actor.state.insert(StateBits::DEFAULTED);
     }
 
-    /// update_Selected (5.4.9).
+    /// update_Selected (5.4.9), except for the priority of the partner's port: no other aggregator would be
+    /// selected for it (F-77).
     fn update_selected(&mut self, pdu: &Lacpdu) {
-        if differs(&pdu.actor, &self.partner, StateBits::AGGREGATION) {
+        let known = Info { port_priority: pdu.actor.port_priority, ..self.partner };
+        if differs(&pdu.actor, &known, StateBits::AGGREGATION) {
             self.selected = Selected::Unselected;
         }
     }

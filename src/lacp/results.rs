@@ -44,7 +44,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     pub fn deadline(&self, now: Time) -> Option<Time> {
         let ports = self.ports().filter_map(|(_, port)| port.deadline(now));
         let fallback = self.fallback_begins().filter(|&at| now < at);
-        let timers = [self.gathering.deadline(), self.refused.deadline(), self.doubts.deadline()];
+        let timers =
+            [self.gathering.deadline(), self.refused.timer.deadline(), self.doubts.deadline()];
         ports.chain(timers.into_iter().flatten()).chain(fallback).min()
     }
 

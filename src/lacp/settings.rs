@@ -2,7 +2,7 @@
 //! 802.1AX-2008 6.3, and how aggregators and links are chosen. All take effect at once. What was agreed on
 //! stays agreed, unless partners were told something else before.
 
-use super::{Lacp, LagId, Memory, PRIORITY, Port, Selected, System, key, marker};
+use super::{Lacp, LagId, Memory, PRIORITY, Port, Selected, System, Time, choice, key, marker};
 use crate::slots::Slot;
 use crate::wire::MacAddr;
 use crate::wire::lacpdu::StateBits;
@@ -116,13 +116,18 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
-    /// Changes the priority of a port; a lower one is better. Its partner negotiates with it again.
-    pub fn set_port_priority(&mut self, slot: Slot, priority: u16) {
-        if let Some(port) = self.port_mut(slot)
-            && port.actor.port_priority != priority
-        {
-            port.actor.port_priority = priority;
-            port.ntt = true;
+    /// Changes the priority of a port; a lower one is better. Its partner may negotiate with it again. So a
+    /// port that stands by does not take over before its partner is in sync, or has had time to be.
+    pub fn set_port_priority(&mut self, slot: Slot, priority: u16, now: Time) {
+        let Some(port) = self.port_mut(slot) else { return };
+        if port.actor.port_priority == priority {
+            return;
+        }
+        port.actor.port_priority = priority;
+        port.ntt = true;
+        if port.ready && port.selected == Selected::Standby {
+            port.partner.state.remove(StateBits::SYNC);
+            port.wait_while.start(now, choice::FOLLOW);
         }
     }
 }

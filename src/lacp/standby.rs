@@ -5,36 +5,68 @@
 //! as the system with the lower identifier has them (5.6.1), and the other system takes those on which the
 //! lower one is in sync.
 
+use super::choice::{self, ANSWER};
 use super::mux::MuxState;
 use super::selection::{Selected, System};
-use super::time::Time;
+use super::time::{Time, Timer};
 use super::{Lacp, LagId, Memory, Port};
 use crate::slots::{Slot, SlotSet};
 use crate::wire::lacpdu::StateBits;
 
-/// Milliseconds after which a port gives way to a standby: its partner is not in sync on it, though it knows
-/// that we are, and is on the standby. More than a partner may wait for others.
-pub const REFUSED: u32 = 3_500;
+/// Milliseconds after which a port gives way to a standby: its partner knows that we are in sync on it, but is
+/// not, or does not collect, and is in sync on the standby. More than a partner may wait for others.
+pub const REFUSED: u32 = choice::FOLLOW;
+
+/// The ports on which the partner does not do what it should.
+#[derive(Default)]
+pub(super) struct Refused {
+    /// Until when they keep their places.
+    pub timer: Timer,
+    /// The partner was asked.
+    is_asked: bool,
+}
 
 /// The order of the ports of an aggregator; the least is the best. What counts is, in this order: not a
-/// standby of the partner, in sync where the partner decides, and what decides between good ports.
+/// standby of the partner or one on which it does not collect, in sync where the partner decides, nothing to wait for before it takes over, and
+/// what decides between good ports.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     is_spare: bool,
     is_refused: bool,
+    is_awaited: bool,
     order: [u16; 3],
 }
 
+/// The ports of an aggregator that are in service.
+#[derive(Clone, Copy)]
+enum Present {
+    /// There are none.
+    Idle,
+    /// They can make way for others.
+    Serves,
+    /// The limit of LACPDUs would hold up what they have to say then.
+    HeldUp,
+}
+
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
-    fn rank(&self, port: &Port) -> Rank {
+    fn rank(&self, port: &Port, present: Present, now: Time) -> Rank {
         let partner = System::of(&port.partner);
         let lower = self.system < partner;
         let named = if lower { &port.actor } else { &port.partner };
         let (priority, number) = (named.port_priority, named.port);
         let comes = port.selected != Selected::Selected;
+        let is_offered = port.partner.state.contains(StateBits::SYNC);
+        let waits = port.wait_while.deadline().is_some() && !is_offered;
         Rank {
-            is_spare: port.is_spare,
-            is_refused: !lower && !port.partner.state.contains(StateBits::SYNC),
+            is_spare: port.is_spare || port.is_idle,
+            is_refused: !lower && !is_offered,
+            // F-77: what is in service stays until its successor can be
+            is_awaited: comes
+                && match present {
+                    Present::Idle => false,
+                    Present::Serves => waits || port.window.settles(now).is_some(),
+                    Present::HeldUp => true,
+                },
             order: self.settings.reselect.order(priority, number, comes),
         }
     }
@@ -42,44 +74,66 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// The ports of an aggregator that may be in service together: all that exchange frames, or the best of
     /// them.
     #[inline(never)]
-    pub(super) fn links(&self, number: Slot) -> SlotSet {
+    pub(super) fn links(&self, number: Slot, now: Time) -> SlotSet {
         let its = |(_, port): &(Slot, &Port)| port.aggregator == Some(number) && port.is_eligible();
         let ports = self.ports().filter(its);
         let most = match usize::from(self.settings.max_links) {
             0 => return ports.map(|(slot, _)| slot).collect(),
             most => most,
         };
+        let serves = |(_, port): &(Slot, &Port)| {
+            port.selected == Selected::Selected && port.mux == MuxState::Distributing
+        };
+        let mut served = ports.clone().filter(serves).map(|(_, port)| port.window.settles(now));
+        let present = match served.next() {
+            None => Present::Idle,
+            Some(None) if served.all(|settles| settles.is_none()) => Present::Serves,
+            Some(_) => Present::HeldUp,
+        };
+        let rank = |port: &Port| self.rank(port, present, now);
         let is_in = |(slot, port): &(Slot, &Port)| {
-            let rank = (self.rank(port), *slot);
-            let better = |(other, its): &(Slot, &Port)| (self.rank(its), *other) < rank;
+            let its = (rank(port), *slot);
+            let better = |(other, port): &(Slot, &Port)| (rank(port), *other) < its;
             ports.clone().filter(better).count() < most
         };
         ports.clone().filter(is_in).map(|(slot, _)| slot).collect()
     }
 
-    /// Ports of the chosen aggregator give way to standbys if only these are in sync at the other end.
+    /// Ports of the chosen aggregator give way to standbys on which the partner is in sync, if it is not on
+    /// them, or does not collect. It is asked before that, because a LACPDU may have been lost.
     pub(super) fn run_refused(&mut self, now: Time) {
         let active = self.active;
-        let has = |port: &Port, selected, state: StateBits| {
-            port.aggregator == active
-                && port.selected == selected
-                && port.is_eligible()
-                && port.partner.state & StateBits::SYNC == state
+        let has = |port: &Port, selected| {
+            port.aggregator == active && port.selected == selected && port.is_eligible()
         };
         let refused = self.set(|port| {
-            has(port, Selected::Selected, StateBits::empty())
-                && port.mux == MuxState::Attached
-                && port.partner_has_our_sync
+            let state = port.partner.state;
+            let waits = match port.mux {
+                MuxState::Attached => !state.contains(StateBits::SYNC),
+                MuxState::Collecting => !state.contains(StateBits::COLLECTING),
+                _ => false,
+            };
+            has(port, Selected::Selected) && port.partner_has_our_sync && waits
         });
-        let offered = self.set(|port| has(port, Selected::Standby, StateBits::SYNC));
+        let offered = self.set(|port| {
+            let is_offered = port.partner.state.contains(StateBits::SYNC) && !port.is_idle;
+            has(port, Selected::Standby) && is_offered
+        });
         if active.is_none() || refused.is_empty() || offered.is_empty() {
-            self.refused.stop();
-        } else if self.refused.deadline().is_none() {
-            self.refused.start(now, REFUSED);
-        } else if self.refused.expires(now) {
-            for slot in refused.iter() {
-                if let Some(port) = self.port_mut(slot) {
-                    port.is_spare = true;
+            self.refused = Refused::default();
+        } else if self.refused.timer.deadline().is_none() {
+            self.refused.timer.start(now, REFUSED.saturating_sub(ANSWER));
+        } else if self.refused.timer.expires(now) {
+            let is_asked = core::mem::replace(&mut self.refused.is_asked, true);
+            if !is_asked {
+                self.refused.timer.start(now, ANSWER);
+            }
+            for (_, port) in self.ports_mut().filter(|(slot, _)| refused.contains(*slot)) {
+                match port.mux {
+                    _ if !is_asked => port.ask(),
+                    MuxState::Attached => port.is_spare = true,
+                    // F-78: it would be chosen again and again
+                    _ => port.is_idle = true,
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The choice of the aggregator in service, and what partners on the others are told (F-53, F-54, F-57).
 
-use lagg_rs::lacp::{Link, choice, mux};
+use lagg_rs::lacp::{Link, choice, gathering, mux};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, Lab, mac, nth};
@@ -349,7 +349,7 @@ fn f57_collecting_is_announced_and_done_at_once() {
         (told(&solo), solo.lacp.collecting().bits(), solo.lacp.distributing().bits()),
         (7, 7, 0)
     );
-    solo.pass(u64::from(choice::GATHERING) - 1);
+    solo.pass(u64::from(gathering::GATHERING) - 1);
     assert_eq!(solo.lacp.distributing().bits(), 0);
     solo.hear(2, NEW | StateBits::SYNC | StateBits::COLLECTING);
     assert_eq!(
@@ -369,8 +369,8 @@ fn f57_ports_that_do_not_come_to_collect_are_not_waited_for_longer() {
     solo.hear(0, NEW | StateBits::SYNC | StateBits::COLLECTING);
     solo.said();
     let deadline = solo.lacp.deadline(solo.now()).unwrap();
-    assert_eq!(deadline.since(solo.now()), u64::from(choice::GATHERING));
-    solo.pass(u64::from(choice::GATHERING));
+    assert_eq!(deadline.since(solo.now()), u64::from(gathering::GATHERING));
+    solo.pass(u64::from(gathering::GATHERING));
     assert_eq!((solo.lacp.distributing().bits(), solo.lacp.collecting().bits()), (0b01, 0b11));
 }
 

@@ -25,7 +25,7 @@ fn used(solo: &Solo) -> u32 {
 #[test]
 fn the_best_port_is_in_service_from_the_delay_on() {
     let mut solo = alone(3, FALLBACK);
-    solo.lacp.set_port_priority(nth(1), 7);
+    solo.lacp.set_port_priority(nth(1), 7, solo.now());
     solo.pass(19_999);
     assert_eq!(used(&solo), 0);
     solo.pass(1);
@@ -58,7 +58,7 @@ fn a_better_port_takes_over_as_it_is_set() {
     for reselect in [Reselect::Always, Reselect::Better, Reselect::Failure] {
         for priority in [0x8000, 1] {
             let mut solo = alone(2, Settings { reselect, ..FALLBACK });
-            solo.lacp.set_port_priority(nth(0), priority);
+            solo.lacp.set_port_priority(nth(0), priority, solo.now());
             solo.lacp.set_link(nth(0), Link::Down, solo.now());
             solo.pass(25_000);
             assert_eq!(used(&solo), 0b10);

@@ -355,7 +355,7 @@ impl Lab {
     }
 
     /// Goes to the next event, if that is not after `end`. False: it is.
-    fn step(&mut self, end: u64) -> bool {
+    pub fn step(&mut self, end: u64) -> bool {
         let Some(at) = self.next().filter(|&at| at <= end) else { return false };
         assert!(at > self.now, "something is due at the time at which all was done");
         self.now = at;

@@ -25,6 +25,8 @@ mod restarts;
 mod settings;
 mod solo;
 mod standby;
+mod stuck;
+mod swaps;
 mod tables;
 mod twins;
 mod whole;

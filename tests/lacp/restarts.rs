@@ -47,20 +47,21 @@ fn a_partner_with_another_priority_is_another_partner() {
     assert_eq!(lab[a].distributing().bits(), 0b01);
 }
 
-/// Another port of the same partner, or this port with another priority, has not agreed to anything yet
-/// (update_Selected).
+/// Another port of the same partner has not agreed to anything yet (update_Selected). The same port with
+/// another priority has (F-77).
 #[test]
 fn another_port_of_the_same_partner_is_agreed_with_again() {
     let partner = Solo::partner(0, IN_SERVICE);
-    for other in [
-        Info { port: partner.port + 1, ..partner },
-        Info { port_priority: partner.port_priority - 1, ..partner },
+    let priority = partner.port_priority - 1;
+    for (other, state) in [
+        (Info { port: partner.port + 1, ..partner }, mux::MuxState::Waiting),
+        (Info { port_priority: priority, ..partner }, mux::MuxState::Distributing),
     ] {
         let mut solo = Solo::new(1, DEFAULTS);
         solo.agree();
         assert_eq!(solo.port(0).mux(), mux::MuxState::Distributing);
         solo.receive(0, &Lacpdu { actor: other, partner: *solo.port(0).actor() });
-        assert_eq!(solo.port(0).mux(), mux::MuxState::Waiting);
+        assert_eq!((solo.port(0).mux(), *solo.port(0).partner()), (state, other));
         solo.pass(2_000);
         assert_eq!(solo.port(0).mux(), mux::MuxState::Distributing);
     }

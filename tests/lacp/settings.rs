@@ -19,7 +19,7 @@ impl Lab {
     pub fn set_port_priority(&mut self, cable: usize, end: usize, priority: u16) {
         let (system, slot) =
             (self.cables[cable].ends[end].system, self.cables[cable].ends[end].slot);
-        self.at(system, |lacp, _| lacp.set_port_priority(nth(slot), priority));
+        self.at(system, |lacp, now| lacp.set_port_priority(nth(slot), priority, now));
     }
 }
 
@@ -44,9 +44,11 @@ fn what_partners_are_told_they_know_at_once() {
     lab.advance(1_000);
     lab.set_port_priority(1, 0, 3);
     lab.until(2, |lab| lab.port(1, 1).partner().port_priority == 3);
-    // The other port has nothing to do with it.
-    lab.until(2, |lab| lab[0].distributing().bits() == 1);
-    lab.until(2_010, all_carry);
+    // What is in service stays so (F-77).
+    let before = [lab[0].flapping(), lab[1].flapping()];
+    lab.advance(10_000);
+    assert!(all_carry(&lab));
+    assert_eq!([lab[0].flapping(), lab[1].flapping()], before);
 }
 
 /// A system that becomes passive says so. Nothing leaves service, unless both are passive: then nothing is
@@ -84,7 +86,7 @@ fn a_port_that_joins_is_as_it_is_set() {
     let settings = Settings { active: false, key: 9, ..*solo.lacp.settings() };
     solo.lacp.set_settings(settings);
     solo.lacp.add(nth(1), 2, [2, 0, 0, 0, 1, 1]);
-    solo.lacp.set_port_priority(nth(1), 4);
+    solo.lacp.set_port_priority(nth(1), 4, solo.now());
     solo.lacp.set_link(nth(1), GIGABIT, solo.now());
     // What it says once is that it is not active any more.
     let said = solo.pass(100_000);
@@ -108,7 +110,7 @@ fn the_octets_of_a_lacpdu_are_what_is_set() {
         key: key::LAST,
         ..Settings::NEW
     });
-    solo.lacp.set_port_priority(nth(0), 0x0304);
+    solo.lacp.set_port_priority(nth(0), 0x0304, solo.now());
     solo.ms += 1_000;
     solo.lacp.run(solo.now());
     let (_, frame) = solo.lacp.poll_transmit(solo.now()).unwrap();

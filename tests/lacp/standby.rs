@@ -11,7 +11,7 @@ use crate::solo::{IN_SERVICE, NEW, Solo};
 use crate::wirings::sends;
 
 /// Two systems with these addresses and four cables, of which these may be in service at each end.
-fn limited(addresses: [u8; 2], most: [u8; 2], reselect: Reselect) -> Lab {
+pub fn limited(addresses: [u8; 2], most: [u8; 2], reselect: Reselect) -> Lab {
     let mut lab = Lab::new();
     for (n, most) in addresses.into_iter().zip(most) {
         let system = lab.system(mac(n), 10 + u32::from(n), DEFAULTS);

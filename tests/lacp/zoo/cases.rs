@@ -122,3 +122,26 @@ fn f73_two_that_follow_each_other_meet() {
         world.all_is_taken_in();
     }
 }
+
+/// With a limit, a standby that gets the best priority. Others deselect it then, and wait for a while.
+#[test]
+fn f77_the_old_port_gives_way_when_the_new_one_is_in_sync() {
+    for kind in [Kind::Switch, Kind::HotStandby(2), Kind::OpenVswitch] {
+        for ours_is_lower in [true, false] {
+            let mut world = world(kind, &[0; 3], ours_is_lower);
+            world.set(|its| its.max_links = 1);
+            world.rest();
+            world.all_is_taken_in();
+            let mut out = 0;
+            for priority in [1, 0x8000, 1] {
+                world.set_port_priority(1, priority);
+                for _ in 0..20_000 {
+                    world.advance(1);
+                    out += u64::from(world.ours.distributing().is_empty());
+                }
+                world.all_is_taken_in();
+            }
+            assert!(out <= 3 * 3, "{kind:?} {ours_is_lower}: {out} ms");
+        }
+    }
+}

@@ -50,6 +50,8 @@ enum Event {
     Restart(usize),
     /// The next frame from an end is lost.
     Lose(usize, usize),
+    /// Our port gets another priority.
+    Priority(usize, u16),
     /// Flows move from what is in service.
     Markers,
 }
@@ -111,6 +113,7 @@ fn script() -> impl Strategy<Value = Script> {
             1 => (0..cables).prop_map(Event::Heal),
             1 => (0..halves).prop_map(Event::Restart),
             1 => (0..cables, 0..2_usize).prop_map(|(cable, from)| Event::Lose(cable, from)),
+            1 => (0..cables, 0..3_u16).prop_map(|(cable, to)| Event::Priority(cable, to)),
             1 => Just(Event::Markers),
         ];
         let version = prop_oneof![Just(Version::One), Just(Version::Two), Just(Version::Long)];

@@ -50,7 +50,7 @@ impl World {
         for slot in Slot::all().take(script.cables.len()) {
             let number = slot.number();
             lacp.add(slot, 1 + u32::from(number), [2, 0, 0, 1, 0, number]);
-            lacp.set_port_priority(slot, script.priorities[usize::from(number)]);
+            lacp.set_port_priority(slot, script.priorities[usize::from(number)], Time::new(now));
         }
         lacp.set_settings(script.settings);
         let ports = script.cables.len();
@@ -107,12 +107,29 @@ impl World {
             Event::Lose(cable, from) => self.lossy[cable][from] = true,
             Event::Heal(cable) => self.muted[cable] = [false; 2],
             Event::Restart(half) => self.halves[half].restart(self.now),
+            Event::Priority(cable, priority) => self.set_port_priority(cable, priority),
             Event::Markers => {
                 self.ours.ask_markers(self.ours.distributing(), Time::new(self.now));
                 self.touched = true;
                 self.settle();
             }
         }
+    }
+
+    /// Our settings change.
+    pub fn set(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = *self.ours.settings();
+        change(&mut settings);
+        self.ours.set_settings(settings);
+        self.touched = true;
+        self.settle();
+    }
+
+    /// The priority of our port changes.
+    pub fn set_port_priority(&mut self, cable: usize, priority: u16) {
+        self.ours.set_port_priority(slot(cable), priority, Time::new(self.now));
+        self.touched = true;
+        self.settle();
     }
 
     fn send(&mut self, cable: usize, from: usize, frame: Vec<u8>) {
