@@ -163,7 +163,12 @@ fn send_next(
     failed: impl Fn(&mut Machines, Slot),
 ) -> bool {
     epoch::section(|epoch| {
-        let next = softc.state().mode.lacp_mut().and_then(|lacp| poll(&mut lacp.machines));
+        let own = softc.ifp().lladdr().ethernet();
+        let next = softc.state().mode.lacp_mut().and_then(|lacp| {
+            let (slot, mut frame) = poll(&mut lacp.machines)?;
+            slow::set_source(&mut frame, lacp.machines.source(slot, own)?);
+            Some((slot, frame))
+        });
         let Some((slot, frame)) = next else { return false };
         trace(softc, slot, false, &frame);
         if send_on(softc, slot, &frame, epoch).is_err()

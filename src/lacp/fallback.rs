@@ -8,12 +8,16 @@ use super::receive::{self, State};
 use super::time::Time;
 use super::{Lacp, LagId, Memory, Port, Selected};
 use crate::slots::Slot;
+use crate::wire::MacAddr;
 use crate::wire::lacpdu::StateBits;
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Puts the best port in service, or takes it out of service.
     pub(super) fn run_fallback(&mut self, now: Time) {
         let (chosen, strict) = (self.fallback(now), self.options.strict);
+        if chosen.is_some() && !self.speaks_up {
+            self.speak_up(true);
+        }
         for (slot, port) in self.ports_mut() {
             let is_chosen = chosen == Some(slot);
             if is_chosen != port.is_fallback() && port.receive == State::Defaulted {
@@ -28,6 +32,24 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
     }
 
+    /// A passive system speaks from now on, or no longer. If the other end is passive too, it would never be
+    /// heard, and might have another port in service without a partner (F-81).
+    pub(super) fn speak_up(&mut self, speaks_up: bool) {
+        self.speaks_up = speaks_up;
+        let active = self.is_active_system();
+        self.ports_mut().for_each(|(_, port)| port.set_activity(active));
+    }
+
+    /// Whether LACPDUs are sent unasked.
+    pub(super) fn is_active_system(&self) -> bool {
+        self.settings.active || self.speaks_up
+    }
+
+    /// Whether a port is to be in service without a partner, and none is yet.
+    pub(super) fn falls_back(&self, now: Time) -> bool {
+        !self.ports().any(|(_, port)| port.is_fallback()) && self.fallback(now).is_some()
+    }
+
     /// The port to be in service without a partner.
     fn fallback(&self, now: Time) -> Option<Slot> {
         let is_current = |(_, port): (Slot, &Port)| port.receive == State::Current;
@@ -40,6 +62,24 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             (self.settings.reselect.order(priority, number, !port.is_fallback()), *slot)
         });
         best.map(|(slot, _)| slot)
+    }
+
+    /// The source of a port's LACPDUs, in a lagg with this address. A switch without LACP learns addresses from
+    /// them. So while a port is in service without a partner, it alone has the lagg's address, and the port
+    /// whose own that is has its address.
+    pub fn source(&self, slot: Slot, lagg: MacAddr) -> Option<MacAddr> {
+        let own = self.port(slot)?.source;
+        let Some((chosen, port)) = self.ports().find(|(_, port)| port.is_fallback()) else {
+            return Some(own);
+        };
+        let is_swapped = port.source != lagg && self.ports().any(|(_, port)| port.source == lagg);
+        // F-79: the lagg gets what is sent to its address
+        Some(match own {
+            _ if !is_swapped => own,
+            _ if slot == chosen => lagg,
+            own if own == lagg => port.source,
+            own => own,
+        })
     }
 
     /// When a port may be in service without a partner, unless a LACPDU is received before.

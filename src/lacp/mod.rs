@@ -96,6 +96,8 @@ pub struct Lacp<P, A> {
     refused: standby::Refused,
     /// When the last LACPDU of a partner was received, or the first link came up.
     heard: Option<Time>,
+    /// A port was in service without a partner since, so that a passive system speaks like an active one.
+    speaks_up: bool,
     flapping: u32,
     last_order: Order,
     /// The source of a LACPDU with our identifier that none of our ports sent, and when it was received.
@@ -117,6 +119,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             gathering: Timer::default(),
             refused: standby::Refused::default(),
             heard: None,
+            speaks_up: false,
             flapping: 0,
             last_order: Order::FIRST,
             twin: None,
@@ -126,7 +129,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// A port joins, with its link down: its slot, its `if_index`, and the source address of its frames.
     pub fn add(&mut self, slot: Slot, index: u32, source: MacAddr) {
         let mut port = Port::new(self.system, (index, self.number(index)), source, self.options);
-        port.set_activity(self.settings.active);
+        port.set_activity(self.is_active_system());
         self.twin.take_if(|(twin, _)| *twin == source);
         if let Some(place) = self.ports.get_mut(usize::from(slot)) {
             *place = Some(port);
@@ -217,7 +220,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             // Frames in flight are lost, or have arrived.
             port.marker.stop();
             port.reporter.forget();
-            (port.is_idle, port.is_looped) = (false, false);
+            (port.is_idle, port.looped) = (false, 0);
             port.receive_event(event, strict, now);
         }
     }

@@ -68,8 +68,8 @@ pub struct Port {
     pub(super) is_idle: bool,
     /// Whether the partner has other ports of its aggregator in service, and keeps this one as a standby.
     pub(super) is_spare: bool,
-    /// Whether the last LACPDU was our own.
-    pub(super) is_looped: bool,
+    /// Counts down with each LACPDU that is sent, from the last one that came back ([`receive::LOOPED`]).
+    pub(super) looped: u8,
     pub(super) mux: mux::MuxState,
     /// Runs while the port waits for others and, when it is ready, for as long as its partner may wait for
     /// others.
@@ -133,7 +133,7 @@ impl Port {
             is_led: false,
             is_idle: false,
             is_spare: false,
-            is_looped: false,
+            looped: 0,
             mux: mux::MuxState::default(),
             wait_while: Timer::default(),
             ready: false,

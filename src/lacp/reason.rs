@@ -14,11 +14,12 @@ pub enum Reason {
     NoLink,
     /// It is down, or its lagg is.
     Down,
-    /// It gets its own lagg's LACPDUs.
+    /// It gets LACPDUs with its own lagg's identifier, and no others.
     Looped,
     /// It gets no LACPDUs.
     NoPartner,
-    /// The two ends have not agreed yet, or the partner does not want to use it.
+    /// The two ends have not agreed yet, on it or on those that come into service with it. Or the partner
+    /// does not want to use it.
     NotInSync,
     /// The partner does not accept frames yet.
     NotCollecting,
@@ -78,27 +79,39 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
 
     fn reason_up(&self, port: &Port) -> Reason {
         if port.receive != receive::State::Current {
-            return if port.is_looped { Reason::Looped } else { Reason::NoPartner };
+            return if port.looped > 0 { Reason::Looped } else { Reason::NoPartner };
         }
-        if !port.is_eligible() {
-            return Reason::NotInSync;
-        }
+        // F-80: nothing takes its place while nothing is in service
+        let (true, Some(active)) = (port.is_eligible(), self.in_service()) else {
+            return self.reason_of_none(port);
+        };
         if self.doubts.better.is_some() && self.doubts.better == port.aggregator {
             return Reason::WaitsUpDelay;
         }
-        if port.aggregator == self.active {
-            return match port.mux {
-                MuxState::Collecting => Reason::NotCollecting,
-                _ if port.selected == Selected::Standby || port.is_spare => Reason::Standby,
+        if port.aggregator == Some(active) {
+            return match port.selected {
+                _ if port.is_idle => Reason::NotCollecting,
+                _ if port.mux == MuxState::Collecting => self.reason_of_none(port),
+                Selected::Standby => Reason::Standby,
+                _ if port.is_spare => Reason::Standby,
                 _ => Reason::NotInSync,
             };
         }
         let partner = |number: Option<Slot>| Some(self.lag_id(number?)?.partner);
         let both = port.actor.state & port.partner.state;
-        match (partner(port.aggregator), partner(self.active)) {
+        match (partner(port.aggregator), partner(Some(active))) {
             (Some(its), Some(active)) if its != active => Reason::AnotherPartner,
             _ if !both.contains(StateBits::AGGREGATION) => Reason::Individual,
             _ => Reason::Standby,
+        }
+    }
+
+    /// Why a port is not in service, though no other is in its place.
+    fn reason_of_none(&self, port: &Port) -> Reason {
+        let collects = port.partner.state.contains(StateBits::COLLECTING);
+        match port.mux {
+            MuxState::Collecting if !collects => Reason::NotCollecting,
+            _ => Reason::NotInSync,
         }
     }
 }

@@ -86,6 +86,9 @@ fn default_partner(strict: bool, short: bool) -> Info {
     Info { system_priority: 0xffff, port_priority: 0xffff, state, ..Info::default() }
 }
 
+/// A link is looped until so many LACPDUs in a row have not come back.
+pub const LOOPED: u8 = 3;
+
 /// Milliseconds between two LACPDUs by which another system is known to have our identifier: longer than the
 /// last ones of a port that has left can take, and no longer than the first is remembered.
 const TWIN_LEAST: u64 = 500;
@@ -105,7 +108,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             let Some(port) = self.port_mut(slot) else { return };
             port.statistics.looped = port.statistics.looped.saturating_add(1);
             port.reporter.add(Report::Looped, now);
-            port.is_looped = true;
+            port.looped = LOOPED;
             return;
         }
         if !is_heard {
@@ -117,7 +120,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         if is_new {
             port.marker.forget();
         }
-        port.is_looped = false;
+        port.looped = 0;
         port.statistics.heard = Some(now);
         port.notice_pdu(&pdu.actor, &pdu.partner, now);
         port.receive_pdu(pdu, now);

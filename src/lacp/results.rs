@@ -43,7 +43,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// When [`Lacp::run`] and the polls have something to do again, if nothing happens before.
     pub fn deadline(&self, now: Time) -> Option<Time> {
         let ports = self.ports().filter_map(|(_, port)| port.deadline(now));
-        let fallback = self.fallback_begins().filter(|&at| now < at);
+        let fallback = self.fallback_begins().filter(|&at| now < at || self.falls_back(now));
         let timers =
             [self.gathering.deadline(), self.refused.timer.deadline(), self.doubts.deadline()];
         ports.chain(timers.into_iter().flatten()).chain(fallback).min()

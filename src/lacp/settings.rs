@@ -99,9 +99,9 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             priority: settings.system_priority,
             address: settings.system_id.unwrap_or(self.system.address),
         });
+        self.speak_up(self.speaks_up && settings.fallback);
         let number = self.key_number();
         for (_, port) in self.ports_mut() {
-            port.set_activity(settings.active);
             if port.is_enabled() {
                 port.set_key(key::aggregatable(number, port.speed), true);
             }

@@ -102,7 +102,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Ports of the chosen aggregator give way to standbys on which the partner is in sync, if it is not on
     /// them, or does not collect. It is asked before that, because a LACPDU may have been lost.
     pub(super) fn run_refused(&mut self, now: Time) {
-        let active = self.active;
+        let active = self.active.filter(|_| self.settings.max_links != 0);
         let has = |port: &Port, selected| {
             port.aggregator == active && port.selected == selected && port.is_eligible()
         };
@@ -120,6 +120,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             has(port, Selected::Standby) && is_offered
         });
         if active.is_none() || refused.is_empty() || offered.is_empty() {
+            // Or all may be in service.
             self.refused = Refused::default();
         } else if self.refused.timer.deadline().is_none() {
             self.refused.timer.start(now, REFUSED.saturating_sub(ANSWER));

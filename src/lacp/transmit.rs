@@ -79,6 +79,7 @@ impl Port {
         self.ntt = false;
         self.is_taken_for_active = self.actor.state.contains(StateBits::ACTIVITY);
         self.window.sent(now);
+        self.looped = self.looped.saturating_sub(1);
         let mut partner = self.partner;
         if core::mem::take(&mut self.asks) {
             partner.state.remove(StateBits::SYNC);

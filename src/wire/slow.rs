@@ -59,6 +59,13 @@ pub fn source(frame: &[u8]) -> MacAddr {
     frame.get(6..12).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default()
 }
 
+/// Changes the Ethernet source of a frame.
+pub fn set_source(frame: &mut [u8; FRAME], source: MacAddr) {
+    if let Some(place) = frame.get_mut(6..12) {
+        place.copy_from_slice(&source);
+    }
+}
+
 impl Subtype {
     /// LACP's number.
     pub const LACP: u8 = 1;

@@ -27,6 +27,7 @@ mod lacp_defects;
 mod lacp_links;
 mod lacp_settings;
 mod lagg_requests;
+mod learning;
 mod loops;
 mod loops_later;
 mod manual;

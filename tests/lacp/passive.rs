@@ -2,7 +2,7 @@
 
 use lagg_rs::lacp::Options;
 
-use crate::lab::{DEFAULTS, Lab, STRAIGHT, Way};
+use crate::lab::{DEFAULTS, Lab, STRAIGHT, Way, mac};
 use crate::negotiation::all_carry;
 use crate::wirings::sends;
 
@@ -69,5 +69,41 @@ fn f76_last_words_that_are_lost_are_repeated() {
             lab.advance(200_000);
             assert!(nothing_is_sent(&lab));
         }
+    }
+}
+
+/// Each would choose another port. One that has found nobody speaks, and so they meet; also if the other one waits
+/// for longer, or for ever.
+#[test]
+fn f81_two_passive_systems_that_fall_back_meet() {
+    for delays in [[20, 20], [20, 300], [300, 20], [20, 0], [0, 20]] {
+        let mut lab = Lab::new();
+        for (system, delay) in delays.into_iter().enumerate() {
+            lab.system(mac(1 + system as u8), 11, DEFAULTS);
+            lab.set(system, |its| {
+                (its.active, its.fallback, its.fallback_delay) = (false, delay != 0, delay);
+            });
+        }
+        for n in 0..2 {
+            let cable = lab.wire([(0, n), (1, 1 - n)]);
+            lab.join(cable, 0);
+            lab.join(cable, 1);
+        }
+        (0..2).for_each(|cable| lab.plug(cable));
+        lab.advance(19_000);
+        assert!([0, 1].iter().all(|system| lab[*system].distributing().is_empty()));
+        assert!(lab.until(5_000, all_carry) <= 3_010, "{delays:?}");
+        // It stays so, whatever else is set.
+        lab.advance(400_000);
+        lab.set(0, |its| its.marker_timeout = 7);
+        lab.advance(400_000);
+        assert!(all_carry(&lab));
+        (0..2).for_each(|cable| lab.unplug(cable));
+        (0..2).for_each(|cable| lab.plug(cable));
+        lab.until(5_000, all_carry);
+        // Unless it is not to fall back.
+        [0, 1].iter().for_each(|system| lab.set(*system, |its| its.fallback = false));
+        lab.advance(1_100);
+        assert!([0, 1].iter().all(|system| lab[*system].distributing().is_empty()));
     }
 }

@@ -1,6 +1,6 @@
 //! Why a port is not in service.
 
-use lagg_rs::lacp::{Link, Reason, Settings};
+use lagg_rs::lacp::{Link, Options, Reason, Settings};
 use lagg_rs::wire::lacpdu::{Lacpdu, StateBits};
 
 use crate::lab::{DEFAULTS, nth};
@@ -89,6 +89,73 @@ fn a_port_that_the_partner_does_not_use_is_a_standby() {
         solo.pass(10_000);
     }
     assert_eq!(solo.lacp.reason(nth(1)), Some(Reason::Standby));
+}
+
+/// Each while no port is in service, for the first port and the second.
+#[test]
+fn f80_nothing_stands_by_while_nothing_is_in_service() {
+    type Case = ([Reason; 2], fn(&mut Solo));
+    let table: [Case; 7] = [
+        ([Reason::NotInSync; 2], |solo| (0..2).for_each(|slot| solo.hear(slot, NEW))),
+        // Another partner, another aggregator, an individual link.
+        ([Reason::NotInSync; 2], |solo| {
+            solo.hear(0, NEW);
+            other(solo, |pdu| pdu.actor.system = [2, 0, 0, 0, 0, 8]);
+        }),
+        ([Reason::NotInSync; 2], |solo| {
+            solo.hear(0, NEW);
+            other(solo, |pdu| pdu.actor.key = 8);
+        }),
+        ([Reason::NotInSync; 2], |solo| {
+            solo.hear(0, NEW);
+            other(solo, |pdu| pdu.actor.state = NEW - StateBits::AGGREGATION);
+        }),
+        ([Reason::NotInSync; 2], |solo| {
+            solo.lacp.set_settings(Settings { max_links: 1, ..Settings::NEW });
+            (0..2).for_each(|slot| solo.hear(slot, NEW));
+        }),
+        ([Reason::NotCollecting; 2], |solo| {
+            (0..2).for_each(|slot| solo.hear(slot, IN_SERVICE - StateBits::COLLECTING));
+        }),
+        // The first one waits for the second.
+        ([Reason::NotInSync, Reason::NotCollecting], |solo| {
+            solo.hear(1, IN_SERVICE - StateBits::COLLECTING);
+            solo.hear(0, IN_SERVICE);
+            solo.pass(2_000);
+            solo.hear(1, IN_SERVICE - StateBits::COLLECTING);
+            solo.hear(0, IN_SERVICE);
+        }),
+    ];
+    for (place, (reasons, bring)) in table.into_iter().enumerate() {
+        let mut solo = Solo::new(2, DEFAULTS);
+        bring(&mut solo);
+        if place < 6 {
+            solo.pass(2_500);
+        }
+        assert!(solo.lacp.distributing().is_empty(), "row {place}");
+        let given = [0, 1].map(|slot| solo.lacp.reason(nth(slot)));
+        assert_eq!(given, reasons.map(Some), "row {place}");
+    }
+}
+
+/// A loop is one as long as what is sent comes back.
+#[test]
+fn f80_a_link_is_looped_no_longer_than_it_is() {
+    for fast_timeout in [false, true] {
+        let mut solo = Solo::new(1, Options { fast_timeout, ..DEFAULTS });
+        let period = if fast_timeout { 1_000 } else { 30_000 };
+        solo.pass(period);
+        for _ in 0..5 {
+            for (_, own) in solo.pass(period) {
+                solo.receive(0, &own);
+            }
+            assert_eq!(solo.lacp.reason(nth(0)), Some(Reason::Looped));
+        }
+        solo.pass(2 * period);
+        assert_eq!(solo.lacp.reason(nth(0)), Some(Reason::Looped));
+        solo.pass(2 * period);
+        assert_eq!(solo.lacp.reason(nth(0)), Some(Reason::NoPartner));
+    }
 }
 
 /// A better aggregator that has not been better for long enough.
