@@ -133,7 +133,7 @@ const ROWS: [(&CStr, &CStr, Row); 20] = [
     ),
     (
         c"primary_reselect",
-        c"When failover goes back to the primary or a better port: always, better, failure",
+        c"When a better port takes over again: always, better (if faster), failure (of the present)",
         Row::Text(
             |softc, to| write_word(&RESELECT, softc.state().settings.primary_reselect, to),
             |softc, to| {
@@ -167,12 +167,12 @@ const ROWS: [(&CStr, &CStr, Row); 20] = [
     ),
     (
         c"up_delay",
-        c"For how many milliseconds a link is up before the port is used",
+        c"Milliseconds that a link must be up, or an LACP aggregation better, before it is used",
         Row::Delay(|settings| &mut settings.up_delay),
     ),
     (
         c"down_delay",
-        c"For how many milliseconds a link is down before that counts",
+        c"Milliseconds that a link must be down before the lagg counts it as down",
         Row::Delay(|settings| &mut settings.down_delay),
     ),
     (
@@ -185,8 +185,8 @@ const ROWS: [(&CStr, &CStr, Row); 20] = [
         c"The address of the LACP system, empty: taken from the first port",
         lacp_settings::SYSTEM_ID,
     ),
-    (c"lacp.key", c"What makes the keys of this lagg, 0: its index", lacp_settings::KEY),
-    (c"lacp.active", c"LACPDUs are sent unasked", lacp_settings::ACTIVE),
+    (c"lacp.key", c"The number of this lagg in its LACP keys; 0: its interface index", lacp_settings::KEY),
+    (c"lacp.active", c"1: LACPDUs are sent unasked; 0: only to a partner that sends them", lacp_settings::ACTIVE),
     (
         c"lacp.select",
         c"What decides between aggregations: priority, bandwidth or count",
@@ -194,17 +194,17 @@ const ROWS: [(&CStr, &CStr, Row); 20] = [
     ),
     (
         c"lacp.max_links",
-        c"No more than so many ports are in service, 0: all",
+        c"At most so many ports are in service, the others stand by; 0: all",
         lacp_settings::MAX_LINKS,
     ),
     (
         c"lacp.fallback",
-        c"What is in service without a partner: none or single",
+        c"What is in service without an LACP partner: none, or a single port",
         lacp_settings::FALLBACK,
     ),
     (
         c"lacp.fallback_delay",
-        c"So many seconds after the last LACPDU",
+        c"Seconds without any LACPDU after which lacp.fallback begins",
         lacp_settings::FALLBACK_DELAY,
     ),
     (
