@@ -274,6 +274,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
                 port.marker.run(now);
                 port.run_periodic(now);
             }
+            // F-82: another choice may follow from one
+            let choice = (self.active, self.doubts.tries);
             self.run_churn(now);
             self.run_fallback(now);
             self.run_selection();
@@ -281,7 +283,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             self.run_choice(now);
             let gathered = self.has_gathered(now);
             // Last, because it follows what the others have changed.
-            !self.run_mux(gathered, now)
+            !self.run_mux(gathered, now) && choice == (self.active, self.doubts.tries)
         });
         debug_assert!(rests, "the machines do not come to rest");
     }

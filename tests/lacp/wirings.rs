@@ -228,6 +228,23 @@ pub fn stays(lab: &mut Lab) {
     assert_eq!(flapping(lab), before);
 }
 
+/// A partner that has gone, and one that is not heard on one of its links: what is given up follows from another
+/// that was.
+#[test]
+fn f82_what_follows_from_a_choice_is_chosen_at_once() {
+    let wire = |systems, speed: usize| Wire { systems, ranks: [0, 0], speeds: [speed; 2] };
+    let world = World {
+        systems: vec![(1, 0x8000), (2, 0x8000), (3, 0x8000)],
+        wires: vec![wire([1, 0], 2), wire([1, 0], 0), wire([2, 1], 0)],
+        joins: vec![(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0), (2, 0, 0), (2, 1, 1)],
+        events: vec![Event::Mute(1, 1), Event::Unplug(2), Event::Pass(3_999)],
+    };
+    let mut lab = world.build();
+    world.events.iter().for_each(|event| world.apply(&mut lab, event));
+    world.end(&mut lab);
+    all_is_taken_in(&lab);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 256, failure_persistence: None, ..ProptestConfig::default()
