@@ -39,22 +39,21 @@ pub(super) struct Changes {
 /// What was told last of a port.
 #[derive(Clone, Copy, Default)]
 struct Told {
-    /// The index of its interface; 0 if there is no port.
-    index: u32,
-    partner: Option<Partner>,
+    /// Zeros: none.
+    partner: Partner,
     quiet: Quiet,
-    is_up: bool,
+    /// None: nothing yet.
+    is_up: Option<bool>,
     /// It has another partner than the ports in service.
     is_stranger: bool,
-    /// Whether it was in service at the last look, which may not be told yet; and why it was not before.
-    was_up: bool,
-    cause: Option<Reason>,
-    /// Why it was not in service at the last look.
+    /// Why it was not in service at the last look, which may not be told yet.
     seen: Option<Reason>,
+    /// Why it went out of service.
+    cause: Option<Reason>,
 }
 
-// All slots take malloc(9)'s 896 bytes. One more byte would take 1,024.
-static_assertions::const_assert!(size_of::<Told>() <= 28);
+// All slots take malloc(9)'s 512 bytes. One more byte would take 1,024.
+static_assertions::const_assert!(size_of::<Told>() <= 16);
 
 /// What is true of a port now.
 struct Seen {
@@ -65,32 +64,42 @@ struct Seen {
     partner: Option<Partner>,
 }
 
+/// Whether a port counts as up: in service, or one of failover's standbys.
+fn is_up(why: Option<Reason>, is_failover: bool) -> bool {
+    why.is_none() || is_failover && why == Some(Reason::Standby)
+}
+
 /// Milliseconds before the same is told again of a port or a lagg.
 const PAUSE: u32 = 1_000;
 
 /// The kinds of events that were told lately.
 #[derive(Clone, Copy, Default)]
 struct Quiet {
-    /// [`PAUSE`] after the last of them.
-    until: Option<Time>,
+    /// When the last of them was told, in ticks. They come around after 17 minutes, and something may be told
+    /// a second late then.
+    since: u16,
     /// As bits.
     kinds: u8,
 }
+
+/// Milliseconds of a tick.
+const TICK: u32 = 16;
 
 impl Quiet {
     /// Whether an event of this kind may be told now; if so it counts as told. Otherwise it is `due` later.
     fn allows(&mut self, kind: Kind, now: Time, due: &mut Option<Time>) -> bool {
         let bit = 1 << kind as u8;
-        match self.until.filter(|until| now < *until) {
-            None => self.kinds = 0,
-            Some(until) if self.kinds & bit != 0 => {
-                *due = Some(due.map_or(until, |due| due.min(until)));
-                return false;
-            }
-            Some(_) => {}
+        let ticks = (now.since(Time::new(0)) / u64::from(TICK)) as u16;
+        let passed = u32::from(ticks.wrapping_sub(self.since)).saturating_mul(TICK);
+        if passed >= PAUSE {
+            self.kinds = 0;
+        } else if self.kinds & bit != 0 {
+            let until = now.after(PAUSE.saturating_sub(passed));
+            *due = Some(due.map_or(until, |due| due.min(until)));
+            return false;
         }
         self.kinds |= bit;
-        self.until = Some(now.after(PAUSE));
+        self.since = ticks;
         true
     }
 }
@@ -158,6 +167,14 @@ impl Changes {
     pub fn until_due(&self) -> Option<u64> {
         let due = self.due.into_iter().chain(self.lines.due()).min()?;
         Some(due.since(now()))
+    }
+
+    /// A port is new in its slot.
+    pub fn begin(&mut self, slot: Slot) {
+        if let Some(told) = self.ports.get_mut(usize::from(slot)) {
+            *told = Told::default();
+        }
+        self.machines.begin(slot);
     }
 
     /// The interface of a port goes away.
@@ -240,36 +257,35 @@ impl State {
         let seen = port.map(|port| self.see(plan, port));
         let unheard = || Some(self.mode.lacp()?.machines.port(slot)?.timeout() / 1000);
         let unheard = unheard();
+        let is_failover = matches!(plan.protocol(), Protocol::Failover);
         let Changes { ports, due, .. } = &mut *self.changes;
         let told = ports.get_mut(usize::from(slot))?;
         let (Some(port), Some(seen)) = (port, seen) else {
             *told = Told::default();
             return None;
         };
-        let (index, name) = (port.ifp().index(), port.ifp().name());
-        if told.index != index {
-            let (is_up, partner) = (seen.is_up, seen.partner);
-            let seen = seen.why;
-            *told = Told { index, is_up, was_up: is_up, partner, seen, ..Told::default() };
+        let name = port.ifp().name();
+        let Some(told_up) = told.is_up else {
+            let (is_up, partner) = (Some(seen.is_up), seen.partner.unwrap_or_default());
+            *told = Told { is_up, partner, seen: seen.why, ..Told::default() };
             return None;
-        }
+        };
         if told.seen != seen.why {
             let text = |why: Option<Reason>| why.map_or("in service", Reason::text);
             probe::port_state(port.softc().ifp(), port.ifp(), text(told.seen), text(seen.why));
+            if is_up(told.seen, is_failover) != seen.is_up {
+                told.cause = seen.why;
+            }
             told.seen = seen.why;
         }
-        if told.was_up != seen.is_up {
-            (told.was_up, told.cause) = (seen.is_up, seen.why);
-        }
-        if let (Some(from), Some(to)) = (told.partner, seen.partner)
-            && from != to
-        {
-            if told.quiet.allows(Kind::Partner, now, due) {
-                told.partner = Some(to);
+        if let Some(to) = seen.partner.filter(|to| *to != told.partner) {
+            let from = told.partner;
+            if from == Partner::default() {
+                told.partner = to;
+            } else if told.quiet.allows(Kind::Partner, now, due) {
+                told.partner = to;
                 return Some(Change::Partner { port: name, from, to });
             }
-        } else {
-            told.partner = seen.partner.or(told.partner);
         }
         let is_stranger = seen.why == Some(Reason::AnotherPartner);
         if is_stranger && !told.is_stranger && told.quiet.allows(Kind::Partner, now, due) {
@@ -278,10 +294,10 @@ impl State {
         }
         told.is_stranger &= !seen.is_up;
         let kind = if seen.is_up { Kind::PortUp } else { Kind::PortDown };
-        if told.is_up == seen.is_up || !told.quiet.allows(kind, now, due) {
+        if told_up == seen.is_up || !told.quiet.allows(kind, now, due) {
             return None;
         }
-        told.is_up = seen.is_up;
+        told.is_up = Some(seen.is_up);
         Some(match told.cause.or(seen.why) {
             Some(why) if !seen.is_up => {
                 let unheard = unheard.filter(|_| why == Reason::NoPartner);
@@ -293,11 +309,9 @@ impl State {
 
     fn see(&self, plan: &Plan, port: &Port) -> Seen {
         let why = reason::of_port(plan, self, port);
-        let stands_by =
-            matches!(plan.protocol(), Protocol::Failover) && why == Some(Reason::Standby);
         let heard = || self.mode.lacp()?.machines.port(port.slot())?.heard();
         let partner = heard().map(|partner| (partner.system, partner.port));
-        Seen { why, is_up: why.is_none() || stands_by, partner }
+        Seen { why, is_up: is_up(why, matches!(plan.protocol(), Protocol::Failover)), partner }
     }
 
     /// The same for the port that failover sends on.

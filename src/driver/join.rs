@@ -215,8 +215,8 @@ fn publish(softc: &Softc, port: &Ref<Port>, first: bool, ledger: Unique<Ledger>)
         if let Some(lacp) = state.mode.lacp_mut() {
             // D-4: LACP knows the port before a frame can reach it
             lacp.add(port);
-            state.changes.machines.begin(port.slot());
         }
+        state.changes.begin(port.slot());
         counters::enter(&softc.ledger, port, ledger);
         port.ifp().enslave(port.methods());
         Ok(new_lladdr)
