@@ -18,6 +18,9 @@ EOF
 flow devd /sbin/devd -d -f "$work/devd.conf"
 
 cables 2
+# What other suites have caused is read now.
+sleep 2
+: >"$events"
 # An epair keeps its link while one end is up.
 cut() { ifconfig "$1" down; there "${1%a}b" down; }
 heal() { there "${1%a}b" up; ifconfig "$1" up; }

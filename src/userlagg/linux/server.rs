@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,7 +13,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid, write};
 
-use lagg_rs::kpi::{LaggType, iff};
+use lagg_rs::kpi::host::Event;
+use lagg_rs::kpi::{Ifnet, LaggType, host, iff};
 
 use super::control::{self, Reply};
 use super::errno::{describe, text};
@@ -51,6 +52,7 @@ pub fn run(name: &str, line: &Line, detached: bool) -> Reply {
         let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
         if detached {
             detach()?;
+            log_to_syslog(&lagg.ifp);
         }
         Ok((listener, signals))
     });
@@ -73,6 +75,17 @@ fn detach() -> io::Result<()> {
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
     Ok(())
+}
+
+/// What the driver logs of `ifp` goes to syslog(3) too, if there is one: daemon.notice.
+fn log_to_syslog(ifp: &Ifnet) {
+    let Ok(socket) = UnixDatagram::unbound() else { return };
+    host::listen(ifp, move |ifp, event| {
+        if let Event::Log(line) = event {
+            let message = format!("<29>userlagg: {}: {line}", ifp.name());
+            let _ = socket.send_to(message.as_bytes(), "/dev/log");
+        }
+    });
 }
 
 /// Serves callers until the lagg is destroyed, by a word or a signal.
