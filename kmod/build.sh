@@ -8,6 +8,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
 
+# How the target is to differ from Rust's own
+edit=
 arch=$1
 case $arch in
 amd64)
@@ -23,6 +25,8 @@ arm64)
 	include=aarch64-freebsd-none
 	# x18 holds the kernel's per-CPU pointer. Modules are shared objects.
 	flags="-Crelocation-model=pic -Zfixed-x18=yes -Zbranch-protection=bti,pac-ret"
+	# Words need not be aligned in the kernel's own C either. Rust would load those of a packet byte by byte.
+	edit='s/+strict-align,//'
 	shadow=0xdfff208000000000
 	cflags="--target=aarch64-unknown-freebsd15 -mgeneral-regs-only -ffixed-x18 -mbranch-protection=standard"
 	cflags="$cflags -mno-outline-atomics -fPIC"
@@ -32,6 +36,8 @@ arm64)
 	exit 1
 	;;
 esac
+# A packet should find its function at the beginning of a cache line.
+flags="$flags -Zmin-function-alignment=64"
 flags="$flags -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Csymbol-mangling-version=v0"
 flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
@@ -81,15 +87,20 @@ if [ "$sanitizer" ]; then
 	for option in $options $rust_options; do
 		flags="$flags -Cllvm-args=$option"
 	done
-	# Rust's own target knows no ThreadSanitizer. One of another name is built in a directory of its own.
-	mkdir -p target/sanitizers
-	specification=target/sanitizers/$arch-$sanitizer.json
-	RUSTC_BOOTSTRAP=1 "${RUSTC:-rustc}" -Zunstable-options --print target-spec-json --target $target |
-	    sed 's/"kernel-address"/&, "thread"/' >$specification.new
-	cmp -s $specification.new $specification || mv $specification.new $specification
-	target=$arch-$sanitizer
-	target_flags="-Zjson-target-spec --target $specification"
+	# Rust's own target knows no ThreadSanitizer.
+	edit="$edit;s/\"kernel-address\"/&, \"thread\"/"
 	out=$out-$sanitizer
+fi
+if [ "$edit" ]; then
+	# A target of another name is built in a directory of its own.
+	mkdir -p target/specifications
+	name=$arch-${sanitizer:-unaligned}
+	specification=target/specifications/$name.json
+	RUSTC_BOOTSTRAP=1 "${RUSTC:-rustc}" -Zunstable-options --print target-spec-json --target $target |
+	    sed "$edit" >$specification.new
+	cmp -s $specification.new $specification || mv $specification.new $specification
+	target=$name
+	target_flags="-Zjson-target-spec --target $specification"
 fi
 
 work=target/$target/kmod

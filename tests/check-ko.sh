@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
 if [ "$(uname -s)" = FreeBSD ]; then
-	headers="--headers ${SYSDIR:-/usr/src/sys} --headers target/aarch64-unknown-none-softfloat/kmod/include"
+	headers="--headers ${SYSDIR:-/usr/src/sys} --headers target/arm64-unaligned/kmod/include"
 else
 	headers="--headers build/headers/generic-freebsd --headers build/headers/x86_64-freebsd-none"
 	headers="$headers --headers build/headers/aarch64-freebsd-none"

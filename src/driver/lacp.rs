@@ -16,6 +16,8 @@ use crate::slots::SlotSet;
 use crate::wire::slow::FRAME;
 
 /// The protocol task's work for LACP. Returns whether the protocol is lacp.
+// Not inlined, to keep what it takes off the caller's stack.
+#[inline(never)]
 pub(super) fn run(softc: &Ref<Softc>) -> bool {
     lacp_frames::take_frames(softc);
     if !run_machines(softc) {

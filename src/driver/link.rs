@@ -57,6 +57,8 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     });
 }
 
+// Not inlined, to keep what it takes off the stack while the rest runs.
+#[inline(never)]
 fn publish_link(softc: &Ref<Softc>) {
     history::follow(softc);
     let plan = softc.plan_ref();
