@@ -4,9 +4,9 @@ use core::ops::Deref;
 
 use super::buckets::Table;
 use super::hash::Key;
-use super::{Packet, Port, Ports};
+use super::{Packet, Port, Ports, Unsent};
 use crate::slots::Slot;
-use crate::wire::flow::{Flow, USUAL, layers};
+use crate::wire::flow::{Flow, layers};
 
 /// How a packet's flow is found, and where it goes.
 #[derive(Clone)]
@@ -44,15 +44,35 @@ impl<T: Measures> Flows<T> {
     }
 
     fn unmeasured_hash(&self, packet: &impl Packet) -> u32 {
-        if let Some(flow) = packet.flow_id().and_then(|id| self.hash_of_id(id)) {
-            return flow;
+        let id = packet.flow_id().and_then(|id| self.hash_of_id(id));
+        id.unwrap_or_else(|| {
+            self.key.hash(&Flow::of(packet, packet.vlan_tag(), self.layers.into()))
+        })
+    }
+
+    /// The hash of a packet's flow if its headers are all in the first piece, by whatever layers count.
+    #[inline(always)]
+    fn near_hash(&self, packet: &impl Packet) -> Option<u32> {
+        if let Some(hash) = packet.flow_id().and_then(|id| self.hash_of_id(id)) {
+            return Some(hash);
         }
-        let (mut head, tag, mut room) = (packet.head(), packet.vlan_tag(), [0; USUAL]);
-        if head.len() < packet.length().min(USUAL) {
-            head = packet.gather(&mut room);
+        let (head, tag, layers) = (packet.head(), packet.vlan_tag(), u32::from(self.layers));
+        if layers & layers::SYMMETRIC == 0 {
+            // Each kind hashes its own flow, as in `usual_hash`.
+            if let Some(flow) = Flow::usual_ipv4::<0, true>(head, tag) {
+                return Some(self.key.hash(&flow.only(layers)));
+            }
+            if let Some(flow) = Flow::usual_ipv6::<0, true>(head, tag) {
+                return Some(self.key.hash(&flow.only(layers)));
+            }
+            if let Some(flow) = Flow::usual_ipv4::<0, false>(head, tag) {
+                return Some(self.key.hash(&flow.only(layers)));
+            }
+            if let Some(flow) = Flow::usual_ipv6::<0, false>(head, tag) {
+                return Some(self.key.hash(&flow.only(layers)));
+            }
         }
-        let usual = self.usual_hash(head, tag);
-        usual.unwrap_or_else(|| self.key.hash(&Flow::of(packet, tag, self.layers.into())))
+        Some(self.key.hash(&Flow::whole(head, tag, layers, head.len() == packet.length())?))
     }
 
     /// The same for most packets, from their first bytes. None if the packet is not one of these.
@@ -63,16 +83,19 @@ impl<T: Measures> Flows<T> {
         }
         // Each kind hashes its own flow: a shared hash would force all kinds to leave the flow in the same
         // registers.
-        if let Some(flow) = Flow::usual_ipv4::<0>(head, tag) {
+        if let Some(flow) = Flow::usual_ipv4::<0, true>(head, tag) {
             return Some(self.key.hash(&flow));
         }
-        if let Some(flow) = Flow::usual_ipv6::<0>(head, tag) {
+        if let Some(flow) = Flow::usual_ipv4::<0, false>(head, tag) {
             return Some(self.key.hash(&flow));
         }
-        if let Some(flow) = Flow::usual_ipv4::<1>(head, tag) {
+        if let Some(flow) = Flow::usual_ipv6::<0, true>(head, tag) {
             return Some(self.key.hash(&flow));
         }
-        Some(self.key.hash(&Flow::usual_ipv6::<1>(head, tag)?))
+        if let Some(flow) = Flow::usual_ipv4::<1, true>(head, tag) {
+            return Some(self.key.hash(&flow));
+        }
+        Some(self.key.hash(&Flow::usual_ipv6::<1, true>(head, tag)?))
     }
 
     /// The same for packets with this flow id; none if flow ids are not used.
@@ -94,18 +117,11 @@ impl<T: Measures> Flows<T> {
     pub fn slot(&self, packet: &impl Packet) -> Option<Slot> {
         let hash = match self.flow_id(packet) {
             Some(flow) => flow,
-            // If words are loaded byte by byte, as on rustc's target for arm64, the other kinds need so
-            // many registers that all packets would have to save some.
-            None if cfg!(target_arch = "x86_64") => match packet.vlan_tag() {
+            None => match packet.vlan_tag() {
                 // Most packets have no tag. This copy of the code does not check for one.
                 None => self.usual_hash(packet.head(), None)?,
                 tag => self.usual_hash(packet.head(), tag)?,
             },
-            None if self.layers == layers::ALL as u8 => {
-                let flow = Flow::usual_ipv4::<0>(packet.head(), packet.vlan_tag())?;
-                self.key.hash(&flow)
-            }
-            None => return None,
         };
         Some(self.table.slot(hash))
     }
@@ -115,6 +131,18 @@ impl<T: Measures> Flows<T> {
     #[inline(always)]
     pub fn first<'p, P: Ports>(&self, ports: &'p P, packet: &impl Packet) -> Option<&'p P::Port> {
         ports.in_slot(self.slot(packet)?)
+    }
+
+    /// The port of the packet's flow, or why there is none. None if the packet has to be gathered first.
+    #[inline(always)]
+    pub(super) fn near<'p, P: Ports>(
+        &self,
+        packet: &impl Packet,
+        select: impl FnOnce(u32) -> Result<&'p P::Port, Unsent>,
+    ) -> Option<Result<&'p P::Port, Unsent>> {
+        let hash = self.near_hash(packet)?;
+        self.table.measure(hash, packet.length());
+        Some(select(hash))
     }
 
     /// The port for a hash: its bucket's first choice, the second if that is not active, else any active
@@ -180,6 +208,7 @@ mod tests {
                 let expected = flows.key.hash(&Flow::of(&frame[..], None, counted));
                 let whole = Frame::from_segments([&frame]);
                 assert_eq!(flows.hash(&whole), expected, "{ipv6}, {tags}, {words}");
+                assert_eq!(flows.near_hash(&whole), Some(expected), "{ipv6}, {tags}, {words}");
                 let usual = flows.usual_hash(whole.head(), None);
                 assert!(usual.is_none_or(|usual| usual == expected));
                 assert_eq!(usual.is_some(), counted == layers::ALL && tags < 2 && words == 0);
@@ -188,6 +217,8 @@ mod tests {
                     let (middle, tail) = rest.split_at(rest.len() / 2);
                     let cut = Frame::from_segments([head, middle, tail]);
                     assert_eq!(flows.hash(&cut), expected, "{ipv6}, {tags}, {words}, {first}");
+                    let near = flows.near_hash(&cut);
+                    assert!(near.is_none_or(|near| near == expected), "{words}, {first}");
                 }
             }
         }

@@ -50,16 +50,17 @@ impl<T: Measures, E: Deref<Target = Exceptions>> Lacp<T, E> {
         if self.distributing.contains(slot) { ports.in_slot(slot) } else { None }
     }
 
-    /// The port of the packet's flow, to send on.
+    /// The port for a packet of this hash, to send on.
     ///
     /// # Errors
     /// The flow waits, or no port distributes.
+    #[inline(always)]
     pub fn select<'p, P: Ports>(
         &self,
         ports: &'p P,
         packet: &impl Packet,
+        hash: u32,
     ) -> Result<&'p P::Port, Unsent> {
-        let hash = self.flows.hash(packet);
         if self.exceptions.as_ref().is_some_and(|exceptions| exceptions.paused.has(hash)) {
             return Err(Unsent::Paused);
         }

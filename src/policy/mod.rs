@@ -250,6 +250,25 @@ where
         matches!(self, Protocol::Broadcast)
     }
 
+    /// [`Protocol::select`] for a packet whose flow is found without calling anything. None for others.
+    #[inline(always)]
+    pub fn near<'p, P: Ports>(
+        &self,
+        ports: &'p P,
+        packet: &impl Packet,
+    ) -> Option<Result<&'p P::Port, Unsent>> {
+        match self {
+            Protocol::LoadBalance(flows) => {
+                let select = |hash| flows.select(ports, hash).ok_or(Unsent::NoActivePort);
+                flows.near::<P>(packet, select)
+            }
+            Protocol::Lacp(lacp) => {
+                lacp.flows.near::<P>(packet, |hash| lacp.select(ports, packet, hash))
+            }
+            _ => None,
+        }
+    }
+
     /// The port for a packet after a closer look; `first!` has returned `first`.
     ///
     /// # Errors
@@ -265,8 +284,12 @@ where
             Protocol::None => return Err(Unsent::Disabled),
             Protocol::Failover => failover::select(ports),
             Protocol::RoundRobin(_) => roundrobin::select(ports, first),
+            // The flow's own port, which was found without a closer look
+            Protocol::LoadBalance(_) | Protocol::Lacp(_) if first.is_some_and(Port::is_active) => {
+                first
+            }
             Protocol::LoadBalance(flows) => flows.select(ports, flows.hash(packet)),
-            Protocol::Lacp(lacp) => return lacp.select(ports, packet),
+            Protocol::Lacp(lacp) => return lacp.select(ports, packet, lacp.flows.hash(packet)),
             Protocol::Broadcast => None,
         }
         .ok_or(Unsent::NoActivePort)

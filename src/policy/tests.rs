@@ -149,7 +149,12 @@ fn sent(rules: &Rules, ports: &Model) -> (SlotSet, Vec<Unsent>) {
         let packet = packet(id);
         let first = super::first!(rules, ports, &packet);
         let usual = first.filter(|port| port.is_active());
-        match usual.map_or_else(|| rules.select(first, ports, &packet), Ok) {
+        let selected = usual.map_or_else(|| rules.select(first, ports, &packet), Ok);
+        // Both ways to look closer find the same.
+        if let Some(near) = rules.near(ports, &packet) {
+            assert_eq!(near.map(Port::slot), selected.map(Port::slot));
+        }
+        match selected {
             Ok(port) => slots.insert(port.slot()),
             Err(why) => unsent.push(why),
         }

@@ -127,17 +127,6 @@ struct Extension {
     length: u8,
 }
 
-/// The beginning of most frames.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Usual<Ip, const TAGS: usize> {
-    link: Link,
-    tags: [Tag; TAGS],
-    kind: big_endian::U16,
-    ip: Ip,
-    ports: little_endian::U32,
-}
-
 static_assertions::assert_eq_size!(Ethernet, [u8; 14]);
 static_assertions::assert_eq_size!(Ipv4, [u8; 20]);
 static_assertions::assert_eq_size!(Ipv6, [u8; 40]);
@@ -181,9 +170,17 @@ impl Flow {
     /// the packet inside.
     #[inline(always)]
     pub fn of(frame: &(impl Bytes + ?Sized), tag: Option<u16>, layers: u32) -> Flow {
-        let mut headers = Headers::of(frame.head());
+        let whole = Self::whole(frame.head(), tag, layers, false);
+        whole.unwrap_or_else(|| Self::of_pieces(frame, tag, layers))
+    }
+
+    /// [`Flow::of`] a frame that begins with `head`, which is all of it or not. None if some of its headers are
+    /// not in `head`.
+    #[inline(always)]
+    pub fn whole(head: &[u8], tag: Option<u16>, layers: u32, is_all: bool) -> Option<Flow> {
+        let mut headers = Headers::of(head);
         let flow = headers.flow(tag, layers);
-        if headers.complete() { flow } else { Self::of_pieces(frame, tag, layers) }
+        (is_all || headers.complete()).then_some(flow)
     }
 
     /// [`Flow::of`] a frame whose headers are not all in the first piece, or are cut off.
@@ -193,52 +190,7 @@ impl Flow {
         let mut room = [0; LOOKED_AT];
         Headers::of(frame.gather(&mut room)).flow(tag, layers)
     }
-
-    /// [`Flow::of`] by all layers, for the common case: TCP, UDP and SCTP over IPv4 without options, with
-    /// `TAGS` tags inside. None if it is another kind of frame, or `head` is too short.
-    #[inline(always)]
-    pub fn usual_ipv4<const TAGS: usize>(head: &[u8], tag: Option<u16>) -> Option<Flow> {
-        let (frame, _) = Usual::<Ipv4, TAGS>::ref_from_prefix(head).ok()?;
-        let is_usual = frame.tags.iter().all(|tag| is_tag(tag.kind.get()))
-            && frame.kind.get() == KIND_IPV4
-            && frame.ip.version_and_length == 0x45
-            && frame.ip.fragment.get() & FRAGMENT == 0
-            && has_ports(frame.ip.protocol);
-        is_usual.then(|| Flow {
-            link: frame.link(tag),
-            addresses: Addresses::V4(frame.ip.addresses.get()),
-            ports: frame.ports.get(),
-        })
-    }
-
-    /// The same for IPv6 without extension headers.
-    #[inline(always)]
-    pub fn usual_ipv6<const TAGS: usize>(head: &[u8], tag: Option<u16>) -> Option<Flow> {
-        let (frame, _) = Usual::<Ipv6, TAGS>::ref_from_prefix(head).ok()?;
-        let is_usual = frame.tags.iter().all(|tag| is_tag(tag.kind.get()))
-            && frame.kind.get() == KIND_IPV6
-            && frame.ip.version >> 4 == 6
-            && has_ports(frame.ip.next);
-        is_usual.then(|| Flow {
-            link: frame.link(tag),
-            addresses: Addresses::V6(frame.ip.addresses.map(little_endian::U64::get)),
-            ports: frame.ports.get(),
-        })
-    }
 }
-
-impl<Ip, const TAGS: usize> Usual<Ip, TAGS> {
-    #[inline(always)]
-    fn link(&self, tag: Option<u16>) -> [u64; 2] {
-        let first = tag.map_or(0, vlan);
-        let vlans =
-            self.tags.iter().fold(first, |vlans, tag| vlans << 12 | vlan(tag.control.get()));
-        self.link.words(vlans)
-    }
-}
-
-/// How many bytes [`Flow::usual_ipv4`] and [`Flow::usual_ipv6`] need, with at most one tag.
-pub const USUAL: usize = size_of::<Usual<Ipv6, 1>>();
 
 /// Whether a frame of this kind has a tag.
 #[inline]
@@ -346,9 +298,7 @@ impl<'a> Headers<'a> {
         }
         // Each direction has a label of its own.
         if layers & (layers::L4 | layers::SYMMETRIC) == layers::L4 {
-            let [first, second, third] = header.label;
-            // The rest of the first byte belongs to the traffic class.
-            flow.ports = u32::from_le_bytes([first & 0x0f, second, third, 0]);
+            flow.ports = header.label();
         }
         let mut next = header.next;
         let mut offset = offset + size_of::<Ipv6>();
@@ -377,6 +327,24 @@ impl<'a> Headers<'a> {
     }
 }
 
+impl Ipv4 {
+    /// Whether a transport's ports follow, if there are no options. All fragments count alike.
+    #[inline(always)]
+    fn has_ports(&self) -> bool {
+        self.fragment.get() & FRAGMENT == 0 && has_ports(self.protocol)
+    }
+}
+
+impl Ipv6 {
+    /// The flow label.
+    #[inline(always)]
+    fn label(&self) -> u32 {
+        let [first, second, third] = self.label;
+        // The rest of the first byte belongs to the traffic class.
+        u32::from_le_bytes([first & 0x0f, second, third, 0])
+    }
+}
+
 impl Link {
     /// The addresses, with the frame's VLANs.
     #[inline]
@@ -394,5 +362,7 @@ fn vlan(tag: u16) -> u64 {
 }
 
 mod symmetric;
+mod usual;
+
 #[cfg(test)]
 mod tests;

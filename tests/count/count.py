@@ -27,10 +27,10 @@ def compiler():
 def measure(arch):
     path = HERE.parent.parent / "build" / arch / "if_lagg_rs.ko"
 
-    def make(protocol, ports=2, options=()):
+    def make(protocol, **how):
         kernel = Kernel(arch, path)
         kernel.boot()
-        return Lagg(kernel, protocol, ports, options)
+        return Lagg(kernel, protocol, **how)
 
     return dict(scenes(make))
 

@@ -271,6 +271,9 @@ class Kernel(Interfaces):
     def k_m_get2(self, size):
         return self.packet(bytes(size))
 
+    def k_m_copypacket(self, m):
+        return self.packet(bytes(self.uc.mem_read(self.read(m + 16), self.read(m + 24, 4))))
+
     def k_m_copydata(self, m, offset, size, to):
         data = bytes(self.uc.mem_read(self.read(m + 16) + offset, size))
         self.uc.mem_write(to, data)

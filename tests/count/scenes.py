@@ -30,9 +30,11 @@ UDP, TCP, ICMP, ESP, GRE, ICMPV6 = 17, 6, 1, 50, 47, 58
 class Lagg:
     """A lagg with ports that are up, and for LACP a partner that agrees to all."""
 
-    def __init__(self, kernel, protocol, ports=2, options=()):
+    def __init__(self, kernel, protocol, ports=2, options=(), domains=()):
         self.kernel = kernel
         self.ports = [kernel.card(n) for n in range(ports)]
+        for port, domain in zip(self.ports, domains):
+            kernel.interfaces[port]["domain"] = domain
         self.ifp = kernel.lagg()
         self.name = kernel.string(self.ifp + 88).encode()
         self.set(SET_PROTOCOL, PROTOCOLS[protocol], 80)
@@ -70,6 +72,16 @@ class Lagg:
         self.kernel.write(self.ports[number] + IF_LINK_STATE, state, 1)
         self.kernel.call(self.kernel.read(self.kernel.stubs["lagg_linkstate_p"]), self.ports[number], 0)
         self.kernel.settle()
+
+    def cut(self, port):
+        """The link of a port is down, and the stack has not told the module yet."""
+        self.kernel.write(port + IF_LINK_STATE, LINK_STATE_DOWN, 1)
+
+    def port_of(self, frame):
+        """The port that a frame is sent on."""
+        self.kernel.sent.clear()
+        self.transmit(frame)
+        return self.kernel.sent[0][0]
 
     def listen(self, ifp):
         """A bpf(4) listener on an interface."""
@@ -110,6 +122,13 @@ def scenes(make):
             continue
         for name, frame in FLOWS.items():
             yield f"transmit {protocol}, {name}", lagg.transmit(frame)
+        lagg.listen(lagg.ifp)
+        yield f"transmit {protocol}, bpf reader", lagg.transmit(ipv4(TCP))
+        lagg = make(protocol)
+        lagg.cut(lagg.port_of(ipv4(TCP)))
+        yield f"transmit {protocol}, its port is down, TCP", lagg.transmit(ipv4(TCP))
+        lagg = make(protocol, domains=(0, 1))
+        yield f"transmit {protocol}, two NUMA domains, TCP", lagg.transmit(ipv4(TCP))
 
     for value in range(1, 7):
         lagg = make("loadbalance", options=hashes(value))

@@ -107,29 +107,38 @@ fn frames() -> Vec<Vec<u8>> {
 
 #[test]
 fn the_usual_flow_is_the_flow() {
-    let mut usual = [0; 4];
+    let mut usual = [0; 6];
     for frame in frames() {
         for tag in [None, Some(5)] {
             let whole = Flow::of(&frame[..], tag, ALL);
             let flows = [
-                Flow::usual_ipv4::<0>(&frame, tag),
-                Flow::usual_ipv4::<1>(&frame, tag),
-                Flow::usual_ipv6::<0>(&frame, tag),
-                Flow::usual_ipv6::<1>(&frame, tag),
+                Flow::usual_ipv4::<0, true>(&frame, tag),
+                Flow::usual_ipv4::<1, true>(&frame, tag),
+                Flow::usual_ipv6::<0, true>(&frame, tag),
+                Flow::usual_ipv6::<1, true>(&frame, tag),
+                Flow::usual_ipv4::<0, false>(&frame, tag),
+                Flow::usual_ipv6::<0, false>(&frame, tag),
             ];
             assert!(flows.into_iter().flatten().all(|flow| flow == whole), "{frame:x?}");
+            for layers in 0..=ALL {
+                let fewer = Flow::of(&frame[..], tag, layers);
+                let only = flows.into_iter().flatten().map(|flow| flow.only(layers));
+                assert!(only.into_iter().all(|flow| flow == fewer), "{layers}: {frame:x?}");
+            }
             usual.iter_mut().zip(flows).for_each(|(n, flow)| *n += u32::from(flow.is_some()));
         }
     }
     // TCP, UDP, and SCTP twice, which may be fragmented or not; TCP; all three; UDP.
-    assert_eq!(usual, [2 * 8, 2, 2 * 3, 2]);
+    assert_eq!(usual, [2 * 8, 2, 2 * 3, 2, 2 * 22, 2 * 2]);
     let tags = [(KIND_SERVICE_TAG, 5)];
     let four = ethernet(&tags, KIND_IPV4, &ipv4(0, 0x4000, UDP));
     let six = ethernet(&tags, KIND_IPV6, &ipv6(&[], UDP));
+    // With a tag, and with ports
+    const USUAL: usize = 14 + 4 + 40 + 4;
     for length in 0..=USUAL {
         let (four, six) = (&four[..length.min(four.len())], &six[..length]);
-        assert_eq!(Flow::usual_ipv4::<1>(four, None).is_some(), length >= 42);
-        assert_eq!(Flow::usual_ipv6::<1>(six, None).is_some(), length == USUAL);
+        assert_eq!(Flow::usual_ipv4::<1, true>(four, None).is_some(), length >= 42);
+        assert_eq!(Flow::usual_ipv6::<1, true>(six, None).is_some(), length == USUAL);
     }
 }
 
