@@ -4,7 +4,7 @@
 use super::drops::Refused;
 use super::{Plan, Port, Softc, lacp_frames, tags};
 use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff, probe};
-use crate::policy::{self, Look, Packet, Ports, Unsent};
+use crate::policy::{self, Look, Packet, Ports, Protocol, Unsent};
 use crate::wire::flow::Bytes;
 
 /// Sends a packet on the port that the plan's protocol chooses.
@@ -22,7 +22,17 @@ pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     if plan.protocol().sends_on_all() {
         return send_on_all(softc, m, plan, epoch);
     }
+    if let Protocol::Failover = plan.protocol() {
+        // Apart, so that its port is one load.
+        return send_usual(softc, m, plan.sender(), plan, epoch);
+    }
     let first = policy::first!(plan.protocol(), plan, &m);
+    send_usual(softc, m, first, plan, epoch)
+}
+
+/// Sends a packet on its first port if that is all it needs.
+#[inline(always)]
+fn send_usual(softc: &Softc, m: Mbuf, first: Option<&Port>, plan: &Plan, epoch: &Epoch) -> Result {
     match first {
         Some(port) if port.is_active() && !softc.ifp().has_listeners() && !m.has_tag() => {
             port.ifp().transmit(m, epoch)
@@ -34,7 +44,7 @@ pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
     }
 }
 
-/// Sends a packet that is a little less usual. What it calls is called last, as in [`transmit`].
+/// Sends a packet whose flow or port takes longer to find. What it calls is called last too.
 #[inline(never)]
 fn look_closer(softc: &Softc, m: Mbuf, first: Option<&Port>, plan: &Plan, epoch: &Epoch) -> Result {
     if plan.count().is_none() {
@@ -42,7 +52,7 @@ fn look_closer(softc: &Softc, m: Mbuf, first: Option<&Port>, plan: &Plan, epoch:
     }
     match plan.protocol().near(plan, &m) {
         Some(Ok(port)) => port.ifp().transmit(m, epoch),
-        Some(Err(why)) => unsent(softc, m, plan, why),
+        Some(Err(why)) => unsent(softc, m, why),
         None => choose_and_send(softc, m, first, plan, epoch),
     }
 }

@@ -15,6 +15,8 @@ from scenes import Lagg, scenes
 
 HERE = pathlib.Path(__file__).parent
 BUDGETS = HERE / "budgets.txt"
+# How many more lines a packet may touch: a change elsewhere in a function moves what the packet does not run.
+LINES = 3
 HEAD = """# Instructions, cache lines of text, and cache lines of data that a packet costs in the module's own code: those of amd64, then of arm64.
 # Not counted are the kernel's functions, the stack and the packet. `tests/count/run --keep` writes this.
 """
@@ -69,7 +71,8 @@ def main(arguments):
             bad += 1
         for name, count in scene.items():
             budget = rows.get(name, {}).get(arch, count)
-            if any(have > may + (0 if same else may // 10 + 1) for have, may in zip(count, budget)):
+            room = [(0 if same else may // 10 + 1) + more for may, more in zip(budget, (0, LINES, LINES))]
+            if any(have > may + more for have, may, more in zip(count, budget, room)):
                 print(f"{arch}: {name}: {count} is more than {budget} (instructions, lines of text, lines of data)")
                 bad += 1
             elif same and count[0] + 2 <= budget[0]:
