@@ -73,9 +73,9 @@ lagg_rs_detach_unlock(void)
 }
 
 int
-lagg_rs_taskqueue_start(struct taskqueue **queue, const char *name)
+lagg_rs_taskqueue_start(struct taskqueue **queue, uint32_t threads, const char *name)
 {
-	return (taskqueue_start_threads(queue, 1, PI_NET, "%s", name));
+	return (taskqueue_start_threads(queue, threads, PI_NET, "%s", name));
 }
 
 void

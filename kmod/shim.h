@@ -30,7 +30,7 @@ int	lagg_rs_detach_lock(void);					/* ifnet_detach_sxlock; an errno: a signal ca
 void	lagg_rs_detach_unlock(void);
 
 /* taskqueue(9): the priority of the module's threads */
-int	lagg_rs_taskqueue_start(struct taskqueue **, const char *name);
+int	lagg_rs_taskqueue_start(struct taskqueue **, uint32_t threads, const char *name);
 void	lagg_rs_task_init(struct task *, task_fn_t *, void *context);
 
 /* callout(9): the function gives the mutex back */

@@ -1,48 +1,88 @@
 //! LACP in the driver: the machines of [`crate::lacp`] with the lagg's clock, ports and plan.
 //!
-//! The machines are in the lagg's state, under its mutex. The protocol task gives them what has happened:
-//! frames from the inbox, the time, links that went down. It publishes the plan that follows. Then it sends
-//! what is due, in the network epoch and without the mutex. The configuration task asks port drivers for
-//! their media.
+//! The machines are in the lagg's state, under its mutex. The LACP task gives them what has happened:
+//! frames from the inbox, the time, links that went down. Then it sends the LACPDUs that are due, in the
+//! network epoch and without the mutex. It waits for nothing, so that no partner times out because a lagg
+//! waits. The protocol task publishes the plan that follows, and sends what must wait for the epoch. The
+//! configuration task asks port drivers for their media.
 
 use super::lacp_state::now;
 use super::mode::Mode;
 use super::softc::{Token, insist};
 use super::state::State;
-use super::{Port, Softc, lacp_frames, trace};
+use super::{Port, Softc, lacp_frames, link, trace};
 use crate::kpi::{Array, Ref, epoch, lacp_debug, log};
-use crate::lacp::Link;
+use crate::lacp::{Link, Time};
 use crate::slots::SlotSet;
 use crate::wire::slow::FRAME;
 
-/// The protocol task's work for LACP. Returns whether the protocol is lacp.
+/// The LACP task's function.
+pub(super) fn keep_time(softc: &Ref<Softc>) {
+    if softc.state().destroying {
+        return;
+    }
+    let publishes = softc.take_publishes();
+    let has_news = softc.ifp().in_vnet(|| {
+        // F-83: a partner that was heard in time has not timed out, however late this is
+        let now = now();
+        lacp_frames::take_frames(softc);
+        if run_machines(softc, now) {
+            lacp_frames::send_pdus(softc);
+        }
+        link::set_alarm(softc);
+        has_news(softc)
+    });
+    if publishes || has_news {
+        Softc::wake_publisher(softc);
+    }
+}
+
+/// Whether there is something to do for the protocol task after frames alone. Most LACPDUs say what the last
+/// one said.
+fn has_news(softc: &Softc) -> bool {
+    let mut state = softc.state();
+    if state.has_stale_plan() {
+        return true;
+    }
+    let Some(lacp) = state.mode.lacp_mut() else { return true };
+    let (is_news, last, machines) = (lacp.machines.take_news(), lacp.last_order(), &lacp.machines);
+    is_news || machines.has_farewell(last) || machines.has_marker(last) || machines.has_report()
+}
+
+/// The protocol task's work for LACP. Sleeps. Returns whether the protocol is lacp.
 // Not inlined, to keep what it takes off the caller's stack.
 #[inline(never)]
-pub(super) fn run(softc: &Ref<Softc>) -> bool {
-    lacp_frames::take_frames(softc);
-    if !run_machines(softc) {
+pub(super) fn publish(softc: &Ref<Softc>) -> bool {
+    if softc.state().mode.lacp().is_none() {
         return false;
     }
-    softc.publish_if_stale();
+    if softc.publish_if_stale() {
+        // LACPDUs that waited for this plan
+        Softc::wake_protocol(softc);
+    }
     lacp_frames::send_farewells(softc);
     lacp_frames::send_markers(softc);
     // A marker that could not be sent releases the flows that waited for it.
     softc.publish_if_stale();
-    lacp_frames::send_pdus(softc);
     true
 }
 
 /// The milliseconds until LACP has something to do.
 pub(super) fn until_due(state: &State) -> Option<u64> {
-    let now = now();
-    Some(state.mode.lacp()?.machines.deadline(now)?.since(now))
+    let (lacp, now) = (state.mode.lacp()?, now());
+    let until_due = lacp.machines.deadline(now)?.since(now);
+    // What is due and was not done waits for a plan. Whoever publishes that wakes the task.
+    Some(if until_due == 0 && lacp.is_stale() { STALE_MS } else { until_due })
 }
+
+/// In how many milliseconds the LACP task looks again while the plan is stale.
+const STALE_MS: u64 = 100;
 
 /// Sends the farewells of ports that are taken down, by an administrator or with the lagg, before their
 /// drivers stop. Sleeps if the protocol is lacp, and does nothing otherwise.
 pub(super) fn say_that_ports_are_down(softc: &Softc) {
     softc.ifp().in_vnet(|| {
-        if run_machines(softc) {
+        if run_machines(softc, now()) {
             softc.publish_if_stale();
             lacp_frames::send_farewells(softc);
             // The protocol task may have taken a farewell from the machines, and be about to send it.
@@ -52,12 +92,12 @@ pub(super) fn say_that_ports_are_down(softc: &Softc) {
 }
 
 /// Runs the machines until they rest. Returns whether the protocol is lacp.
-fn run_machines(softc: &Softc) -> bool {
+fn run_machines(softc: &Softc, now: Time) -> bool {
     {
         let mut guard = softc.state();
         let state = &mut *guard;
         let Some(lacp) = state.mode.lacp() else { return false };
-        let (running, now) = (state.running, now());
+        let running = state.running;
         let (mut down, mut taken_down) = (SlotSet::EMPTY, SlotSet::EMPTY);
         let is_down = |port: &&Ref<Port>| !port.is_active() && !state.is_restarting(port);
         for port in state.members().filter(|port| !running || is_down(port)) {

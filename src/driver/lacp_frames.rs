@@ -1,9 +1,10 @@
 //! LACP's frames: on their way in, from the data path to the machines, and out.
 
 use super::drops::Refused;
-use super::lacp_state::{Frames, Inboxes, Machines, now};
+use super::lacp_state::{Control, Frames, Inboxes, Machines, now};
 use super::{Port, Softc};
-use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log, probe};
+use crate::kpi::{Epoch, Errno, Mbuf, Result, epoch, lacp_debug, log, probe, uptime_ms};
+use crate::lacp::Time;
 use crate::lacp::order::Order;
 use crate::slots::Slot;
 use crate::wire::lacpdu::Lacpdu;
@@ -17,7 +18,7 @@ pub(super) fn is_slow(m: &Mbuf) -> bool {
     m.is_multicast() && m.vlan_tag().is_none() && slow::is_slow(m.first())
 }
 
-/// A frame of a slow protocol was received. LACP's own go to the protocol task; any other is returned, to
+/// A frame of a slow protocol was received. LACP's own go to the LACP task; any other is returned, to
 /// be treated as a usual frame.
 #[cold]
 pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
@@ -35,14 +36,42 @@ pub(super) fn receive(port: &Port, m: Mbuf, frames: &Frames) -> Option<Mbuf> {
         Subtype::Lacp => pdus,
         Subtype::Marker => markers,
     };
-    // With its interface index, because the slot may be another port's by then.
-    for _ in 0..inbox.put(m, port.ifp().index().into()) {
+    for _ in 0..inbox.put(m, Arrival::of(port).pack()) {
         let (lagg, why) = (port.softc().ifp(), Refused::NoRoom.c_name());
         probe::drop(lagg, Some(port.ifp()), None, why);
         port.refused.count(Refused::NoRoom);
     }
-    Softc::wake_protocol(port.softc());
+    Softc::wake_lacp(port.softc());
     None
+}
+
+/// When and where a frame was received.
+#[derive(Clone, Copy)]
+struct Arrival {
+    /// The port's `if_index`, because the slot may be another port's when the task runs.
+    index: u32,
+    /// The low bits of the milliseconds, on the lagg's clock.
+    ms: u32,
+}
+
+impl Arrival {
+    fn of(port: &Port) -> Self {
+        let ms = port.softc().ifp().in_vnet(uptime_ms) as u32;
+        Arrival { index: port.ifp().index(), ms }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.ms) << 32 | u64::from(self.index)
+    }
+
+    fn unpack(number: u64) -> Self {
+        Arrival { index: number as u32, ms: (number >> 32) as u32 }
+    }
+
+    fn time(self) -> Time {
+        let now = uptime_ms();
+        Time::new(now.saturating_sub((now as u32).wrapping_sub(self.ms).into()))
+    }
 }
 
 /// Gives the machines the frames received, and sends their responses.
@@ -51,12 +80,12 @@ pub(super) fn take_frames(softc: &Softc) {
     let inboxes = Slot::all().filter_map(|slot| Some((slot, frames.of(slot)?)));
     for (slot, Inboxes { pdus, markers }) in inboxes {
         for inbox in [pdus, markers] {
-            inbox.take(|m, index| take_pieces(softc, slot, index, &m));
+            inbox.take(|m, number| take_pieces(softc, slot, Arrival::unpack(number), &m));
         }
     }
 }
 
-fn take_pieces(softc: &Softc, slot: Slot, index: u64, m: &Mbuf) {
+fn take_pieces(softc: &Softc, slot: Slot, arrival: Arrival, m: &Mbuf) {
     let mut copy = [0; FRAME];
     let mut frame = m.first();
     if frame.len() < m.len().min(FRAME)
@@ -65,22 +94,23 @@ fn take_pieces(softc: &Softc, slot: Slot, index: u64, m: &Mbuf) {
         m.copy_to(0, place);
         frame = place;
     }
-    take_frame(softc, slot, index, frame);
+    take_frame(softc, slot, arrival, frame);
 }
 
-/// Gives the machines one frame, received on the port in `slot` with this `if_index`.
-fn take_frame(softc: &Softc, slot: Slot, index: u64, frame: &[u8]) {
+/// Gives the machines one frame, received on the port in `slot`.
+fn take_frame(softc: &Softc, slot: Slot, arrival: Arrival, frame: &[u8]) {
     trace(softc, slot, true, frame);
     let answer = {
         let mut state = softc.state();
         let port = state.claimed(slot);
-        let port = port.filter(|port| u64::from(port.ifp().index()) == index);
+        let port = port.filter(|port| port.ifp().index() == arrival.index);
         let (Some(_), Some(lacp)) = (port, state.mode.lacp_mut()) else { return };
         let machines = &mut lacp.machines;
         let taken = match Subtype::of(frame) {
             None => return,
             Some(Subtype::Lacp) => Lacpdu::parse(frame).map(|pdu| {
-                machines.receive(slot, slow::source(frame), &pdu, now());
+                // A task that is late does not make the partner's next LACPDU due later.
+                machines.receive(slot, slow::source(frame), &pdu, arrival.time());
                 None
             }),
             Some(Subtype::Marker) => marker::Frame::parse(frame)
@@ -145,27 +175,32 @@ fn send_behind(
     while let Some(last) = due() {
         epoch::wait();
         // Another thread that has waited too may have sent it.
-        while send_next(softc, |machines| poll(machines, last), failed) {}
+        while send_next(softc, |lacp| poll(&mut lacp.machines, last), failed) {}
     }
 }
 
-/// Sends the LACPDUs that are due.
+/// Sends the LACPDUs that are due. Those of ports that have begun or ceased to collect or to distribute wait
+/// for the plan in which they do.
 pub(super) fn send_pdus(softc: &Softc) {
+    let poll = |lacp: &mut Control| {
+        let told = lacp.told();
+        lacp.machines.poll_transmit_on(told, now())
+    };
     let failed = |lacp: &mut Machines, slot| lacp.transmit_failed(slot, now());
-    while send_next(softc, |lacp| lacp.poll_transmit(now()), failed) {}
+    while send_next(softc, poll, failed) {}
 }
 
 /// Sends the machines' next frame, all in one epoch section. So after a thread has removed a port from the
 /// machines and waited for the epoch, none of their frames will be sent on it.
 fn send_next(
     softc: &Softc,
-    poll: impl Fn(&mut Machines) -> Option<Said>,
+    poll: impl Fn(&mut Control) -> Option<Said>,
     failed: impl Fn(&mut Machines, Slot),
 ) -> bool {
     epoch::section(|epoch| {
         let own = softc.ifp().lladdr().ethernet();
         let next = softc.state().mode.lacp_mut().and_then(|lacp| {
-            let (slot, mut frame) = poll(&mut lacp.machines)?;
+            let (slot, mut frame) = poll(lacp)?;
             slow::set_source(&mut frame, lacp.machines.source(slot, own)?);
             Some((slot, frame))
         });

@@ -142,6 +142,15 @@ impl Control {
             || has_flows && self.balancer.is_rebalanced()
     }
 
+    /// The ports whose LACPDUs may be sent: those that say of the port what packets find in the current plan.
+    pub fn told(&self) -> SlotSet {
+        let differ = |now: SlotSet, plan: SlotSet| (now - plan) | (plan - now);
+        let (machines, plan) = (&self.machines, &self.published);
+        let all: SlotSet = Slot::all().collect();
+        all - differ(machines.collecting(), plan.collecting)
+            - differ(machines.distributing(), plan.distributing)
+    }
+
     /// The last marker or farewell that was ordered before the current plan was published.
     pub fn last_order(&self) -> Order {
         self.published.order
@@ -216,7 +225,7 @@ pub(super) fn now() -> Time {
     Time::new(uptime_ms())
 }
 
-/// The frames of each slot's port that wait for the protocol task, a few of each kind. So a flood on one
+/// The frames of each slot's port that wait for the LACP task, a few of each kind. So a flood on one
 /// port does not affect the others, and markers do not displace LACPDUs.
 pub struct Frames(Array<Inboxes>);
 

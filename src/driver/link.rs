@@ -3,7 +3,7 @@
 use super::mode::Mode;
 use super::state::State;
 use super::{Plan, Port, Softc, changes, history, infiniband, lacp, peers, rebalance};
-use crate::kpi::{LaggType, LinkState, Ref, probe};
+use crate::kpi::{LaggType, LinkState, Ref, probe, uptime_ms};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
 
@@ -42,7 +42,7 @@ pub(super) fn publish(softc: &Ref<Softc>) {
     }
     softc.ifp().in_vnet(|| {
         rebalance::run(softc);
-        if !lacp::run(softc) {
+        if !lacp::publish(softc) {
             // Until this, packets take their flow's second choice.
             softc.publish_if_stale();
         }
@@ -50,11 +50,17 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         log_flows(softc);
         publish_link(softc);
         changes::tell(softc);
-        let until_due = until_due(softc.kind, &softc.state());
-        if let Some(ms) = until_due {
-            Softc::wake_protocol_in(softc, ms);
-        }
+        set_alarm(softc);
     });
+}
+
+/// Sets when the tasks run again.
+pub(super) fn set_alarm(softc: &Ref<Softc>) {
+    // Under the mutex: of two tasks, the one that is last here has seen the last state.
+    let (state, now) = (softc.state(), uptime_ms());
+    if let Some(ms) = until_due(softc.kind, &state) {
+        Softc::wake_protocol_at(softc, now.saturating_add(ms));
+    }
 }
 
 // Not inlined, to keep what it takes off the stack while the rest runs.
@@ -98,14 +104,14 @@ fn publish_link(softc: &Ref<Softc>) {
     peers::tell(softc, &plan);
 }
 
-/// Milliseconds until the protocol task must run again: to tell peers once more, to see whether a restarting
-/// card stays down, when a link counts, to move flows, to tell a change, for LACP, or for InfiniBand.
-fn until_due(kind: LaggType, state: &State) -> Option<u32> {
+/// Milliseconds until the tasks must run again: to tell peers once more, to see whether a restarting card
+/// stays down, when a link counts, to move flows, to tell a change, for LACP, or for InfiniBand.
+fn until_due(kind: LaggType, state: &State) -> Option<u64> {
     let due = state.peers.until_due().into_iter().chain(state.next_restarted());
     let due = due.chain(state.next_counted()).chain(rebalance::until_due(state));
     let due = due.chain(state.changes.until_due());
     let due = due.chain(lacp::until_due(state)).chain(infiniband::until_due(kind, state));
-    Some(u32::try_from(due.min()?).unwrap_or(u32::MAX).max(1))
+    Some(due.min()?.max(1))
 }
 
 /// With IFF_DEBUG, logs how many buckets each port has, if that has changed.

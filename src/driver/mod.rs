@@ -9,7 +9,8 @@
 //! | callbacks from the stack, its locks held | `port_link_state`, `port_renamed`; `ioctl` for multicast, PROMISC, ALLMULTI | mutex | no |
 //! | the same, of a VLAN | `vlan`, `vlan_moved` | mutex | for memory alone |
 //! | ioctl, clone, departure, sysctl, configuration task | `ioctl`, `port_ioctl`, `set_setting`, `init`, `create`, `destroy`, `departure` | token, then mutex | yes, without the mutex |
-//! | protocol task | `link::publish`, `lacp::run`, `peers::tell` | mutex | yes, without the mutex |
+//! | LACP task | `lacp::keep_time` | mutex | no |
+//! | protocol task | `link::publish`, `lacp::publish`, `peers::tell` | mutex | yes, without the mutex |
 //!
 //! Order: `ifnet_detach_sxlock` → the stack's other locks → token → mutex. `ifnet_detach_sxlock` is
 //! never asked for with the token held, and nothing that the stack calls with its own locks held
@@ -79,7 +80,7 @@ impl Driver for Module {
     type Port = Port;
 
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Softc>> {
-        Softc::try_new(ifp, kind, link::publish, config::reconcile)
+        Softc::try_new(ifp, kind, lacp::keep_time, link::publish, config::reconcile)
     }
 
     fn attached(softc: &Softc) {

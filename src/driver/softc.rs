@@ -4,6 +4,8 @@ use core::convert::Infallible;
 use core::fmt;
 use core::mem::{offset_of, replace};
 use core::result;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::{Acquire, Release};
 
 use arrayvec::ArrayVec;
 
@@ -33,8 +35,11 @@ pub struct Softc {
     state: Mtx<State>,
     /// Signalled when the configuration token is given back.
     token_returned: Cv,
+    lacp_task: Task<Softc>,
+    /// The protocol task is to run when the LACP task has.
+    publishes: AtomicBool,
     protocol_task: Task<Softc>,
-    /// Wakes the protocol task when LACP has something to do, and each second for InfiniBand.
+    /// Wakes both when LACP has something to do, and each second for InfiniBand.
     protocol_callout: Callout<Softc>,
     configuration_task: Task<Softc>,
     /// None for InfiniBand.
@@ -55,6 +60,7 @@ impl Softc {
     pub(super) fn try_new(
         ifp: &IfnetRef,
         kind: LaggType,
+        lacp_task: fn(&Ref<Softc>),
         protocol_task: fn(&Ref<Softc>),
         configuration_task: fn(&Ref<Softc>),
     ) -> Result<Ref<Self>> {
@@ -70,6 +76,8 @@ impl Softc {
             ledger: EpochCell::new(Ref::try_new(Ledger::NEW)?),
             state: Mtx::try_new(c"lagg", state)?,
             token_returned: Cv::try_new(c"laggtoken")?,
+            lacp_task: Task::try_new(Queue::Lacp, lacp_task)?,
+            publishes: AtomicBool::new(false),
             protocol_task: Task::try_new(Queue::Protocol, protocol_task)?,
             protocol_callout: Callout::try_new(Softc::wake_protocol)?,
             configuration_task: Task::try_new(Queue::Configuration, configuration_task)?,
@@ -190,11 +198,13 @@ impl Softc {
     }
 
     /// Publishes a plan with flows on the right ports, unless the present one is such a plan. Waits for
-    /// memory, because a stale plan may send where no partner collects.
-    pub(super) fn publish_if_stale(&self) {
-        if self.state().has_stale_plan() {
+    /// memory, because a stale plan may send where no partner collects. Returns whether it was stale.
+    pub(super) fn publish_if_stale(&self) -> bool {
+        let is_stale = self.state().has_stale_plan();
+        if is_stale {
             self.change(|_| ());
         }
+        is_stale
     }
 
     /// Publishes a plan of the state as it is now. `memory` fits.
@@ -214,8 +224,25 @@ impl Softc {
         }
     }
 
-    /// Wakes the protocol task, which publishes link state and baud rate, and runs LACP.
+    /// Wakes the LACP task and, when that is done, the protocol task, which publishes link state and baud
+    /// rate.
     pub(super) fn wake_protocol(softc: &Ref<Self>) {
+        softc.publishes.store(true, Release);
+        Softc::wake_lacp(softc);
+    }
+
+    /// Wakes the LACP task for a frame. It wakes the protocol task only if there is something to do.
+    pub(super) fn wake_lacp(softc: &Ref<Self>) {
+        softc.lacp_task.enqueue(softc);
+    }
+
+    /// Whether the protocol task was woken since the last call. The LACP task's.
+    pub(super) fn take_publishes(&self) -> bool {
+        self.publishes.swap(false, Acquire)
+    }
+
+    /// Wakes the protocol task alone, from the LACP task.
+    pub(super) fn wake_publisher(softc: &Ref<Self>) {
         softc.protocol_task.enqueue(softc);
     }
 
@@ -224,17 +251,18 @@ impl Softc {
         softc.configuration_task.enqueue(softc);
     }
 
-    /// Wakes the protocol task in `ms` milliseconds, instead of at the time that was set before.
-    pub(super) fn wake_protocol_in(softc: &Ref<Self>, ms: u32) {
-        softc.protocol_callout.reset(softc, ms);
+    /// Wakes both when [`uptime_ms`](crate::kpi::uptime_ms) is `at`, instead of at the time that was set before.
+    pub(super) fn wake_protocol_at(softc: &Ref<Self>, at: u64) {
+        softc.protocol_callout.reset(softc, at);
     }
 
-    /// Waits until neither task is queued or running, nor will be. Sleeps; the lagg is being destroyed.
+    /// Waits until no task is queued or running, nor will be. Sleeps; the lagg is being destroyed.
     pub(super) fn drain_tasks(&self) {
+        self.lacp_task.drain();
         self.protocol_task.drain();
-        // From here on the task sees that the lagg is being destroyed, and does not set the callout again.
+        // From here on the tasks see that the lagg is being destroyed, and do not set the callout again.
         self.protocol_callout.drain();
-        self.protocol_task.drain();
+        self.lacp_task.drain();
         self.configuration_task.drain();
     }
 
@@ -293,6 +321,7 @@ impl Softc {
         // Until then the creator of the lagg has the token, for which a task may wait.
         if self.state().attached {
             // D-30: tasks that began in the old vnet
+            self.lacp_task.drain();
             self.protocol_task.drain();
             self.configuration_task.drain();
         }

@@ -124,16 +124,29 @@ pub struct PortMedia {
     pub baudrate: u64,
 }
 
-/// The module's taskqueues; each has one thread.
+/// The module's taskqueues. A task never runs on two threads at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Queue {
-    /// Publishes states and runs LACP; never waits for a port's driver.
+    /// Runs LACP; waits for nothing.
+    Lacp,
+    /// Publishes states; never waits for a port's driver.
     Protocol,
     /// Applies to ports what is wanted of them.
     Configuration,
     /// Makes and removes the nodes of sysctl(8), for whose readers it may wait long.
     #[cfg(feature = "kernel")]
     Names,
+}
+
+impl Queue {
+    /// How many threads it has: a few laggs whose tasks wait, or are stuck in drivers, hold up no other.
+    const fn threads(self) -> u32 {
+        match self {
+            Queue::Lacp | Queue::Protocol | Queue::Configuration => 4,
+            #[cfg(feature = "kernel")]
+            Queue::Names => 1,
+        }
+    }
 }
 
 /// The kinds of lagg (`struct iflaggparam`, `lagg_type`).

@@ -99,6 +99,8 @@ pub struct Lacp<P, A> {
     /// A port was in service without a partner since, so that a passive system speaks like an active one.
     speaks_up: bool,
     flapping: u32,
+    /// A LACPDU was not like the last one of its port, since this was last asked for.
+    is_news: bool,
     last_order: Order,
     /// The source of a LACPDU with our identifier that none of our ports sent, and when it was received.
     twin: Option<(MacAddr, Time)>,
@@ -121,6 +123,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             heard: None,
             speaks_up: false,
             flapping: 0,
+            is_news: false,
             last_order: Order::FIRST,
             twin: None,
         }

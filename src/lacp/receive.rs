@@ -123,10 +123,14 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         port.looped = 0;
         port.statistics.heard = Some(now);
         port.notice_pdu(&pdu.actor, &pdu.partner, now);
+        let known = |port: &Port| (port.partner, port.receive, port.partner_has_our_sync, port.ntt);
+        let before = known(port);
         port.receive_pdu(pdu, now);
+        let is_news = known(port) != before;
         if is_new {
             self.doubts.tries = 0;
         }
+        self.is_news |= is_news;
         self.forget_moved(slot, &pdu.actor, now);
     }
 

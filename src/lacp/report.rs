@@ -94,6 +94,10 @@ impl Reporter {
         }
     }
 
+    pub fn is_due(&self) -> bool {
+        self.due != 0
+    }
+
     pub fn poll(&mut self) -> Option<Report> {
         let report = Report::ALL.into_iter().find(|report| self.due & report.bit() != 0)?;
         self.due &= !report.bit();

@@ -9,6 +9,16 @@ use crate::wire::lacpdu::{Info, StateBits};
 use crate::wire::slow::FRAME;
 
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
+    /// Whether a LACPDU was not like the last one of its port, since the last call.
+    pub fn take_news(&mut self) -> bool {
+        core::mem::take(&mut self.is_news)
+    }
+
+    /// Whether there is a report about a port.
+    pub fn has_report(&self) -> bool {
+        self.ports().any(|(_, port)| port.reporter.is_due())
+    }
+
     /// The next report about a port, and the port's slot; it counts as made.
     pub fn poll_report(&mut self) -> Option<(Slot, Report)> {
         let (slot, report) =
@@ -20,8 +30,13 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// The next frame that is due now, and the slot of the port that sends it; it counts as sent. None if
     /// nothing is due.
     pub fn poll_transmit(&mut self, now: Time) -> Option<(Slot, [u8; FRAME])> {
+        self.poll_transmit_on(Slot::all().collect(), now)
+    }
+
+    /// The same for these ports.
+    pub fn poll_transmit_on(&mut self, on: SlotSet, now: Time) -> Option<(Slot, [u8; FRAME])> {
         let txtest = self.options.txtest;
-        for (slot, port) in self.ports_mut() {
+        for (slot, port) in self.ports_mut().filter(|(slot, _)| on.contains(*slot)) {
             while let Some(pdu) = port.poll_pdu(now) {
                 if !txtest {
                     port.statistics.pdus_out = port.statistics.pdus_out.saturating_add(1);

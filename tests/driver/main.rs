@@ -28,6 +28,7 @@ mod lacp_links;
 mod lacp_settings;
 mod lagg_requests;
 mod learning;
+mod load;
 mod loops;
 mod loops_later;
 mod manual;

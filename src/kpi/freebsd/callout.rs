@@ -4,6 +4,7 @@ use core::ffi::c_void;
 
 use super::bindings as c;
 use super::memory::Pinned;
+use super::misc::uptime_ms;
 use crate::kpi::{EpochOption, Ref, Result};
 
 /// A function that is called for its owner at a later time, on a thread that may not sleep.
@@ -47,9 +48,9 @@ impl<T: Send + Sync> Callout<T> {
         Ok(Callout(inner))
     }
 
-    /// Calls it in `ms` milliseconds for `owner`, which holds this, instead of at the time that was
+    /// Calls it for `owner`, which holds this, when [`uptime_ms`] is `at`, instead of at the time that was
     /// set before. Never sleeps.
-    pub fn reset(&self, owner: &Ref<T>, ms: u32) {
+    pub fn reset(&self, owner: &Ref<T>, at: u64) {
         let place = self.0.get();
         let owner = owner.clone();
         // SAFETY: `try_new` has initialised the callout; it and the owner change under the lock, which is
@@ -57,6 +58,7 @@ impl<T: Send + Sync> Callout<T> {
         // INVARIANT: the reference is there before the kernel is to call.
         let before = self.locked(|| unsafe {
             let before = (*place).owner.replace(owner);
+            let ms = u32::try_from(at.saturating_sub(uptime_ms())).unwrap_or(u32::MAX);
             c::lagg_rs_callout_reset(&raw mut (*place).callout, ms, Some(fire::<T>), place.cast());
             before
         });

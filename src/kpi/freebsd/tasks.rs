@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
@@ -10,9 +10,10 @@ use super::memory::Pinned;
 use crate::kpi::{EpochOption, Errno, Queue, Ref, Result};
 
 /// The kernel's queues: NULL while the module is not loaded.
-static QUEUES: [AtomicPtr<c::taskqueue>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
+static QUEUES: [AtomicPtr<c::taskqueue>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
 
-const ALL: [(Queue, &CStr); 3] = [
+const ALL: [(Queue, &CStr); 4] = [
+    (Queue::Lacp, c"lagg lacp"),
     (Queue::Protocol, c"lagg proto"),
     (Queue::Configuration, c"lagg config"),
     (Queue::Names, c"lagg names"),
@@ -46,7 +47,7 @@ pub(super) fn start() -> Result {
                 place.cast(),
             );
             queue.place().store(made, Ordering::Release);
-            Errno::check(c::lagg_rs_taskqueue_start(place, name.as_ptr()))?;
+            Errno::check(c::lagg_rs_taskqueue_start(place, queue.threads(), name.as_ptr()))?;
         }
     }
     Ok(())
@@ -68,18 +69,25 @@ pub(super) fn stop() {
 /// A function that runs for its owner on one of the queues.
 ///
 /// # Invariants
-/// While the kernel has it queued, `owner` holds a reference to the owner, and the owner holds this.
-pub struct Task<T: Send + Sync + 'static> {
-    inner: Pinned<Inner<T>>,
-    queue: Queue,
-}
+/// While the kernel has it queued, `stage` is not IDLE, `owner` holds a reference to the owner, and the owner
+/// holds this.
+pub struct Task<T: Send + Sync + 'static>(Pinned<Inner<T>>);
 
 struct Inner<T: Send + Sync + 'static> {
     task: c::task,
+    queue: Queue,
     run: fn(&Ref<T>),
-    /// The reference that the next run takes.
+    /// The reference that the next run takes. The thread that has moved `stage` from IDLE puts it in.
     owner: EpochOption<T>,
+    stage: AtomicU8,
 }
+
+/// Neither queued nor running.
+const IDLE: u8 = 0;
+/// Running; what was asked for before it began is done with that.
+const RUNS: u8 = 1;
+/// Queued, or to be queued when the present run ends.
+const ASKED: u8 = 2;
 
 // SAFETY: the kernel's part is used by its own functions alone, the function is plain, and the
 // reference is `Send` and `Sync` as `T` is.
@@ -96,33 +104,38 @@ impl<T: Send + Sync> Task<T> {
         // SAFETY: all fields are made in their final place, which is what the function is called with.
         let inner = unsafe {
             Pinned::try_new(|place: *mut Inner<T>| {
+                (&raw mut (*place).queue).write(queue);
                 (&raw mut (*place).run).write(run);
                 (&raw mut (*place).owner).write(EpochOption::new());
+                (&raw mut (*place).stage).write(AtomicU8::new(IDLE));
                 c::lagg_rs_task_init(&raw mut (*place).task, Some(run_task::<T>), place.cast());
             })?
         };
-        Ok(Task { inner, queue })
+        Ok(Task(inner))
     }
 
     /// Makes the task run once more, for `owner`, which holds it. Never sleeps.
     pub fn enqueue(&self, owner: &Ref<T>) {
-        let place = self.inner.get();
-        // SAFETY: the place is there for as long as the task, which `self` borrows.
-        // INVARIANT: the reference is there before the task is queued.
-        let before = unsafe { &(*place).owner }.replace(owner.clone());
-        // If there was one, the task is queued, or the thread that put it in is about to do so.
-        if before.is_none() {
+        let place = self.0.get();
+        // SAFETY: the place is there for as long as the task, which `self` borrows. The queue does not change.
+        let (stage, queue) = unsafe { (&(*place).stage, (*place).queue) };
+        // A task that runs is queued when it ends, so it never runs on two of the queue's threads.
+        if stage.swap(ASKED, Ordering::AcqRel) == IDLE {
+            // SAFETY: the place is there. No other thread writes the owner until it is IDLE again.
+            // INVARIANT: the reference is there before the task is queued.
+            unsafe { (*place).owner.replace(owner.clone()) };
             // SAFETY: `try_new` has initialised the task. The queue is there: unloading the module stops it
             // after the last counted object is gone, and the owner is one.
-            unsafe { c::taskqueue_enqueue(self.queue.get(), &raw mut (*place).task) };
+            unsafe { c::taskqueue_enqueue(queue.get(), &raw mut (*place).task) };
         }
     }
 
     /// Waits until it is neither queued nor running. Sleeps.
     pub fn drain(&self) {
+        let place = self.0.get();
         // SAFETY: `try_new` has initialised the task, and the queue is there for as long as the owner. The
         // caller may sleep, and holds nothing that the task wants.
-        unsafe { c::taskqueue_drain(self.queue.get(), &raw mut (*self.inner.get()).task) };
+        unsafe { c::taskqueue_drain((*place).queue.get(), &raw mut (*place).task) };
     }
 }
 
@@ -171,11 +184,22 @@ unsafe extern "C" fn run_errand(errand: *mut c_void, _: c_int) {
 /// The kernel calls it with the `Inner<T>` of a task that was queued.
 unsafe extern "C" fn run_task<T: Send + Sync + 'static>(inner: *mut c_void, _: c_int) {
     let inner: *mut Inner<T> = inner.cast();
-    // SAFETY: the reference to the owner keeps the task; it becomes this function's.
-    let (run, owner) = unsafe { ((*inner).run, (*inner).owner.clear()) };
-    if let Some(owner) = owner {
-        run(&owner);
-        // With the owner the task may go: it is not touched again, and the kernel uses no more than
-        // its address.
+    // SAFETY: the task was queued, so by the invariant its owner keeps it: by the reference there, and then
+    // by the one that is taken here. The queue and the function do not change.
+    let (stage, place, queue, run) =
+        unsafe { (&(*inner).stage, &(*inner).owner, (*inner).queue, (*inner).run) };
+    // Acquire: this run sees what was done before it was asked for.
+    stage.swap(RUNS, Ordering::AcqRel);
+    let Some(owner) = place.clear() else { return };
+    run(&owner);
+    if stage.compare_exchange(RUNS, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        // INVARIANT: the reference is there before the task is queued. No other thread writes it: the stage
+        // is not IDLE.
+        place.replace(owner);
+        // SAFETY: `try_new` has initialised the task. The queue is there, because this runs on it.
+        unsafe { c::taskqueue_enqueue(queue.get(), &raw mut (*inner).task) };
+        return;
     }
+    // With the owner the task may go: it is not touched again, and the kernel uses no more than its
+    // address.
 }

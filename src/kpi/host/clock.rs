@@ -83,11 +83,15 @@ impl Vnet {
 
     fn call_off(&self, callout: &Arc<Mutex<()>>) {
         let mut calls = lock(&self.state().clock.calls);
-        let place = calls.iter().position(|call| Arc::ptr_eq(&call.callout, callout));
-        let gone = place.map(|place| calls.remove(place));
+        let gone = take_out(&mut calls, callout);
         drop(calls);
         drop(gone);
     }
+}
+
+fn take_out(calls: &mut Vec<Call>, callout: &Arc<Mutex<()>>) -> Option<Call> {
+    let place = calls.iter().position(|call| Arc::ptr_eq(&call.callout, callout))?;
+    Some(calls.remove(place))
 }
 
 /// Milliseconds since the system was started.
@@ -115,21 +119,23 @@ impl<T: Send + Sync> Callout<T> {
         Ok(Callout { run, running: Arc::default(), vnet: Mutex::default() })
     }
 
-    /// Calls it in `ms` milliseconds for `owner`, which holds this, instead of at the time that was
+    /// Calls it for `owner`, which holds this, when [`uptime_ms`] is `at`, instead of at the time that was
     /// set before. Never sleeps.
-    pub fn reset(&self, owner: &Ref<T>, ms: u32) {
+    pub fn reset(&self, owner: &Ref<T>, at: u64) {
         let vnet = Vnet::current();
         let mut set_by = lock(&self.vnet);
-        if let Some(before) = set_by.replace(vnet) {
+        if let Some(before) = set_by.replace(vnet).filter(|before| *before != vnet) {
             before.call_off(&self.running);
         }
         let (run, owner) = (self.run, owner.clone());
+        let (callout, run) = (self.running.clone(), Box::new(move || run(&owner)));
         let clock = &vnet.state().clock;
-        lock(&clock.calls).push(Call {
-            deadline: vnet.uptime_ms() + u64::from(ms),
-            callout: self.running.clone(),
-            run: Box::new(move || run(&owner)),
-        });
+        let mut calls = lock(&clock.calls);
+        // At once: a clock that moves meanwhile finds the one or the other.
+        let gone = take_out(&mut calls, &callout);
+        calls.push(Call { deadline: at, callout, run });
+        drop(calls);
+        drop(gone);
         clock.set.notify_all();
     }
 

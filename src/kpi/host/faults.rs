@@ -29,10 +29,16 @@ pub(super) fn may_fail(fault: Fault, ifp: Option<&Ifnet>, command: usize) -> Res
     injection::may_fail(fault, ifp, command)
 }
 
-/// Called at each allocation that does not sleep.
+/// Called at each allocation that may sleep, and may fail.
 pub(super) fn allocation() -> Result {
     may_fail(Fault::Allocation, None, 0)?;
     injection::allocation_here()
+}
+
+/// Called at each allocation that may sleep.
+pub(super) fn sleep_for_memory() {
+    #[cfg(feature = "testing")]
+    super::testing::shortage::wait();
 }
 
 /// Called at each allocation of a packet, which does not sleep.

@@ -12,6 +12,7 @@ use crate::kpi::{Errno, Result};
 /// Called at each allocation that may sleep. Fails if a test says so.
 pub(super) fn may_fail() -> Result {
     witness::may_sleep("malloc(M_WAITOK)");
+    faults::sleep_for_memory();
     faults::allocation()
 }
 

@@ -98,7 +98,9 @@ pub use vnet::Vnet;
 #[cfg(feature = "testing")]
 pub use {
     faults::Fault,
+    tasks::settle_lacp,
     testing::injection::{Failed, fail, fail_allocation, fail_copy, failed},
+    testing::shortage::{Shortage, exhaust_memory},
 };
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -1,4 +1,4 @@
-//! taskqueue(9): the module's two threads, and the stack's own.
+//! taskqueue(9): the module's threads, and the stack's own.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -27,21 +27,23 @@ struct Jobs {
     waiting: VecDeque<Job>,
     asked: u64,
     done: u64,
+    running: usize,
     started: bool,
 }
 
-/// A taskqueue with its thread.
+/// A taskqueue with its threads.
 pub(super) struct Worker {
     name: &'static str,
+    threads: u32,
     class: usize,
     jobs: Mutex<Jobs>,
     changed: Condvar,
 }
 
 impl Worker {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, threads: u32) -> Self {
         let class = witness::class(name);
-        Worker { name, class, jobs: Mutex::default(), changed: Condvar::new() }
+        Worker { name, threads, class, jobs: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Queues `run` once, unless `work` is queued already.
@@ -53,12 +55,12 @@ impl Worker {
         jobs.waiting.push_back(Job { work: work.clone(), run: Box::new(run) });
         jobs.asked += 1;
         if !cfg!(loom) && !std::mem::replace(&mut jobs.started, true) {
-            witness::kernel_thread(self.name, || self.work());
+            (0..self.threads).for_each(|_| witness::kernel_thread(self.name, || self.work()));
         }
         self.changed.notify_all();
     }
 
-    /// The thread.
+    /// A thread.
     fn work(&self) {
         vnet::leave_all();
         let mut jobs = lock(&self.jobs);
@@ -68,11 +70,16 @@ impl Worker {
         }
     }
 
-    /// Runs what waits.
+    /// Runs what waits, except what runs on another thread.
     fn run<'a>(&'a self, mut jobs: MutexGuard<'a, Jobs>) -> MutexGuard<'a, Jobs> {
-        while let Some(job) = jobs.waiting.pop_front() {
+        let next = |jobs: &mut Jobs| {
+            let place = jobs.waiting.iter().position(|job| !job.work.running.load(Relaxed))?;
+            jobs.waiting.remove(place)
+        };
+        while let Some(job) = next(&mut jobs) {
             job.work.pending.store(false, Relaxed);
             job.work.running.store(true, Relaxed);
+            jobs.running += 1;
             drop(jobs);
             // A thread that drains it waits for the locks that are taken here.
             witness::hold(self.class, Kind::Sleepable);
@@ -82,6 +89,7 @@ impl Worker {
             jobs = lock(&self.jobs);
             job.work.running.store(false, Relaxed);
             jobs.done += 1;
+            jobs.running -= 1;
             self.changed.notify_all();
         }
         jobs
@@ -106,6 +114,15 @@ impl Worker {
         drop(witness::wait_until(&self.changed, lock(&self.jobs), idle, who));
     }
 
+    /// Waits until no more than so many tasks run, which are stuck, and no other waits.
+    #[cfg(feature = "testing")]
+    fn settle_but(&self, stuck: usize) {
+        let is_stuck = |job: &Job| job.work.running.load(Relaxed);
+        let rest = |jobs: &mut Jobs| jobs.running <= stuck && jobs.waiting.iter().all(is_stuck);
+        let who = |_: &Jobs| format!("{} to be idle", self.name);
+        drop(witness::wait_until(&self.changed, lock(&self.jobs), rest, who));
+    }
+
     /// Waits for the work queued so far. Returns whether there was none.
     fn settle(&self) -> bool {
         #[cfg(loom)]
@@ -122,12 +139,13 @@ impl Worker {
 }
 
 lazy! {
-    static PROTOCOL: Worker = Worker::new("lagg protocol taskqueue");
-    static CONFIGURATION: Worker = Worker::new("lagg configuration taskqueue");
+    static LACP: Worker = Worker::new("lagg LACP taskqueue", Queue::Lacp.threads());
+    static PROTOCOL: Worker = Worker::new("lagg protocol taskqueue", Queue::Protocol.threads());
+    static CONFIGURATION: Worker = Worker::new("lagg configuration taskqueue", Queue::Configuration.threads());
     /// The thread that reports link changes, one for the whole host.
-    static SWI: Worker = Worker::new("taskqueue_swi");
+    static SWI: Worker = Worker::new("taskqueue_swi", 1);
     /// The thread of the stack's own work.
-    static THREAD: Worker = Worker::new("taskqueue_thread");
+    static THREAD: Worker = Worker::new("taskqueue_thread", 1);
 }
 
 /// Whether the caller runs on the stack's own thread.
@@ -139,13 +157,21 @@ pub(super) fn is_stack_thread() -> bool {
 /// done. Tests do this instead of sleeping.
 pub fn settle() {
     witness::may_sleep("settle");
-    let workers: [&Worker; 4] = [&PROTOCOL, &CONFIGURATION, &SWI, &THREAD];
+    let workers: [&Worker; 5] = [&LACP, &PROTOCOL, &CONFIGURATION, &SWI, &THREAD];
     for _ in 0..64 {
-        let idle = workers.map(Worker::settle) == [true; 4];
+        let idle = workers.map(Worker::settle) == [true; 5];
         if epoch::drain_round() && idle {
             break;
         }
     }
+}
+
+/// Waits until the LACP tasks have done what can be done, while so many of them are stuck in drivers, and
+/// other tasks in anything.
+#[cfg(feature = "testing")]
+pub fn settle_lacp(stuck: usize) {
+    SWI.settle();
+    LACP.settle_but(stuck);
 }
 
 impl Ifnet {
@@ -179,6 +205,7 @@ impl<T: Send + Sync> Task<T> {
     pub fn try_new(queue: Queue, run: fn(&Ref<T>)) -> Result<Self> {
         memory::may_fail()?;
         let worker = match queue {
+            Queue::Lacp => &*LACP,
             Queue::Protocol => &*PROTOCOL,
             Queue::Configuration => &*CONFIGURATION,
         };

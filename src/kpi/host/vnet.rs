@@ -168,6 +168,12 @@ pub(super) fn nowhere(f: impl FnOnce()) {
     CURRENT.with(|current| current.set(before));
 }
 
+/// The vnet that the calling thread is in, if it is in one.
+#[cfg(feature = "testing")]
+pub(super) fn here() -> Option<Vnet> {
+    CURRENT.with(Cell::get)
+}
+
 /// Makes the calling thread one of the kernel's own.
 pub(super) fn leave_all() {
     NOWHERE.with(|nowhere| nowhere.set(true));

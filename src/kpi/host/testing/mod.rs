@@ -3,6 +3,7 @@
 
 mod cards;
 pub(super) mod injection;
+pub(super) mod shortage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use crate::kpi::host::locks::{self, DetachGuard};
 use crate::kpi::host::media::media_of;
 use crate::kpi::host::methods::IoctlMethod;
 use crate::kpi::host::offloads;
-use crate::kpi::host::sync::{Condvar, Mutex, thread};
+use crate::kpi::host::sync::{Condvar, Mutex, MutexGuard, thread};
 use crate::kpi::host::tags::CardTag;
 use crate::kpi::host::witness::{self, lock};
 use crate::kpi::{Epoch, Errno, IfType, Ifnet, Ioctl, MacAddr, Mbuf, Result, TagRequest, TagType};
@@ -25,6 +26,9 @@ pub use cards::{MODELS, Model};
 
 /// The number that stands for a change of the link-level address in [`TestNic`].
 pub const SET_LLADDR: usize = 0;
+
+/// The number that stands for sending a packet, which can block.
+pub const TRANSMIT: usize = 1;
 
 #[derive(Default)]
 struct State {
@@ -38,6 +42,8 @@ struct State {
     tags: Option<Result<Methods>>,
     tagged: Vec<TagType>,
 }
+
+type Guard<'a> = MutexGuard<'a, State>;
 
 /// The methods of a [`TestNic`]'s send tag, besides the one that frees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,7 +184,7 @@ impl TestNic {
         lock(&self.state).refusals.clear();
     }
 
-    /// Makes such commands block in the card until the returned object is dropped.
+    /// Makes such commands, or [`TRANSMIT`], block in the card until the returned object is dropped.
     pub fn block(self: &Arc<Self>, command: usize) -> Blocked {
         lock(&self.state).blocked.push((command, 0));
         Blocked { nic: self.clone(), command }
@@ -204,19 +210,25 @@ impl TestNic {
         std::mem::take(&mut lock(&self.state).tagged)
     }
 
+    /// Waits as long as such commands block.
+    fn wait_in<'a>(&'a self, command: usize, mut state: Guard<'a>) -> Guard<'a> {
+        let Some(block) = state.blocked.iter_mut().find(|block| block.0 == command) else {
+            return state;
+        };
+        block.1 += 1;
+        self.changed.notify_all();
+        let free = |state: &mut State| !state.blocked.iter().any(|block| block.0 == command);
+        let who = |_: &State| format!("a card that is blocked in {command:#x}");
+        witness::wait_until(&self.changed, state, free, who)
+    }
+
     fn called(&self, command: usize) -> Result {
         for _ in 0..if self.is_slow { 100 } else { 0 } {
             thread::yield_now();
         }
         let mut state = lock(&self.state);
         state.ioctls.push(command);
-        if let Some(block) = state.blocked.iter_mut().find(|block| block.0 == command) {
-            block.1 += 1;
-            self.changed.notify_all();
-            let free = |state: &mut State| !state.blocked.iter().any(|block| block.0 == command);
-            let who = |_: &State| format!("a card that is blocked in {command:#x}");
-            state = witness::wait_until(&self.changed, state, free, who);
-        }
+        state = self.wait_in(command, state);
         let mut refused = None;
         state.refusals.retain_mut(|(which, before, errno, for_good)| {
             if *which != command || refused.is_some() {
@@ -270,7 +282,7 @@ impl Nic for TestNic {
         if !ifp.is_running() {
             return Err(Errno::ENETDOWN);
         }
-        let mut state = lock(&self.state);
+        let mut state = self.wait_in(TRANSMIT, lock(&self.state));
         if let Some(errno) = state.transmit_error {
             return Err(errno);
         }
