@@ -12,6 +12,8 @@ use crate::packet::{Buffer, PacketSocket};
 use crate::view::{ACTIVE, FAST, IN_SERVICE, STANDBY, Shown, Side, shown};
 use crate::{back, flows, out};
 
+mod settings;
+
 /// The bits of a state, by their names in `lacp/show`.
 const STATE: [&str; 8] = [
     "activity",

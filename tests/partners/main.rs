@@ -11,6 +11,7 @@ mod guest;
 #[allow(dead_code, reason = "some of it is for links that are no cables")]
 mod lab;
 mod partner;
+mod settings;
 #[path = "../netns/view.rs"]
 mod view;
 
@@ -20,6 +21,7 @@ use flow::Flows;
 use guest::Way;
 use lab::{must, some, until};
 use partner::{Kind, Options, Partner, QUICK, SLOW};
+use settings::{selects_as_we_do, shows_what_was_set};
 use view::shown;
 
 /// A test of each kind.
@@ -44,6 +46,8 @@ with_each_kind! {
     links_have_different_speeds
     is_a_pair_of_one_identifier
     fails_over
+    shows_what_was_set
+    selects_as_we_do
 }
 
 /// The datagrams of a flow in a second, at most.

@@ -17,7 +17,7 @@ pub enum Kind {
 }
 
 /// The state's bit of a system that speaks unasked.
-const ACTIVITY: u8 = 0x01;
+pub const ACTIVITY: u8 = 0x01;
 
 /// How it does LACP.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +26,14 @@ pub struct Options {
     pub active: bool,
     /// The administrator's part of its ports' keys.
     pub key: u16,
+    /// The system's, and those of its ports, which bonding does not let choose.
+    pub priorities: Option<(u16, u16)>,
+    /// By what it chooses the active aggregator.
+    pub select: Option<&'static str>,
 }
 
-pub const SLOW: Options = Options { fast: false, active: true, key: 0 };
+pub const SLOW: Options =
+    Options { fast: false, active: true, key: 0, priorities: None, select: None };
 pub const QUICK: Options = Options { fast: true, ..SLOW };
 
 pub struct Partner {
@@ -44,20 +49,34 @@ impl Partner {
 
     /// Makes an aggregate of LACP, a port of the switch.
     pub fn create(&mut self, name: &str, cards: &[usize], options: Options) {
-        let Options { fast, active, key } = options;
+        let Options { fast, active, key, priorities, select } = options;
         match self.kind {
             Kind::Bonding => {
                 let rate = if fast { "fast" } else { "slow" };
                 let active = if active { "on" } else { "off" };
-                let options =
+                let mut options =
                     format!("lacp_rate {rate} lacp_active {active} ad_user_port_key {key}");
+                if let Some((system, _)) = priorities {
+                    options += &format!(" ad_actor_sys_prio {system}");
+                }
+                if let Some(select) = select {
+                    options += &format!(" ad_select {select}");
+                }
                 self.bond(name, cards, &format!("802.3ad xmit_hash_policy layer3+4 {options}"));
             }
             Kind::Team => {
                 let hash = r#""tx_hash": ["ip", "l4"]"#;
-                let runner =
+                let mut runner =
                     format!(r#""name": "lacp", {hash}, "fast_rate": {fast}, "active": {active}"#);
-                self.team(name, cards, &runner, &format!(r#""lacp_key": {key}"#));
+                let mut port = format!(r#""lacp_key": {key}"#);
+                if let Some((system, its)) = priorities {
+                    runner += &format!(r#", "sys_prio": {system}"#);
+                    port += &format!(r#", "lacp_prio": {its}"#);
+                }
+                if let Some(select) = select {
+                    runner += &format!(r#", "agg_select_policy": "{select}""#);
+                }
+                self.team(name, cards, &runner, &port);
             }
         }
     }
@@ -152,7 +171,7 @@ impl Partner {
     }
 
     /// What it has of a card: its own side, and ours.
-    fn shown(&mut self, name: &str, card: usize) -> [(Side, u8); 2] {
+    pub fn shown(&mut self, name: &str, card: usize) -> [(Side, u8); 2] {
         match self.kind {
             Kind::Bonding => {
                 let text = self.guest.run(&format!("cat /proc/net/bonding/{name}"));
