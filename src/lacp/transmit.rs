@@ -66,7 +66,7 @@ impl Port {
     /// The LACPDU that is due now, if there is one; it counts as sent. A side that has become passive says so
     /// before it is silent: otherwise a passive partner would wait for it until it times out (F-76).
     pub(super) fn poll_pdu(&mut self, now: Time) -> Option<Lacpdu> {
-        if !self.speaks() && !(self.is_enabled() && self.is_taken_for_active) {
+        if !(self.speaks() || self.is_enabled() && self.is_taken_for_active) {
             self.ntt = false;
         }
         if !self.ntt || self.opens(now).is_some() {
