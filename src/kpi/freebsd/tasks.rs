@@ -198,8 +198,7 @@ unsafe extern "C" fn run_task<T: Send + Sync + 'static>(inner: *mut c_void, _: c
         place.replace(owner);
         // SAFETY: `try_new` has initialised the task. The queue is there, because this runs on it.
         unsafe { c::taskqueue_enqueue(queue.get(), &raw mut (*inner).task) };
-        return;
     }
-    // With the owner the task may go: it is not touched again, and the kernel uses no more than its
-    // address.
+    // Without it the task may go with the owner: it is not touched again, and the kernel uses no more than
+    // its address.
 }
