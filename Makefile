@@ -10,6 +10,7 @@ SYSDIR ?= /usr/src/sys
 KMODDIR ?= /boot/modules
 # The section's number is appended, as in bsd.man.mk.
 MANDIR ?= /usr/local/share/man/man
+SBINDIR ?= /usr/local/sbin
 TESTSDIR ?= /usr/local/tests/lagg-rs
 
 TOOLS = . kmod/env.sh &&
@@ -44,7 +45,7 @@ help:
 	@echo '                   with this driver and with the if_lagg.ko in ROOT'
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP against the if_lagg.ko in ROOT'
 	@echo 'make load, unload  on FreeBSD: kldload, kldunload'
-	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), and lagg_rs(4)'
+	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), laggstat(8), and the manual pages'
 	@echo 'make install-tests on FreeBSD: install tests/kyua to $(TESTSDIR)'
 	@echo 'make port          update kmod/port/Makefile.crates from Cargo.lock'
 	@echo 'make clean         remove what was built; distclean also removes downloads'
@@ -128,6 +129,9 @@ install: on-freebsd all
 	kldxref $(DESTDIR)$(KMODDIR)
 	mkdir -p $(DESTDIR)$(MANDIR)4
 	install -o root -g wheel -m 444 kmod/lagg_rs.4 $(DESTDIR)$(MANDIR)4/
+	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)8
+	install -o root -g wheel -m 555 src/laggstat/laggstat.sh $(DESTDIR)$(SBINDIR)/laggstat
+	install -o root -g wheel -m 444 src/laggstat/laggstat.8 $(DESTDIR)$(MANDIR)8/
 
 install-tests: on-freebsd
 	mkdir -p $(DESTDIR)$(TESTSDIR)

@@ -7,7 +7,7 @@ step "clippy, host" cargo clippy --locked --all-targets -- -D warnings
 step "tests, host" cargo test --locked --no-fail-fast
 step "userlagg without the test kit" tests/userlagg.sh
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
-step "manual page" mandoc -Tlint -W warning kmod/lagg_rs.4
+step "manual pages" mandoc -Tlint -W warning kmod/lagg_rs.4 src/laggstat/laggstat.8
 loom
 step "threads" tests/tsan.sh
 step "module, for other kernels" python3 -B tests/kernel-options.py

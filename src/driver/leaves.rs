@@ -68,7 +68,7 @@ macro_rules! left {
 }
 
 /// Those of a lagg.
-const ROWS: [Named<Softc>; 33] = [
+const ROWS: [Named<Softc>; 34] = [
     (
         c"protocol",
         c"Protocol",
@@ -80,6 +80,7 @@ const ROWS: [Named<Softc>; 33] = [
         Row::Number(|softc| Some((softc.ifp().link_state() == LinkState::Up).into())),
     ),
     (c"speed", c"Bits per second", Row::Number(|softc| Some(softc.ifp().baudrate()))),
+    (c"mtu", c"MTU", Row::Number(|softc| Some(softc.ifp().mtu().into()))),
     (c"ports", c"Ports", Row::Number(|softc| Some(softc.plan_ref().ports().count() as u64))),
     (c"active_ports", c"Ports that min_links counts", Row::Number(active_ports)),
     (

@@ -46,7 +46,7 @@ macro_rules! side {
     };
 }
 
-const ROWS: [Named<Port>; 50] = [
+const ROWS: [Named<Port>; 51] = [
     (
         c"in_service",
         c"It is in service",
@@ -66,6 +66,7 @@ const ROWS: [Named<Port>; 50] = [
         Row::Number(|port| Some((port.ifp().link_state() == LinkState::Up).into())),
     ),
     (c"speed", c"Bits per second", Row::Number(|port| Some(port.ifp().baudrate()))),
+    (c"mtu", c"MTU", Row::Number(|port| Some(port.ifp().mtu().into()))),
     (c"buckets", c"Its share of 1024 buckets", Row::Number(buckets)),
     (c"flaps", c"How often it has failed", Row::Number(|port| Some(record(port).flaps.into()))),
     (

@@ -27,6 +27,8 @@ mod view;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Output;
 
 use flow::{Flow, Flows};
 use lab::{Lab, inside, must, run, until};
@@ -76,6 +78,35 @@ fn shows_what_was_dropped() {
     let shown = lab.ok("lagg0 state");
     assert!(shown.contains("lagg0.protocol: none\n"), "{shown}");
     assert!(!shown.contains("\nlagg0.dropped.disabled: 0\n"), "{shown}");
+}
+
+/// laggstat(8), over userlagg.
+#[test]
+fn laggstat_shows_userlagg() {
+    let lab = lab!(2);
+    lab.failover();
+    let bin = Path::new(lab::USERLAGG).parent().unwrap().display();
+    let laggstat = |options: &str| {
+        run(&format!(
+            "ip netns exec {} env PATH={bin}:/usr/bin:/bin sh {}/src/laggstat/laggstat.sh {options}",
+            lab.near,
+            env!("CARGO_MANIFEST_DIR")
+        ))
+    };
+    let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let screen = laggstat("");
+    assert!(text(&screen).starts_with("lagg0  failover  good  2 of 2 ports"), "{screen:?}");
+    assert!(text(&screen).contains("\nem1  standby "), "{screen:?}");
+    let all = laggstat("-c lagg0");
+    assert_eq!(
+        (all.status.code(), &*text(&all)),
+        (Some(0), "GOOD lagg0: 2 of 2 ports in service\n")
+    );
+    let version = concat!("\"driver\":\"", env!("CARGO_PKG_VERSION"), "\"");
+    assert!(text(&laggstat("-j")).contains(version));
+    lab.ok("lagg0 down");
+    assert_eq!(laggstat("-c").status.code(), Some(2));
+    assert_eq!(laggstat("-c lagg7").status.code(), Some(3));
 }
 
 /// `set` and `get`: the settings that ifconfig(8) has no word for.

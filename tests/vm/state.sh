@@ -62,9 +62,21 @@ check "the ports share the flows" buckets
 check "with the speed of all" is speed $(($(leaf port."$P0".speed) + $(leaf port."$P1".speed) + $(leaf port."$P2".speed)))
 heard() { [ "$(leaf port."$P0".lacp.pdus_in)" -gt 0 ] && [ "$(leaf port."$P0".lacp.pdu_age)" -le 31 ]; }
 check "LACPDUs are counted, and their age" heard
+laggstat() { sh ./laggstat "$@"; }
+names() { laggstat -c lagg0 >"$work/said"; grep -q "$1" "$work/said" || { cat "$work/said"; return 1; }; }
+check "laggstat says that all is well" laggstat -c lagg0
+check "on a screen too" sh -c 'sh ./laggstat | grep -q "^lagg0  lacp  good  3 of 3 ports in service"'
+# Names and labels; the exporter shows the settings of all laggs too.
+as_exporter() {
+	laggstat -p | sed 's/ .*//' | sort >"$work/ours"
+	exporter | sed 's/ .*//' | sort >"$work/theirs"
+	[ -s "$work/ours" ] && ! comm -23 "$work/ours" "$work/theirs" | grep .
+}
+[ -z "$has_exporter" ] || check "for Prometheus as the exporter" as_exporter
 ifc "$P2" down
 check "a port that fails says so" wait_for 10 is port."$P2".in_service 0
 check "and why" is port."$P2".reason down
+check "laggstat says what to do" names "DEGRADED lagg0: 2 of 3 ports in service: $P2: it is down: ifconfig $P2 up"
 check "it is counted" is port."$P2".flaps 1
 check "and remembered" is port."$P2".last_flap down
 check "the lagg too" is last_change "$P2 out of service: down"

@@ -13,7 +13,7 @@ SECTOR = 2048
 
 
 def payload(path, module, script, variables):
-    """A tar archive, which tar(1) reads from the device itself: the script, its neighbours, the suite in ../kyua, and what was built."""
+    """A tar archive, which tar(1) reads from the device itself: the script, its neighbours, the suite in ../kyua, laggstat, and what was built."""
     exports = ''.join(f'export {name}={shlex.quote(value)}\n' for name, value in variables)
     run = f'{exports}echo VM-BEGIN\nexec /bin/sh ./{os.path.basename(script)}\n'.encode()
     directory = os.path.dirname(os.path.abspath(script))
@@ -24,6 +24,9 @@ def payload(path, module, script, variables):
         suite = os.path.join(directory, '..', 'kyua')
         if os.path.isdir(suite):
             tar.add(suite, 'kyua')
+        laggstat = os.path.join(directory, '..', '..', 'src', 'laggstat', 'laggstat.sh')
+        if os.path.exists(laggstat):
+            tar.add(laggstat, 'laggstat')
         if os.path.exists(module):
             tar.add(module, 'if_lagg_rs.ko')
         for file in sorted(glob.glob(os.path.join(os.path.dirname(module), 'lagg_*'))):

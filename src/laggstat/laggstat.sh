@@ -1,0 +1,339 @@
+#!/bin/sh
+# laggstat(8): shows the state of each lagg, and says what is probably wrong.
+#
+# It reads what `sysctl net.link.lagg` prints on FreeBSD, `userlagg` on Linux, or a file that has these lines. All the rest is awk's.
+usage() {
+	echo "usage: laggstat [-c | -j | -p] [-f file] [-w seconds] [lagg ...]" >&2
+	exit 3
+}
+
+show=screen seconds='' file=''
+while getopts cf:jpw: option; do
+	case $option in
+	c) show=check ;;
+	f) file=$OPTARG ;;
+	j) show=json ;;
+	p) show=prometheus ;;
+	w) seconds=$OPTARG ;;
+	*) usage ;;
+	esac
+done
+shift $((OPTIND - 1))
+case $seconds in *[!0-9]* | 0) usage ;; esac
+[ -z "$seconds" ] || [ $show = screen ] || usage
+
+# state [LAGG...]: of these laggs, or of all
+state() {
+	if [ -n "$file" ]; then
+		cat -- "$file"
+	elif [ "$(uname -s)" = FreeBSD ]; then
+		sysctl net.link.lagg
+	else
+		userlagg -V | sed 's/^userlagg /net.link.lagg.version: /'
+		for lagg in ${*:-$(userlagg | sed -n 's/^\([^[:space:]:]*\): .*/\1/p')}; do
+			userlagg "$lagg" state
+		done
+	fi 2>/dev/null
+}
+
+if [ $show = screen ] && [ -t 1 ]; then colour=1; else colour=0; fi
+
+# The exit status of -c: 0 if all is well, 1 if a lagg is degraded, 2 if one is down; 3 if that cannot be said.
+report() {
+	state "$@" | awk -v show=$show -v colour=$colour -v asked="$*" '
+# A line is "LAGG.LEAF: VALUE"; FreeBSD has net.link.lagg.iface. before it. A leaf of a port is "port.NAME.LEAF".
+{
+	at = index($0 " ", ": ")
+	leaf = substr($0, 1, at - 1)
+	text = substr($0, at + 2)
+	if (sub(/^net\.link\.lagg\./, "", leaf)) {
+		if (leaf == "version") driver = text
+		if (!sub(/^iface\./, "", leaf)) next
+	}
+	if (split(leaf, node, ".") < 2) next
+	lagg = node[1]
+	if (asked != "" && !index(" " asked " ", " " plain(lagg) " ")) next
+	if (!(lagg in known)) laggs[++lagg_count] = lagg
+	known[lagg]
+	leaf = substr(leaf, length(lagg) + 2)
+	if (node[2] == "port" && !((lagg, node[3]) in known)) {
+		ports[lagg, ++port_count[lagg]] = node[3]
+		known[lagg, node[3]]
+	}
+	leaves[lagg, ++leaf_count[lagg]] = leaf
+	value[lagg, leaf] = text
+}
+
+END {
+	for (i = 1; i <= lagg_count; i++) examine(laggs[i])
+	worst = 0
+	for (i = 1; i <= lagg_count; i++) if (level[laggs[i]] > worst) worst = level[laggs[i]]
+	count = split(asked, names, " ")
+	for (i = 1; i <= count; i++) {
+		encoded = names[i]
+		gsub(/\./, "%25", encoded)
+		if (!(encoded in known)) {
+			print "laggstat: " names[i] ": no such lagg of this driver" | "cat 1>&2"
+			worst = 3
+		}
+	}
+	if (show == "json") json()
+	else for (i = 1; i <= lagg_count; i++) {
+		if (show == "check") check(laggs[i])
+		else if (show == "prometheus") prometheus(laggs[i])
+		else screen(laggs[i])
+	}
+	if (!NR) {
+		print "laggstat: nothing to read: is if_lagg_rs loaded?" | "cat 1>&2"
+		worst = 3
+	} else if (!lagg_count && asked == "" && show == "screen") print "no laggs"
+	exit worst == 3 || show == "check" ? worst : 0
+}
+
+# The kernel writes %25 for a dot in a name.
+function plain(name) { gsub(/%25/, ".", name); return name }
+# What a leaf of the lagg, or of its port, says: as text, and as a number
+function of(leaf) { return value[lagg, leaf] }
+function at_port(leaf) { return of("port." port "." leaf) }
+function number(leaf) { return of(leaf) + 0 }
+function port_number(leaf) { return at_port(leaf) + 0 }
+function has(leaf) { return (lagg, leaf) in value }
+function bit(states, mask) { return int(states / mask) % 2 }
+
+# ---- what is wrong ----
+
+# problem SEVERITY TEXT: 1 degraded, 2 down
+function problem(severity, text) {
+	problems[lagg, ++problem_count[lagg]] = text
+	if (severity > level[lagg]) level[lagg] = severity
+}
+
+# examine LAGG: finds what is wrong with it and its ports
+function examine(name,    i, fastest, reason, down, is_down) {
+	lagg = name
+	level[lagg] = 0
+	for (i = down = 0; i < port_count[lagg]; i++) {
+		port = ports[lagg, i + 1]
+		if (at_port("reason") == "down") down++
+	}
+	is_down = port_count[lagg] && down == port_count[lagg]
+	if (!port_count[lagg]) problem(2, "it has no ports: ifconfig " plain(lagg) " laggport ...")
+	else if (is_down) problem(2, "it is down: ifconfig " plain(lagg) " up")
+	else if (number("active_ports") < number("min_links"))
+		problem(2, of("active_ports") " of " of("ports") " ports in service, fewer than min_links " of("min_links"))
+	else if (!number("link_up")) problem(2, "no port is in service")
+	for (i = 1; i <= port_count[lagg]; i++) {
+		port = ports[lagg, i]
+		if (port_number("speed") > fastest) fastest = port_number("speed")
+	}
+	for (i = 1; i <= port_count[lagg]; i++) {
+		port = ports[lagg, i]
+		reason = at_port("reason")
+		if (!is_down && reason != "") why(reason, fastest)
+		also(reason)
+	}
+}
+
+# say TEXT: of the port, which is a fault
+function say(text) { problem(1, plain(port) ": " text) }
+
+# why REASON FASTEST: explains why the port is not in service, and what to do
+function why(reason, fastest,    age, partner, best, theirs) {
+	age = at_port("lacp.pdu_age")
+	partner = at_port("lacp.partner.system")
+	best = of("lacp.partner.system")
+	if (reason == "no link") say("no link: is the cable in, and the other end up?")
+	else if (reason == "down") say("it is down: ifconfig " plain(port) " up")
+	else if (reason == "waits up_delay") say("it has a link, and has to keep it for up_delay, " of("up_delay") " ms")
+	else if (reason == "looped") say("hears our own LACPDUs: a loop, a hub, or a partner with our lacp.system_id")
+	else if (reason == "no partner") {
+		if (!number("lacp.active")) say("no LACPDU" since(age) ", and we are passive (lacp.active 0): is the other end, too?")
+		else say("link up, no LACPDU" since(age) ": is the switch port in an LACP group?")
+	} else if (reason == "not in sync" && !number("lacp.active") && !bit(port_number("lacp.partner.state"), 1))
+		say("both ends are passive (lacp.active 0), so neither speaks")
+	else if (reason == "individual") {
+		if (port_number("lacp.unfit")) say("half duplex, or no Ethernet: LACP aggregates only full duplex links")
+		else say("the partner wants to use it alone: is the switch port in an LACP group?")
+	} else if (reason == "another partner" || of("protocol") == "lacp" && reason == "standby") {
+		# A port of the aggregator in service waits because it was told to (lacp.max_links).
+		if (at_port("lacp.aggregator") == of("lacp.aggregator")) return
+		if (partner != best) say("its partner is " partner ", not " best ": two switches, which are no MLAG pair?")
+		else if (port_number("speed") < fastest) say(speed(port_number("speed")) "b/s, others have " speed(fastest) "b/s: LACP aggregates links of one speed")
+		else if (at_port("lacp.partner.key") != of("lacp.partner.key"))
+			say("in another channel group of the same switch: key " at_port("lacp.partner.key") ", not " of("lacp.partner.key"))
+		else say("another group of ports to the same partner is in service")
+	} else if (reason == "not in sync") say("the partner does not want it in its group: see why on the switch")
+	else if (reason == "not collecting") say("the partner is in sync, but takes no frames from it")
+}
+
+function since(age) { return age == "" ? " was ever heard" : " for " age " s" }
+
+# also: what is wrong with the port in whatever state
+function also(reason,    age) {
+	age = port_number("lacp.pdu_age")
+	if (at_port("mtu") != of("mtu")) say("its MTU is " at_port("mtu") ", that of the lagg " of("mtu"))
+	if (of("protocol") != "lacp" || reason != "") return
+	if (at_port("lacp.receive") == "DEFAULTED") say("in service without a partner, by lacp.fallback")
+	else if (bit(port_number("lacp.actor.state"), 2) && age > 2)
+		say("we ask for an LACPDU each second; the last came " age " s ago")
+}
+
+# ---- how it is shown ----
+
+function paint(code, text) { return colour ? sprintf("%c[%sm%s%c[0m", 27, code, text, 27) : text }
+function speed(bits) { return bits >= 1e9 ? bits / 1e9 "G" : bits > 0 ? bits / 1e6 "M" : "-" }
+function short(count) {
+	return count < 1e5 ? count + 0 : count < 1e8 ? int(count / 1e3) "k" : count < 1e11 ? int(count / 1e6) "M" : int(count / 1e9) "G"
+}
+function ago(age) {
+	if (age == "") return "-"
+	age += 0
+	return age < 100 ? age "s" : age < 6000 ? int(age / 60) "m" : age < 172800 ? int(age / 3600) "h" : int(age / 86400) "d"
+}
+# drops PREFIX: the sum of its counters
+function drops(prefix,    i, sum) {
+	for (i = 1; i <= leaf_count[lagg]; i++)
+		if (index(leaves[lagg, i], prefix "dropped.") == 1) sum += of(leaves[lagg, i])
+	return sum
+}
+function word(severity) { return severity == 0 ? paint("32", "good") : severity == 1 ? paint("33", "degraded") : paint("31", "down") }
+function system_id(who) { return sprintf("%5d %s key %d", of("lacp." who ".priority"), of("lacp." who ".system"), of("lacp." who ".key")) }
+
+function screen(name,    i, lacp, wide, reason) {
+	lagg = name
+	lacp = of("protocol") == "lacp"
+	printf "%s  %s  %s  %d of %d ports in service  %sb/s", plain(lagg), of("protocol"), word(level[lagg]), of("active_ports"), of("ports"), speed(number("speed"))
+	print number("min_links") ? "  min_links " of("min_links") : ""
+	if (lacp && has("lacp.actor.system")) printf "  we       %s\n  partner  %s\n", system_id("actor"), system_id("partner")
+	if (of("last_change") != "") printf "  last     %s ago: %s\n", ago(of("last_change_age")), of("last_change")
+	wide = 4
+	for (i = 1; i <= port_count[lagg]; i++) if (length(plain(ports[lagg, i])) > wide) wide = length(plain(ports[lagg, i]))
+	if (port_count[lagg]) row(wide, lacp, "PORT", "STATE", "SPEED", "SHARE", "IN", "OUT", "LAST", "FLAPS", "DROPS")
+	for (i = 1; i <= port_count[lagg]; i++) {
+		port = ports[lagg, i]
+		reason = at_port("reason")
+		row(wide, lacp, plain(port), reason == "" ? "in service" : reason, speed(port_number("speed")), share(), short(port_number("lacp.pdus_in")), short(port_number("lacp.pdus_out")), ago(at_port("lacp.pdu_age")), short(port_number("flaps")), short(drops("port." port ".")))
+	}
+	for (i = 1; i <= problem_count[lagg]; i++) wrap(problems[lagg, i])
+}
+# wrap TEXT: prints it in lines of at most 80 columns
+function wrap(text,    words, count, i, line) {
+	count = split(text, words, " ")
+	line = words[1]
+	for (i = 2; i <= count; i++) {
+		if (length(line) + length(words[i]) > 76) {
+			print "  " paint("33", line)
+			line = "  " words[i]
+		} else line = line " " words[i]
+	}
+	print "  " paint("33", line)
+}
+function share() { return of("protocol") ~ /lacp|loadbalance/ ? int(at_port("buckets") * 100 / 1024 + 0.5) "%" : "-" }
+function row(wide, lacp, name, state, rate, part, heard, said, last, flaps, dropped) {
+	printf "%-" wide "s %-15s %5s %5s", name, state, rate, part
+	if (lacp) printf " %6s %6s %4s", heard, said, last
+	printf " %5s %5s\n", flaps, dropped
+}
+
+function check(name,    i, all) {
+	lagg = name
+	for (i = 1; i <= problem_count[lagg]; i++) all = all (i > 1 ? "; " : "") problems[lagg, i]
+	printf "%s %s: %d of %d ports in service%s\n", toupper(word(level[lagg])), plain(lagg), of("active_ports"), of("ports"), (all == "" ? "" : ": " all)
+}
+
+# ---- for programs ----
+
+# Leaves that are text, whatever is in them
+function is_text(leaf) {
+	sub(/^port\.[^.]*\./, "", leaf)
+	return leaf ~ /^(protocol|reason|last_change|last_flap|primary|primary_reselect|active|port_priority)$/ || leaf ~ /^lacp\.(system_id|select|fallback|mux|receive|.*\.system)$/
+}
+function quote(text) { gsub(/["\\]/, "\\\\&", text); return "\"" text "\"" }
+
+function json(    i) {
+	printf "{\"version\":1,\"driver\":%s,\"laggs\":[", quote(driver)
+	for (i = 1; i <= lagg_count; i++) {
+		lagg = laggs[i]
+		printf "%s{\"name\":%s,\"state\":\"%s\"", (i > 1 ? "," : ""), quote(plain(lagg)), word(level[lagg])
+		object("")
+		list_ports()
+		list_problems()
+		printf "}"
+	}
+	print "]}"
+}
+# object PREFIX: members for all leaves below it, and objects for nodes. Leaves of a node follow each other.
+function object(prefix,    i, leaf, rest, node, done) {
+	for (i = 1; i <= leaf_count[lagg]; i++) {
+		leaf = leaves[lagg, i]
+		if (prefix != "" && index(leaf, prefix) != 1) continue
+		rest = substr(leaf, length(prefix) + 1)
+		if (prefix == "" && rest ~ /^port\./) continue
+		if (!index(rest, ".")) {
+			printf "%s%s:%s", comma(prefix), quote(rest), is_text(leaf) ? quote(of(leaf)) : of(leaf)
+			continue
+		}
+		node = substr(rest, 1, index(rest, ".") - 1)
+		if (index(done, " " node " ")) continue
+		done = done " " node " "
+		printf "%s%s:{", comma(prefix), quote(node)
+		opened = 1
+		object(prefix node ".")
+		printf "}"
+		opened = 0
+	}
+}
+# A comma, but for the first member after a brace
+function comma(prefix) {
+	if (opened) { opened = 0; return "" }
+	return ","
+}
+function list_ports(    i) {
+	printf ",\"ports\":["
+	for (i = 1; i <= port_count[lagg]; i++) {
+		printf "%s{\"name\":%s", (i > 1 ? "," : ""), quote(plain(ports[lagg, i]))
+		object("port." ports[lagg, i] ".")
+		printf "}"
+	}
+	printf "]"
+}
+function list_problems(    i) {
+	printf ",\"problems\":["
+	for (i = 1; i <= problem_count[lagg]; i++) printf "%s%s", (i > 1 ? "," : ""), quote(problems[lagg, i])
+	printf "]"
+}
+
+# The names of prometheus_sysctl_exporter(8): nodes that are labels are left out of them.
+function prometheus(name,    i, leaf, labels, parts, count) {
+	lagg = name
+	for (i = 1; i <= leaf_count[lagg]; i++) {
+		leaf = leaves[lagg, i]
+		if (is_text(leaf)) continue
+		labels = "lagg=" quote(plain(lagg))
+		if (leaf ~ /^port\./) {
+			split(leaf, parts, ".")
+			labels = labels ",port=" quote(plain(parts[2]))
+			sub(/^port\.[^.]*/, "port", leaf)
+		}
+		if (leaf ~ /(dropped|illegal)\./) {
+			count = split(leaf, parts, ".")
+			labels = labels ",reason=" quote(parts[count])
+			sub(/\.[^.]*$/, "", leaf)
+		}
+		gsub(/\./, "_", leaf)
+		printf "sysctl_net_link_lagg_iface_%s{%s} %s\n", leaf, labels, of(leaves[lagg, i])
+	}
+}
+'
+}
+
+if [ -z "$seconds" ]; then
+	report "$@"
+	exit
+fi
+while :; do
+	text=$(report "$@")
+	[ $colour = 0 ] || clear
+	printf '%s\n' "$text"
+	sleep "$seconds"
+done
