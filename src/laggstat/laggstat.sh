@@ -169,13 +169,13 @@ function why(reason, fastest,    age, partner, best, theirs) {
 function since(age) { return age == "" ? " was ever heard" : " for " age " s" }
 
 # also: what is wrong with the port in whatever state
-function also(reason,    age) {
-	age = port_number("lacp.pdu_age")
+function also(reason) {
 	if (at_port("mtu") != of("mtu")) say("its MTU is " at_port("mtu") ", that of the lagg " of("mtu"))
-	if (of("protocol") != "lacp" || reason != "") return
-	if (at_port("lacp.receive") == "DEFAULTED") say("in service without a partner, by lacp.fallback")
-	else if (bit(port_number("lacp.actor.state"), 2) && age > 2)
-		say("we ask for an LACPDU each second; the last came " age " s ago")
+	if (of("protocol") != "lacp") return
+	if (reason == "" && at_port("lacp.receive") == "DEFAULTED") say("in service without a partner, by lacp.fallback")
+	# A partner that sends every 30 s is missed, and found again, each time.
+	if (bit(port_number("lacp.actor.state"), 2) && port_number("lacp.timeouts") > 2 && port_number("last_flap_age") < 300 && has("port." port ".last_flap_age"))
+		say("its partner timed out " at_port("lacp.timeouts") " times: does it send each second, as lacp_fast_timeout asks it to?")
 }
 
 # ---- how it is shown ----

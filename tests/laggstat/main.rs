@@ -263,6 +263,46 @@ fn laggstat_names_half_duplex() {
     });
 }
 
+/// What is rare with this partner: its state is that of another one, with these lines in place of those there.
+#[test]
+fn laggstat_names_what_a_partner_does() {
+    lab(|| {
+        let state = state(&pair(2).left);
+        let port = |name: &str| format!("lagg0.port.em2.{name}: ");
+        let with = |changes: &[(&str, &str)]| {
+            let mut lines: String = state
+                .split_inclusive('\n')
+                .filter(|line| !changes.iter().any(|(name, _)| line.contains(&port(name))))
+                .collect();
+            lines.extend(changes.iter().map(|(name, value)| port(name) + value + "\n"));
+            laggstat(&lines, &["-c", "lagg0"])
+        };
+        let rate = [("lacp.actor.state", "63"), ("lacp.timeouts", "7"), ("last_flap_age", "20")];
+        let says = |changes: &[(&str, &str)], text: &str| {
+            let (line, status) = with(changes);
+            assert!(line.contains(text) && status == 1, "{line}");
+        };
+        says(&rate, "em2: its partner timed out 7 times: does it send each second");
+        says(
+            &[("reason", "individual")],
+            "em2: the partner wants to use it alone: is the switch port in an LACP group?",
+        );
+        says(&[("reason", "not collecting")], "em2: the partner is in sync, but takes no frames");
+        says(
+            &[("reason", "not in sync")],
+            "em2: the partner does not want it in its group: see why on the switch",
+        );
+        says(
+            &[("lacp.receive", "DEFAULTED")],
+            "em2: in service without a partner, by lacp.fallback",
+        );
+        says(
+            &[("reason", "waits up_delay")],
+            "em2: it has a link, and has to keep it for up_delay, 0 ms",
+        );
+    });
+}
+
 #[test]
 fn laggstat_names_a_lagg_that_is_down_or_has_no_ports() {
     lab(|| {
