@@ -149,12 +149,10 @@ impl Ifnet {
 /// The interface, which may be a port, has another name. Does not wait.
 pub(super) fn port_renamed(ifp: &Ifnet) {
     let Some(names) = NAMES.get() else { return };
-    let (index, name) = (ifp.index(), ifp.name());
-    names
-        .lists
-        .lock()
-        .laggs
-        .first(|lagg| lagg.ports.find(|port| port.index == index).map(|port| port.name = name));
+    let index = ifp.index();
+    // The name is read with the lock held: else a thread that has read an older one might come last.
+    let name = |port: &mut Port| port.name = ifp.name();
+    names.lists.lock().laggs.first(|lagg| lagg.ports.find(|port| port.index == index).map(name));
     names.task.enqueue(&names);
 }
 
@@ -237,10 +235,12 @@ fn node_name(name: &Name) -> impl Iterator<Item = u8> {
 }
 
 fn rename(names: &Ref<Names>, lagg: &Ifnet) {
-    let (index, name) = (lagg.index(), lagg.name());
+    let index = lagg.index();
     let deadline = Deadline::after_ms(PATIENCE_MS);
     let mut lists = names.lists.lock();
     let Some(entry) = lists.laggs.find(|there| there.index == index) else { return };
+    // With the lock held, as above.
+    let name = lagg.name();
     entry.name = name;
     names.task.enqueue(names);
     while lists.is_wanted(&name) && !lists.has_node(&name) {
