@@ -80,6 +80,10 @@ fn detach() -> io::Result<()> {
 /// What the driver logs of `ifp` goes to syslog(3) too, if there is one: daemon.notice.
 fn log_to_syslog(ifp: &Ifnet) {
     let Ok(socket) = UnixDatagram::unbound() else { return };
+    // Whoever logs waits for no reader: a message is lost if there is no room.
+    if socket.set_nonblocking(true).is_err() {
+        return;
+    }
     host::listen(ifp, move |ifp, event| {
         if let Event::Log(line) = event {
             let message = format!("<29>userlagg: {}: {line}", ifp.name());
