@@ -68,12 +68,13 @@ macro_rules! left {
 }
 
 /// Those of a lagg.
-const ROWS: [Named<Softc>; 34] = [
+const ROWS: [Named<Softc>; 35] = [
     (
         c"protocol",
         c"Protocol",
         Row::Text(|softc, to| Some(to.write_str(softc.plan_ref().protocol().about().name))),
     ),
+    (c"up", c"It is up", Row::Number(|softc| Some(softc.plan_ref().is_running().into()))),
     (
         c"link_up",
         c"Its link is up",

@@ -19,8 +19,10 @@ while getopts cf:jpw: option; do
 	esac
 done
 shift $((OPTIND - 1))
-case $seconds in *[!0-9]* | 0) usage ;; esac
-[ -z "$seconds" ] || [ $show = screen ] || usage
+case $seconds in *[!0-9]*) usage ;; esac
+[ -z "$seconds" ] || { [ "$seconds" -gt 0 ] && [ $show = screen ]; } || usage
+# Those who monitor may not have these.
+PATH=$PATH:/sbin:/usr/sbin:/usr/local/sbin
 
 # state [LAGG...]: of these laggs, or of all
 state() {
@@ -83,7 +85,7 @@ END {
 		else if (show == "prometheus") prometheus(laggs[i])
 		else screen(laggs[i])
 	}
-	if (!NR) {
+	if (driver == "" && !lagg_count || !lagg_count && asked == "" && show == "check") {
 		print "laggstat: nothing to read: is if_lagg_rs loaded?" | "cat 1>&2"
 		worst = 3
 	} else if (!lagg_count && asked == "" && show == "screen") print "no laggs"
@@ -109,27 +111,24 @@ function problem(severity, text) {
 }
 
 # examine LAGG: finds what is wrong with it and its ports
-function examine(name,    i, fastest, reason, down, is_down) {
+function examine(name,    i, rate, reason, is_down) {
 	lagg = name
 	level[lagg] = 0
-	for (i = down = 0; i < port_count[lagg]; i++) {
-		port = ports[lagg, i + 1]
-		if (at_port("reason") == "down") down++
-	}
-	is_down = port_count[lagg] && down == port_count[lagg]
-	if (!port_count[lagg]) problem(2, "it has no ports: ifconfig " plain(lagg) " laggport ...")
+	is_down = !number("up")
+	if (!number("ports")) problem(2, "it has no ports: ifconfig " plain(lagg) " laggport ...")
+	else if (of("protocol") == "none") problem(2, "its protocol is none, which sends and accepts nothing")
 	else if (is_down) problem(2, "it is down: ifconfig " plain(lagg) " up")
 	else if (number("active_ports") < number("min_links"))
 		problem(2, of("active_ports") " of " of("ports") " ports in service, fewer than min_links " of("min_links"))
 	else if (!number("link_up")) problem(2, "no port is in service")
 	for (i = 1; i <= port_count[lagg]; i++) {
 		port = ports[lagg, i]
-		if (port_number("speed") > fastest) fastest = port_number("speed")
+		if (at_port("reason") == "") rate = port_number("speed")
 	}
 	for (i = 1; i <= port_count[lagg]; i++) {
 		port = ports[lagg, i]
 		reason = at_port("reason")
-		if (!is_down && reason != "") why(reason, fastest)
+		if (!is_down && reason != "") why(reason, rate)
 		also(reason)
 	}
 }
@@ -137,8 +136,8 @@ function examine(name,    i, fastest, reason, down, is_down) {
 # say TEXT: of the port, which is a fault
 function say(text) { problem(1, plain(port) ": " text) }
 
-# why REASON FASTEST: explains why the port is not in service, and what to do
-function why(reason, fastest,    age, partner, best, theirs) {
+# why REASON RATE: explains why the port is not in service, where one of that speed is, and what to do
+function why(reason, rate,    age, partner, best, theirs) {
 	age = at_port("lacp.pdu_age")
 	partner = at_port("lacp.partner.system")
 	best = of("lacp.partner.system")
@@ -158,7 +157,7 @@ function why(reason, fastest,    age, partner, best, theirs) {
 		# A port of the aggregator in service waits because it was told to (lacp.max_links).
 		if (at_port("lacp.aggregator") == of("lacp.aggregator")) return
 		if (partner != best) say("its partner is " partner ", not " best ": two switches, which are no MLAG pair?")
-		else if (port_number("speed") < fastest) say(speed(port_number("speed")) "b/s, others have " speed(fastest) "b/s: LACP aggregates links of one speed")
+		else if (rate && port_number("speed") != rate) say(speed(port_number("speed")) "b/s, others have " speed(rate) "b/s: LACP aggregates links of one speed")
 		else if (at_port("lacp.partner.key") != of("lacp.partner.key"))
 			say("in another channel group of the same switch: key " at_port("lacp.partner.key") ", not " of("lacp.partner.key"))
 		else say("another group of ports to the same partner is in service")
@@ -174,14 +173,14 @@ function also(reason) {
 	if (of("protocol") != "lacp") return
 	if (reason == "" && at_port("lacp.receive") == "DEFAULTED") say("in service without a partner, by lacp.fallback")
 	# A partner that sends every 30 s is missed, and found again, each time.
-	if (bit(port_number("lacp.actor.state"), 2) && port_number("lacp.timeouts") > 2 && port_number("last_flap_age") < 300 && has("port." port ".last_flap_age"))
+	if (bit(port_number("lacp.actor.state"), 2) && port_number("lacp.timeouts") > 2 && at_port("last_flap") == "no partner" && port_number("last_flap_age") < 300 && has("port." port ".last_flap_age"))
 		say("its partner timed out " at_port("lacp.timeouts") " times: does it send each second, as lacp_fast_timeout asks it to?")
 }
 
 # ---- how it is shown ----
 
 function paint(code, text) { return colour ? sprintf("%c[%sm%s%c[0m", 27, code, text, 27) : text }
-function speed(bits) { return bits >= 1e9 ? bits / 1e9 "G" : bits > 0 ? bits / 1e6 "M" : "-" }
+function speed(bits) { return bits >= 1e9 ? sprintf("%.4gG", bits / 1e9) : bits > 0 ? sprintf("%.4gM", bits / 1e6) : "-" }
 function short(count) {
 	return count < 1e5 ? count + 0 : count < 1e8 ? int(count / 1e3) "k" : count < 1e11 ? int(count / 1e6) "M" : int(count / 1e9) "G"
 }
@@ -203,7 +202,8 @@ function screen(name,    i, lacp, wide, reason) {
 	lagg = name
 	lacp = of("protocol") == "lacp"
 	printf "%s  %s  %s  %d of %d ports in service  %sb/s", plain(lagg), of("protocol"), word(level[lagg]), of("active_ports"), of("ports"), speed(number("speed"))
-	print number("min_links") ? "  min_links " of("min_links") : ""
+	print ""
+	if (number("min_links")) print "  least    " of("min_links") " ports in service (min_links)"
 	if (lacp && has("lacp.actor.system")) printf "  we       %s\n  partner  %s\n", system_id("actor"), system_id("partner")
 	if (of("last_change") != "") printf "  last     %s ago: %s\n", ago(of("last_change_age")), of("last_change")
 	wide = 4
@@ -248,7 +248,7 @@ function is_text(leaf) {
 	sub(/^port\.[^.]*\./, "", leaf)
 	return leaf ~ /^(protocol|reason|last_change|last_flap|primary|primary_reselect|active|port_priority)$/ || leaf ~ /^lacp\.(system_id|select|fallback|mux|receive|.*\.system)$/
 }
-function quote(text) { gsub(/["\\]/, "\\\\&", text); return "\"" text "\"" }
+function quote(text) { gsub(/[[:cntrl:]]/, " ", text); gsub(/["\\]/, "\\\\&", text); return "\"" text "\"" }
 
 function json(    i) {
 	printf "{\"version\":1,\"driver\":%s,\"laggs\":[", quote(driver)
@@ -268,7 +268,7 @@ function object(prefix,    i, leaf, rest, node, done) {
 		leaf = leaves[lagg, i]
 		if (prefix != "" && index(leaf, prefix) != 1) continue
 		rest = substr(leaf, length(prefix) + 1)
-		if (prefix == "" && rest ~ /^port\./) continue
+		if (prefix == "" && (rest ~ /^port\./ || rest == "ports")) continue
 		if (!index(rest, ".")) {
 			printf "%s%s:%s", comma(prefix), quote(rest), is_text(leaf) ? quote(of(leaf)) : of(leaf)
 			continue

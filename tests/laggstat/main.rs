@@ -15,7 +15,7 @@ use lagg_rs::kpi::host::{self, IFM_ETHER_AUTO, IFM_HDX, media_of};
 use lagg_rs::kpi::ioctl::proto;
 use serde_json::Value;
 
-use crate::lab::{Lagg, card, lab, lagg, lagg_of, pass};
+use crate::lab::{Lagg, card, flags, lab, lagg, lagg_of, pass};
 use crate::pair::{Pair, pair, strangers};
 
 /// What laggstat prints of a state with these options, and the status that it exits with.
@@ -56,6 +56,7 @@ fn says(lagg: &Lagg, status: i32, problems: &[&str]) {
     assert!(problems.iter().all(|problem| line.contains(problem)), "{line}");
     let (json, is) = laggstat(&state, &["-j"]);
     assert_eq!(is, 0, "{json}");
+    assert_eq!(json.matches("\"ports\":").count(), 1, "{json}");
     let json: Value = serde_json::from_str(&json).unwrap();
     fits_schema(&json);
     let word = ["good", "degraded", "down"][status as usize];
@@ -277,7 +278,12 @@ fn laggstat_names_what_a_partner_does() {
             lines.extend(changes.iter().map(|(name, value)| port(name) + value + "\n"));
             laggstat(&lines, &["-c", "lagg0"])
         };
-        let rate = [("lacp.actor.state", "63"), ("lacp.timeouts", "7"), ("last_flap_age", "20")];
+        let rate = [
+            ("lacp.actor.state", "63"),
+            ("lacp.timeouts", "7"),
+            ("last_flap", "no partner"),
+            ("last_flap_age", "20"),
+        ];
         let says = |changes: &[(&str, &str)], text: &str| {
             let (line, status) = with(changes);
             assert!(line.contains(text) && status == 1, "{line}");
@@ -309,6 +315,17 @@ fn laggstat_names_a_lagg_that_is_down_or_has_no_ports() {
         let pair = pair(2);
         pair.left.down();
         says(&pair.left, 2, &["it is down: ifconfig lagg0 up"]);
+        pair.left.up();
+        for end in [&pair.wires[0].0, &pair.wires[1].0] {
+            flags(&end.name(), 0).unwrap();
+        }
+        pair.pass(1_000);
+        let lines = ["em1", "em2"].map(|port| format!("{port}: it is down: ifconfig {port} up"));
+        says(&pair.left, 2, &["no port is in service", &lines[0], &lines[1]]);
+        pair.left.set_protocol(proto::NONE).unwrap();
+        pair.pass(1_000);
+        let none = "its protocol is none, which sends and accepts nothing";
+        says(&pair.left, 2, &[none, &lines[0], &lines[1]]);
         let empty = lagg();
         empty.up();
         says(&empty, 2, &["it has no ports: ifconfig lagg0 laggport ..."]);
@@ -331,5 +348,10 @@ fn laggstat_shows_numbers_to_prometheus_and_knows_what_it_does_not_know() {
         assert_eq!(laggstat(&state, &["-c", "lagg7"]).1, 3);
         assert_eq!(laggstat("", &["-c"]).1, 3);
         assert_eq!(laggstat("", &["-x"]).1, 3);
+        assert_eq!(laggstat("", &["-w", "00"]).1, 3);
+        let version = "net.link.lagg.version: 0.0.0\n";
+        assert_eq!(laggstat(version, &["-c"]).1, 3);
+        assert_eq!(laggstat(version, &[]), ("no laggs\n".to_owned(), 0));
+        assert_eq!(laggstat("net.link.lagg.failover_rx_all: 0\n", &[]).1, 3);
     });
 }
