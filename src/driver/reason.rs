@@ -8,8 +8,9 @@ use crate::policy::Protocol;
 
 /// Why a port is not in service; none if it is, or is no port of the plan.
 pub(super) fn of(softc: &Softc, port: &Port) -> Option<Reason> {
-    let plan = softc.plan_ref();
     let state = softc.state();
+    // That of this state: it is published under the mutex.
+    let plan = softc.plan_ref();
     of_port(&plan, &state, port)
 }
 
