@@ -26,9 +26,9 @@ pub(super) struct Refused {
     is_asked: bool,
 }
 
-/// The order of the ports of an aggregator; the least is the best. What counts is, in this order: not a
-/// standby of the partner or one on which it does not collect, in sync where the partner decides, nothing to wait for before it takes over, and
-/// what decides between good ports.
+/// The order of the ports of an aggregator; the least is the best. What counts, in this order: it is no
+/// standby of the partner, which collects on it; it is in sync, where the partner decides; it has nothing to
+/// wait for before it takes over; and what decides between good ports.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     is_spare: bool,

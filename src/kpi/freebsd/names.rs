@@ -126,8 +126,7 @@ impl Ifnet {
         if let Some(lagg) = names.lists.lock().laggs.find(|there| there.index == lagg.index()) {
             lagg.ports.put(entry);
         }
-        names.task.enqueue(&names);
-        // It may have got another name meanwhile.
+        // It may have got another name meanwhile. This wakes the task too.
         port_renamed(self);
         Ok(())
     }

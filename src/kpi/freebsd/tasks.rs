@@ -1,4 +1,4 @@
-//! Tasks and their two queues (taskqueue(9)).
+//! Tasks and their queues (taskqueue(9)).
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
