@@ -67,9 +67,11 @@ report() {
 }
 
 END {
-	for (i = 1; i <= lagg_count; i++) examine(laggs[i])
 	worst = 0
-	for (i = 1; i <= lagg_count; i++) if (level[laggs[i]] > worst) worst = level[laggs[i]]
+	for (i = 1; i <= lagg_count; i++) {
+		examine(laggs[i])
+		if (level[laggs[i]] > worst) worst = level[laggs[i]]
+	}
 	count = split(asked, names, " ")
 	for (i = 1; i <= count; i++) {
 		encoded = names[i]
@@ -137,7 +139,7 @@ function examine(name,    i, rate, reason, is_down) {
 function say(text) { problem(1, plain(port) ": " text) }
 
 # why REASON RATE: explains why the port is not in service, where one of that speed is, and what to do
-function why(reason, rate,    age, partner, best, theirs) {
+function why(reason, rate,    age, partner, best) {
 	age = at_port("lacp.pdu_age")
 	partner = at_port("lacp.partner.system")
 	best = of("lacp.partner.system")
