@@ -1,13 +1,12 @@
 //! What is told of lacp's changes: with whom a port is in service, and why it is not.
 
-use lagg_rs::kpi::host;
+use lagg_rs::kpi::LinkState;
 use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::ioctl::{opt, proto};
-use lagg_rs::kpi::{LinkState, iff};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
 use crate::changes::{NONE, tells, told};
-use crate::lab::{flags, lab, lagg};
+use crate::lab::{lab, lagg};
 use crate::pair::{Pair, pair, strangers};
 
 /// The system and the port of the partner on a wire, as the log shows them.
@@ -106,15 +105,7 @@ fn a_looped_link_is_an_event() {
     lab(|| {
         let pair = pair(2);
         let events = Events::of(&pair.left.ifp);
-        let sent = pair.wires[0].0.nic.take_sent();
-        assert_eq!(sent, [[0; 0]; 0]);
-        flags("em1", 0).unwrap();
-        flags("em1", iff::UP).unwrap();
-        host::settle();
-        for frame in pair.wires[0].0.nic.take_sent() {
-            pair.wires[0].0.receive(&frame);
-        }
-        host::settle();
+        pair.loop_back();
         let lines = told(&events);
         assert!(lines.iter().any(|(_, event)| event == "LOOP port=em1 reason=looped"), "{lines:?}");
     });

@@ -152,15 +152,7 @@ fn f63_what_is_wrong_with_a_link_is_logged_and_in_the_manual_page() {
     lab(|| {
         let pair = pair(2);
         let events = Events::of(&pair.left.ifp);
-        let sent = pair.wires[0].0.nic.take_sent();
-        assert_eq!(sent, [[0; 0]; 0]);
-        flags("em1", 0).unwrap();
-        flags("em1", iff::UP).unwrap();
-        host::settle();
-        for frame in pair.wires[0].0.nic.take_sent() {
-            pair.wires[0].0.receive(&frame);
-        }
-        host::settle();
+        pair.loop_back();
         let line = Event::Log(format!("em1 {}", Report::Looped.text()));
         assert_eq!(events.take().into_iter().filter(|event| *event == line).count(), 1);
     });

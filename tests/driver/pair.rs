@@ -2,10 +2,10 @@
 
 use lagg_rs::kpi::host;
 use lagg_rs::kpi::ioctl::{PortRequest, port, proto};
-use lagg_rs::kpi::{Errno, LinkState};
+use lagg_rs::kpi::{Errno, LinkState, iff};
 use lagg_rs::lacp::mux::AGGREGATE_WAIT;
 
-use crate::lab::{Card, Lagg, card, lagg, pass_with};
+use crate::lab::{Card, Lagg, card, flags, lagg, pass_with};
 
 /// Two laggs, and the pairs of cards that connect them.
 pub struct Pair {
@@ -72,6 +72,19 @@ impl Pair {
         self.wires[n].0.link(state);
         self.wires[n].1.link(state);
         self.exchange();
+    }
+
+    /// The first port at the left, which has sent all that it had to, goes down and up, and hears what it sends.
+    pub fn loop_back(&self) {
+        let card = &self.wires[0].0;
+        assert_eq!(card.nic.take_sent(), [[0; 0]; 0]);
+        flags(&card.name(), 0).unwrap();
+        flags(&card.name(), iff::UP).unwrap();
+        host::settle();
+        for frame in card.nic.take_sent() {
+            card.receive(&frame);
+        }
+        host::settle();
     }
 
     pub fn records(&self, lagg: &Lagg) -> Vec<PortRequest> {
