@@ -38,6 +38,8 @@ mod stack;
 mod sync;
 mod sysctl;
 mod tags;
+#[cfg(all(target_os = "linux", feature = "userlagg"))]
+pub mod tap;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -64,6 +64,8 @@ pub enum Change {
     Mtu(u32),
     Lladdr(MacAddr),
     Carrier(bool),
+    /// Frames that may wait to be sent.
+    Queue(u32),
 }
 
 /// The interface of that name.
@@ -112,6 +114,7 @@ pub fn change(index: u32, change: &Change) -> io::Result<()> {
         Change::Carrier(carrier) => {
             message.attributes.push(LinkAttribute::Carrier(carrier.into()));
         }
+        Change::Queue(frames) => message.attributes.push(LinkAttribute::TxQueueLen(frames)),
     }
     request(RouteNetlinkMessage::SetLink(message), NLM_F_ACK).map(drop)
 }

@@ -1,10 +1,11 @@
 //! The lagg as Linux sees it: a TAP interface.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use tun_rs::{DeviceBuilder, Layer, SyncDevice};
+use lagg_rs::kpi::host::tap;
 
 use super::errno::describe;
 use super::netlink;
@@ -14,7 +15,7 @@ const QUEUE: u32 = 4096;
 
 /// A TAP interface, removed when this is dropped. Nothing on it blocks.
 pub struct Tap {
-    device: SyncDevice,
+    file: File,
     index: u32,
 }
 
@@ -27,17 +28,15 @@ impl Tap {
         if netlink::link(name).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        // The crate would create a missing device itself.
-        let node = Path::new("/dev/net/tun");
+        let node = Path::new(tap::NODE);
         node.metadata().map_err(|error| {
             io::Error::other(format!("{}: {}", node.display(), describe(&error)))
         })?;
-        let device = DeviceBuilder::new().name(name).layer(Layer::L2).enable(false);
-        let device = device.tx_queue_len(QUEUE).build_sync()?;
-        device.set_nonblocking(true)?;
+        let file = tap::create(name)?;
         let index = netlink::link(name)?.index;
+        netlink::change(index, &netlink::Change::Queue(QUEUE))?;
         netlink::change(index, &netlink::Change::Carrier(false))?;
-        Ok(Tap { device, index })
+        Ok(Tap { file, index })
     }
 
     /// Its number.
@@ -50,7 +49,7 @@ impl Tap {
     /// # Errors
     /// EIO while the interface is down.
     pub fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.device.send(frame).map(drop)
+        (&self.file).write(frame).map(drop)
     }
 
     /// The next frame that Linux sends, if there is one.
@@ -58,7 +57,7 @@ impl Tap {
     /// # Errors
     /// EBADFD once the interface is gone.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.device.recv(buffer) {
+        match (&self.file).read(buffer) {
             Ok(length) => Ok(Some(length)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
@@ -68,6 +67,6 @@ impl Tap {
 
 impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.device.as_fd()
+        self.file.as_fd()
     }
 }
