@@ -139,7 +139,7 @@ install-tests: on-freebsd
 	install -o root -g wheel -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
 
 port:
-	kmod/port/crates.sh >kmod/port/Makefile.crates
+	kmod/crates.py >kmod/port/Makefile.crates
 
 clean:
 	rm -rf target fuzz/target build/amd64* build/arm64* build/test

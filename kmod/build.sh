@@ -3,6 +3,7 @@
 # stops at build/ARCH/lagg_rs.o, its Rust.
 # kmod/build.sh ARCH c MODULE SOURCE...: builds build/ARCH/MODULE.ko, all C, the same way.
 # KERNCONFDIR  the directory in which the kernel was built that it is for, with its options in opt_*.h; GENERIC's without
+# VENDOR  a directory with the crates of kmod/port/Makefile.crates, to build without a network; vendor/ if that is there
 # KASAN=1, KCSAN=1  for a kernel with that option, which watches what the module does: in build/ARCH-kasan, -kcsan
 set -eu
 cd "$(dirname "$0")/.."
@@ -39,7 +40,13 @@ esac
 # A packet should find its function at the beginning of a cache line.
 flags="$flags -Zmin-function-alignment=64"
 flags="$flags -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Csymbol-mangling-version=v0"
-flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+# The same source makes the same module, wherever it, its crates and Rust's own source are. Of prefixes that match, the
+# last holds. cargo names the directory of crates.io's crates so everywhere.
+sysroot=$("${RUSTC:-rustc}" --print sysroot)
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=$cargo_home=cargo"
+flags="$flags --remap-path-prefix=$cargo_home/registry/src/index.crates.io-1949cf8c6b5b557f=crates"
+flags="$flags --remap-path-prefix=$sysroot/lib/rustlib/src/rust=rust"
 
 # The flags of the kernel's own build (sys/conf/kern.mk, kmod.mk) that change code or layout.
 cflags="$cflags -std=gnu17 -O2 -pipe -nostdinc -D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS -include opt_global.h"
@@ -150,6 +157,8 @@ if [ "${2:-}" = c ]; then
 	done
 	exec kmod/link.sh $arch "$out/$module.ko" "$work/$module"/*.o
 fi
+VENDOR=${VENDOR:-vendor}
+[ -d "$VENDOR" ] && flags="$flags --remap-path-prefix=$PWD/$work/vendor=crates"
 KERNEL_CFLAGS=$cflags
 KERNEL_SANITIZER=$sanitizer_cflags
 KERNEL_OPTIONS=$work/opt
@@ -163,7 +172,18 @@ export KERNEL_CFLAGS KERNEL_SANITIZER KERNEL_OPTIONS KERNEL_OBJECTS KERNEL_CC RU
 # These flags must reach core too.
 eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
 
-cargo="--locked --lib --release --no-default-features --features kernel $target_flags -Zbuild-std=core"
+# Of Cargo.lock, cargo needs what this build needs: neither the tests' crates nor userlagg's.
+cargo="--locked --lib --release --no-default-features --features kernel -Zavoid-dev-deps $target_flags -Zbuild-std=core"
+if [ -d "$VENDOR" ]; then
+	# core's crates are looked for in the same place. Rust's source has them.
+	rm -rf "$work/vendor"
+	mkdir "$work/vendor"
+	ln -s "$(cd "$VENDOR" && pwd)"/* "$work/vendor/"
+	for crate in "$sysroot"/lib/rustlib/src/rust/library/vendor/*; do
+		[ -e "$work/vendor/${crate##*/}" ] || ln -s "$crate" "$work/vendor/"
+	done
+	cargo="--offline --config source.crates-io.replace-with='vendored' --config source.vendored.directory='$work/vendor' $cargo"
+fi
 if [ "${2:-}" = clippy ]; then
 	exec cargo clippy $cargo -- -D warnings
 fi
