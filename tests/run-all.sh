@@ -18,6 +18,7 @@ step "clippy, kernel" kmod/build.sh amd64 clippy
 step "check-ko" tests/check-ko.sh
 step "check-ko finds what is bad" python3 tests/check-ko-finds.py
 step "instructions a packet" tests/count/run
+step "picture of them" tests/bench/picture --check
 step "port's crates" sh -c 'kmod/crates.py | diff - kmod/port/Makefile.crates || { echo "make port"; exit 1; }'
 step "kyua's suite" python3 -B -m unittest discover -s tests/kyua
 step "run-vm" python3 -B -m unittest discover -s tests/vm

@@ -1,12 +1,13 @@
 #!/bin/sh
-# initramfs.sh KERNEL FILE: makes FILE, the initial file system of a virtual machine that runs the kernel unpacked in KERNEL.
-# Its first process runs the commands that come over its console, a line each, and says there what they say and return.
+# initramfs.sh KERNEL FILE [MODULES]: makes FILE, the initial file system of a virtual machine that runs the kernel unpacked in
+# KERNEL, with these modules beside its own. Its first process runs the commands that come over its console, a line each, and
+# says there what they say and return.
 set -eu
 kernel=$1
 file=$2
 # In the order in which they need each other
 modules="llc stp bridge tls bonding team team_mode_loadbalance team_mode_activebackup failover net_failover virtio_ring
-virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console virtio_net"
+virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console virtio_net ${3:-}"
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
