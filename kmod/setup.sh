@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets a machine up for this project: installs what is missing, and nothing else. Silent when nothing is.
-# With `test` it also installs what only the tests need, with `fuzz` what the fuzzers need.
+# With `test` it also installs what only the tests need, with `fuzz` what the fuzzers need, with `dist` what a release
+# does, with `check` what check-ko does, with `vm` the emulator of ARCH.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,6 +29,11 @@ install_packages() {
 	[ -n "$missing" ] || return 0
 	[ "$(id -u)" = 0 ] || fail "missing:$missing. As root: $*$missing"
 	echo "setup: installing$missing"
+	if [ -t 0 ] && [ -z "${CI:-}" ]; then
+		printf 'setup: by %s. Go on? [Y/n] ' "$*"
+		read -r answer
+		case $answer in [Nn]*) fail "missing:$missing" ;; esac
+	fi
 	"$@" $missing >"build/setup.log" 2>&1 || fail "could not install:$missing. Try: $*$missing (its output: build/setup.log)"
 }
 
@@ -72,12 +78,28 @@ debian() {
 		# ThreadSanitizer's runtime
 		want libclang-rt-19-dev "/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.tsan-$(uname -m).a"
 		;;
+	esac
+	case $purpose in
+	vm)
+		# Another emulator is the caller's.
+		case ${QEMU:-none}${ARCH:-amd64} in
+		noneamd64) want_command qemu-system-x86 qemu-system-x86_64 ;;
+		nonearm64)
+			want_command qemu-system-arm qemu-system-aarch64
+			want qemu-efi-aarch64 /usr/share/qemu-efi-aarch64/QEMU_EFI.fd
+			;;
+		esac
+		;;
+	test | dist)
+		want_command git git
+		want signify-openbsd /usr/bin/signify-openbsd
+		;;
 	# libFuzzer is C++
 	fuzz) want_command g++ c++ ;;
 	esac
 	headers=build/headers/$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' kmod/headers.txt)
-	wheels=build/wheels/$(cksum tests/count/wheels.txt | tr ' /' '--')
-	[ "$purpose" = test ] || wheels=$headers
+	wheels=build/wheels/$(cksum tests/wheels.txt | tr ' /' '--')
+	[ "$purpose" = test ] || [ "$purpose" = check ] || wheels=$headers
 	[ -e "$headers" ] && [ -e "$wheels" ] || python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 
 	if [ -n "$missing" ] && ! command -v apt-get >/dev/null; then
@@ -95,15 +117,19 @@ debian() {
 	[ -e "$headers" ] || fetch_headers
 	[ -e "$wheels" ] || fetch_wheels
 	[ -z "$kernel" ] || fetch_kernel
+	case $purpose in
+	# For what looks at all crates of the lock
+	test | dist) cargo fetch --quiet --locked || fail "could not fetch the crates of Cargo.lock" ;;
+	esac
 }
 
-# The Python packages that count instructions, for this project alone
+# The Python packages that tests need, for this project alone
 fetch_wheels() {
-	echo "setup: fetching an emulator (a download of 17 MB, once)"
+	echo "setup: fetching what tests need from PyPI (a download of 25 MB, once)"
 	rm -rf build/wheels
 	python3 -m pip --quiet install --no-deps --require-hashes --only-binary :all: --target build/wheels \
-	    -r tests/count/wheels.txt >build/setup.log 2>&1 ||
-	    fail "could not install what tests/count/wheels.txt names from PyPI (pip's output: build/setup.log)"
+	    -r tests/wheels.txt >build/setup.log 2>&1 ||
+	    fail "could not install what tests/wheels.txt names from PyPI (pip's output: build/setup.log)"
 	touch "$wheels"
 }
 
@@ -153,6 +179,9 @@ freebsd() {
 	want rust /usr/local/bin/cargo
 	want llvm19 /usr/local/llvm19/lib/libclang.so
 	want_command python3 python3
+	if [ "$purpose" = check ] && ! python3 -c 'import elftools' 2>/dev/null; then
+		missing="$missing py3$(python3 -c 'import sys; print(sys.version_info[1])')-pyelftools"
+	fi
 	install_packages pkg install -y
 	new_enough "As root: pkg upgrade rust"
 	[ -e /usr/local/lib/rustlib/src/rust/library/core/src/lib.rs ] ||

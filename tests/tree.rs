@@ -135,6 +135,37 @@ fn cites_elsewhere(line: &str) -> bool {
     })
 }
 
+/// The targets of `make` that a workflow names.
+fn targets(workflow: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for line in workflow.lines() {
+        if let Some((_, command)) = line.split_once("run: make ") {
+            found.extend(command.split(' ').next().filter(|word| *word != "${{"));
+        }
+        // Those of `make ${{ matrix.command }}`
+        if let Some(commands) = line.trim().strip_prefix("command: [") {
+            found.extend(commands.trim_end_matches(']').split(", "));
+        }
+    }
+    found
+}
+
+#[test]
+fn workflows_name_targets_of_the_makefile() {
+    let files = files();
+    let makefile = &files.iter().find(|file| file.path == "Makefile").unwrap().text;
+    let workflows = files.iter().filter(|file| file.path.starts_with(".github/workflows/"));
+    let mut named = 0;
+    for (workflow, target) in
+        workflows.flat_map(|w| targets(&w.text).into_iter().map(move |t| (w, t)))
+    {
+        let there = makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+        assert!(there, "{}: there is no make {target}", workflow.path);
+        named += 1;
+    }
+    assert!(named >= 6, "only {named} targets are named");
+}
+
 #[test]
 fn the_checks_find_what_they_look_for() {
     assert!(cites_elsewhere(concat!("as spec ", "B.12 has it")));

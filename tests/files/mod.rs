@@ -14,7 +14,8 @@ pub fn files() -> Vec<File> {
     fn walk(root: &Path, folder: &Path, found: &mut Vec<File>) {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            let other = ["build", ".git", "fuzz/corpus", "fuzz/crashes"].contains(&&*name);
+            let other =
+                ["build", "vendor", ".git", "fuzz/corpus", "fuzz/crashes"].contains(&&*name);
             if other || path.ends_with("target") {
                 continue;
             }
