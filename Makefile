@@ -48,6 +48,9 @@ help:
 	@echo 'make load, unload  on FreeBSD: kldload, kldunload'
 	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), laggstat(8), and the manual pages'
 	@echo 'make install-tests on FreeBSD: install tests/kyua to $(TESTSDIR)'
+	@echo 'make deinstall     remove what they installed'
+	@echo 'make dist          make a release in build/dist: source, modules, checksums, and the port;'
+	@echo '                   SIGN=KEY.sec signs it with signify(1)'
 	@echo 'make clean         remove what was built; distclean also removes downloads'
 
 setup:
@@ -146,10 +149,22 @@ install-tests: on-freebsd
 	install -o root -g wheel -m 555 tests/kyua/*.sh $(DESTDIR)$(TESTSDIR)/
 	install -o root -g wheel -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
 
+deinstall: on-freebsd
+	rm -f $(DESTDIR)$(KMODDIR)/if_lagg_rs.ko $(DESTDIR)$(MANDIR)4/lagg_rs.4
+	rm -f $(DESTDIR)$(SBINDIR)/laggstat $(DESTDIR)$(MANDIR)8/laggstat.8
+	rm -rf $(DESTDIR)$(TESTSDIR)
+	kldxref $(DESTDIR)$(KMODDIR)
+	@echo 'Remove if_lagg_rs from /boot/loader.conf and kld_list too. The module stays loaded until kldunload or a reboot.'
+
+dist:
+	@SYSDIR="$(SYSDIR)" kmod/setup.sh dist
+	@$(MAKE) modules
+	@python3 -B kmod/dist.py build/dist
+
 clean:
 	rm -rf target fuzz/target build/amd64* build/arm64* build/test
 
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test prove mutants check-ko advisories lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests clean distclean
+.PHONY: all help setup userlagg modules run test prove mutants check-ko advisories lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests deinstall dist clean distclean

@@ -3,7 +3,7 @@
 # stops at build/ARCH/lagg_rs.o, its Rust.
 # kmod/build.sh ARCH c MODULE SOURCE...: builds build/ARCH/MODULE.ko, all C, the same way.
 # KERNCONFDIR  the directory in which the kernel was built that it is for, with its options in opt_*.h; GENERIC's without
-# VENDOR  a directory with the crates of kmod/port/Makefile.crates, to build without a network; vendor/ if that is there
+# VENDOR  a directory with the crates that kmod/crates.py lists, to build without a network; vendor/ if that is there
 # KASAN=1, KCSAN=1  for a kernel with that option, which watches what the module does: in build/ARCH-kasan, -kcsan
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
-"""kmod/crates.py: prints the port's Makefile.crates: the crates that cargo must have at hand to build the module.
-
-kmod/crates.py DIRECTORY: unpacks them there from cargo's cache, which `cargo fetch --locked` fills. `VENDOR=DIRECTORY
-kmod/build.sh` then builds offline.
-"""
+"""kmod/crates.py DIRECTORY: unpacks there the crates that cargo must have at hand to build the module, from its cache,
+which `cargo fetch --locked` fills. `VENDOR=DIRECTORY kmod/build.sh` then builds without a network."""
 
 import hashlib
 import io
@@ -55,7 +52,4 @@ def unpack(to):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
-        unpack(pathlib.Path(sys.argv[1]))
-    else:
-        print("CARGO_CRATES=\t" + " \\\n\t\t".join(crates()))
+    unpack(pathlib.Path(sys.argv[1]))

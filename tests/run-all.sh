@@ -21,6 +21,7 @@ step "check-ko" tests/check-ko.sh
 step "check-ko finds what is bad" python3 tests/check-ko-finds.py
 step "instructions a packet" tests/count/run
 step "picture of them" tests/bench/picture --check
+step "release" python3 -B tests/dist.py
 step "kyua's suite" python3 -B -m unittest discover -s tests/kyua
 step "run-vm" python3 -B -m unittest discover -s tests/vm
 if [ -n "$IMAGE$KERNEL" ]; then

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""kmod/dist.py DIRECTORY: makes a release there: the source with the module's crates, the modules of build/, checksums,
+and the port. The same source gives the same bytes. SIGN=KEY signs the checksums with signify(1). `make dist` calls it."""
+
+import gzip
+import hashlib
+import io
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+
+import crates
+
+TOP = crates.TOP
+# What a build leaves in the tree
+BUILT = {"build", "target", "vendor", "__pycache__"}
+
+
+def field(name):
+    """A field of the package in Cargo.toml."""
+    return tomllib.loads((TOP / "Cargo.toml").read_text())["package"][name]
+
+
+def version():
+    return field("version")
+
+
+def sources():
+    """The files of the source, and the time that they bear: that of the commit, which an unpacked release keeps."""
+    if not (TOP / ".git").exists():
+        files = (p.relative_to(TOP) for p in TOP.rglob("*") if p.is_file())
+        return [p for p in files if not BUILT & set(p.parts)], int((TOP / "Cargo.toml").stat().st_mtime)
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=TOP, check=True, capture_output=True, text=True).stdout
+
+    return [pathlib.Path(p) for p in git("ls-files", "-z").split("\0") if p], int(git("log", "-1", "--format=%ct"))
+
+
+def tarball(to, name):
+    files, time = sources()
+    with tempfile.TemporaryDirectory() as temporary:
+        vendor = pathlib.Path(temporary)
+        crates.unpack(vendor)
+        contents = {pathlib.Path(name, p): TOP / p for p in files}
+        contents |= {pathlib.Path(name, "vendor", p.relative_to(vendor)): p for p in vendor.rglob("*") if p.is_file()}
+        with (
+            open(to, "wb") as raw,
+            gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            for path, source in sorted(contents.items()):
+                entry = tarfile.TarInfo(str(path))
+                content = source.read_bytes()
+                entry.size = len(content)
+                entry.mtime = time
+                entry.mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
+                archive.addfile(entry, io.BytesIO(content))
+    return time
+
+
+def port(to, archive, time):
+    """The port's files. What is filled in and added here is known once there is a release."""
+    shutil.copytree(TOP / "kmod/port", to)
+    tests = [f"tests/lagg-rs/{p.name}" for p in sorted(TOP.glob("tests/kyua/*"), key=lambda p: p.name.lower()) if p.suffix != ".py" and p.is_file()]
+    values = {"version": version(), "repository": field("repository"), "tests": " \\\n\t\t\t".join(tests)}
+    makefile = (to / "Makefile").read_text()
+    (to / "Makefile").write_text(re.sub("@([a-z]+)@", lambda match: values[match[1]], makefile))
+    listed = crates.crates()
+    (to / "Makefile.crates").write_text("CARGO_CRATES=\t" + " \\\n\t\t".join(listed) + "\n")
+    files = {archive.name: archive.read_bytes()}
+    files |= {f"rust/crates/{crate}.crate": crates.archive(crate, checksum) for crate, checksum in listed.items()}
+    lines = [f"TIMESTAMP = {time}"]
+    for name, content in files.items():
+        lines += [f"SHA256 ({name}) = {hashlib.sha256(content).hexdigest()}", f"SIZE ({name}) = {len(content)}"]
+    (to / "distinfo").write_text("\n".join(lines) + "\n")
+
+
+def sign(sums, key):
+    """Signs the checksums, so that `signify -C` verifies both them and the files."""
+    tool = shutil.which("signify-openbsd") or "signify"
+    subprocess.run([tool, "-S", "-e", "-s", key, "-m", sums, "-x", f"{sums}.sig"], check=True)
+
+
+def main(to):
+    heading = re.search("^## (.*)", (TOP / "CHANGELOG.md").read_text(), re.M)[1]
+    if heading.split(",")[0] != version():
+        sys.exit(f"Cargo.toml has version {version()}, but CHANGELOG.md begins with {heading}")
+    if "not yet" in heading:
+        print(f"a trial: CHANGELOG.md says {heading}")
+    name = f"lagg-rs-{version()}"
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir(parents=True)
+    archive = to / f"{name}.tar.gz"
+    time = tarball(archive, name)
+    port(to / "port", archive, time)
+    for module in sorted(TOP.glob("build/*/if_lagg_rs.ko")):
+        # Those for kernels that watch are not for production.
+        if not module.parent.name.endswith(("-kasan", "-kcsan")):
+            shutil.copyfile(module, to / f"if_lagg_rs-{version()}-{module.parent.name}.ko")
+    sums = to / "SHA256SUMS"
+    files = sorted(p for p in to.iterdir() if p.is_file())
+    lines = [f"SHA256 ({p.name}) = {hashlib.sha256(p.read_bytes()).hexdigest()}\n" for p in files]
+    sums.write_text("".join(lines))
+    if key := os.environ.get("SIGN"):
+        sign(sums, key)
+    print("".join(lines), end="")
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).resolve())
