@@ -1,22 +1,22 @@
-//! What has changed that nobody asked for. The protocol task sees it, after the plan is published, by comparing
-//! what is with what it told last.
+//! What has changed that nobody asked for. The protocol task tells it, after the plan is published, by comparing
+//! what it has seen ([`super::history`]) with what it told last.
 //!
-//! What is found first is what was asked for: of a new port, of a lagg that has come up, and of another
+//! What is seen first is what was asked for: of a new port, of a lagg that has come up, and of another
 //! protocol. So it is told to nobody.
 
 use super::events::{Change, Kind, Partner};
+use super::history::History;
 use super::lacp_state::now;
 use super::state::State;
 use super::{Plan, Port, Softc, link, reason, trace};
 use crate::kpi::{Array, LinkState, Name, Result, log, probe};
-use crate::lacp::{Reason, Time};
+use crate::lacp::{self, Reason, Time};
 use crate::policy::{self, Protocol, failover};
 use crate::slots::Slot;
 
-/// What was told last.
+/// What has happened, and what was told last.
 pub(super) struct Changes {
-    /// The protocol that this is of; none if nothing was.
-    protocol: Option<policy::Kind>,
+    pub history: History,
     /// The port that failover sends on, by its interface's index, and its name then.
     sender: Option<(u32, Name)>,
     /// The port that it was found to send on, which may not be told yet.
@@ -46,23 +46,10 @@ struct Told {
     is_up: Option<bool>,
     /// It has another partner than the ports in service.
     is_stranger: bool,
-    /// Why it was not in service at the last look, which may not be told yet.
-    seen: Option<Reason>,
-    /// Why it went out of service.
-    cause: Option<Reason>,
 }
 
 // All slots take malloc(9)'s 512 bytes. One more byte would take 1,024.
 static_assertions::const_assert!(size_of::<Told>() <= 16);
-
-/// What is true of a port now.
-struct Seen {
-    /// Why it is not in service.
-    why: Option<Reason>,
-    is_up: bool,
-    /// The partner that is heard.
-    partner: Option<Partner>,
-}
 
 /// Whether a port counts as up: in service, or one of failover's standbys.
 fn is_up(why: Option<Reason>, is_failover: bool) -> bool {
@@ -149,7 +136,7 @@ impl Changes {
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         Ok(Changes {
-            protocol: None,
+            history: History::try_new()?,
             sender: None,
             seen: None,
             since: None,
@@ -174,6 +161,7 @@ impl Changes {
         if let Some(told) = self.ports.get_mut(usize::from(slot)) {
             *told = Told::default();
         }
+        self.history.joined(slot);
         self.machines.begin(slot);
     }
 
@@ -183,26 +171,36 @@ impl Changes {
         self.is_gone |= self.sender.is_some_and(|(sender, _)| sender == index);
     }
 
-    /// What is found next is what was asked for.
-    fn forget(&mut self) {
-        (self.protocol, self.is_enough) = (None, None);
-        (self.sender, self.seen) = (None, None);
+    /// The protocol is another one.
+    pub fn begin_mode(&mut self) {
+        self.machines = trace::Machines::default();
+        self.forget();
+    }
+
+    /// What is seen next is what was asked for.
+    pub fn forget(&mut self) {
+        (self.sender, self.seen, self.is_enough) = (None, None, None);
         self.ports.iter_mut().for_each(|told| *told = Told::default());
+        self.history.begin();
     }
 }
 
 /// Tells what has changed. The protocol task's work, in the lagg's vnet; may sleep.
 #[inline(never)]
 pub(super) fn tell(softc: &Softc) {
-    let left_out = softc.state().changes.lines.take_left_out(now());
+    let left_out = {
+        let mut state = softc.state();
+        // That of this state: it is published under the mutex.
+        state.look_at_ports(&softc.plan_ref(), now());
+        state.changes.due = None;
+        state.changes.lines.take_left_out(now())
+    };
     if let Some(count) = left_out {
         log(softc.ifp(), format_args!("{count} more lines were left out"));
     }
-    softc.state().changes.due = None;
     loop {
         let next = {
             let mut state = softc.state();
-            // That of this state: it is published under the mutex.
             let plan = softc.plan_ref();
             let next = state.next_change(&plan, softc.ifp().link_state(), now());
             next.map(|change| (change, state.changes.lines.allow(now())))
@@ -226,14 +224,8 @@ pub(super) fn tell_gone(softc: &Softc, port: &Port) {
 impl State {
     /// The next change that is to be told; it counts as told.
     fn next_change(&mut self, plan: &Plan, link: LinkState, now: Time) -> Option<Change> {
-        let kind = plan.protocol().kind();
-        if !plan.is_running() || kind == policy::Kind::None {
-            self.changes.forget();
+        if !plan.is_running() || plan.protocol().kind() == policy::Kind::None {
             return None;
-        }
-        if self.changes.protocol != Some(kind) {
-            self.changes.forget();
-            self.changes.protocol = Some(kind);
         }
         if let Some((slot, report)) =
             self.mode.lacp_mut().and_then(|lacp| lacp.machines.poll_report())
@@ -249,69 +241,48 @@ impl State {
     // Not inlined, as the next ones: a kernel stack is small.
     #[inline(never)]
     fn next_of_port(&mut self, plan: &Plan, slot: Slot, now: Time) -> Option<Change> {
-        let port = plan.in_slot(slot);
-        // A card that restarts at the lagg's request has not failed.
-        if port.is_some_and(|port| self.is_restarting(port)) {
-            return None;
-        }
-        let seen = port.map(|port| self.see(plan, port));
-        let unheard = || Some(self.mode.lacp()?.machines.port(slot)?.timeout() / 1000);
-        let unheard = unheard();
-        let is_failover = matches!(plan.protocol(), Protocol::Failover);
+        let port = plan.in_slot(slot)?.ifp().name();
+        let why = self.changes.history.of(slot).seen?;
+        let is_up = is_up(why, matches!(plan.protocol(), Protocol::Failover));
+        let machines = self.mode.lacp().and_then(|lacp| lacp.machines.port(slot));
+        let heard = machines.and_then(lacp::Port::heard);
+        let partner = heard.map(|partner| (partner.system, partner.port));
+        let unheard = machines.filter(|_| why == Some(Reason::NoPartner));
+        let unheard = unheard.map(|port| port.timeout() / 1000);
         let Changes { ports, due, .. } = &mut *self.changes;
         let told = ports.get_mut(usize::from(slot))?;
-        let (Some(port), Some(seen)) = (port, seen) else {
-            *told = Told::default();
-            return None;
-        };
-        let name = port.ifp().name();
         let Some(told_up) = told.is_up else {
-            let (is_up, partner) = (Some(seen.is_up), seen.partner.unwrap_or_default());
-            *told = Told { is_up, partner, seen: seen.why, ..Told::default() };
+            *told = Told {
+                is_up: Some(is_up),
+                partner: partner.unwrap_or_default(),
+                ..Told::default()
+            };
             return None;
         };
-        if told.seen != seen.why {
-            let text = |why: Option<Reason>| why.map_or("in service", Reason::text);
-            probe::port_state(port.softc().ifp(), port.ifp(), text(told.seen), text(seen.why));
-            if is_up(told.seen, is_failover) != seen.is_up {
-                told.cause = seen.why;
-            }
-            told.seen = seen.why;
-        }
-        if let Some(to) = seen.partner.filter(|to| *to != told.partner) {
+        if let Some(to) = partner.filter(|to| *to != told.partner) {
             let from = told.partner;
             if from == Partner::default() {
                 told.partner = to;
             } else if told.quiet.allows(Kind::Partner, now, due) {
                 told.partner = to;
-                return Some(Change::Partner { port: name, from, to });
+                return Some(Change::Partner { port, from, to });
             }
         }
-        let is_stranger = seen.why == Some(Reason::AnotherPartner);
+        let is_stranger = why == Some(Reason::AnotherPartner);
         if is_stranger && !told.is_stranger && told.quiet.allows(Kind::Partner, now, due) {
             told.is_stranger = true;
-            return Some(Change::Stranger { port: name, partner: seen.partner });
+            return Some(Change::Stranger { port, partner });
         }
-        told.is_stranger &= !seen.is_up;
-        let kind = if seen.is_up { Kind::PortUp } else { Kind::PortDown };
-        if told_up == seen.is_up || !told.quiet.allows(kind, now, due) {
+        told.is_stranger &= !is_up;
+        let kind = if is_up { Kind::PortUp } else { Kind::PortDown };
+        if told_up == is_up || !told.quiet.allows(kind, now, due) {
             return None;
         }
-        told.is_up = Some(seen.is_up);
-        Some(match told.cause.or(seen.why) {
-            Some(why) if !seen.is_up => {
-                let unheard = unheard.filter(|_| why == Reason::NoPartner);
-                Change::Down { port: name, why, unheard }
-            }
-            why => Change::Up { port: name, is_standby: why.is_some(), partner: seen.partner },
+        told.is_up = Some(is_up);
+        Some(match why {
+            Some(why) if !is_up => Change::Down { port, why, unheard },
+            _ => Change::Up { port, is_standby: why.is_some(), partner },
         })
-    }
-
-    fn see(&self, plan: &Plan, port: &Port) -> Seen {
-        let why = reason::of_port(plan, self, port);
-        let heard = || self.mode.lacp()?.machines.port(port.slot())?.heard();
-        let partner = heard().map(|partner| (partner.system, partner.port));
-        Seen { why, is_up: is_up(why, matches!(plan.protocol(), Protocol::Failover)), partner }
     }
 
     /// The same for the port that failover sends on.

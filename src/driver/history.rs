@@ -1,12 +1,12 @@
-//! What has happened to the ports: how often they have failed, why, and when. It is for administrators, and
-//! nothing depends on it.
+//! What has happened to the ports: how often they have failed, why, and when. The protocol task looks at them
+//! after each plan. sysctl(8) shows it, and [`super::changes`] tells of it.
 
 use core::fmt;
 
 use super::lacp_state::now;
 use super::state::State;
-use super::{Plan, Port, Softc, reason};
-use crate::kpi::{Array, Name, Result};
+use super::{Plan, reason};
+use crate::kpi::{Array, Name, Result, probe};
 use crate::lacp::{Reason, Time};
 use crate::slots::Slot;
 
@@ -27,22 +27,12 @@ pub(super) struct Record {
     /// When it has failed last, and why.
     pub failed: Option<Time>,
     pub cause: Option<Reason>,
-    level: Level,
+    /// Why it was not in service at the last look, or that it was; none before the first look.
+    pub seen: Option<Option<Reason>>,
 }
 
 // Each lagg has 32 of them in malloc(9)'s 512 bytes. One more byte would take 1,024.
 static_assertions::const_assert!(size_of::<Record>() <= 16);
-
-/// How good a port is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-enum Level {
-    /// It has no link, or is down.
-    #[default]
-    Down,
-    /// It has a link.
-    Up,
-    InService,
-}
 
 /// What has happened to a port with this name.
 #[derive(Clone, Copy)]
@@ -94,9 +84,9 @@ impl History {
         self.change(slot, |record| *record = Record::default());
     }
 
-    /// What is found next is what was asked for: the protocol is another one, or the lagg is down.
+    /// What is seen next is what was asked for.
     pub fn begin(&mut self) {
-        self.records.iter_mut().for_each(|record| record.level = Level::Down);
+        self.records.iter_mut().for_each(|record| record.seen = None);
     }
 
     /// A port leaves.
@@ -117,21 +107,30 @@ impl History {
 }
 
 impl Record {
-    /// The port has come to this level. Returns what has changed, if it was in service or is.
-    fn follow(&mut self, level: Level, reason: Option<Reason>, now: Time) -> Option<What> {
-        let before = core::mem::replace(&mut self.level, level);
-        let what = match reason {
+    /// Remembers why the port is not in service now. Returns what has changed, if it was in service or is.
+    fn see(&mut self, why: Option<Reason>, now: Time) -> Option<What> {
+        let before = self.seen.replace(why);
+        let what = match why {
             None => What::InService,
             Some(reason) => {
                 // To stand by for another is no failure.
-                if level < before && reason != Reason::Standby {
+                if level(self.seen) < level(before) && reason != Reason::Standby {
                     self.flaps = self.flaps.saturating_add(1);
                     (self.failed, self.cause) = (Some(now), Some(reason));
                 }
                 What::OutOfService(reason)
             }
         };
-        ((before == Level::InService) != (level == Level::InService)).then_some(what)
+        ((before == Some(None)) != why.is_none()).then_some(what)
+    }
+}
+
+/// How good a port is: in service, with a link, or neither.
+fn level(seen: Option<Option<Reason>>) -> u8 {
+    match seen {
+        None | Some(Some(Reason::Down | Reason::NoLink)) => 0,
+        Some(Some(_)) => 1,
+        Some(None) => 2,
     }
 }
 
@@ -146,45 +145,35 @@ impl Change {
     }
 }
 
-/// Looks at the ports of the present plan. The protocol task's function.
-pub(super) fn follow(softc: &Softc) {
-    let mut guard = softc.state();
-    // That of this state: it is published under the mutex.
-    let (plan, now) = (softc.plan_ref(), now());
-    if !plan.is_running() {
-        // The ports of a lagg that goes down have not failed.
-        if !guard.may_come_up() {
-            guard.in_service.history.begin();
+impl State {
+    /// Looks at the ports of the present plan. The ports of a lagg that goes down have not failed.
+    pub fn look_at_ports(&mut self, plan: &Plan, now: Time) {
+        if !plan.is_running() {
+            return;
         }
-        return;
-    }
-    let mut last: Option<Change> = None;
-    for port in plan.ports() {
-        let Some((level, reason)) = look(&guard, &plan, port) else { continue };
-        let mut what = None;
-        let history = &mut guard.in_service.history;
-        history.change(port.slot(), |record| what = record.follow(level, reason, now));
-        let change = what.map(|what| Change { port: port.ifp().name(), what });
-        if change.is_some_and(|it| last.is_none_or(|last| last.weight() <= it.weight())) {
-            last = change;
+        let mut last: Option<Change> = None;
+        for port in plan.ports() {
+            // A card that restarts at the lagg's request has not failed.
+            if self.is_restarting(port) {
+                continue;
+            }
+            let (why, name) = (reason::of_port(plan, self, port), port.ifp().name());
+            self.changes.history.change(port.slot(), |record| {
+                if let Some(before) = record.seen.filter(|before| *before != why) {
+                    probe::port_state(port.softc().ifp(), port.ifp(), text(before), text(why));
+                }
+                let change = record.see(why, now).map(|what| Change { port: name, what });
+                if change.is_some_and(|it| last.is_none_or(|last| last.weight() <= it.weight())) {
+                    last = change;
+                }
+            });
         }
-    }
-    if let Some(change) = last {
-        guard.in_service.history.last = Some((change, now));
+        if let Some(change) = last {
+            self.changes.history.last = Some((change, now));
+        }
     }
 }
 
-/// How good a port is, and why it is not in service. None if that is to be seen later: its card restarts at the
-/// lagg's request.
-fn look(state: &State, plan: &Plan, port: &Port) -> Option<(Level, Option<Reason>)> {
-    if state.is_restarting(port) {
-        return None;
-    }
-    let reason = reason::of_port(plan, state, port);
-    let level = match reason {
-        None => Level::InService,
-        Some(Reason::Down | Reason::NoLink) => Level::Down,
-        Some(_) => Level::Up,
-    };
-    Some((level, reason))
+fn text(why: Option<Reason>) -> &'static str {
+    why.map_or("in service", Reason::text)
 }

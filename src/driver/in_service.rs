@@ -3,7 +3,6 @@
 use core::mem::swap;
 
 use super::Port;
-use super::history::History;
 use super::lacp_state::now;
 use super::mode::Mode;
 use super::settings::Settings;
@@ -19,7 +18,6 @@ pub(super) struct InService {
     delays: Delays,
     /// What the present plan was made from; none if the names of its ports have changed since.
     published: Option<Published>,
-    pub history: History,
 }
 
 /// The slot of failover's port that sends, and the ports that count as up if not all that are active do.
@@ -59,7 +57,6 @@ impl InService {
             sender: Sender::default(),
             delays: Delays { since, ..Delays::default() },
             published: None,
-            history: History::try_new()?,
         })
     }
 
@@ -187,7 +184,6 @@ impl State {
 
     /// A port has joined. The primary takes over when it returns, even if it would not when its link does.
     pub fn has_joined(&mut self, port: &Port) {
-        self.in_service.history.joined(port.slot());
         self.recall(port);
     }
 

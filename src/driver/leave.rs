@@ -92,7 +92,7 @@ pub(super) fn destroy(softc: &Ref<Softc>) {
 fn leave(softc: &Ref<Softc>, port: &Ref<Port>, token: &Token<'_>) {
     let (gave_address, farewell) = softc.change(|state| {
         state.set_phase(port, Phase::Leaving);
-        state.in_service.history.left(port.ifp().name());
+        state.changes.history.left(port.ifp().name());
         let lacp = state.mode.lacp_mut();
         let farewell = lacp.and_then(|lacp| lacp.machines.remove(port.slot()));
         let gave_address = state.addressed_by == Some(port.slot());

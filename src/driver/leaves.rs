@@ -181,12 +181,12 @@ fn active_ports(softc: &Softc) -> Option<u64> {
 }
 
 fn write_last_change(softc: &Softc, to: &mut dyn Write) -> Option<fmt::Result> {
-    let last = softc.state().in_service.history.last().copied();
+    let last = softc.state().changes.history.last().copied();
     Some(last.map_or(Ok(()), |(change, _)| write!(to, "{change}")))
 }
 
 fn last_change_age(softc: &Softc) -> Option<u64> {
-    let (_, at) = softc.state().in_service.history.last().copied()?;
+    let (_, at) = softc.state().changes.history.last().copied()?;
     Some(age(at))
 }
 

@@ -2,7 +2,7 @@
 
 use super::mode::Mode;
 use super::state::State;
-use super::{Plan, Port, Softc, changes, history, infiniband, lacp, peers, rebalance};
+use super::{Plan, Port, Softc, changes, infiniband, lacp, peers, rebalance};
 use crate::kpi::{LaggType, LinkState, Ref, probe, uptime_ms};
 use crate::policy::buckets::BUCKETS;
 use crate::policy::{Protocol, Speed};
@@ -66,7 +66,6 @@ pub(super) fn set_alarm(softc: &Ref<Softc>) {
 // Not inlined, to keep what it takes off the stack while the rest runs.
 #[inline(never)]
 fn publish_link(softc: &Ref<Softc>) {
-    history::follow(softc);
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
     let baudrate = match plan.protocol().speed(&*plan) {

@@ -192,7 +192,7 @@ pub(super) fn write(softc: &Softc, port: &Name, place: usize, to: &mut dyn Write
 }
 
 fn record(port: &Port) -> Record {
-    port.softc().state().in_service.history.of(port.slot())
+    port.softc().state().changes.history.of(port.slot())
 }
 
 /// What is asked of LACP's machines, if the protocol is lacp.

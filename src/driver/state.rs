@@ -5,6 +5,7 @@ use core::num::NonZeroU32;
 
 use arrayvec::ArrayVec;
 
+use super::Port;
 use super::asked::{ANY, Answer, Asked, Lost, Modes, Vlans, Wants};
 use super::changes::Changes;
 use super::in_service::InService;
@@ -12,7 +13,6 @@ use super::lacp_state::now;
 use super::mode::{Mode, Options};
 use super::peers::Peers;
 use super::settings::Settings;
-use super::{Port, trace};
 use crate::kpi::{Array, Boxed, Group, IfnetRef, LinkAddr, MacAddr, Ref, Result, iff};
 use crate::lacp::Time;
 use crate::slots::Slot;
@@ -318,6 +318,7 @@ impl State {
     /// The lagg goes down, or has come up. There is no limit while the drivers of its ports work on it.
     pub fn set_running(&mut self, running: bool) {
         self.running = running;
+        self.changes.forget();
         self.down_ends = (!running).then_some(Time::END);
     }
 
@@ -374,8 +375,7 @@ impl State {
 
     /// The mode has just been switched.
     pub fn begin_mode(&mut self) {
-        self.changes.machines = trace::Machines::default();
-        self.in_service.history.begin();
+        self.changes.begin_mode();
         let State { mode, options, slots, .. } = self;
         match mode {
             Mode::RoundRobin(_) => options.rr_stride = Some(NonZeroU32::MIN),

@@ -52,7 +52,7 @@ pub(super) fn next_move(
         }
         let Some(port) = state.claimed(slot) else { continue };
         if (before.1, receive) == (receive::State::Current, receive::State::Expired) {
-            state.in_service.history.timed_out(slot);
+            state.changes.history.timed_out(slot);
         }
         if before.1 != receive {
             probe::lacp_receive(lagg, port.ifp(), before.1.name(), receive.name());
