@@ -29,8 +29,7 @@ pub(super) fn keep_time(softc: &Ref<Softc>) {
         if run_machines(softc, now) {
             lacp_frames::send_pdus(softc);
         }
-        link::set_alarm(softc);
-        has_news(softc)
+        link::set_lacp_alarm(softc) | has_news(softc)
     });
     if publishes || has_news {
         Softc::wake_publisher(softc);

@@ -50,17 +50,31 @@ pub(super) fn publish(softc: &Ref<Softc>) {
         log_flows(softc);
         publish_link(softc);
         changes::tell(softc);
-        set_alarm(softc);
+        set_alarm(softc, |ms| Some(ms.max(1)));
     });
 }
 
-/// Sets when the tasks run again.
-pub(super) fn set_alarm(softc: &Ref<Softc>) {
+/// Sets when the tasks run again. `when` says in how many milliseconds for what is due in so many for the protocol
+/// task.
+fn set_alarm(softc: &Ref<Softc>, when: impl FnOnce(u64) -> Option<u64>) {
     // Under the mutex: of two tasks, the one that is last here has seen the last state.
     let (state, now) = (softc.state(), uptime_ms());
-    if let Some(ms) = until_due(softc.kind, &state) {
+    let due = until_due(softc.kind, &state).and_then(when);
+    let due = due.into_iter().chain(lacp::until_due(&state).map(|ms| ms.max(1)));
+    if let Some(ms) = due.min() {
         Softc::wake_protocol_at(softc, now.saturating_add(ms));
     }
+}
+
+/// The same for the LACP task. Returns whether something is due for the protocol task, which sets the next alarm
+/// when that is done: it may wait for long.
+pub(super) fn set_lacp_alarm(softc: &Ref<Softc>) -> bool {
+    let mut is_due = false;
+    set_alarm(softc, |ms| {
+        is_due = ms == 0;
+        Some(ms).filter(|_| !is_due)
+    });
+    is_due
 }
 
 // Not inlined, to keep what it takes off the stack while the rest runs.
@@ -103,14 +117,12 @@ fn publish_link(softc: &Ref<Softc>) {
     peers::tell(softc, &plan);
 }
 
-/// Milliseconds until the tasks must run again: to tell peers once more, to see whether a restarting card
-/// stays down, when a link counts, to move flows, to tell a change, for LACP, or for InfiniBand.
+/// Milliseconds until the protocol task must run again: to tell peers once more, to see whether a restarting card
+/// stays down, when a link counts, to move flows, to tell a change, or for InfiniBand.
 fn until_due(kind: LaggType, state: &State) -> Option<u64> {
     let due = state.peers.until_due().into_iter().chain(state.next_restarted());
     let due = due.chain(state.next_counted()).chain(rebalance::until_due(state));
-    let due = due.chain(state.changes.until_due());
-    let due = due.chain(lacp::until_due(state)).chain(infiniband::until_due(kind, state));
-    Some(due.min()?.max(1))
+    due.chain(state.changes.until_due()).chain(infiniband::until_due(kind, state)).min()
 }
 
 /// With IFF_DEBUG, logs how many buckets each port has, if that has changed.

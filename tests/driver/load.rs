@@ -1,6 +1,7 @@
 //! LACP keeps time, whatever a lagg waits for: the same one or another. Time passes here without a wait for
 //! the tasks to end, because some do not.
 
+use std::cell::Cell;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -56,11 +57,21 @@ fn cut((a, b): &(Card, Card)) {
     host::set_link(&b.ifp, LinkState::Down);
 }
 
+/// A second and a tenth passes while so many LACP tasks are stuck. The others do not run all the time.
+fn second(stuck: usize) {
+    let wakings = Cell::new(0);
+    pass_with(1_100, || {
+        wakings.set(wakings.get() + 1);
+        host::settle_lacp(stuck);
+    });
+    assert!(wakings.get() < 100, "the LACP tasks spin: {wakings:?} times in a second");
+}
+
 /// Lets time pass while something blocks, and so many LACP tasks are stuck. Each second each card sends
 /// LACPDUs, which arrive. They may be a tenth of a second late.
 fn keeps_time<'a>(stuck: usize, wires: impl Iterator<Item = &'a (Card, Card)> + Clone) {
     for _ in 0..SECONDS {
-        pass_with(1_100, || host::settle_lacp(stuck));
+        second(stuck);
         for (a, b) in wires.clone() {
             for (from, to) in [(a, b), (b, a)] {
                 assert_ne!(carry(from, to), 0, "{} is silent", from.name());
@@ -109,6 +120,41 @@ fn f83_lacpdus_do_not_wait_for_the_epoch() {
         });
         host::settle();
         assert_eq!((flaps(&one), flaps(&other)), (2, 0), "of the link that is down");
+    });
+}
+
+/// What is due waits for the protocol task, which waits for the epoch. The LACP task does not look each millisecond
+/// whether it is done.
+#[test]
+fn f83_the_lacp_task_rests_while_the_protocol_task_waits() {
+    stuck_lab(|| {
+        let [one] = pairs();
+        one.left.set("rebalance", "1").unwrap();
+        cut(&one.wires[0]);
+        host::settle();
+        let (a, b) = &one.wires[0];
+        a.link(LinkState::Up);
+        b.link(LinkState::Up);
+        thread::scope(|scope| {
+            let ((inside, is_inside), (leave, left)) = (channel(), channel());
+            spawn(scope, move || {
+                epoch::section(|_| {
+                    inside.send(()).unwrap();
+                    left.recv().unwrap();
+                });
+            });
+            is_inside.recv().unwrap();
+            // Flows return in two seconds, and a marker waits for the epoch.
+            for _ in 0..SECONDS {
+                second(0);
+                for (a, b) in &one.wires {
+                    carry(a, b);
+                    carry(b, a);
+                }
+            }
+            leave.send(()).unwrap();
+        });
+        host::settle();
     });
 }
 
