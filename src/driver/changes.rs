@@ -43,13 +43,20 @@ struct Told {
     partner: Partner,
     quiet: Quiet,
     /// None: nothing yet.
-    is_up: Option<bool>,
-    /// It has another partner than the ports in service.
-    is_stranger: bool,
+    is: Option<Is>,
 }
 
-// All slots take malloc(9)'s 512 bytes. One more byte would take 1,024.
-static_assertions::const_assert!(size_of::<Told>() <= 16);
+/// How a port is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Down,
+    /// Down, and it has another partner than the ports in service.
+    Stranger,
+    Up,
+}
+
+// All slots take malloc(9)'s 384 bytes. One more byte would take 512.
+static_assertions::const_assert!(size_of::<Told>() <= 12);
 
 /// Whether a port counts as up: in service, or one of failover's standbys.
 fn is_up(why: Option<Reason>, is_failover: bool) -> bool {
@@ -64,7 +71,7 @@ const PAUSE: u32 = 1_000;
 struct Quiet {
     /// When the last of them was told, in ticks. They come around after 17 minutes, and something may be told
     /// a second late then.
-    since: u16,
+    since: [u8; 2],
     /// As bits.
     kinds: u8,
 }
@@ -77,7 +84,8 @@ impl Quiet {
     fn allows(&mut self, kind: Kind, now: Time, due: &mut Option<Time>) -> bool {
         let bit = 1 << kind as u8;
         let ticks = (now.since(Time::new(0)) / u64::from(TICK)) as u16;
-        let passed = u32::from(ticks.wrapping_sub(self.since)).saturating_mul(TICK);
+        let passed =
+            u32::from(ticks.wrapping_sub(u16::from_ne_bytes(self.since))).saturating_mul(TICK);
         if passed >= PAUSE {
             self.kinds = 0;
         } else if self.kinds & bit != 0 {
@@ -86,7 +94,7 @@ impl Quiet {
             return false;
         }
         self.kinds |= bit;
-        self.since = ticks;
+        self.since = ticks.to_ne_bytes();
         true
     }
 }
@@ -251,12 +259,9 @@ impl State {
         let unheard = unheard.map(|port| port.timeout() / 1000);
         let Changes { ports, due, .. } = &mut *self.changes;
         let told = ports.get_mut(usize::from(slot))?;
-        let Some(told_up) = told.is_up else {
-            *told = Told {
-                is_up: Some(is_up),
-                partner: partner.unwrap_or_default(),
-                ..Told::default()
-            };
+        let Some(is) = told.is else {
+            let is = Some(if is_up { Is::Up } else { Is::Down });
+            *told = Told { is, partner: partner.unwrap_or_default(), ..Told::default() };
             return None;
         };
         if let Some(to) = partner.filter(|to| *to != told.partner) {
@@ -268,21 +273,26 @@ impl State {
                 return Some(Change::Partner { port, from, to });
             }
         }
-        let is_stranger = why == Some(Reason::AnotherPartner);
-        if is_stranger && !told.is_stranger && told.quiet.allows(Kind::Partner, now, due) {
-            told.is_stranger = true;
-            return Some(Change::Stranger { port, partner });
+        match why {
+            Some(why) if !is_up => {
+                if is == Is::Up && told.quiet.allows(Kind::PortDown, now, due) {
+                    told.is = Some(Is::Down);
+                    return Some(Change::Down { port, why, unheard });
+                }
+                let is_new = is == Is::Down && why == Reason::AnotherPartner;
+                if is_new && told.quiet.allows(Kind::Partner, now, due) {
+                    told.is = Some(Is::Stranger);
+                    return Some(Change::Stranger { port, partner });
+                }
+            }
+            _ => {
+                if is != Is::Up && told.quiet.allows(Kind::PortUp, now, due) {
+                    told.is = Some(Is::Up);
+                    return Some(Change::Up { port, is_standby: why.is_some(), partner });
+                }
+            }
         }
-        told.is_stranger &= !is_up;
-        let kind = if is_up { Kind::PortUp } else { Kind::PortDown };
-        if told_up == is_up || !told.quiet.allows(kind, now, due) {
-            return None;
-        }
-        told.is_up = Some(is_up);
-        Some(match why {
-            Some(why) if !is_up => Change::Down { port, why, unheard },
-            _ => Change::Up { port, is_standby: why.is_some(), partner },
-        })
+        None
     }
 
     /// The same for the port that failover sends on.
