@@ -258,10 +258,10 @@ lagg_rs_vnet_leave(struct vnet *before)
 }
 
 void
-lagg_rs_notify(struct ifnet *ifp, const char *type, const char *data)
+lagg_rs_notify(const char *lagg, const char *type, const char *data)
 {
 	if (IS_DEFAULT_VNET(curvnet))
-		devctl_notify("LAGG", ifp->if_xname, type, data);
+		devctl_notify("LAGG", lagg, type, data);
 }
 
 uint8_t *

@@ -82,7 +82,7 @@ struct vnet *lagg_rs_vnet_enter(struct ifnet *);
 void	lagg_rs_vnet_leave(struct vnet *);
 
 /* devctl(4), in the interface's vnet: only that of the host is told of */
-void	lagg_rs_notify(struct ifnet *, const char *type, const char *data);
+void	lagg_rs_notify(const char *lagg, const char *type, const char *data);
 
 /* kmod/probes.c: the probes of DTrace, in any context */
 void	lagg_rs_probe_plan_publish(struct ifnet *lagg, const char *protocol, u_int ports, u_int active);

@@ -1,10 +1,10 @@
 //! What is told of a change: a line of the log, and an event of devctl(4).
 
 use core::ffi::CStr;
-use core::fmt::{self, Display, Write};
+use core::fmt::{self, Display};
 
 use super::Softc;
-use crate::kpi::{MacAddr, Name, log, notify};
+use crate::kpi::{MacAddr, Name, Value, log, notify};
 use crate::lacp::{Reason, Report};
 
 /// A change that is told.
@@ -188,44 +188,5 @@ impl Display for Mac<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-/// The value of a variable, in quotes if it is more than a word.
-struct Value<'a>(&'a dyn Display);
-
-impl Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if write!(Plain, "{}", self.0).is_ok() {
-            return write!(f, "{}", self.0);
-        }
-        f.write_char('"')?;
-        write!(Quoted(f), "{}", self.0)?;
-        f.write_char('"')
-    }
-}
-
-/// Fails at a character that needs quotes.
-struct Plain;
-
-impl Write for Plain {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:_-".contains(&byte);
-        if text.bytes().all(is_plain) { Ok(()) } else { Err(fmt::Error) }
-    }
-}
-
-/// Writes within quotes, as devctl_safe_quote_sb does.
-struct Quoted<'a, 'b>(&'a mut fmt::Formatter<'b>);
-
-impl Write for Quoted<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|c| {
-            if matches!(c, '"' | '\\') {
-                self.0.write_char('\\')?;
-            }
-            // A newline would end the event.
-            self.0.write_char(if c.is_control() { ' ' } else { c })
-        })
     }
 }

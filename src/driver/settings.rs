@@ -122,7 +122,7 @@ const ROWS: [(&CStr, &CStr, Row); 20] = [
         Row::Text(
             |softc, to| write!(to, "{}", softc.state().settings.primary),
             |softc, to| {
-                let primary = name(to)?;
+                let primary = if to.is_empty() { Name::default() } else { name(to)? };
                 softc.try_change(|state| {
                     state.settings.primary = primary;
                     state.in_service.appoint();
@@ -315,9 +315,10 @@ fn number<T: FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The name of an interface, or none if it is empty.
+/// The name of an interface, which need not be there. A rename takes control characters, but here they are a mistake.
 fn name(text: &str) -> Result<Name> {
-    if text.is_empty() { Ok(Name::default()) } else { Name::new(text).ok_or(Errno::EINVAL) }
+    let name = Name::new(text).filter(|_| !text.contains(char::is_control));
+    name.ok_or(Errno::EINVAL)
 }
 
 /// What this word stands for.
@@ -367,5 +368,5 @@ fn set_priorities(softc: &Ref<Softc>, text: &str) -> Result {
 /// A name with its priority, `em0:100`. A name may have colons too.
 fn priority(word: &str) -> Option<(Name, u16)> {
     let (name, priority) = word.rsplit_once(':')?;
-    Some((Name::new(name)?, number(priority)?))
+    Some((self::name(name).ok()?, number(priority)?))
 }

@@ -26,6 +26,7 @@ pub mod tags;
 
 mod atomic;
 mod cell;
+mod devctl;
 mod gate;
 mod ifreq;
 mod iftype;
@@ -56,6 +57,7 @@ pub use backend::{
     uptime_ms,
 };
 pub use cell::{EpochCell, EpochOption};
+pub use devctl::Value;
 pub use driver::{Driver, Module};
 pub use epoch::Epoch;
 pub use errno::{Errno, Result};

@@ -1,6 +1,6 @@
 //! Names of interfaces.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -13,7 +13,7 @@ use super::IFNAMSIZ;
 pub struct Name([u8; IFNAMSIZ]);
 
 impl Name {
-    /// This text as a name; none if it is empty, or does not fit with its NUL.
+    /// This text as a name; none if it is empty, or does not fit with its NUL. Renames take any other.
     pub fn new(text: &str) -> Option<Self> {
         let mut name = [0; IFNAMSIZ];
         name.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
@@ -25,10 +25,16 @@ impl Name {
         self.up_to_nul().is_empty()
     }
 
-    /// Its bytes.
-    #[cfg(feature = "kernel")]
-    pub fn bytes(&self) -> impl Iterator<Item = u8> {
-        self.up_to_nul().iter().copied()
+    /// The name of its node in sysctl(8), where a dot begins another node: letters, digits, `_` and `-`, and any
+    /// other byte as `%` and two hexadecimal digits. No two names have the same.
+    pub fn node(self) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            self.up_to_nul().iter().try_for_each(|byte| match byte {
+                b'_' | b'-' => f.write_char(char::from(*byte)),
+                _ if byte.is_ascii_alphanumeric() => f.write_char(char::from(*byte)),
+                _ => write!(f, "%{byte:02X}"),
+            })
+        })
     }
 
     fn up_to_nul(&self) -> &[u8] {
@@ -50,10 +56,14 @@ impl PartialEq for Name {
 
 impl Eq for Name {}
 
-/// The name as text; empty if it is not UTF-8.
+/// The name as text, with `?` for what cannot be in a line: a control character, or no UTF-8.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(core::str::from_utf8(self.up_to_nul()).unwrap_or(""))
+        self.up_to_nul().utf8_chunks().try_for_each(|chunk| {
+            let mut valid = chunk.valid().chars();
+            valid.try_for_each(|c| f.write_char(if c.is_control() { '?' } else { c }))?;
+            if chunk.invalid().is_empty() { Ok(()) } else { f.write_char('?') }
+        })
     }
 }
 
@@ -74,7 +84,23 @@ mod tests {
         assert_eq!(name(0xff), name(0xff));
         assert_ne!(name(0xff), name(0xfe));
         assert_ne!(name(0xff), name(0));
-        assert_eq!(name(0xff).to_string(), "");
+        assert_eq!(name(0xff).to_string(), "?".repeat(16));
+    }
+
+    /// What a node is called, sysctl(8) and prometheus_sysctl_exporter(8) take, and it leads to one name only.
+    #[test]
+    fn a_node_has_a_name_of_its_own() {
+        let node = |name: &str| Name::new(name).unwrap().node().to_string();
+        assert_eq!(node("igb0_a-B"), "igb0_a-B");
+        assert_eq!(node("em0.100"), "em0%2E100");
+        assert_eq!(node("em0%2E100"), "em0%252E100");
+        assert_eq!(node("a b=\"ü"), "a%20b%3D%22%C3%BC");
+    }
+
+    #[test]
+    fn a_name_fits_in_a_line() {
+        let name = Name::from(*b"a\n\x1b\xc2\x9b\xe2\x82b\0.......");
+        assert_eq!(name.to_string(), "a????b");
     }
 
     #[test]

@@ -73,10 +73,9 @@ END {
 		if (level[laggs[i]] > worst) worst = level[laggs[i]]
 	}
 	count = split(asked, names, " ")
+	for (i in laggs) found[plain(laggs[i])]
 	for (i = 1; i <= count; i++) {
-		encoded = names[i]
-		gsub(/\./, "%25", encoded)
-		if (!(encoded in known)) {
+		if (!(names[i] in found)) {
 			print "laggstat: " names[i] ": no such lagg of this driver" | "cat 1>&2"
 			worst = 3
 		}
@@ -94,8 +93,16 @@ END {
 	exit worst == 3 || show == "check" ? worst : 0
 }
 
-# The kernel writes %25 for a dot in a name.
-function plain(name) { gsub(/%25/, ".", name); return name }
+# A byte of a name that is %XX in the name of its node, if it can be shown
+function plain(name,    digits, byte, done) {
+	digits = "0123456789ABCDEF"
+	while (match(name, /%[0-9A-F][0-9A-F]/)) {
+		byte = 16 * index(digits, substr(name, RSTART + 1, 1)) + index(digits, substr(name, RSTART + 2, 1)) - 17
+		done = done substr(name, 1, RSTART - 1) (byte >= 32 && byte < 127 ? sprintf("%c", byte) : substr(name, RSTART, 3))
+		name = substr(name, RSTART + 3)
+	}
+	return done name
+}
 # What a leaf of the lagg, or of its port, says: as text, and as a number
 function of(leaf) { return value[lagg, leaf] }
 function at_port(leaf) { return of("port." port "." leaf) }

@@ -319,5 +319,12 @@ fn a_strange_name_is_quoted() {
         b.link(LinkState::Down);
         let told = told(&events);
         assert_eq!(told[0].1, r#"PORT_DOWN port="a \"b\\" reason="no link""#);
+        // Neither a line nor an event ends within a name.
+        host::rename(&b.ifp, "a\nb type=X").unwrap();
+        b.link(LinkState::Up);
+        tells_once(
+            &events,
+            &[("a?b type=X ready as a standby", r#"PORT_UP port="a?b type=X" reason=standby"#)],
+        );
     });
 }

@@ -79,6 +79,10 @@ fn primary_and_primary_reselect_are_a_name_and_a_word() {
             }
             refused(Errno::EINVAL, || lagg.set(setting, bad));
         }
+        for control in ["em1\n", "\x1b[2J", "a\tb", "\u{9b}", "\x7f"] {
+            refused(Errno::EINVAL, || lagg.set("primary", control));
+            refused(Errno::EINVAL, || lagg.set("port_priority", &format!("{control}:1")));
+        }
         refused(Errno::EINVAL, || lagg.set("primary_reselect", ""));
         refused(Errno::EINVAL, || lagg.set("primary_reselect", "Always"));
         without_memory(|| lagg.set("primary", "em3"));

@@ -228,8 +228,8 @@ fn names_are_those_of_the_ports_now() {
         let lagg = lagg_of(&[&a]);
         host::rename(&a.ifp, "foo.1").unwrap();
         let ports = || lagg.leaves(|name| name.ends_with(".in_service"));
-        assert_eq!(ports(), [("port.foo%251.in_service".to_owned(), "1".to_owned())]);
-        assert_eq!(lagg.count("port.foo%251.link_up"), 1);
+        assert_eq!(ports(), [("port.foo%2E1.in_service".to_owned(), "1".to_owned())]);
+        assert_eq!(lagg.count("port.foo%2E1.link_up"), 1);
         assert_eq!(text(&lagg, "port.em1.link_up"), None);
         host::rename(&a.ifp, "em1").unwrap();
         // Of a port that moves away nothing is left.

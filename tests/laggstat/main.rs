@@ -333,6 +333,27 @@ fn laggstat_names_a_lagg_that_is_down_or_has_no_ports() {
 }
 
 #[test]
+fn laggstat_shows_the_names_of_interfaces() {
+    lab(|| {
+        let a = card(1);
+        let lagg = lagg_of(&[&a]);
+        for (name, shown) in
+            [("em0.100", "em0.100"), ("a%2E \"b", "a%2E \"b"), ("\u{e4}\n", "%C3%A4%0A")]
+        {
+            host::rename(&a.ifp, name).unwrap();
+            let state = state(&lagg).replace("lagg0", "la%2Egg0");
+            let (screen, _) = laggstat(&state, &["la.gg0"]);
+            assert!(screen.starts_with("la.gg0 "), "{screen}");
+            assert!(screen.lines().any(|line| line.starts_with(&format!("{shown} "))), "{screen}");
+            let (json, _) = laggstat(&state, &["-j"]);
+            let json: Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(json["laggs"][0]["name"], "la.gg0");
+            assert_eq!(json["laggs"][0]["ports"][0]["name"], shown);
+        }
+    });
+}
+
+#[test]
 fn laggstat_shows_numbers_to_prometheus_and_knows_what_it_does_not_know() {
     lab(|| {
         let state = state(&pair(2).left);

@@ -101,6 +101,37 @@ check 'lacp: the partner is lost' event "lagg0 PORT_DOWN $P1"
 check 'what happens in a jail is no event' [ "$(grep -c "${P0%a}b" "$events")" = 0 ]
 check 'but a line' line "lagg0: ${P0%a}b in service (partner "
 
+# Another system on the cable of the second port, as if it was in another switch. Both are told, one after the other.
+there lagg1 create laggproto lacp laggport "${P1%a}b" lacp_fast_timeout up
+check 'PARTNER: another one' event "lagg0 PARTNER $P1 from=[0-9a-f:]* reason=changed / [0-9a-f:]*$"
+check 'and is a line' line "lagg0: $P1 has another partner: "
+check 'PARTNER: not that of the other ports' event "lagg0 PARTNER $P1 from= reason=another partner / [0-9a-f:]*$"
+check 'and is a line' line ', not that of the ports in service: two switches without MLAG?'
+there lagg1 destroy
+there lagg0 laggport "${P1%a}b"
+check 'PARTNER: the first again' wait_for 10 sh -c "[ \$(grep -c 'PARTNER $P1 .* reason=changed' $events) = 2 ]"
+check 'PORT_UP: with it' wait_for 30 sh -c "[ \$(grep -c 'lagg0 PORT_UP $P1 ' $events) = 2 ]"
+# Both ends of a cable in one lagg
+loop=$(ifconfig epair create)
+heal_loop() { ifconfig "$loop" up; ifconfig "${loop%a}b" up; }
+heal_loop
+ifc lagg1 create laggproto lacp laggport "$loop" laggport "${loop%a}b" up
+check 'LOOP' event "lagg1 LOOP $loop from= reason=looped"
+check 'at both ends' event "lagg1 LOOP ${loop%a}b from= reason=looped"
+check 'and is a line' line "lagg1: $loop receives its own lagg's LACPDUs"
+ifc lagg1 destroy
+ifconfig "$loop" destroy
+
+# Names that would end an event, a line or a value
+strange=$(printf 'a\n"b t=x')
+ifconfig "$P1" name "$strange" >/dev/null
+there lagg0 -laggport "${P1%a}b"
+check 'an odd name is one value' event 'lagg0 PORT_DOWN a?"b t=x from= reason='
+check 'and does not end the line' line 'lagg0: a?"b t=x out of service: '
+check 'and has a node' [ "$(leaf port.a%0A%22b%20t%3Dx.in_service)" = 0 ]
+ifconfig "$strange" name "$P1" >/dev/null
+there lagg0 laggport "${P1%a}b"
+
 if [ "$dtrace" ]; then
 	ifc lagg0 laggproto none
 	arping() { ifconfig lagg0 $HOST_IP/24; ping -c 1 -W 100 $JAIL_IP; true; }

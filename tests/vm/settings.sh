@@ -37,7 +37,7 @@ check "its settings go with it" is trunk0.min_links 2
 check "the old node goes" wait_for 10 hasnt_node lagg0
 for called in stats lacp iface la.gg0 1; do
 	check "a lagg named $called" ifc "$(ifconfig -g lagg)" name $called
-	check "has its node" is "$(echo $called | sed 's/\./%25/')".min_links 2
+	check "has its node" is "$(echo $called | sed 's/\./%2E/')".min_links 2
 done
 ifc "$(ifconfig -g lagg)" name lagg0
 check "and is lagg0 again" is lagg0.min_links 2

@@ -95,6 +95,23 @@ add_up() {
 	echo "netstat: $more_errors, dropped: $more_dropped"
 	[ "$more_dropped" -gt 0 ] && [ "$more_errors" = "$more_dropped" ]
 }
+# While packets go on being dropped: one number is read before the other, and once more after it.
+in_step() {
+	for round in 1 2 3 4 5; do
+		before=$(own_errors) between=$(leaves '^dropped[.]') after=$(own_errors)
+		echo "netstat: $((before - errors)), dropped: $((between - dropped)), netstat: $((after - errors))"
+		[ $((before - errors)) -le $((between - dropped)) ] && [ $((between - dropped)) -le $((after - errors)) ] || return
+	done
+	[ $((before - errors)) -gt 0 ]
+}
+of_netstat() { netstat -I lagg0 -n | awk '/<Link/ { print $2; exit }'; }
+check "the MTU is netstat's" is mtu "$(of_netstat)"
+errors=$(own_errors) dropped=$(leaves '^dropped[.]')
+for p in "$P0" "$P1" "$P2"; do ifc "$p" down; done
+check "no port is in service" wait_for 10 is active_ports 0
+check "under traffic, what is dropped is what netstat calls output errors" in_step
+for p in "$P0" "$P1" "$P2"; do ifc "$p" up; done
+check "the three come back" wait_for 30 all_in_service
 stop_flows
 check "what is dropped is what netstat calls output errors" is_dropping
 for p in "$P0" "$P1" "$P2"; do ifc "$p" up; done
@@ -144,7 +161,7 @@ named() { [ -n "$(leaf "port.$1.in_service" 2>/dev/null)" ]; }
 gone_node() { ! sysctl -N $at.lagg0 | grep -q "^$at\.lagg0\.port\.$1\."; }
 for called in em0.100 port stats lacp reason; do
 	ifc "$P1" name $called >/dev/null
-	written=$(echo $called | sed 's/\./%25/')
+	written=$(echo $called | sed 's/\./%2E/')
 	check "a port named $called" wait_for 10 named "$written"
 	check "and no longer $P1" wait_for 10 gone_node "$P1"
 	ifc $called name "$P1" >/dev/null

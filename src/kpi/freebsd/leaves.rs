@@ -1,12 +1,14 @@
 //! The leaves below the nodes of laggs and ports, from the driver's tables.
 
 use core::ffi::{CStr, c_char};
+use core::fmt::Write;
 use core::ptr::{self, NonNull};
 
 use arrayvec::ArrayVec;
 
 use super::bindings as c;
-use crate::kpi::{Driver, Holds, Leaf, Module, Name, Shows};
+use super::misc::Line;
+use crate::kpi::{Driver, Holds, IFNAMSIZ, Leaf, Module, Name, Shows};
 
 /// A node of the kernel's tree.
 type Oid = NonNull<c::sysctl_oid>;
@@ -48,7 +50,7 @@ pub(super) fn remove(oid: Oid) {
 
 /// Makes the node of laggs of this name, with its leaves. Sleeps.
 pub(super) fn make(name: &Name) -> Tree {
-    let Some(top) = node(None, text(name), c"Laggs of this name", Some(c"lagg")) else {
+    let Some(top) = node(None, text(name).as_ptr(), c"Laggs of this name", Some(c"lagg")) else {
         return Tree::NONE;
     };
     let nodes = Nodes::below(top, Module::LEAVES);
@@ -65,14 +67,17 @@ pub(super) fn make(name: &Name) -> Tree {
 
 /// Makes the node of ports of this name below `parent`, with its leaves. Sleeps.
 pub(super) fn make_port(parent: Oid, name: &Name) -> Option<Oid> {
-    let top = node(Some(parent), text(name), c"Ports of this name", Some(c"port"))?;
+    let top = node(Some(parent), text(name).as_ptr(), c"Ports of this name", Some(c"port"))?;
     Nodes::below(top, Module::PORT_LEAVES).add(Module::PORT_LEAVES, true);
     Some(top)
 }
 
-/// The name of an interface as a string.
-fn text(name: &Name) -> *const c_char {
-    ptr::from_ref(name).cast()
+/// The name of an interface's node as a string.
+fn text(name: &Name) -> Line<{ 3 * IFNAMSIZ }> {
+    let mut line = Line::new();
+    // There is room: an interface has 15 bytes at most.
+    let _ = write!(line, "{}", name.node());
+    line
 }
 
 /// Makes a node, below that of all laggs if no parent is given. Sleeps.
@@ -85,7 +90,7 @@ fn node(
     let parent = parent.map_or(ptr::null_mut(), NonNull::as_ptr);
     let label = label.map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: the caller may sleep. The parent is there, as only this thread removes nodes. The strings end in a
-    // NUL, as the names of all interfaces do; the kernel copies them.
+    // NUL; the kernel copies them.
     NonNull::new(unsafe { c::lagg_rs_node_add(parent, name, about.as_ptr(), label) })
 }
 

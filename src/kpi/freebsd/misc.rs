@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
-use crate::kpi::{Defaults, Errno, Result};
+use crate::kpi::{Defaults, Errno, Result, Value};
 
 /// Copies `bytes` to the address `to` of the calling process. Sleeps.
 ///
@@ -77,11 +77,12 @@ const LOG_NOTICE: core::ffi::c_int = 5;
 /// Tells devctl(4) of an event of the interface, if it is in the default vnet: its type, and its variables.
 /// The thread is in the interface's vnet. Not under a mutex.
 pub fn notify(ifp: &Ifnet, kind: &'static CStr, data: fmt::Arguments<'_>) {
-    let mut line = Line::<160>::new();
+    // A name has 15 bytes at most.
+    let (mut lagg, mut line) = (Line::<33>::new(), Line::<160>::new());
     // What does not fit is left out.
-    let _ = line.write_fmt(data);
-    // SAFETY: the ifnet is there. Both are strings that end in a NUL, which are copied.
-    unsafe { c::lagg_rs_notify(ifp.as_ptr(), kind.as_ptr(), line.as_ptr()) };
+    let _ = (write!(lagg, "{}", Value(&ifp.name())), line.write_fmt(data));
+    // SAFETY: all are strings that end in a NUL, which are copied.
+    unsafe { c::lagg_rs_notify(lagg.as_ptr(), kind.as_ptr(), line.as_ptr()) };
 }
 
 /// Random bytes.

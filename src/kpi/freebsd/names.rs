@@ -169,11 +169,11 @@ pub(super) fn names_of(
 
 impl Lists {
     fn is_wanted(&self, name: &Name) -> bool {
-        self.laggs.iter().any(|lagg| is_same_node(&lagg.name, name))
+        self.laggs.iter().any(|lagg| lagg.name == *name)
     }
 
     fn has_node(&self, name: &Name) -> bool {
-        self.nodes.iter().any(|node| is_same_node(&node.name, name))
+        self.nodes.iter().any(|node| node.name == *name)
     }
 
     /// What the task is to do next.
@@ -200,13 +200,12 @@ impl Lists {
         missing.map(Work::Make).or_else(|| self.missing_port())
     }
 
-    /// A port without a node, of a lagg that has one. Of two names that the kernel writes alike, the first has
-    /// the node.
+    /// A port without a node, of a lagg that has one.
     fn missing_port(&self) -> Option<Work> {
         self.laggs.iter().find_map(|lagg| {
             let node = self.nodes.iter().find(|node| node.name == lagg.name)?;
             let parent = node.tree.ports()?;
-            let has = |port: &&Port| node.ports.iter().any(|it| is_same_node(&it.name, &port.name));
+            let has = |port: &&Port| node.ports.iter().any(|it| it.name == port.name);
             let port = lagg.ports.iter().find(|port| !has(port))?;
             Some(Work::MakePort { lagg: lagg.name, parent, port: port.name })
         })
@@ -219,18 +218,6 @@ enum Work {
     Remove(Boxed<Entry<Node>>),
     Make(Name),
     MakePort { lagg: Name, parent: NonNull<c::sysctl_oid>, port: Name },
-}
-
-/// Whether two names have one node: the kernel writes `%25` for a dot. The first of them gets it.
-fn is_same_node(one: &Name, other: &Name) -> bool {
-    one == other || node_name(one).eq(node_name(other))
-}
-
-fn node_name(name: &Name) -> impl Iterator<Item = u8> {
-    name.bytes().flat_map(|byte| {
-        let (written, len) = if byte == b'.' { (*b"%25", 3) } else { ([byte, 0, 0], 1) };
-        written.into_iter().take(len)
-    })
 }
 
 fn rename(names: &Ref<Names>, lagg: &Ifnet) {

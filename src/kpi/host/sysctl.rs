@@ -26,8 +26,9 @@ pub fn sysctl_get(lagg: &str, name: &str) -> Result<String> {
     match name.strip_prefix("port.").and_then(|name| name.split_once('.')) {
         None => Module::leaf(&softc, place_in(Module::LEAVES, name)?, &mut text)?,
         Some((port, name)) => {
-            shown(lagg).iter().find(|shown| *shown == port).ok_or(Errno::ENOENT)?;
-            let port = Name::new(&port.replace("%25", ".")).ok_or(Errno::ENOENT)?;
+            let mut shown = shown(lagg).into_iter();
+            let is_it = |shown: &Name| shown.node().to_string() == port;
+            let port = shown.find(is_it).ok_or(Errno::ENOENT)?;
             let place = place_in(Module::PORT_LEAVES, name)?;
             Module::port_leaf(&softc, &port, place, &mut text)?;
         }
@@ -68,9 +69,9 @@ pub fn port_leaves() -> impl Iterator<Item = (&'static str, &'static Leaf)> {
 /// each setting and leaf that has one. Sleeps.
 pub fn sysctl_all(lagg: &str) -> Vec<(String, String)> {
     let own = settings().chain(leaves().map(|(name, _)| name)).map(str::to_owned);
-    let of_ports = shown(lagg)
-        .into_iter()
-        .flat_map(|port| port_leaves().map(move |(name, _)| format!("port.{port}.{name}")));
+    let of_ports = shown(lagg).into_iter().flat_map(|port| {
+        port_leaves().map(move |(name, _)| format!("port.{}.{name}", port.node()))
+    });
     let values = own.chain(of_ports).map(|name| (sysctl_get(lagg, &name), name));
     values.filter_map(|(value, name)| Some((name, value.ok()?))).collect()
 }
@@ -111,11 +112,10 @@ impl Ifnet {
     }
 }
 
-/// The names of the ports of a lagg that are shown, as the kernel writes them.
-fn shown(lagg: &str) -> Vec<String> {
+/// The names of the ports of a lagg that are shown.
+fn shown(lagg: &str) -> Vec<Name> {
     let lagg = Vnet::current().interface(lagg);
-    let written = |port: &Boxed<IfnetRef>| port.name().to_string().replace('.', "%25");
-    lagg.map(|lagg| lock(&lagg.shown).iter().map(written).collect()).unwrap_or_default()
+    lagg.map(|lagg| lock(&lagg.shown).iter().map(|port| port.name()).collect()).unwrap_or_default()
 }
 
 /// As long as the buffer of the kernel's backend.

@@ -40,7 +40,7 @@ pub fn settings(lagg: &Lagg, name: Option<&str>) -> Result<String, String> {
 
 /// The settings and the state, one a line, as sysctl(8) shows them below `net.link.lagg.iface`.
 pub fn state(lagg: &Lagg) -> String {
-    let name = lagg.name.replace('.', "%25");
+    let name = Name::new(&lagg.name).unwrap_or_default().node();
     let lines = host::sysctl_all(&lagg.name).into_iter();
     lines.map(|(leaf, value)| format!("{name}.{leaf}: {value}\n")).collect()
 }
