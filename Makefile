@@ -4,9 +4,10 @@
 DEFAULT_ARCH != if [ "$$(uname -s)" = FreeBSD ]; then uname -m; else echo amd64; fi
 ARCH ?= $(DEFAULT_ARCH)
 FUZZ_SECONDS ?= 600
-# FreeBSD: the kernel's source
-SYSDIR ?= /usr/src/sys
-# KERNCONFDIR, KASAN and KCSAN reach kmod/build.sh through the environment.
+# The kernel's source. Elsewhere than on FreeBSD it is not needed: FREEBSD=14 or 15 fetches that release's headers.
+DEFAULT_SYSDIR != if [ "$$(uname -s)" = FreeBSD ]; then echo /usr/src/sys; fi
+SYSDIR ?= $(DEFAULT_SYSDIR)
+# FREEBSD, KERNCONFDIR, KASAN and KCSAN reach kmod/build.sh through the environment.
 KMODDIR ?= /boot/modules
 # The section's number is appended, as in bsd.man.mk.
 MANDIR ?= /usr/local/share/man/man
@@ -14,7 +15,7 @@ SBINDIR ?= /usr/local/sbin
 TESTSDIR ?= /usr/local/tests/lagg-rs
 
 TOOLS = . kmod/env.sh &&
-OUT = build/$(ARCH)$(if $(KASAN),-kasan)$(if $(KCSAN),-kcsan)
+OUT = build/$(ARCH)$(if $(filter-out 15,$(FREEBSD)),-freebsd$(FREEBSD))$(if $(KASAN),-kasan)$(if $(KCSAN),-kcsan)
 
 all: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH)
@@ -22,6 +23,7 @@ all: setup
 help:
 	@echo 'make [ARCH=arm64]  build build/ARCH/if_lagg_rs.ko, the kernel module'
 	@echo '                   on FreeBSD: SYSDIR=the kernel source (SYSDIR=$(SYSDIR))'
+	@echo '                   elsewhere: FREEBSD=14 or 15 (FREEBSD=15), or SYSDIR=the source of any release'
 	@echo '                   KERNCONFDIR=where your kernel was built, if it is not GENERIC'
 	@echo 'make KASAN=1, KCSAN=1  the same in build/ARCH-kasan, build/ARCH-kcsan: for a kernel with'
 	@echo '                   that option, which then watches the module too; also for vm, load'
@@ -30,7 +32,7 @@ help:
 	@echo 'make test          run every test that this machine can run'
 	@echo 'make prove         check the claims of docs/proof.md'
 	@echo 'make mutants       mutation testing; takes hours'
-	@echo 'make check-ko      build the modules of both architectures and check them'
+	@echo 'make check-ko      build the modules of both architectures and check them; also with FREEBSD=14'
 	@echo 'make advisories    ask RustSec whether a crate of Cargo.lock is known to be unsafe'
 	@echo 'make lint          rustfmt and clippy, for the host build and the kernel build'
 	@echo 'make doc           the documentation of the source, in target/doc/lagg_rs/'
@@ -130,7 +132,9 @@ on-freebsd:
 	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; try make vm" >&2; exit 1; }
 
 load: on-freebsd all
-	kldload $(OUT)/if_lagg_rs.ko
+	kldload $(OUT)/if_lagg_rs.ko || { \
+		echo "it is for $$(sed -n 's/^#define __FreeBSD_version[^0-9]*\([0-9]*\).*/FreeBSD \1/p' $(SYSDIR)/sys/param.h)," \
+		    "and this kernel is $$(uname -K)" >&2; exit 1; }
 
 unload: on-freebsd
 	kldunload if_lagg_rs

@@ -1,10 +1,11 @@
 //! Builds bindings to FreeBSD's headers and the C shim's objects, for the kernel module alone; for any
-//! other build it does nothing. `kmod/build.sh` runs it, and passes the flags for C (`KERNEL_CFLAGS`), those
+//! other build it does nothing. It tells the source by `cfg(freebsd = "15")` which release the headers are of. `kmod/build.sh` runs it, and passes the flags for C (`KERNEL_CFLAGS`), those
 //! for the shim alone (`KERNEL_SANITIZER`), the directory of the kernel's options (`KERNEL_OPTIONS`), and that
 //! for the objects (`KERNEL_OBJECTS`).
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(freebsd, values(any()))");
     #[cfg(feature = "kernel")]
     kernel::build();
 }
@@ -94,6 +95,13 @@ mod kernel {
         }
         let bindings = builder.generate().expect("bindgen understands the kernel's headers");
         bindings.write_to_file(to).expect("OUT_DIR can be written");
+        println!("cargo::rustc-cfg=freebsd=\"{}\"", release(&bindings.to_string()));
+    }
+
+    /// What `kmod/shim.h` says.
+    fn release(bindings: &str) -> &str {
+        let (_, after) = bindings.split_once("LAGG_RS_RELEASE: u32 = ").expect("shim.h has it");
+        after.split_once(';').expect("a constant ends").0
     }
 
     /// Compiles one object for each file, into a directory of their own: the linker gets all of it.

@@ -2,6 +2,8 @@
 # kmod/build.sh ARCH [clippy|object]: builds build/ARCH/if_lagg_rs.ko (ARCH is amd64 or arm64), or lints its Rust, or
 # stops at build/ARCH/lagg_rs.o, its Rust.
 # kmod/build.sh ARCH c MODULE SOURCE...: builds build/ARCH/MODULE.ko, all C, the same way.
+# SYSDIR  the kernel's source that it is for: /usr/src/sys on FreeBSD. Elsewhere, without it,
+# FREEBSD=14 takes the headers of that release instead of 15's, and builds in build/ARCH-freebsd14
 # KERNCONFDIR  the directory in which the kernel was built that it is for, with its options in opt_*.h; GENERIC's without
 # VENDOR  a directory with the crates that kmod/crates.py lists, to build without a network; vendor/ if that is there
 # KASAN=1, KCSAN=1  for a kernel with that option, which watches what the module does: in build/ARCH-kasan, -kcsan
@@ -15,21 +17,21 @@ arch=$1
 case $arch in
 amd64)
 	target=x86_64-unknown-none
-	include=x86_64-freebsd-none
+	cpu=x86_64
 	# The code model reaches the top 2 GB, where modules are; calls go by PLT32, which the kernel's linker resolves.
 	flags="-Ccode-model=kernel -Crelocation-model=static -Zplt=yes"
 	shadow=0xdffff7c000000000
-	cflags="--target=x86_64-unknown-freebsd15 -mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float -mno-aes -mno-avx"
+	cflags="-mcmodel=kernel -mno-red-zone -mno-mmx -mno-sse -msoft-float -mno-aes -mno-avx"
 	;;
 arm64)
 	target=aarch64-unknown-none-softfloat
-	include=aarch64-freebsd-none
+	cpu=aarch64
 	# x18 holds the kernel's per-CPU pointer. Modules are shared objects.
 	flags="-Crelocation-model=pic -Zfixed-x18=yes -Zbranch-protection=bti,pac-ret"
 	# Words need not be aligned in the kernel's own C either. Rust would load those of a packet byte by byte.
 	edit='s/+strict-align,//'
 	shadow=0xdfff208000000000
-	cflags="--target=aarch64-unknown-freebsd15 -mgeneral-regs-only -ffixed-x18 -mbranch-protection=standard"
+	cflags="-mgeneral-regs-only -ffixed-x18 -mbranch-protection=standard"
 	cflags="$cflags -mno-outline-atomics -fPIC"
 	;;
 *)
@@ -48,6 +50,20 @@ flags="$flags --remap-path-prefix=$PWD=. --remap-path-prefix=$cargo_home=cargo"
 flags="$flags --remap-path-prefix=$cargo_home/registry/src/index.crates.io-1949cf8c6b5b557f=crates"
 flags="$flags --remap-path-prefix=$sysroot/lib/rustlib/src/rust=rust"
 
+# The release that it is for
+out=build/$arch
+variant=
+[ "$(uname -s)" != FreeBSD ] || SYSDIR=${SYSDIR:-/usr/src/sys}
+if [ "${SYSDIR:-}" ]; then
+	version=$(sed -n 's/^#define __FreeBSD_version \([0-9]*\).*/\1/p' "$SYSDIR/sys/param.h")
+else
+	FREEBSD=${FREEBSD:-15}
+	[ "$FREEBSD" = 15 ] || variant=-freebsd$FREEBSD
+	out=$out$variant
+	version=$(sed -n 's/^# __FreeBSD_version //p' "kmod/headers-$FREEBSD.txt")
+fi
+cflags="$cflags --target=$cpu-unknown-freebsd${version%?????}"
+
 # The flags of the kernel's own build (sys/conf/kern.mk, kmod.mk) that change code or layout.
 cflags="$cflags -std=gnu17 -O2 -pipe -nostdinc -D_KERNEL -DKLD_MODULE -DHAVE_KERNEL_OPTION_HEADERS -include opt_global.h"
 cflags="$cflags -ffreestanding -fwrapv -fno-strict-aliasing -fno-common -fstack-protector -fno-omit-frame-pointer"
@@ -58,7 +74,6 @@ cflags="$cflags -D__printf__=__freebsd_kprintf__"
 sanitizer=
 sanitizer_cflags=
 rust_options=
-out=build/$arch
 target_flags="--target $target"
 case ${KASAN:+kasan}${KCSAN:+kcsan} in
 kasan)
@@ -98,10 +113,10 @@ if [ "$sanitizer" ]; then
 	edit="$edit;s/\"kernel-address\"/&, \"thread\"/"
 	out=$out-$sanitizer
 fi
-if [ "$edit" ]; then
+if [ "$edit$variant" ]; then
 	# A target of another name is built in a directory of its own.
 	mkdir -p target/specifications
-	name=$arch-${sanitizer:-unaligned}
+	name=$arch-${sanitizer:-unaligned}$variant
 	specification=target/specifications/$name.json
 	RUSTC_BOOTSTRAP=1 "${RUSTC:-rustc}" -Zunstable-options --print target-spec-json --target $target |
 	    sed "$edit" >$specification.new
@@ -129,8 +144,7 @@ if ! diff -r "$work/opt.new" "$work/opt" >/dev/null 2>&1; then
 fi
 cflags="$cflags -Isys-headers -I$work/opt"
 
-if [ "$(uname -s)" = FreeBSD ]; then
-	SYSDIR=${SYSDIR:-/usr/src/sys}
+if [ "${SYSDIR:-}" ]; then
 	mkdir -p "$work/include"
 	machine=$arch
 	ln -fns "$SYSDIR/$machine/include" "$work/include/machine"
@@ -138,9 +152,9 @@ if [ "$(uname -s)" = FreeBSD ]; then
 	ln -fns "$SYSDIR/i386/include" "$work/include/i386"
 	headers="$work/include $SYSDIR $SYSDIR/contrib/ck/include"
 else
-	headers="sys-headers/ck build/headers/ck build/headers/$include build/headers/generic-freebsd"
-	# The version of the headers is lost with their source tree. A module of 15.0-RELEASE loads into every 15.x.
-	cflags="$cflags -D__FreeBSD_version=1500068"
+	headers=build/headers-$FREEBSD
+	headers="sys-headers/ck $headers/ck $headers/$cpu-freebsd-none $headers/generic-freebsd"
+	cflags="$cflags -D__FreeBSD_version=$version"
 fi
 for directory in $headers; do
 	cflags="$cflags -isystem $directory"

@@ -64,7 +64,14 @@ VNET_SYSINIT(vnet_lagg_init, SI_SUB_PROTO_IFATTACHDOMAIN, SI_ORDER_ANY, vnet_lag
 static void
 vnet_lagg_uninit(const void *unused __unused)
 {
+#if __FreeBSD_version < 1500000
+	/* Later releases do this themselves when the laggs go that are left. */
+	sx_xlock(&ifnet_detach_sxlock);
+#endif
 	ifc_detach_cloner(V_lagg_cloner);
+#if __FreeBSD_version < 1500000
+	sx_xunlock(&ifnet_detach_sxlock);
+#endif
 }
 VNET_SYSUNINIT(vnet_lagg_uninit, SI_SUB_INIT_IF, SI_ORDER_ANY, vnet_lagg_uninit, NULL);
 

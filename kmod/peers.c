@@ -284,13 +284,26 @@ is_bridge_of(struct ifnet *ifp, void *arg)
 	return (1);
 }
 
+/* What an interface has of the bridge that it is a member of. */
+static void *
+bridge_softc(struct ifnet *ifp)
+{
+	if (ifp->if_bridge == NULL)
+		return (NULL);
+#if __FreeBSD_version < 1500000
+	return (ifp->if_bridge);
+#else
+	return (bridge_get_softc_p == NULL ? NULL : (*bridge_get_softc_p)(ifp));
+#endif
+}
+
 struct ifnet *
 lagg_rs_bridge(struct ifnet *ifp)
 {
 	struct { void *softc; struct ifnet *bridge; } wanted = { NULL, NULL };
 
-	if (is_attached(ifp) && ifp->if_bridge != NULL && bridge_get_softc_p != NULL)
-		wanted.softc = (*bridge_get_softc_p)(ifp);
+	if (is_attached(ifp))
+		wanted.softc = bridge_softc(ifp);
 	if (wanted.softc != NULL)
 		if_foreach(is_bridge_of, &wanted);
 	return (wanted.bridge);

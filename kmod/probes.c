@@ -5,10 +5,10 @@
 
 #include <sys/sdt.h>
 
-#ifdef KDTRACE_HOOKS
+#if defined(KDTRACE_HOOKS) && __FreeBSD_version >= 1500000
 /*
  * Only code that DTrace patches in calls this. So a kernel without KDTRACE_HOOKS, which has neither DTrace nor this,
- * loads the module too.
+ * loads the module too. FreeBSD 14's probes look at a variable of DTrace's, so there it is refused.
  */
 __WEAK(sdt_probe);
 #endif

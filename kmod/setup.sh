@@ -46,6 +46,11 @@ new_enough() {
 	    fail "Rust $there is too old, $needed is needed. $1"
 }
 
+has_source() {
+	[ -e "$SYSDIR/conf/kmod.mk" ] ||
+	    fail "no kernel source in $SYSDIR: unpack src.txz there, or say SYSDIR=/path/to/sys"
+}
+
 debian() {
 	want rustc-web /usr/bin/rustc
 	want cargo-web /usr/bin/cargo
@@ -97,7 +102,15 @@ debian() {
 	# libFuzzer is C++
 	fuzz) want_command g++ c++ ;;
 	esac
-	headers=build/headers/$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' kmod/headers.txt)
+	if [ "${SYSDIR:-}" ]; then
+		has_source
+		headers=$SYSDIR
+	else
+		FREEBSD=${FREEBSD:-15}
+		[ -e "kmod/headers-$FREEBSD.txt" ] ||
+		    fail "FREEBSD=$FREEBSD: only 14 and 15 are known here. For another release say SYSDIR=/path/to/its/sys"
+		headers=build/headers-$FREEBSD/$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' "kmod/headers-$FREEBSD.txt")
+	fi
 	wheels=build/wheels/$(cksum tests/wheels.txt | tr ' /' '--')
 	[ "$purpose" = test ] || [ "$purpose" = check ] || wheels=$headers
 	[ -e "$headers" ] && [ -e "$wheels" ] || python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
@@ -149,13 +162,14 @@ fetch_kernel() {
 
 # Fetches FreeBSD's kernel headers from the pinned wheel, and adds Concurrency Kit's.
 fetch_headers() {
-	echo "setup: fetching FreeBSD's headers (a download of 100 MB, once)"
-	rm -rf build/headers build/headers.new
-	mkdir -p build/headers.new/ck
+	echo "setup: fetching FreeBSD $FREEBSD's headers (a download of 100 MB, once)"
+	to=build/headers-$FREEBSD
+	rm -rf "$to" "$to.new"
+	mkdir -p "$to.new/ck"
 	python3 -m pip --quiet download --no-deps --require-hashes --only-binary :all: \
-	    --platform manylinux_2_12_x86_64 --dest build/headers.new -r kmod/headers.txt >build/setup.log 2>&1 ||
+	    --platform manylinux_2_12_x86_64 --dest "$to.new" -r "kmod/headers-$FREEBSD.txt" >build/setup.log 2>&1 ||
 	    fail "could not download ${headers##*/} from PyPI. Try: pip download ${headers##*/} (pip's output: build/setup.log)"
-	python3 - build/headers.new <<-'END'
+	python3 - "$to.new" <<-'END'
 		import pathlib, sys, zipfile
 		to = pathlib.Path(sys.argv[1])
 		wheel = next(to.glob("*.whl"))
@@ -169,10 +183,10 @@ fetch_headers() {
 		            file.write_bytes(archive.read(name))
 		wheel.unlink()
 	END
-	ln -s /usr/include/ck_*.h /usr/include/gcc build/headers.new/ck/
-	rm build/headers.new/ck/ck_md.h
-	touch "build/headers.new/${headers##*/}"
-	mv build/headers.new build/headers
+	ln -s /usr/include/ck_*.h /usr/include/gcc "$to.new/ck/"
+	rm "$to.new/ck/ck_md.h"
+	touch "$to.new/${headers##*/}"
+	mv "$to.new" "$to"
 }
 
 freebsd() {
@@ -186,8 +200,9 @@ freebsd() {
 	new_enough "As root: pkg upgrade rust"
 	[ -e /usr/local/lib/rustlib/src/rust/library/core/src/lib.rs ] ||
 	    fail "Rust's own source is missing: it comes with lang/rust built with its option SOURCES"
-	[ -e "${SYSDIR:-/usr/src/sys}/conf/kmod.mk" ] ||
-	    fail "no kernel source in ${SYSDIR:-/usr/src/sys}: unpack src.txz there, or say SYSDIR=/path/to/sys"
+	[ -z "${FREEBSD:-}" ] || fail "FREEBSD=$FREEBSD is for other systems: here the module is for the kernel in SYSDIR="
+	SYSDIR=${SYSDIR:-/usr/src/sys}
+	has_source
 }
 
 mkdir -p build

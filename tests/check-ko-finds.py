@@ -35,6 +35,9 @@ struct metadata { int version, type; const void *data; const char *label; };
 #ifndef MINIMUM
 #define MINIMUM 1500068
 #endif
+#ifndef MAXIMUM
+#define MAXIMUM 1599999
+#endif
 #ifndef VNET
 #define VNET __attribute__((section("set_vnet"), used))
 #endif
@@ -63,7 +66,7 @@ int infiniband[] = { 1, 1, 1 };
 METADATA(meta_infiniband, 1, infiniband, INFINIBAND);
 int netmap[] = { 1, 1, 1 };
 METADATA(meta_netmap, 1, netmap, "netmap");
-int kernel[] = { MINIMUM, MINIMUM, 1599999 };
+int kernel[] = { MINIMUM, MINIMUM, MAXIMUM };
 METADATA(meta_kernel, 1, kernel, "kernel");
 
 VNET int vnet_entry_knob = 1;
@@ -126,7 +129,9 @@ CASES = [
     ("another way out", BOTH, ["-DBEFORE=if (!why) return"], "", "leaves: leave does not end in a jump to panic"),
     ("another version", BOTH, ["-DVERSION=2"], "", "metadata: lacks (3, 'if_lagg', (1,))"),
     ("another dependency", BOTH, ['-DINFINIBAND="if_bridge"'], "", "metadata: has (1, 'if_bridge', (1, 1, 1))"),
-    ("another kernel", BOTH, ["-DMINIMUM=1400000"], "", "metadata: is for the kernels 1400000"),
+    ("another release", BOTH, ["-DMINIMUM=1402000", "-DMAXIMUM=1499999"], "", None),
+    ("two releases", BOTH, ["-DMINIMUM=1402000"], "", "metadata: is for the kernels 1402000 to 1599999"),
+    ("an old release", BOTH, ["-DMINIMUM=1300139", "-DMAXIMUM=1399999"], "", "metadata: is for the kernels 1300139"),
     ("VNET address in code", ["arm64"], ["-fvisibility=hidden"], "", "vnet: knob computes an address in set_vnet"),
 ]
 
@@ -187,6 +192,8 @@ def main():
         expect("kept list, unused", "maybe: no module uses it", *check(top, *good, kpi=KPI))
         for header, wanted in [("sys/none.h", "there is no sys/none.h"), ("sys/other.h", "sys/other.h does not have panic")]:
             expect(f"kept list, {header}", wanted, *check(top, *good, kpi=f"panic {header}\n", headers=[top]))
+        for releases, wanted in [("15+", None), ("14-", "symbols: panic is not in kpi")]:
+            expect(f"kept list, {releases}", wanted, *check(top, *good, kpi=f"panic {releases} sys/kassert.h\n", headers=[top]))
         (top / "text").write_text("not a module")
         expect("not a module", "file: not a 64-bit", *check(top, top / "text"))
 

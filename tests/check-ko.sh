@@ -3,10 +3,16 @@
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
-if [ "$(uname -s)" = FreeBSD ]; then
-	headers="--headers ${SYSDIR:-/usr/src/sys} --headers target/arm64-unaligned/kmod/include"
+[ "$(uname -s)" != FreeBSD ] || SYSDIR=${SYSDIR:-/usr/src/sys}
+variant=
+if [ "${SYSDIR:-}" ]; then
+	headers="--headers $SYSDIR --headers target/arm64-unaligned/kmod/include"
 else
-	headers="--headers build/headers/generic-freebsd --headers build/headers/x86_64-freebsd-none"
-	headers="$headers --headers build/headers/aarch64-freebsd-none"
+	FREEBSD=${FREEBSD:-15}
+	[ "$FREEBSD" = 15 ] || variant=-freebsd$FREEBSD
+	headers=
+	for directory in generic-freebsd x86_64-freebsd-none aarch64-freebsd-none; do
+		headers="$headers --headers build/headers-$FREEBSD/$directory"
+	done
 fi
-exec python3 tests/check-ko $headers build/amd64/if_lagg_rs.ko build/arm64/if_lagg_rs.ko
+exec python3 tests/check-ko $headers build/amd64$variant/if_lagg_rs.ko build/arm64$variant/if_lagg_rs.ko

@@ -11,9 +11,10 @@ case $arch in
 amd64) target=x86_64 emulation=elf_x86_64_fbsd ;;
 arm64) target=aarch64 emulation=aarch64elf_fbsd ;;
 esac
-flags="--target=$target-unknown-freebsd15 -std=gnu17 -O2 -ffreestanding -fno-stack-protector -Wall -Wextra -Werror"
+release=${FREEBSD:-15}
+flags="--target=$target-unknown-freebsd$release -std=gnu17 -O2 -ffreestanding -fno-stack-protector -Wall -Wextra -Werror"
 if [ "$(uname -s)" != FreeBSD ]; then
-	flags="$flags -nostdinc -isystem build/headers/$target-freebsd-none -isystem build/headers/generic-freebsd"
+	flags="$flags -nostdinc -isystem build/headers-$release/$target-freebsd-none -isystem build/headers-$release/generic-freebsd"
 fi
 objects=$program.o
 rm -rf "$objects"

@@ -18,28 +18,32 @@ mod generated {
 
 use core::mem::offset_of;
 
-use static_assertions::const_assert_eq;
+use static_assertions::{const_assert, const_assert_eq};
 
 use crate::kpi::iftype::ift;
 use crate::kpi::requests::{self, CapabilitiesRequest, MediaRequest};
 
 pub use generated::*;
 
-// The layout of FreeBSD 15's kernels. The headers must agree with it: a module built with others would
-// corrupt memory.
-const_assert_eq!(size_of::<ifnet>(), 1312);
+// The layout of `struct ifnet`, which is the kernel's own. The headers of 14 and 15 can come without the rest
+// of the kernel's source, so they must agree with what is known of it. What a kernel itself has is looked
+// at when it loads the module (kmod/layout.c).
+#[cfg(freebsd = "14")]
+const_assert!(size_of::<ifnet>() == 1288 && offset_of!(ifnet, if_fib) == 900);
+#[cfg(freebsd = "15")]
+const_assert!(size_of::<ifnet>() == 1312 && offset_of!(ifnet, if_fib) == 916);
 const_assert_eq!(offset_of!(ifnet, if_softc), 48);
 const_assert_eq!(offset_of!(ifnet, if_xname), 88);
 const_assert_eq!(offset_of!(ifnet, if_flags), 112);
 const_assert_eq!(offset_of!(ifnet, if_type), 156);
 const_assert_eq!(offset_of!(ifnet, if_link_state), 159);
 const_assert_eq!(offset_of!(ifnet, if_addr), 488);
-const_assert_eq!(offset_of!(ifnet, if_vnet), 920);
-const_assert_eq!(offset_of!(ifnet, if_bpf), 944);
-const_assert_eq!(offset_of!(ifnet, if_lagg), 968);
-const_assert_eq!(offset_of!(ifnet, if_output), 1008);
-const_assert_eq!(offset_of!(ifnet, if_ioctl), 1056);
-const_assert_eq!(offset_of!(ifnet, if_transmit), 1088);
+const_assert_eq!(offset_of!(ifnet, if_vnet) - offset_of!(ifnet, if_fib), 4);
+const_assert_eq!(offset_of!(ifnet, if_bpf) - offset_of!(ifnet, if_fib), 28);
+const_assert_eq!(offset_of!(ifnet, if_lagg) - offset_of!(ifnet, if_fib), 52);
+const_assert_eq!(offset_of!(ifnet, if_output) - offset_of!(ifnet, if_fib), 92);
+const_assert_eq!(offset_of!(ifnet, if_ioctl) - offset_of!(ifnet, if_fib), 140);
+const_assert_eq!(offset_of!(ifnet, if_transmit) - offset_of!(ifnet, if_fib), 172);
 const_assert_eq!(size_of::<mtx>(), 32);
 const_assert_eq!(size_of::<epoch_context>(), 16);
 const_assert_eq!(size_of::<epoch_tracker>(), 32);

@@ -5,7 +5,7 @@
 //! port's driver refuses what it was built without.
 
 use core::alloc::Layout;
-use core::ffi::{c_char, c_int};
+use core::ffi::c_int;
 use core::mem::{ManuallyDrop, offset_of};
 use core::ptr::{self, NonNull};
 
@@ -168,6 +168,7 @@ const fn methods(kind: TagType) -> c::if_snd_tag_sw {
         snd_tag_query: Some(query),
         snd_tag_free: Some(lagg_rs_tag_free),
         next_snd_tag: Some(next),
+        #[cfg(not(freebsd = "14"))]
         snd_tag_status_str: Some(status),
         type_: kind as u32,
     }
@@ -212,11 +213,16 @@ unsafe extern "C" fn query(tag: *mut c::m_snd_tag, to: *mut c::if_snd_tag_query_
     forward!(snd_tag_query, tag, to)
 }
 
-/// `snd_tag_status_str` of a lagg's tag.
+/// `snd_tag_status_str` of a lagg's tag, which FreeBSD 14 does not have.
 ///
 /// # Safety
 /// As for [`modify`].
-unsafe extern "C" fn status(tag: *mut c::m_snd_tag, to: *mut c_char, len: *mut usize) -> c_int {
+#[cfg(not(freebsd = "14"))]
+unsafe extern "C" fn status(
+    tag: *mut c::m_snd_tag,
+    to: *mut core::ffi::c_char,
+    len: *mut usize,
+) -> c_int {
     forward!(snd_tag_status_str, tag, to, len)
 }
 
