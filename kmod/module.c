@@ -23,7 +23,7 @@ lagg_modevent(module_t mod __unused, int what, void *arg __unused)
 {
 	switch (what) {
 	case MOD_LOAD:
-		return (lagg_rs_load());
+		return (lagg_rs_layout_fits() ? lagg_rs_load() : ENOEXEC);
 	case MOD_QUIESCE:
 		return (lagg_rs_quiesce());
 	case MOD_UNLOAD:
@@ -80,6 +80,8 @@ SYSCTL_NODE(_net_link, OID_AUTO, lagg, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Link agg
 
 SYSCTL_CONST_STRING(_net_link_lagg, OID_AUTO, version, CTLFLAG_RD | CTLFLAG_MPSAFE, LAGG_RS_VERSION,
     "Version of the module");
+SYSCTL_INT(_net_link_lagg, OID_AUTO, osreldate, CTLFLAG_RD | CTLFLAG_MPSAFE, SYSCTL_NULL_INT_PTR, __FreeBSD_version,
+    "Version of FreeBSD that the module was built for, as kern.osreldate");
 
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, lacp, CTLFLAG_RD | CTLFLAG_MPSAFE, 0, "LACP");
 

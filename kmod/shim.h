@@ -112,6 +112,9 @@ struct ifnet *lagg_rs_vlan(struct ifnet *, uint16_t id);		/* in the epoch */
 uint64_t lagg_rs_vlans(struct ifnet *, uint16_t first, uint64_t ids);	/* in the epoch */
 void	lagg_rs_vlan_capabilities(struct ifnet *);
 
+/* kmod/layout.c: whether struct ifnet is what the module was built with; says so if not. Sleeps. */
+bool	lagg_rs_layout_fits(void);
+
 /* kmod/peers.c: in the interface's vnet and the epoch; lagg_rs_detect_duplicates in the lagg's vnet, and it may sleep */
 bool	lagg_rs_announce(struct ifnet *);				/* whether it has vhids of carp(4) */
 void	lagg_rs_carp_announce(void);

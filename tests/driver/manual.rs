@@ -67,8 +67,11 @@ fn each_sysctl_is_in_the_manual_page_with_its_default() {
     let mut lines = section("SYSCTL VARIABLES");
     while let Some(line) = lines.next() {
         let Some(item) = line.strip_prefix(".It Va ") else { continue };
-        if item == "net.link.lagg.version" {
-            assert!(MODULE.contains("SYSCTL_CONST_STRING(_net_link_lagg, OID_AUTO, version,"));
+        if let Some(constant) = ["version", "osreldate"]
+            .into_iter()
+            .find(|name| item.strip_prefix("net.link.lagg.") == Some(name))
+        {
+            assert!(MODULE.contains(&format!("(_net_link_lagg, OID_AUTO, {constant}, CTLFLAG_RD")));
             continue;
         }
         let default = lines.find_map(|line| line.strip_prefix("Default ")).unwrap();
