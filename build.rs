@@ -1,7 +1,8 @@
 //! Builds bindings to FreeBSD's headers and the C shim's objects, for the kernel module alone; for any
-//! other build it does nothing. It tells the source by `cfg(freebsd = "15")` which release the headers are of. `kmod/build.sh` runs it, and passes the flags for C (`KERNEL_CFLAGS`), those
-//! for the shim alone (`KERNEL_SANITIZER`), the directory of the kernel's options (`KERNEL_OPTIONS`), and that
-//! for the objects (`KERNEL_OBJECTS`).
+//! other build it does nothing. `kmod/build.sh` runs it, and passes the version of FreeBSD that the headers
+//! are of (`KERNEL_VERSION`), the flags for C (`KERNEL_CFLAGS`), those for the shim alone
+//! (`KERNEL_SANITIZER`), the directory of the kernel's options (`KERNEL_OPTIONS`), and that for the objects
+//! (`KERNEL_OBJECTS`). The source sees the release as `cfg(freebsd = "15")`.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -56,6 +57,9 @@ mod kernel {
             println!("cargo::rerun-if-changed={input}");
         }
 
+        let version = variable("KERNEL_VERSION");
+        println!("cargo::rustc-cfg=freebsd=\"{}\"", &version[..2]);
+
         let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
         bindings(&cflags, &out.join("bindings.rs"));
         compile_shim(&cflags, &sanitizer, Path::new(&variable("KERNEL_OBJECTS")));
@@ -80,7 +84,9 @@ mod kernel {
             .clang_macro_fallback_build_dir(to.parent().expect("bindings.rs is in a directory"))
             .generate_comments(false)
             .merge_extern_blocks(true)
-            .allowlist_file(".*/kmod/shim\\.h");
+            .allowlist_file(".*/kmod/shim\\.h")
+            // Has cargo look at the headers, which an update of FreeBSD's source changes.
+            .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()));
         for name in FUNCTIONS.split_whitespace() {
             builder = builder.allowlist_function(name);
         }
@@ -95,13 +101,6 @@ mod kernel {
         }
         let bindings = builder.generate().expect("bindgen understands the kernel's headers");
         bindings.write_to_file(to).expect("OUT_DIR can be written");
-        println!("cargo::rustc-cfg=freebsd=\"{}\"", release(&bindings.to_string()));
-    }
-
-    /// What `kmod/shim.h` says.
-    fn release(bindings: &str) -> &str {
-        let (_, after) = bindings.split_once("LAGG_RS_RELEASE: u32 = ").expect("shim.h has it");
-        after.split_once(';').expect("a constant ends").0
     }
 
     /// Compiles one object for each file, into a directory of their own: the linker gets all of it.

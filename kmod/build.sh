@@ -62,6 +62,10 @@ else
 	out=$out$variant
 	version=$(sed -n 's/^# __FreeBSD_version //p' "kmod/headers-$FREEBSD.txt")
 fi
+if [ ${#version} != 7 ]; then
+	echo "${SYSDIR:-kmod/headers-$FREEBSD.txt} does not say which version of FreeBSD it is" >&2
+	exit 1
+fi
 cflags="$cflags --target=$cpu-unknown-freebsd${version%?????}"
 
 # The flags of the kernel's own build (sys/conf/kern.mk, kmod.mk) that change code or layout.
@@ -173,6 +177,7 @@ if [ "${2:-}" = c ]; then
 fi
 VENDOR=${VENDOR:-vendor}
 [ -d "$VENDOR" ] && flags="$flags --remap-path-prefix=$PWD/$work/vendor=crates"
+KERNEL_VERSION=$version
 KERNEL_CFLAGS=$cflags
 KERNEL_SANITIZER=$sanitizer_cflags
 KERNEL_OPTIONS=$work/opt
@@ -182,7 +187,7 @@ KERNEL_CC=$CLANG
 RUSTC_BOOTSTRAP=1
 CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY=never
 export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY
-export KERNEL_CFLAGS KERNEL_SANITIZER KERNEL_OPTIONS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
+export KERNEL_VERSION KERNEL_CFLAGS KERNEL_SANITIZER KERNEL_OPTIONS KERNEL_OBJECTS KERNEL_CC RUSTC_BOOTSTRAP
 # These flags must reach core too.
 eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
 

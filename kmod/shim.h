@@ -7,9 +7,6 @@
 
 MALLOC_DECLARE(M_LAGG);
 
-/* The release of the kernel, such as 15, which build.rs makes a cfg */
-#define	LAGG_RS_RELEASE	(__FreeBSD_version / 100000)
-
 /* Whether the kernel has netmap(4), as an option that Rust can read */
 #ifdef DEV_NETMAP
 #define	LAGG_RS_NETMAP	1
