@@ -48,7 +48,7 @@ tag_query(struct m_snd_tag *tag, union if_snd_tag_query_params *params)
 	return (0);
 }
 
-static int
+static __unused int
 tag_status(struct m_snd_tag *tag, char *text, size_t *size)
 {
 	if (text != NULL)
@@ -63,13 +63,22 @@ tag_free(struct m_snd_tag *tag)
 	atomic_add_int(&freed, 1);
 }
 
+#if __FreeBSD_version < 1500000
+#define	STATUS(function)
+#else
+#define	STATUS(function)	.snd_tag_status_str = function,
+#endif
+
+#define	METHODS(kind, modify, query, status)	\
+	[kind] = { .snd_tag_modify = modify, .snd_tag_query = query, .snd_tag_free = tag_free, STATUS(status) .type = kind }
+
 /* Those of unlimited tags as mlx5's: there is nothing to modify. */
 static const struct if_snd_tag_sw methods[IF_SND_TAG_TYPE_MAX] = {
-	[IF_SND_TAG_TYPE_RATE_LIMIT] = { tag_modify, tag_query, tag_free, NULL, NULL, IF_SND_TAG_TYPE_RATE_LIMIT },
-	[IF_SND_TAG_TYPE_UNLIMITED] = { NULL, NULL, tag_free, NULL, NULL, IF_SND_TAG_TYPE_UNLIMITED },
-	[IF_SND_TAG_TYPE_TLS] = { NULL, NULL, tag_free, NULL, tag_status, IF_SND_TAG_TYPE_TLS },
-	[IF_SND_TAG_TYPE_TLS_RATE_LIMIT] = { tag_modify, tag_query, tag_free, NULL, tag_status, IF_SND_TAG_TYPE_TLS_RATE_LIMIT },
-	[IF_SND_TAG_TYPE_TLS_RX] = { NULL, NULL, tag_free, NULL, tag_status, IF_SND_TAG_TYPE_TLS_RX },
+	METHODS(IF_SND_TAG_TYPE_RATE_LIMIT, tag_modify, tag_query, NULL),
+	METHODS(IF_SND_TAG_TYPE_UNLIMITED, NULL, NULL, NULL),
+	METHODS(IF_SND_TAG_TYPE_TLS, NULL, NULL, tag_status),
+	METHODS(IF_SND_TAG_TYPE_TLS_RATE_LIMIT, tag_modify, tag_query, tag_status),
+	METHODS(IF_SND_TAG_TYPE_TLS_RX, NULL, NULL, tag_status),
 };
 
 static int

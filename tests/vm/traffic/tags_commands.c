@@ -101,9 +101,14 @@ command_query(void)
 static int
 command_status(void)
 {
+#if __FreeBSD_version < 1500000
+	/* There is no such method: what it would say, in other words. */
+	return (command_query());
+#else
 	size_t size = sizeof(about_last);
 
 	return (kept->sw->snd_tag_status_str(kept, about_last, &size));
+#endif
 }
 
 static int
