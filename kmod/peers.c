@@ -21,6 +21,7 @@
 #include <netinet6/mld6.h>
 #include <netinet6/mld6_var.h>
 #include <netinet6/nd6.h>
+#include <netinet6/scope6_var.h>
 
 #include <machine/in_cksum.h>
 
@@ -132,6 +133,7 @@ announce_ipv6(void *arg, struct ifaddr *ifa, u_int count __unused)
 {
 	const int silent = IN6_IFF_NOTREADY | IN6_IFF_DETACHED | IN6_IFF_ANYCAST;
 	struct ifnet *ifp = arg;
+	struct in6_addr all = in6addr_linklocal_allnodes;
 	u_long flags = ND_NA_FLAG_OVERRIDE;
 
 	/* carp(4) announces its own. */
@@ -140,8 +142,9 @@ announce_ipv6(void *arg, struct ifaddr *ifa, u_int count __unused)
 	/* Hosts forget a router that does not say here that it is one. The rule is that of nd6_ns_input. */
 	if (V_ip6_forwarding && ((ND_IFINFO(ifp)->flags & ND6_IFF_ACCEPT_RTADV) == 0 || !V_ip6_norbit_raif))
 		flags |= ND_NA_FLAG_ROUTER;
-	/* To all nodes, with the link-level address. */
-	nd6_na_output(ifp, &in6addr_any, IFA_IN6(ifa), flags, 1, NULL);
+	/* With the link-level address. FreeBSD 14 would use what it has not set if this were left to it. */
+	if (in6_setscope(&all, ifp, NULL) == 0)
+		nd6_na_output(ifp, &all, IFA_IN6(ifa), flags, 1, NULL);
 	return (1);
 }
 
