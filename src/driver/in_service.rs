@@ -18,7 +18,12 @@ pub(super) struct InService {
     delays: Delays,
     /// What the present plan was made from; none if the names of its ports have changed since.
     published: Option<Published>,
+    /// Until when the lagg's link stays up for a standby of LACP that takes over.
+    take_over_ends: Option<Time>,
 }
+
+/// Within so many milliseconds it does, for which two LACPDUs each way are exchanged.
+const TAKE_OVER_MS: u32 = 500;
 
 /// The slot of failover's port that sends, and the ports that count as up if not all that are active do.
 type Published = (Option<Slot>, Option<SlotSet>);
@@ -57,6 +62,7 @@ impl InService {
             sender: Sender::default(),
             delays: Delays { since, ..Delays::default() },
             published: None,
+            take_over_ends: None,
         })
     }
 
@@ -192,6 +198,24 @@ impl State {
         if port.ifp().name() == self.settings.primary {
             self.in_service.sender.recall = true;
         }
+    }
+
+    /// Whether the lagg's link, if it `goes_down`, stays up for a moment, because a standby of LACP takes over.
+    pub fn stays_up(&mut self, goes_down: bool) -> bool {
+        let takes_over = self.mode.lacp().is_some_and(|lacp| lacp.machines.takes_over());
+        let ends = &mut self.in_service.take_over_ends;
+        *ends = if goes_down && takes_over {
+            ends.or_else(|| Some(now().after(TAKE_OVER_MS)))
+        } else {
+            None
+        };
+        ends.is_some_and(|ends| now() < ends)
+    }
+
+    /// In how many milliseconds that moment is over; none if it is not.
+    pub fn next_taken_over(&self) -> Option<u64> {
+        let ends = self.in_service.take_over_ends.filter(|ends| now() < *ends)?;
+        Some(ends.since(now()))
     }
 
     /// In how many milliseconds the next link counts as up or down; none if none will.

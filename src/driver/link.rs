@@ -100,6 +100,11 @@ fn publish_link(softc: &Ref<Softc>) {
         if !up && state.members().any(|port| state.is_restarting(port)) {
             return;
         }
+        // F-77: nor does the link go down while a standby takes over
+        let was_up = ifp.link_state() == LinkState::Up;
+        if state.stays_up(was_up && !up && plan.is_running()) {
+            return;
+        }
         if !peers::can_be_heard(&plan) {
             state.peers.cannot_hear(plan.is_running());
         }
@@ -121,6 +126,7 @@ fn publish_link(softc: &Ref<Softc>) {
 /// stays down, when a link counts, to move flows, to tell a change, or for InfiniBand.
 fn until_due(kind: LaggType, state: &State) -> Option<u64> {
     let due = state.peers.until_due().into_iter().chain(state.next_restarted());
+    let due = due.chain(state.next_taken_over());
     let due = due.chain(state.next_counted()).chain(rebalance::until_due(state));
     due.chain(state.changes.until_due()).chain(infiniband::until_due(kind, state)).min()
 }

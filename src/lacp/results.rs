@@ -1,7 +1,7 @@
 //! The machines' results: what to send and log, which ports are in service, and when to run again.
 
 use super::report::Report;
-use super::selection::{LagId, System};
+use super::selection::{LagId, Selected, System};
 use super::time::Time;
 use super::{Lacp, Memory, Port, mux};
 use crate::slots::{Slot, SlotSet};
@@ -93,6 +93,15 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// The aggregator that is chosen, once frames are sent on it.
     pub(super) fn in_service(&self) -> Option<Slot> {
         self.active.filter(|_| !self.distributing().is_empty())
+    }
+
+    /// Whether a port of the chosen aggregator is about to take over, of which only so many may be in service.
+    pub fn takes_over(&self) -> bool {
+        let comes = |port: &Port| {
+            let is_coming = matches!(port.mux, mux::MuxState::Attached | mux::MuxState::Collecting);
+            port.aggregator == self.active && port.selected == Selected::Selected && is_coming
+        };
+        self.settings.max_links != 0 && self.ports().any(|(_, port)| comes(port))
     }
 
     /// The number of the aggregator that is chosen.

@@ -1,6 +1,7 @@
 //! LACP's settings, and why ports are not in service.
 
-use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::host::testing::Events;
+use lagg_rs::kpi::host::{self, Event, Vnet};
 use lagg_rs::kpi::ioctl::{LacpInfo, proto};
 use lagg_rs::kpi::{Errno, LinkState};
 use lagg_rs::lacp::key;
@@ -173,6 +174,41 @@ fn a_limit_keeps_the_worst_ports_as_standbys() {
         pair.left.set("lacp.max_links", "0").unwrap();
         pair.exchange();
         assert_eq!((pair.distributing(&pair.left), pair.distributing(&pair.right)), (2, 2));
+    });
+}
+
+/// The one port in service makes way for another, or loses its link: the link of the lagg stays up. It does not if the
+/// partner has gone.
+#[test]
+fn f77_a_standby_takes_over_while_the_lagg_s_link_stays_up() {
+    lab(|| {
+        let pair = pair(2);
+        for lagg in [&pair.left, &pair.right] {
+            lagg.set("lacp.max_links", "1").unwrap();
+        }
+        pair.pass(1_000);
+        let links: Vec<_> =
+            [&pair.left, &pair.right].map(|lagg| Events::of(&lagg.ifp)).into_iter().collect();
+        let changes = || {
+            let of = |events: &Events| events.take().into_iter();
+            let all = links.iter().flat_map(of);
+            all.filter(|event| matches!(event, Event::Link(_))).collect::<Vec<_>>()
+        };
+        assert_eq!(pair.send(1), [Some(0)]);
+        for (priorities, wire) in [("em1:9 em2:1", 1), ("em1:1 em2:9", 0)] {
+            pair.left.set("port_priority", priorities).unwrap();
+            pair.pass(5_000);
+            assert_eq!(pair.send(1), [Some(wire)]);
+            assert_eq!(changes(), []);
+        }
+        pair.link(0, LinkState::Down);
+        pair.pass(5_000);
+        assert_eq!(pair.send(1), [Some(1)]);
+        assert_eq!(changes(), []);
+        pair.right.set("lacp.max_links", "0").unwrap();
+        pair.right.down();
+        pair.pass(600);
+        assert_eq!(pair.left.ifp.link_state(), LinkState::Down);
     });
 }
 
