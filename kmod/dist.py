@@ -31,15 +31,15 @@ def version():
     return field("version")
 
 
+def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=TOP, check=True, capture_output=True, text=True).stdout
+
+
 def sources():
     """The files of the source, and the time that they bear: that of the commit, which an unpacked release keeps."""
     if not (TOP / ".git").exists():
         files = (p.relative_to(TOP) for p in TOP.rglob("*") if p.is_file())
         return [p for p in files if not BUILT & set(p.parts)], int((TOP / "Cargo.toml").stat().st_mtime)
-
-    def git(*arguments):
-        return subprocess.run(["git", *arguments], cwd=TOP, check=True, capture_output=True, text=True).stdout
-
     return [pathlib.Path(p) for p in git("ls-files", "-z").split("\0") if p], int(git("log", "-1", "--format=%ct"))
 
 
@@ -68,7 +68,8 @@ def tarball(to, name):
 def port(to, archive, time):
     """The port's files. What is filled in and added here is known once there is a release."""
     shutil.copytree(TOP / "kmod/port", to)
-    tests = [f"tests/lagg-rs/{p.name}" for p in sorted(TOP.glob("tests/kyua/*"), key=lambda p: p.name.lower()) if p.suffix != ".py" and p.is_file()]
+    names = (p.name for p in TOP.glob("tests/kyua/*") if p.is_file() and p.suffix != ".py")
+    tests = [f"tests/lagg-rs/{name}" for name in sorted(names, key=str.lower)]
     values = {"version": version(), "repository": field("repository"), "tests": " \\\n\t\t\t".join(tests)}
     makefile = (to / "Makefile").read_text()
     (to / "Makefile").write_text(re.sub("@([a-z]+)@", lambda match: values[match[1]], makefile))
@@ -94,6 +95,8 @@ def main(to):
         sys.exit(f"Cargo.toml has version {version()}, but CHANGELOG.md begins with {heading}")
     if "not yet" in heading:
         print(f"a trial: CHANGELOG.md says {heading}")
+    elif (TOP / ".git").exists() and git("status", "--porcelain"):
+        sys.exit("what is released must be committed: git status")
     name = f"lagg-rs-{version()}"
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(parents=True)
