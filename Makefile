@@ -15,7 +15,8 @@ SBINDIR ?= /usr/local/sbin
 TESTSDIR ?= /usr/local/tests/lagg-rs
 
 TOOLS = . kmod/env.sh &&
-OUT = build/$(ARCH)$(if $(filter-out 15,$(FREEBSD)),-freebsd$(FREEBSD))$(if $(KASAN),-kasan)$(if $(KCSAN),-kcsan)
+# The shell puts it together: the two kinds of make agree on no condition.
+OUT = build/$(ARCH)$$(case $${FREEBSD:-15} in (15) ;; (*) echo "-freebsd$$FREEBSD" ;; esac)$${KASAN:+-kasan}$${KCSAN:+-kcsan}
 
 all: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH)
