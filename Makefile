@@ -164,6 +164,7 @@ deinstall: on-freebsd
 dist:
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh dist
 	@$(MAKE) modules
+	@[ "$$(uname -s)$(SYSDIR)" != Linux ] || $(MAKE) modules FREEBSD=14
 	@python3 -B kmod/dist.py build/dist
 
 clean:

@@ -48,7 +48,7 @@ new_enough() {
 
 has_source() {
 	[ -e "$SYSDIR/conf/kmod.mk" ] ||
-	    fail "no kernel source in $SYSDIR: unpack src.txz there, or say SYSDIR=/path/to/sys"
+	    fail "no kernel source in $SYSDIR: unpack src.txz there, or pkg install FreeBSD-src-sys, or say SYSDIR=/path/to/sys"
 }
 
 debian() {
