@@ -63,7 +63,7 @@ else
 	check "no status (D-24)" says $EOPNOTSUPP status
 	tag free >/dev/null
 	tag alloc $TLS 7 >/dev/null
-	check "status is the port's" says "0 0" status
+	[ "$(uname -K)" -lt 1500000 ] || check "status is the port's" says "0 0" status
 	tag free >/dev/null
 fi
 

@@ -102,8 +102,8 @@ static int
 command_status(void)
 {
 #if __FreeBSD_version < 1500000
-	/* There is no such method: what it would say, in other words. */
-	return (command_query());
+	/* There is no such method. */
+	return (EOPNOTSUPP);
 #else
 	size_t size = sizeof(about_last);
 
