@@ -41,7 +41,7 @@ arm64)
 esac
 # A packet should find its function at the beginning of a cache line.
 flags="$flags -Zmin-function-alignment=64"
-flags="$flags -Cforce-frame-pointers=yes -Cforce-unwind-tables=no -Csymbol-mangling-version=v0"
+flags="$flags -Zunstable-options -Cforce-frame-pointers=non-leaf -Cforce-unwind-tables=no -Csymbol-mangling-version=v0"
 # The same source makes the same module, wherever it, its crates and Rust's own source are. Of prefixes that match, the
 # last holds. cargo names the directory of crates.io's crates so everywhere.
 sysroot=$("${RUSTC:-rustc}" --print sysroot)

@@ -30,12 +30,13 @@ const MODES: u32 = iff::PROMISC | iff::ALLMULTI;
 ///
 /// Nothing is done for a lagg that is being destroyed.
 pub(super) fn flags_changed(softc: &Ref<Softc>) {
-    let (new_modes, new_up) = {
+    let (new_modes, new_up, new_monitor) = {
         let mut state = softc.state();
         // Its interface is detached next, and loses its address then.
         if state.destroying {
             return;
         }
+        let new_monitor = softc.has_new_monitor(&state);
         let (flags, lladdr) = (softc.ifp().flags(), softc.ifp().lladdr());
         let modes = flags & MODES;
         let up = flags & iff::UP != 0;
@@ -43,13 +44,16 @@ pub(super) fn flags_changed(softc: &Ref<Softc>) {
         // The address of an InfiniBand lagg cannot be given.
         let is_given = softc.kind == LaggType::Ethernet
             && lladdr != replace(&mut state.lladdr_seen, lladdr.ethernet());
-        if is_given && !up {
+        if is_given && !up && !new_monitor {
             return;
         }
         let new_lladdr = up && !state.members().all(|port| port.has_lladdr(&lladdr));
         let new_modes = replace(&mut state.modes_seen, modes) != modes;
-        (new_modes, state.running != up || new_lladdr)
+        (new_modes, state.running != up || new_lladdr, new_monitor)
     };
+    if new_monitor && !new_modes {
+        softc.change(|_| ());
+    }
     if new_up
         && !new_modes
         && let Ok(Some(token)) = softc.token_within(PATIENCE_MS)
@@ -74,6 +78,10 @@ pub(super) fn reconcile(softc: &Ref<Softc>) {
     let Ok(token) = softc.token() else { return };
     softc.ifp().in_vnet(|| {
         leave::remove_looping(softc, &token);
+        let new_monitor = softc.has_new_monitor(&softc.state());
+        if new_monitor {
+            softc.change(|_| ());
+        }
         follow_flags(softc, &token);
         groups::update(softc, &token);
         vlans::update(softc, &token);

@@ -1,78 +1,167 @@
 //! The data path. Nothing here takes a lock, sleeps, allocates (but for broadcast's copies), or reaches a
 //! port except through the plan.
 
+use core::hint::cold_path;
+
+use super::by_flow::{ByFlow, ByFlowOrId};
 use super::drops::Refused;
-use super::{Plan, Port, Softc, lacp_frames, tags};
-use crate::kpi::{Counter, Epoch, Errno, Mbuf, Result, failover_rx_all, iff, probe};
-use crate::policy::{self, Look, Packet, Ports, Protocol, Unsent};
-use crate::wire::flow::Bytes;
+use super::mode::Rules;
+use super::receive::{Usual, UsualAlone};
+use super::{Plan, Port, Softc, tags};
+use crate::kpi::{Counter, Epoch, Errno, Ifnet, Mbuf, Result, Sending, Ways, probe};
+use crate::policy::{Flows, Packet, Ports, Protocol, Unsent};
+use crate::slots::Slot;
+use crate::wire::flow::{Bytes, layers};
 
-/// Sends a packet on the port that the plan's protocol chooses.
+/// What is done with the packets of a plan with this protocol.
 ///
-/// What most packets need is here and in inlined functions. The rest is in functions that are called last,
-/// so no register has to be saved across a call.
-///
-/// # Errors
-/// ENXIO without ports; ENETDOWN without an active port, ENOENT for broadcast; ENOBUFS while lacp makes the
-/// packet's flow wait; EAGAIN for a send tag of another port; else what the port's driver returns.
-#[inline]
-pub(super) fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
-    // D-1: count, list and ports belong to one plan
-    let plan = softc.plan(epoch);
-    if plan.protocol().sends_on_all() {
-        return send_on_all(softc, m, plan, epoch);
+/// What most packets need is in the ways themselves and in inlined functions. The rest is in functions that
+/// are called last, so no register has to be saved across a call.
+pub(super) fn ways(protocol: &Rules, has_ports: bool) -> Ways {
+    match protocol {
+        _ if !has_ports => const { Ways::new::<Choosing, Usual>() },
+        Protocol::None => const { Ways::new::<Choosing, Usual>() },
+        Protocol::Failover => const { Ways::new::<OnOne, Usual>() },
+        Protocol::RoundRobin(_) => const { Ways::new::<InTurn, Usual>() },
+        Protocol::Broadcast => const { Ways::new::<OnAll, Usual>() },
+        Protocol::LoadBalance(flows) => match how(flows, false) {
+            How::Usual => const { Ways::new::<ByFlow<false>, Usual>() },
+            How::Masked => const { Ways::new::<ByFlow<true>, Usual>() },
+            How::Closer => const { Ways::new::<ByFlowOrId, Usual>() },
+            How::Closest => const { Ways::new::<Choosing, Usual>() },
+        },
+        Protocol::Lacp(lacp) => match how(&lacp.flows, lacp.exceptions.is_some()) {
+            How::Usual => const { Ways::new::<ByFlow<false>, UsualAlone>() },
+            How::Masked => const { Ways::new::<ByFlow<true>, UsualAlone>() },
+            How::Closer => const { Ways::new::<ByFlowOrId, UsualAlone>() },
+            How::Closest => const { Ways::new::<Choosing, UsualAlone>() },
+        },
     }
-    if let Protocol::Failover = plan.protocol() {
-        // Apart, so that its port is one load.
-        return send_usual(softc, m, plan.sender(), plan, epoch);
-    }
-    let first = policy::first!(plan.protocol(), plan, &m);
-    send_usual(softc, m, first, plan, epoch)
 }
 
-/// Sends a packet on its first port if that is all it needs.
+/// How flows are to be looked at.
+enum How {
+    Usual,
+    Masked,
+    Closer,
+    Closest,
+}
+
+fn how<T>(flows: &Flows<T>, has_exceptions: bool) -> How {
+    let all = layers::ALL as u8;
+    match flows.layers {
+        more if more & !all != 0 => How::Closest,
+        _ if has_exceptions || flows.flowid_shift.is_some() => How::Closer,
+        layers if layers != all => How::Masked,
+        _ => How::Usual,
+    }
+}
+
+/// failover.
+struct OnOne;
+
+impl Sending for OnOne {
+    #[inline(always)]
+    fn send(ifp: &Ifnet, softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
+        let Some(port) = plan.outlet().active() else {
+            cold_path();
+            return choose_and_send(ifp, m, None, plan, softc, epoch);
+        };
+        send_on(ifp, m, port, softc, epoch)
+    }
+}
+
+/// roundrobin.
+struct InTurn;
+
+impl Sending for InTurn {
+    #[inline(always)]
+    fn send(ifp: &Ifnet, softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
+        let Protocol::RoundRobin(turns) = plan.protocol() else {
+            return choose_and_send(ifp, m, None, plan, softc, epoch);
+        };
+        let turn = Slot::from_low_bits(turns.next() as u8);
+        let Some(port) = plan.outlet_of(turn).active() else {
+            cold_path();
+            return choose_and_send(ifp, m, plan.at(turn.into()), plan, softc, epoch);
+        };
+        send_on(ifp, m, port, softc, epoch)
+    }
+}
+
+/// none; also the way of plans without ports, or in which each packet needs the closest look.
+struct Choosing;
+
+impl Sending for Choosing {
+    #[inline(always)]
+    fn send(ifp: &Ifnet, softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
+        choose_and_send(ifp, m, None, plan, softc, epoch)
+    }
+}
+
+/// broadcast.
+struct OnAll;
+
+impl Sending for OnAll {
+    #[inline(always)]
+    fn send(_: &Ifnet, softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result {
+        send_on_all(softc, m, plan, epoch)
+    }
+}
+
+/// Sends a packet on its port, which is active.
 #[inline(always)]
-fn send_usual(softc: &Softc, m: Mbuf, first: Option<&Port>, plan: &Plan, epoch: &Epoch) -> Result {
-    match first {
-        Some(port) if port.is_active() && !softc.ifp().has_listeners() && !m.has_tag() => {
-            port.ifp().transmit(m, epoch)
-        }
-        first if softc.ifp().has_listeners() || m.has_tag() => {
-            choose_and_send(softc, m, first, plan, epoch)
-        }
-        first => look_closer(softc, m, first, plan, epoch),
+pub(super) fn send_on(ifp: &Ifnet, m: Mbuf, port: &Ifnet, softc: &Softc, epoch: &Epoch) -> Result {
+    if ifp.has_listeners() || m.has_tag() {
+        cold_path();
+        return show_and_send(ifp, m, port, softc, epoch);
     }
+    port.transmit(m, epoch)
 }
 
-/// Sends a packet whose flow or port takes longer to find. What it calls is called last too.
+/// Sends a packet that bpf(4) listens to, or that has a send tag, on its port.
 #[inline(never)]
-fn look_closer(softc: &Softc, m: Mbuf, first: Option<&Port>, plan: &Plan, epoch: &Epoch) -> Result {
-    if plan.count().is_none() {
-        return choose_and_send(softc, m, first, plan, epoch);
-    }
-    match plan.protocol().near(plan, &m) {
-        Some(Ok(port)) => port.ifp().transmit(m, epoch),
-        Some(Err(why)) => unsent(softc, m, why),
-        None => choose_and_send(softc, m, first, plan, epoch),
-    }
+fn show_and_send(ifp: &Ifnet, m: Mbuf, port: &Ifnet, softc: &Softc, epoch: &Epoch) -> Result {
+    softc.bpf_tap_on(ifp, &m);
+    if m.has_tag() { tags::transmit(port, m, epoch) } else { port.transmit(m, epoch) }
 }
 
-/// Sends a packet that bpf(4) listens to, that has a send tag, whose headers are in pieces, or whose port is
-/// down and chosen by no flow.
+/// Sends a packet of a flow with this hash whose first port is down, or not for this packet.
 #[inline(never)]
-fn choose_and_send(
-    softc: &Softc,
+pub(super) fn send_elsewhere(
+    ifp: &Ifnet,
     m: Mbuf,
-    first: Option<&Port>,
+    bucket: u32,
     plan: &Plan,
+    softc: &Softc,
+    epoch: &Epoch,
+) -> Result {
+    if ifp.has_listeners() || m.has_tag() {
+        return choose_and_send(ifp, m, None, plan, softc, epoch);
+    }
+    match plan.protocol().select_in_bucket(plan, &m, bucket) {
+        Ok(port) => port.ifp().transmit(m, epoch),
+        Err(why) => unsent(softc, m, why),
+    }
+}
+
+/// Sends a packet whose port is down and chosen by no flow, or whose headers are in pieces. `turn` is the port whose
+/// turn it is with roundrobin.
+#[inline(never)]
+pub(super) fn choose_and_send(
+    ifp: &Ifnet,
+    m: Mbuf,
+    turn: Option<&Port>,
+    plan: &Plan,
+    softc: &Softc,
     epoch: &Epoch,
 ) -> Result {
     if plan.count().is_none() {
         return unsent(softc, m, Unsent::NoPorts);
     }
-    softc.bpf_tap(&m);
-    match plan.protocol().select(first, plan, &m) {
-        Ok(port) if m.has_tag() => tags::transmit(port, m, epoch),
+    softc.bpf_tap_on(ifp, &m);
+    match plan.protocol().select(turn, plan, &m) {
+        Ok(port) if m.has_tag() => tags::transmit(port.ifp(), m, epoch),
         Ok(port) => port.ifp().transmit(m, epoch),
         Err(why) => unsent(softc, m, why),
     }
@@ -152,86 +241,6 @@ fn count_unsent(softc: &Softc, why: Option<Unsent>) {
     }
 }
 
-/// Receives a frame from a port. If the plan's protocol accepts it, the lagg is its receiver from here on.
-#[inline]
-pub(super) fn input(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
-    let softc: &Softc = port.softc();
-    let (plan, ifp) = (softc.plan(epoch), softc.ifp());
-    let is_usual = plan.is_running()
-        && plan.has(port)
-        && plan.protocol().accepts(plan, port, &m, Look::Usual)
-        && ifp.shares_vnet(port.ifp())
-        && !ifp.has_netmap()
-        && !ifp.has_listeners()
-        && ifp.flags() & iff::MONITOR == 0;
-    if !is_usual {
-        return consider(port, m, plan, epoch);
-    }
-    m.set_receiver(ifp);
-    Some(m)
-}
-
-/// Receives a frame that needs a closer look than most.
-#[cold]
-#[inline(never)]
-fn consider(port: &Port, mut m: Mbuf, plan: &Plan, epoch: &Epoch) -> Option<Mbuf> {
-    if !plan.is_running() {
-        return refuse(port, m, Refused::NotRunning);
-    }
-    if !plan.has(port) {
-        return refuse(port, m, Refused::NotMember);
-    }
-    if let Some(frames) = plan.frames().filter(|_| lacp_frames::is_slow(&m)) {
-        m = lacp_frames::receive(port, m, frames)?;
-    }
-    let look = Look::Closer { rx_all: failover_rx_all };
-    if !plan.protocol().accepts(plan, port, &m, look) {
-        return refuse(port, m, Refused::NotAccepted);
-    }
-    let softc = port.softc();
-    let ifp = softc.ifp();
-    m.set_receiver(ifp);
-    if !ifp.shares_vnet(port.ifp()) || ifp.has_netmap() {
-        return hand_over(port, m, epoch);
-    }
-    softc.bpf_tap(&m);
-    if ifp.flags() & iff::MONITOR != 0 {
-        return refuse(port, m, Refused::Monitor);
-    }
-    Some(m)
-}
-
-/// Hands a frame to the lagg's own `if_input`. It is needed if the lagg is in another vnet than the port,
-/// where the stack would continue in the port's (F-31), and if netmap(4) has the lagg. The stack's
-/// `if_input` shows the frame to bpf(4), and drops it if the lagg is a monitor; netmap's does neither.
-#[cold]
-#[inline(never)]
-fn hand_over(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
-    let ifp = port.softc().ifp();
-    let monitors = ifp.flags() & iff::MONITOR != 0;
-    if ifp.has_netmap() {
-        port.softc().bpf_tap(&m);
-        if monitors {
-            return refuse(port, m, Refused::Monitor);
-        }
-    } else if monitors {
-        probe::drop(ifp, Some(port.ifp()), Some(&m), Refused::Monitor.c_name());
-        port.refused.count(Refused::Monitor);
-    }
-    ifp.input(m, epoch);
-    None
-}
-
-/// Drops a frame that is not accepted.
-#[cold]
-#[inline(never)]
-fn refuse(port: &Port, m: Mbuf, why: Refused) -> Option<Mbuf> {
-    probe::drop(port.softc().ifp(), Some(port.ifp()), Some(&m), why.c_name());
-    drop(m);
-    port.refused.count(why);
-    None
-}
-
 /// Asks whether a packet of this address family may be sent on a port itself. Only frames whose header the
 /// sender wrote may, as bpf(4) does; no protocol's packets may.
 ///
@@ -279,10 +288,5 @@ impl Packet for Mbuf {
     #[inline]
     fn numa_domain(&self) -> Option<u8> {
         self.numa_domain()
-    }
-
-    #[inline]
-    fn is_multicast(&self) -> bool {
-        self.is_multicast()
     }
 }

@@ -184,7 +184,7 @@ impl Control {
         self.waits.take_if(|waits| !waits.settle(published.waiting, &mut exceptions.paused));
         let any = self.waits.is_some() || domains.is_some();
         policy::Lacp {
-            flows: self.balancer.flows.clone(),
+            flows: self.balancer.flows(),
             collecting: published.collecting,
             // D-7: packets read it only in the plan
             distributing: published.distributing,
@@ -204,7 +204,7 @@ impl Control {
         waits: Boxed<Waits>,
     ) -> SlotSet {
         let distributed = self.published.distributing;
-        let old = self.balancer.flows.table.clone();
+        let old = self.balancer.shared_table();
         let spread_anew = self.balancer.spread(table, members, distributing);
         let present = self.balancer.domains();
         if !(rehashed || spread_anew || present != domains) {
@@ -215,7 +215,7 @@ impl Control {
             return waits.all(distributed);
         }
         let before = Choices { table: &old, domains: present };
-        let after = Choices { table: &self.balancer.flows.table, domains };
+        let after = Choices { table: self.balancer.table(), domains };
         waits.moved(&before, &after, distributed)
     }
 }

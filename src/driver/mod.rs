@@ -27,6 +27,7 @@
 //! both, and to nothing else here.
 
 mod asked;
+mod by_flow;
 mod changes;
 mod config;
 mod counters;
@@ -55,6 +56,7 @@ mod port;
 mod port_leaves;
 mod reason;
 mod rebalance;
+mod receive;
 mod settings;
 mod softc;
 mod stacking;
@@ -71,13 +73,16 @@ pub use softc::Softc;
 use core::fmt;
 
 use crate::kpi::{
-    Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Leaf, Mbuf, Module, Name,
-    PortMethods, Ref, Result, SendTag, Setting, TagRequest,
+    Counter, Driver, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Leaf, Module, Name, PortMethods, Ref,
+    Result, SendTag, Setting, TagRequest, Ways,
 };
 
 impl Driver for Module {
     type Softc = Softc;
     type Port = Port;
+    type Plan = Plan;
+
+    const PLAN: usize = core::mem::offset_of!(Softc, plan);
 
     fn create(ifp: &IfnetRef, kind: LaggType) -> Result<Ref<Softc>> {
         Softc::try_new(ifp, kind, lacp::keep_time, link::publish, config::reconcile)
@@ -91,18 +96,23 @@ impl Driver for Module {
         leave::destroy(softc);
     }
 
-    #[inline]
-    fn transmit(softc: &Softc, m: Mbuf, epoch: &Epoch) -> Result {
-        data::transmit(softc, m, epoch)
+    #[inline(always)]
+    fn lagg(port: &Port) -> &Softc {
+        port.softc()
+    }
+
+    #[inline(always)]
+    fn plan<'e>(softc: &Softc, epoch: &'e Epoch) -> &'e Plan {
+        softc.plan(epoch)
+    }
+
+    #[inline(always)]
+    fn ways(plan: &Plan) -> &Ways {
+        plan.ways()
     }
 
     fn allocate_tag(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Result<SendTag> {
         tags::allocate(softc, request)
-    }
-
-    #[inline]
-    fn input(port: &Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf> {
-        data::input(port, m, epoch)
     }
 
     fn init(softc: &Ref<Softc>) {

@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::rebalance::Rebalancer;
 use crate::kpi::ioctl::hash;
 use crate::kpi::{
-    Boxed, Defaults, Ifnet, MacAddr, PerCpu, Ref, Result, Tallies, Unique, defaults, random,
+    Boxed, Defaults, Ifnet, MacAddr, Part, PerCpu, Ref, Result, Tallies, Unique, defaults, random,
 };
 use crate::policy::buckets::{BUCKETS, Homes, Table};
 use crate::policy::hash::Key;
@@ -29,11 +29,17 @@ pub type Rules =
 
 /// The table of flows that plans share.
 #[derive(Clone)]
-pub struct SharedTable(Ref<Measured>);
+pub struct SharedTable(Part<Table, Measured>);
+
+impl SharedTable {
+    fn new(whole: Ref<Measured>) -> Self {
+        SharedTable(Part::new(whole, |whole| &*whole.table))
+    }
+}
 
 /// A table of flows, and what measures them.
 pub(super) struct Measured {
-    table: Boxed<Table>,
+    pub table: Boxed<Table>,
     tallies: Option<Ref<Tallies>>,
     /// The shift of flow ids while flows are measured.
     flowid_shift: Option<u8>,
@@ -54,18 +60,18 @@ impl Deref for SharedTable {
 
     #[inline]
     fn deref(&self) -> &Table {
-        &self.0.table
+        &self.0
     }
 }
 
 impl policy::Measures for SharedTable {
     fn flowid_shift(&self) -> Option<u8> {
-        self.0.flowid_shift
+        self.0.whole().flowid_shift
     }
 
     #[inline]
     fn measure(&self, hash: u32, bytes: usize) {
-        if let Some(tallies) = &self.0.tallies {
+        if let Some(tallies) = &self.0.whole().tallies {
             tallies.add(hash as usize % BUCKETS, bytes as u64);
         }
     }
@@ -97,7 +103,7 @@ impl Mode {
             |balancer, table| {
                 balancer.set_options(options);
                 balancer.spread(table, members, up);
-                balancer.flows.clone()
+                balancer.flows()
             },
             |control, (table, pauses)| control.rules(around, table, pauses),
         )
@@ -129,7 +135,7 @@ static_assertions::const_assert!(size_of::<Memory>() <= 4096);
 
 /// The control side's part of flows.
 pub(super) struct Balancer {
-    pub flows: Flows<SharedTable>,
+    pub flows: Flows<Ref<Measured>>,
     memory: Boxed<Memory>,
     /// The flows are spread over other ports than those last logged.
     changed: bool,
@@ -146,9 +152,25 @@ impl Balancer {
     /// ENOMEM.
     pub fn try_new() -> Result<Self> {
         let memory = Boxed::try_zeroed()?;
-        let table = SharedTable(Ref::try_new(Measured::try_new()?)?);
+        let table = Ref::try_new(Measured::try_new()?)?;
         let flows = Flows { key: Key::new(random()), layers: 0, flowid_shift: None, table };
         Ok(Balancer { flows, memory, changed: false, key: (0, None), rebalancer: None })
+    }
+
+    /// The flows of the next plan.
+    pub fn flows(&self) -> Flows<SharedTable> {
+        let Flows { key, table, layers, flowid_shift } = self.flows.clone();
+        Flows { key, table: SharedTable::new(table), layers, flowid_shift }
+    }
+
+    /// The table of flows.
+    pub fn table(&self) -> &Table {
+        &self.flows.table.table
+    }
+
+    /// The table of flows, to be kept.
+    pub fn shared_table(&self) -> SharedTable {
+        SharedTable::new(self.flows.table.clone())
     }
 
     /// Sets the options by which flows are told apart. Returns whether that changes anything.
@@ -170,7 +192,7 @@ impl Balancer {
             return false;
         }
         let homes = &mut self.memory.homes;
-        memory.table.copy_from(&self.flows.table);
+        memory.table.copy_from(&self.flows.table.table);
         if !homes.are_of(members, up) {
             memory.table.rebuild(homes, members, up);
         }
@@ -179,7 +201,7 @@ impl Balancer {
             memory.tallies = Some(rebalancer.tallies.clone());
             memory.table.shift(homes, &take(&mut rebalancer.moves));
         }
-        self.flows.table = SharedTable(memory.share());
+        self.flows.table = memory.share();
         self.changed = true;
         true
     }
@@ -192,10 +214,11 @@ impl Balancer {
 
     /// Whether flows are to move, or to be measured or not, for what they have carried.
     pub fn is_rebalanced(&self) -> bool {
-        let measured = self.flows.table.0.tallies.is_some();
+        let table = &self.flows.table;
+        let measured = table.tallies.is_some();
         match &self.rebalancer {
             Some(rebalancer) => {
-                let has_key = self.flows.table.0.flowid_shift == self.key.1;
+                let has_key = table.flowid_shift == self.key.1;
                 !measured || !has_key || !rebalancer.moves.is_empty()
             }
             None => measured,

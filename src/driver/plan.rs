@@ -5,38 +5,48 @@ use core::num::NonZeroUsize;
 
 use arrayvec::ArrayVec;
 
-use super::Port;
 use super::lacp_state::Frames;
 use super::mode::{Circumstances, PlanMemory, Rules};
 use super::state::State;
-use crate::kpi::{CACHE_LINE, Ref, Result, Unique};
+use super::{Port, data};
+use crate::kpi::{CACHE_LINE, Outlet, Ref, Result, Unique, Ways};
 use crate::policy::Ports;
 use crate::policy::lacp::Domains;
 use crate::slots::{Slot, SlotMap, SlotSet};
+use crate::wire::flow::Masks;
 
 /// What a packet reads of a lagg. It is loaded once, through one pointer, and never edited after it was
 /// published: a change makes a new plan.
 ///
-/// What is read to choose a port, except the port itself, is in the first cache line.
+/// What every packet reads is in the first cache line.
 ///
 /// # Invariants
 /// The first `count` of `order` are the slots of the ports. All other slots are empty.
 #[repr(C)]
 pub struct Plan {
-    protocol: Rules,
-    sender: Option<Ref<Port>>,
+    ways: Ways,
+    /// The slots of the ports from which usual frames are accepted.
+    takes: SlotSet,
     running: bool,
     count: u8,
     /// How many ports have a link that counts as up, and come first in the order; none if all links do.
     counted: Option<u8>,
+    /// Where failover sends.
+    outlet: Outlet,
+    protocol: Rules,
+    /// Where the others send: roundrobin's by their turns, the others by their slots.
+    outlets: SlotMap<Outlet>,
+    masks: Masks,
     primary: Slot,
+    sender: Slot,
     min_links: u8,
     order: [Slot; Slot::COUNT],
     slots: SlotMap<Option<Ref<Port>>>,
     frames: Option<Ref<Frames>>,
 }
 
-static_assertions::const_assert!(offset_of!(Plan, protocol) + size_of::<Rules>() <= CACHE_LINE);
+static_assertions::const_assert_eq!(offset_of!(Plan, ways), 0);
+static_assertions::const_assert!(offset_of!(Plan, protocol) < CACHE_LINE);
 
 impl Plan {
     /// A plan without ports. May sleep.
@@ -51,12 +61,17 @@ impl Plan {
 
     fn new(protocol: Rules) -> Self {
         Plan {
-            protocol,
-            sender: None,
+            ways: data::ways(&protocol, false),
+            takes: SlotSet::EMPTY,
             running: false,
             count: 0,
             counted: None,
+            outlet: Outlet::NOWHERE,
+            protocol,
+            outlets: SlotMap::new([const { Outlet::NOWHERE }; Slot::COUNT]),
+            masks: Masks::of(0),
             primary: Slot::LAST,
+            sender: Slot::LAST,
             min_links: 0,
             order: [Slot::LAST; Slot::COUNT],
             slots: SlotMap::new([const { None }; Slot::COUNT]),
@@ -99,8 +114,33 @@ impl Plan {
             self.slots[slot] = Some(port.clone());
         }
         self.counted = counted.map(|counted| counted.len() as u8);
-        let sender = sender.unwrap_or(self.primary);
-        self.sender = self.slots[sender].clone();
+        self.sender = sender.unwrap_or(self.primary);
+        self.open();
+    }
+
+    /// Settles what packets read of the rest.
+    fn open(&mut self) {
+        let has_ports = self.count().is_some();
+        self.ways = data::ways(&self.protocol, has_ports);
+        self.masks = Masks::of(self.protocol.flows().map_or(0, |flows| flows.layers.into()));
+        let (takes, sends) = (self.protocol.takes_from(self), self.protocol.sends_on(self));
+        if self.running {
+            self.takes = takes;
+        }
+        let outlet = |port: Option<&Port>| match port {
+            Some(port) if sends.contains(port.slot()) => Outlet::to(port.ifp()),
+            _ => Outlet::NOWHERE,
+        };
+        self.outlet = outlet(self.sender());
+        let by_turns = matches!(self.protocol, Rules::RoundRobin(_));
+        self.outlets = SlotMap::from_fn(|slot| {
+            outlet(if by_turns { self.at(slot.into()) } else { self.in_slot(slot) })
+        });
+    }
+
+    /// Accepts no frame without a closer look.
+    pub(super) fn look_at_frames(&mut self) {
+        self.takes = SlotSet::EMPTY;
     }
 
     /// Sets how many ports must be in service for the lagg's link to be up.
@@ -117,6 +157,37 @@ impl Plan {
     #[inline]
     pub fn protocol(&self) -> &Rules {
         &self.protocol
+    }
+
+    /// What is done with its packets.
+    #[inline(always)]
+    pub(super) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// Whether usual frames are accepted from `port`, which is a port of this lagg: the slot of one that has left
+    /// is not taken again before the packets have gone that came from it.
+    #[inline(always)]
+    pub(super) fn takes_from(&self, port: &Port) -> bool {
+        !(self.takes & port.set()).is_empty()
+    }
+
+    /// Where failover sends.
+    #[inline(always)]
+    pub(super) fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
+    /// Where the port with the turn of this number sends, with roundrobin; else the port in the slot.
+    #[inline(always)]
+    pub(super) fn outlet_of(&self, slot: Slot) -> &Outlet {
+        &self.outlets[slot]
+    }
+
+    /// The layers by which flows are told apart.
+    #[inline(always)]
+    pub(super) fn masks(&self) -> &Masks {
+        &self.masks
     }
 
     /// Whether the lagg is up and receives packets.
@@ -159,7 +230,7 @@ impl Plan {
     /// The port that failover sends on; its primary if no port can be used.
     #[inline]
     pub fn sender(&self) -> Option<&Port> {
-        self.sender.as_deref()
+        self.in_slot(self.sender)
     }
 
     /// failover's primary port.
@@ -224,6 +295,11 @@ impl State {
         (self.members().map(slots_of).collect(), active.map(slots_of).collect())
     }
 
+    /// Whether a port in the plan is a VLAN.
+    pub fn is_on_vlans(&self) -> bool {
+        self.members().any(|port| port.methods().is_vlan())
+    }
+
     /// The ports of each NUMA domain, if packets keep to theirs. They do only with LACP.
     fn domains(&self) -> Domains {
         let keep = self.options.use_numa && self.mode.lacp().is_some();
@@ -261,6 +337,9 @@ impl State {
         let ports = self.members().map(|port| (self.rank(port), port));
         plan.fill(rules, self.running, ports, sender, counted, frames);
         plan.set_min_links(self.settings.min_links);
+        if self.monitors {
+            plan.look_at_frames();
+        }
         Some(plan.share())
     }
 }

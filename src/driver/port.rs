@@ -8,7 +8,7 @@ use crate::kpi::{
     CACHE_LINE, Epoch, Ifnet, IfnetRef, LinkAddr, PortMethods, Ref, Result, Unique, log,
 };
 use crate::policy;
-use crate::slots::Slot;
+use crate::slots::{Slot, SlotSet};
 
 /// A port of a lagg. Immutable except for its counters: all else that changes belongs to the interface, or
 /// is in the lagg's state.
@@ -18,6 +18,8 @@ use crate::slots::Slot;
 pub struct Port {
     ifp: IfnetRef,
     softc: Ref<Softc>,
+    /// Its slot alone, for packets.
+    set: SlotSet,
     slot: Slot,
     lladdr: LinkAddr,
     number: u32,
@@ -52,6 +54,7 @@ impl Port {
         number: u32,
     ) -> Result<Unique<Self>> {
         Unique::try_new(Port {
+            set: slot.into(),
             slot,
             number,
             lladdr: LinkAddr::Ethernet([0; 6]),
@@ -90,6 +93,12 @@ impl Port {
     #[inline]
     pub fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// The set that has its slot alone.
+    #[inline(always)]
+    pub(super) fn set(&self) -> SlotSet {
+        self.set
     }
 
     /// Its number: those of ports that joined later are greater.

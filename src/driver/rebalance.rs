@@ -112,7 +112,7 @@ impl Balancer {
             // A thread that was interrupted may have put back an older tally.
             *last = tallies.sum(bucket).saturating_sub(*last);
         }
-        *moves = self.flows.table.moves(up, |bucket| last.get(bucket).copied().unwrap_or(0));
+        *moves = self.flows.table.table.moves(up, |bucket| last.get(bucket).copied().unwrap_or(0));
         for (bucket, last) in last.iter_mut().enumerate() {
             *last = tallies.sum(bucket);
         }

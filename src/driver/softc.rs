@@ -28,7 +28,7 @@ use crate::slots::Slot;
 #[repr(C)]
 pub struct Softc {
     ifp: IfnetRef,
-    plan: EpochCell<Plan>,
+    pub(super) plan: EpochCell<Plan>,
     /// Never changes.
     pub(super) kind: LaggType,
     pub(super) ledger: EpochCell<Ledger>,
@@ -115,15 +115,31 @@ impl Softc {
 
     /// Shows a packet to bpf(4) listeners on the lagg, if there are any.
     pub(super) fn bpf_tap(&self, m: &Mbuf) {
+        self.bpf_tap_on(&self.ifp, m);
+    }
+
+    /// The same, for callers that have the lagg's interface.
+    #[inline]
+    pub(super) fn bpf_tap_on(&self, ifp: &Ifnet, m: &Mbuf) {
         match self.kind {
-            LaggType::Ethernet => self.ifp.bpf_tap(m),
-            LaggType::Infiniband => self.ifp.infiniband_bpf_tap(m),
+            LaggType::Ethernet => ifp.bpf_tap(m),
+            LaggType::Infiniband => ifp.infiniband_bpf_tap(m),
         }
     }
 
     /// Whether IFF_DEBUG is set.
     pub(super) fn is_debugged(&self) -> bool {
         self.ifp.flags() & iff::DEBUG != 0
+    }
+
+    /// Whether IFF_MONITOR is set.
+    fn is_monitor(&self) -> bool {
+        self.ifp.flags() & iff::MONITOR != 0
+    }
+
+    /// Whether the plan is that of a monitor and the lagg is none, or the reverse.
+    pub(super) fn has_new_monitor(&self, state: &State) -> bool {
+        state.monitors != self.is_monitor()
     }
 
     /// Logs a line if IFF_DEBUG is set. Not under the mutex.
@@ -209,6 +225,7 @@ impl Softc {
 
     /// Publishes a plan of the state as it is now. `memory` fits.
     fn publish(&self, state: &mut State, memory: PlanMemory) {
+        state.monitors = self.is_monitor();
         // Packets of a lagg without VLANs do not pay for this.
         let is_on_vlans = state.is_on_vlans();
         if is_on_vlans {

@@ -26,6 +26,8 @@ pub(super) struct State {
     /// Whether the interface is attached, and its creator has finished.
     pub attached: bool,
     pub running: bool,
+    /// Whether the plan is that of a monitor (IFF_MONITOR).
+    pub monitors: bool,
     pub mode: Mode,
     /// The slot of the port that the lagg takes its address from: the first to join. When that leaves, the
     /// one with the lowest `if_index`.
@@ -124,6 +126,7 @@ impl State {
             destroying: false,
             attached: false,
             running: false,
+            monitors: false,
             mode: Mode::Failover,
             addressed_by: None,
             modes_seen: 0,
@@ -222,19 +225,14 @@ impl State {
     /// The ports that have joined and not begun to leave, in no order.
     pub fn joined(&self) -> ArrayVec<Ref<Port>, { Slot::COUNT }> {
         let is_in = |place: &&Place| matches!(place.phase, Phase::Member | Phase::Looping);
-        let places = self.slots.iter().flatten().filter(is_in);
-        places.take(Slot::COUNT).map(|place| place.port.clone()).collect()
+        let places = self.slots.iter().flatten().filter(is_in).take(Slot::COUNT);
+        places.map(|place| place.port.clone()).collect()
     }
 
     /// A port that must leave, because it would send to the lagg itself.
     pub fn looping(&self) -> Option<Ref<Port>> {
         let mut places = self.slots.iter().flatten();
         places.find(|place| place.phase == Phase::Looping).map(|place| place.port.clone())
-    }
-
-    /// Whether a port in the plan is a VLAN.
-    pub fn is_on_vlans(&self) -> bool {
-        self.members().any(|port| port.methods().is_vlan())
     }
 
     /// Sets the phase of a port that is in its slot.

@@ -1,8 +1,8 @@
 //! Send tags: a lagg's tag wraps one that a port's driver made.
 
-use super::{Port, Softc};
+use super::Softc;
 use crate::kpi::{
-    Epoch, Errno, Mbuf, Ref, Result, SendTag, TagRequest, TagType, TagWrapper, epoch,
+    Epoch, Errno, Ifnet, Mbuf, Ref, Result, SendTag, TagRequest, TagType, TagWrapper, epoch,
 };
 
 /// Makes a send tag for a flow, of the port that its packets are sent on now. A tag for receiving is the
@@ -32,10 +32,10 @@ pub(super) fn allocate(softc: &Ref<Softc>, request: &mut TagRequest<'_>) -> Resu
 /// returns.
 #[cold]
 #[inline(never)]
-pub(super) fn transmit(port: &Port, mut m: Mbuf, epoch: &Epoch) -> Result {
+pub(super) fn transmit(port: &Ifnet, mut m: Mbuf, epoch: &Epoch) -> Result {
     // The tag may be any interface's: a bridge sends one member's packets on another.
-    let inner = m.tag().and_then(SendTag::inner).filter(|tag| tag.ifp().same(port.ifp()));
+    let inner = m.tag().and_then(SendTag::inner).filter(|tag| tag.ifp().same(port));
     let inner = inner.ok_or(Errno::EAGAIN)?.clone();
     m.set_tag(inner);
-    port.ifp().transmit(m, epoch)
+    port.transmit(m, epoch)
 }

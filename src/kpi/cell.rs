@@ -133,6 +133,7 @@ impl<T: Send + Sync> Drop for EpochOption<T> {
 ///
 /// # Invariants
 /// The place is never empty.
+#[repr(transparent)]
 pub struct EpochCell<T: Send + Sync + 'static>(EpochOption<T>);
 
 impl<T: Send + Sync> EpochCell<T> {

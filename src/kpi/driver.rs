@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{
     Counter, Epoch, Ifnet, IfnetRef, Ioctl, LaggType, Leaf, Mbuf, Name, PortMethods, Ref, Result,
-    SendTag, Setting, TagRequest,
+    SendTag, Setting, TagRequest, Ways,
 };
 
 /// The driver above kpi implements [`Driver`] for this type. So kpi does not name the driver, and its calls
@@ -21,6 +21,11 @@ pub trait Driver {
     /// A port of a lagg. `#[repr(C)]`, and its first two fields are the port's [`IfnetRef`] and a
     /// [`Ref`] to the lagg: the kernel reads them.
     type Port: Send + Sync + 'static;
+    /// What packets read of a lagg. `#[repr(C)]`, and its first field is the [`Ways`] that it has.
+    type Plan: Send + Sync + 'static;
+
+    /// Where a lagg has its plan, in an [`EpochCell`](super::EpochCell).
+    const PLAN: usize;
 
     /// Makes the lagg behind `ifp`, which is named and not yet attached; kpi attaches it next, as an
     /// interface of that type without an address, with the driver's methods. May sleep.
@@ -38,13 +43,14 @@ pub trait Driver {
     /// `ifnet_detach_sxlock`.
     fn destroy(softc: &Ref<Self::Softc>);
 
-    /// Sends a packet (`if_transmit`).
-    ///
-    /// # Errors
-    /// ENXIO without ports, ENETDOWN without an active one, EAGAIN for a packet with a send tag of another
-    /// port, or what the port's driver returned.
-    /// The packet is consumed in any case.
-    fn transmit(softc: &Self::Softc, m: Mbuf, epoch: &Epoch) -> Result;
+    /// The lagg of a port.
+    fn lagg(port: &Self::Port) -> &Self::Softc;
+
+    /// The plan of a lagg, for the rest of the section.
+    fn plan<'e>(softc: &Self::Softc, epoch: &'e Epoch) -> &'e Self::Plan;
+
+    /// The ways of a plan.
+    fn ways(plan: &Self::Plan) -> &Ways;
 
     /// Makes a send tag for a flow (`if_snd_tag_alloc`). Sleeps only if the port's driver does: the caller
     /// may hold locks of the stack.
@@ -52,10 +58,6 @@ pub trait Driver {
     /// # Errors
     /// EOPNOTSUPP if there is no one port for the flow; ENOMEM; what the port's driver returned.
     fn allocate_tag(softc: &Ref<Self::Softc>, request: &mut TagRequest<'_>) -> Result<SendTag>;
-
-    /// Receives a frame from a port (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`). A frame that is
-    /// returned continues up the stack as received by its `rcvif`; none if it was consumed.
-    fn input(port: &Self::Port, m: Mbuf, epoch: &Epoch) -> Option<Mbuf>;
 
     /// Brings the lagg up (`if_init`). May sleep.
     fn init(softc: &Ref<Self::Softc>);
@@ -155,4 +157,34 @@ pub trait Driver {
     /// returns, no task of the lagg runs in a vnet that it was in before. May sleep; the caller may hold
     /// `ifnet_detach_sxlock`.
     fn arrival(softc: &Self::Softc);
+}
+
+type Softc = <Module as Driver>::Softc;
+type Port = <Module as Driver>::Port;
+type Plan = <Module as Driver>::Plan;
+
+/// A way to send: what a lagg does with the packets of some plans.
+pub trait Sending {
+    /// Sends a packet of the lagg `softc`, whose interface is `ifp` (`if_transmit`).
+    ///
+    /// # Errors
+    /// ENXIO without ports, ENETDOWN without an active one, EAGAIN for a packet with a send tag of another
+    /// port, or what the port's driver returned.
+    /// The packet is consumed in any case.
+    fn send(ifp: &Ifnet, softc: &Softc, m: Mbuf, plan: &Plan, epoch: &Epoch) -> Result;
+}
+
+/// A way to receive.
+pub trait Receiving {
+    /// Receives a frame from a port, whose interface is `ifp` and whose lagg is `softc`
+    /// (`lagg_input_ethernet_p`, `lagg_input_infiniband_p`). A frame that is returned continues up the
+    /// stack as received by its `rcvif`; none if it was consumed.
+    fn receive(
+        ifp: &Ifnet,
+        port: &Port,
+        softc: &Softc,
+        m: Mbuf,
+        plan: &Plan,
+        epoch: &Epoch,
+    ) -> Option<Mbuf>;
 }

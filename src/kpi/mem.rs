@@ -89,6 +89,13 @@ impl<T: Send + Sync> Ref<T> {
         Ok(Ref(object))
     }
 
+    /// Tells loom that the object is read.
+    #[inline(always)]
+    pub(super) fn read(&self) {
+        // SAFETY: `self` is counted, so the object is there.
+        unsafe { self.0.as_ref() }.watched.read();
+    }
+
     /// Whether this is a reference to `other`.
     pub fn is(&self, other: &T) -> bool {
         core::ptr::eq::<T>(&**self, other)

@@ -10,6 +10,7 @@
 //! | [`Task`], [`Queue`] | work for one of the module's threads | taskqueue(9) |
 //! | [`Callout`] | a function at a later time | callout(9) |
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
+//! | [`Ways`], [`Outlet`] | the functions for a plan's packets, and where these go | |
 //! | [`LinkAddr`] | a link-level address, of Ethernet or of InfiniBand | sockaddr_dl |
 //! | [`Mbuf`], [`Inbox`] | a packet, owned; packets for a task | mbuf(9) |
 //! | [`SendTag`] | a counted reference to what a port's driver has set up for a flow | m_snd_tag, `sys/mbuf.h` |
@@ -34,6 +35,7 @@ mod lladdr;
 mod mem;
 mod name;
 mod packet;
+mod part;
 mod requests;
 mod setting;
 mod tallies;
@@ -52,13 +54,13 @@ use freebsd as backend;
 pub use atomic::publish_relaxed;
 pub use backend::{
     Callout, Counters, Cv, Deadline, DetachGuard, Group, Ifnet, IfnetRef, Inbox, Mbuf, Media, Mtx,
-    MtxGuard, PerCpu, PortMethods, SendTag, TagWrapper, Task, announce_carp, copyout, defaults,
-    detach_lock, failover_rx_all, lacp_debug, log, notify, priv_check_lagg, probe, random,
-    uptime_ms,
+    MtxGuard, Outlet, PerCpu, PortMethods, SendTag, TagWrapper, Task, Ways, announce_carp, copyout,
+    defaults, detach_lock, failover_rx_all, lacp_debug, log, notify, priv_check_lagg, probe,
+    random, uptime_ms,
 };
 pub use cell::{EpochCell, EpochOption};
 pub use devctl::Value;
-pub use driver::{Driver, Module};
+pub use driver::{Driver, Module, Receiving, Sending};
 pub use epoch::Epoch;
 pub use errno::{Errno, Result};
 pub use iftype::IfType;
@@ -67,6 +69,7 @@ pub use lladdr::{InfinibandAddr, LinkAddr, MacAddr};
 pub use mem::{Array, Boxed, Ref, Unique, live};
 pub use name::Name;
 pub use offloads::Offloads;
+pub use part::Part;
 pub use setting::{Holds, LONGEST, LONGEST_STATE, Leaf, Setting, Shows};
 pub use tags::{TagHeader, TagRequest, TagType};
 pub use tallies::Tallies;

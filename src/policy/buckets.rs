@@ -173,6 +173,13 @@ impl Table {
         self.0.copy_from_slice(&other.0);
     }
 
+    /// The bucket of a hash. It stands for the hash in all that a table is asked.
+    #[inline(always)]
+    pub fn bucket_of(hash: u32) -> u32 {
+        // The low bits, because a shifted flow id has only those.
+        hash % BUCKETS as u32
+    }
+
     /// The slot for a hash. None if there are no members.
     #[inline]
     pub fn first(&self, hash: u32) -> Option<Slot> {
@@ -198,10 +205,9 @@ impl Table {
         self.0.iter().filter(|bucket| bucket.is_used() && bucket.first() == slot).count()
     }
 
-    /// By the low bits of the hash, because a shifted flow id has only those.
     #[inline]
     fn bucket(&self, hash: u32) -> Bucket {
-        self.0[hash as usize % BUCKETS]
+        self.0[Self::bucket_of(hash) as usize]
     }
 
     /// Rebuilds the table in place for these members, of which these are up; if none is, all count as up.

@@ -4,12 +4,12 @@ use core::ops::Deref;
 
 use super::buckets::Table;
 use super::hash::Key;
-use super::{Packet, Port, Ports, Unsent};
-use crate::slots::Slot;
-use crate::wire::flow::{Flow, layers};
+use super::{Packet, Port, Ports};
+use crate::wire::flow::{Flow, Masked, Masks};
 
 /// How a packet's flow is found, and where it goes.
 #[derive(Clone)]
+#[repr(C)]
 pub struct Flows<T> {
     /// The key of the hash, so that a remote host cannot choose a port by its choice of addresses.
     pub key: Key,
@@ -50,52 +50,10 @@ impl<T: Measures> Flows<T> {
         })
     }
 
-    /// The hash of a packet's flow if its headers are all in the first piece, by whatever layers count.
+    /// What hashes flows by the layers of `masks`, which are this one's.
     #[inline(always)]
-    fn near_hash(&self, packet: &impl Packet) -> Option<u32> {
-        if let Some(hash) = packet.flow_id().and_then(|id| self.hash_of_id(id)) {
-            return Some(hash);
-        }
-        let (head, tag, layers) = (packet.head(), packet.vlan_tag(), u32::from(self.layers));
-        if layers & layers::SYMMETRIC == 0 {
-            // Each kind hashes its own flow, as in `usual_hash`.
-            if let Some(flow) = Flow::usual_ipv4::<0, true>(head, tag) {
-                return Some(self.key.hash(&flow.only(layers)));
-            }
-            if let Some(flow) = Flow::usual_ipv6::<0, true>(head, tag) {
-                return Some(self.key.hash(&flow.only(layers)));
-            }
-            if let Some(flow) = Flow::usual_ipv4::<0, false>(head, tag) {
-                return Some(self.key.hash(&flow.only(layers)));
-            }
-            if let Some(flow) = Flow::usual_ipv6::<0, false>(head, tag) {
-                return Some(self.key.hash(&flow.only(layers)));
-            }
-        }
-        Some(self.key.hash(&Flow::whole(head, tag, layers, head.len() == packet.length())?))
-    }
-
-    /// The same for most packets, from their first bytes. None if the packet is not one of these.
-    #[inline(always)]
-    fn usual_hash(&self, head: &[u8], tag: Option<u16>) -> Option<u32> {
-        if self.layers != layers::ALL as u8 {
-            return None;
-        }
-        // Each kind hashes its own flow: a shared hash would force all kinds to leave the flow in the same
-        // registers.
-        if let Some(flow) = Flow::usual_ipv4::<0, true>(head, tag) {
-            return Some(self.key.hash(&flow));
-        }
-        if let Some(flow) = Flow::usual_ipv4::<0, false>(head, tag) {
-            return Some(self.key.hash(&flow));
-        }
-        if let Some(flow) = Flow::usual_ipv6::<0, true>(head, tag) {
-            return Some(self.key.hash(&flow));
-        }
-        if let Some(flow) = Flow::usual_ipv4::<1, true>(head, tag) {
-            return Some(self.key.hash(&flow));
-        }
-        Some(self.key.hash(&Flow::usual_ipv6::<1, true>(head, tag)?))
+    pub fn by<'a>(&'a self, masks: &'a Masks) -> Masked<'a, &'a Key> {
+        Masked(&self.key, masks)
     }
 
     /// The same for packets with this flow id; none if flow ids are not used.
@@ -104,45 +62,12 @@ impl<T: Measures> Flows<T> {
         Some(id.wrapping_shr(by.into()))
     }
 
+    /// The same for this packet, for those that have no closer look.
     #[inline(always)]
-    fn flow_id(&self, packet: &impl Packet) -> Option<u32> {
+    pub fn usual_flow_id(&self, packet: &impl Packet) -> Option<u32> {
         // It is seldom used, so check that before the packet.
         let by = self.flowid_shift?;
         Some(packet.flow_id()?.wrapping_shr(by.into()))
-    }
-
-    /// The slot for most packets, which need neither all of [`Flows::hash`] nor a second choice. It is
-    /// arbitrary if there are no ports. None if a closer look is needed.
-    #[inline(always)]
-    pub fn slot(&self, packet: &impl Packet) -> Option<Slot> {
-        let hash = match self.flow_id(packet) {
-            Some(flow) => flow,
-            None => match packet.vlan_tag() {
-                // Most packets have no tag. This copy of the code does not check for one.
-                None => self.usual_hash(packet.head(), None)?,
-                tag => self.usual_hash(packet.head(), tag)?,
-            },
-        };
-        Some(self.table.slot(hash))
-    }
-
-    /// The port of the packet's flow, to send on if it is active. None if a closer look is needed or there
-    /// are no ports.
-    #[inline(always)]
-    pub fn first<'p, P: Ports>(&self, ports: &'p P, packet: &impl Packet) -> Option<&'p P::Port> {
-        ports.in_slot(self.slot(packet)?)
-    }
-
-    /// The port of the packet's flow, or why there is none. None if the packet has to be gathered first.
-    #[inline(always)]
-    pub(super) fn near<'p, P: Ports>(
-        &self,
-        packet: &impl Packet,
-        select: impl FnOnce(u32) -> Result<&'p P::Port, Unsent>,
-    ) -> Option<Result<&'p P::Port, Unsent>> {
-        let hash = self.near_hash(packet)?;
-        self.table.measure(hash, packet.length());
-        Some(select(hash))
     }
 
     /// The port for a hash: its bucket's first choice, the second if that is not active, else any active
@@ -169,7 +94,7 @@ impl<T: Measures> Flows<T> {
 mod tests {
     use super::*;
     use crate::policy::tests::Frame;
-    use crate::wire::flow::Bytes;
+    use crate::wire::flow::{Bytes, Unusual, Vlans, layers};
 
     fn flows(layers: u32) -> Flows<Box<Table>> {
         let table = Box::new(zerocopy::FromZeros::new_zeroed());
@@ -201,24 +126,43 @@ mod tests {
     /// A usual frame or not, whole or in pieces.
     #[test]
     fn a_frame_has_one_hash() {
-        for counted in [layers::ALL, layers::L2 | layers::L3, layers::L4] {
+        for counted in 0..=layers::ALL {
             let flows = flows(counted);
             for (ipv6, tags, words) in (0..24).map(|n| (n % 2 == 0, n / 2 % 3, n / 6)) {
                 let frame = frame(ipv6, tags.into(), words);
                 let expected = flows.key.hash(&Flow::of(&frame[..], None, counted));
                 let whole = Frame::from_segments([&frame]);
                 assert_eq!(flows.hash(&whole), expected, "{ipv6}, {tags}, {words}");
-                assert_eq!(flows.near_hash(&whole), Some(expected), "{ipv6}, {tags}, {words}");
-                let usual = flows.usual_hash(whole.head(), None);
-                assert!(usual.is_none_or(|usual| usual == expected));
-                assert_eq!(usual.is_some(), counted == layers::ALL && tags < 2 && words == 0);
+                let masks = Masks::of(counted);
+                let (hash, found) = (flows.by(&masks), Some(expected));
+                let near = Flow::near(&frame, Vlans::NONE, || true, hash);
+                assert_eq!(near, found.filter(|_| !ipv6 || words == 0), "{ipv6}, {tags}, {words}");
+                // Each kind of frame is found in its own way.
+                let none = Vlans::NONE;
+                let way = Flow::usual(&frame, none, hash).or_else(|unusual| {
+                    let found = match unusual {
+                        Unusual::Portless => Flow::portless(&frame, none, hash),
+                        Unusual::Options => Flow::with_options(&frame, none, hash),
+                        Unusual::Ipv6 => Flow::ipv6(&frame, none, hash),
+                        Unusual::Tag => Flow::tagged(&frame, none, hash),
+                        Unusual::Foreign => Flow::foreign(&frame, none, hash),
+                        Unusual::Short => None,
+                    };
+                    found.ok_or(unusual)
+                });
+                let expected_way = match (ipv6, tags, words) {
+                    (false, 0, _) | (true, 0, 0) | (false, 1 | 2, 0) | (true, 1, 0) => Ok(expected),
+                    (true, 0, _) => Err(Unusual::Ipv6),
+                    _ => Err(Unusual::Tag),
+                };
+                assert_eq!(way, expected_way, "{ipv6}, {tags}, {words}");
                 for first in 14..frame.len() {
                     let (head, rest) = frame.split_at(first);
                     let (middle, tail) = rest.split_at(rest.len() / 2);
                     let cut = Frame::from_segments([head, middle, tail]);
                     assert_eq!(flows.hash(&cut), expected, "{ipv6}, {tags}, {words}, {first}");
-                    let near = flows.near_hash(&cut);
-                    assert!(near.is_none_or(|near| near == expected), "{words}, {first}");
+                    let near = Flow::near(cut.head(), Vlans::NONE, || false, hash);
+                    assert!(near.is_none() || near == found, "{words}, {first}");
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Folded multiplication, as in wyhash and foldhash: the halves of a 64 by 64 bit product are combined.
 //! Each lagg has a random key, so that a remote host cannot aim flows at one port.
 
-use crate::wire::flow::{Addresses, Flow};
+use crate::wire::flow::{Addresses, Flow, Hash};
 
 /// A key, which makes a lagg's hash its own.
 #[derive(Clone)]
@@ -21,10 +21,21 @@ impl Key {
     /// The hash of a flow. All of its bits are equally good.
     #[inline(always)]
     pub fn hash(&self, flow: &Flow) -> u32 {
-        let Key([a, b, c]) = *self;
-        let [link, more_link] = flow.link;
-        let mut state = fold(link ^ a, more_link ^ b);
-        let pair = match flow.addresses {
+        self.flow(self.link(flow.link), flow.addresses, flow.ports)
+    }
+}
+
+impl Hash for &Key {
+    #[inline(always)]
+    fn link(self, [link, more_link]: [u64; 2]) -> u64 {
+        let Key([a, b, _]) = *self;
+        fold(link ^ a, more_link ^ b)
+    }
+
+    #[inline(always)]
+    fn flow(self, mut state: u64, addresses: Addresses, ports: u32) -> u32 {
+        let Key([_, b, c]) = *self;
+        let pair = match addresses {
             Addresses::V4(pair) => pair,
             Addresses::V6([source, more_source, destination, more_destination]) => {
                 state = fold(state ^ source, more_source ^ b);
@@ -32,7 +43,7 @@ impl Key {
                 0
             }
         };
-        state = fold(state ^ pair, u64::from(flow.ports) ^ c);
+        state = fold(state ^ pair, u64::from(ports) ^ c);
         // Fold once more: flows that differ in one word only still give a sequence.
         state = fold(state, 0x082e_fa98_ec4e_6c89);
         (state >> 32) as u32
@@ -40,7 +51,7 @@ impl Key {
 }
 
 /// Both halves of the product.
-#[inline]
+#[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64

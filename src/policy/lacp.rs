@@ -6,7 +6,7 @@ use core::ops::Deref;
 use zerocopy::FromZeros;
 
 use super::buckets::{BUCKETS, Table};
-use super::{About, Flows, Look, Measures, Packet, Port, Ports, Unsent};
+use super::{About, Flows, Measures, Packet, Port, Ports, Unsent};
 use crate::slots::{Slot, SlotSet};
 
 /// Number and name of the protocol.
@@ -14,6 +14,7 @@ pub const ABOUT: About = About { number: 4, name: "lacp" };
 
 /// LACP's rules for packets.
 #[derive(Clone)]
+#[repr(C)]
 pub struct Lacp<T, E> {
     /// Flows and their ports.
     pub flows: Flows<T>,
@@ -36,20 +37,20 @@ pub struct Exceptions {
 impl Exceptions {
     /// None.
     pub const NONE: Exceptions = Exceptions { domains: None, paused: Paused::NONE };
+
+    /// Whether a packet of this hash and NUMA domain may go to the first choice, which is `slot`. If not, a closer
+    /// look says where it goes.
+    #[inline(always)]
+    pub fn allow(&self, hash: u32, slot: Slot, domain: Option<u8>) -> bool {
+        let is_in_domain = || match (domain, &self.domains) {
+            (Some(domain), Some(domains)) => domains.has(domain, slot),
+            _ => true,
+        };
+        !self.paused.has(hash) && is_in_domain()
+    }
 }
 
 impl<T: Measures, E: Deref<Target = Exceptions>> Lacp<T, E> {
-    /// The port of the packet's flow, to send on if it is active. None if a closer look is needed or there
-    /// is no port.
-    #[inline(always)]
-    pub fn first<'p, P: Ports>(&self, ports: &'p P, packet: &impl Packet) -> Option<&'p P::Port> {
-        if self.exceptions.is_some() {
-            return None;
-        }
-        let slot = self.flows.slot(packet)?;
-        if self.distributing.contains(slot) { ports.in_slot(slot) } else { None }
-    }
-
     /// The port for a packet of this hash, to send on.
     ///
     /// # Errors
@@ -83,13 +84,6 @@ impl<T: Measures, E: Deref<Target = Exceptions>> Lacp<T, E> {
             |port: &P::Port| self.distributing.contains(port.slot()) && port.is_active();
         self.flows.select_where(ports, hash, distributes)
     }
-
-    /// Whether a frame is accepted from a port. A multicast frame may be LACP's own.
-    #[inline(always)]
-    pub fn accepts(&self, port: &impl Port, frame: &impl Packet, look: Look) -> bool {
-        let is_usual = || !frame.is_multicast();
-        self.collecting.contains(port.slot()) && (!matches!(look, Look::Usual) || is_usual())
-    }
 }
 
 /// The number of NUMA domains (MAXMEMDOM). Domains beyond it count as none.
@@ -112,6 +106,12 @@ impl Domains {
         self.0.iter_mut().for_each(|set| *set = *set & slots);
         let several = self.0.iter().filter(|set| !set.is_empty()).count() > 1;
         several.then_some(self)
+    }
+
+    /// Whether a slot's port is in a domain.
+    #[inline(always)]
+    fn has(&self, domain: u8, slot: Slot) -> bool {
+        self.0.get(usize::from(domain)).is_some_and(|set| set.contains(slot))
     }
 
     /// An active port of the packet's domain.
@@ -163,6 +163,7 @@ impl Paused {
     pub const NONE: Paused = Paused([0; BUCKETS / 64]);
 
     /// Whether the flows of a bucket, or of a hash, wait.
+    #[inline]
     pub fn has(&self, hash: u32) -> bool {
         let bucket = hash as usize % BUCKETS;
         self.0.get(bucket / 64).is_some_and(|word| word & 1_u64.wrapping_shl(hash) != 0)

@@ -66,18 +66,6 @@ impl Unsent {
     }
 }
 
-/// How closely to look at a frame.
-#[derive(Clone, Copy)]
-pub enum Look {
-    /// As closely as most frames need. A frame that is not accepted may be after a closer look.
-    Usual,
-    /// As closely as can be; `rx_all` reads `net.link.lagg.failover_rx_all`.
-    Closer {
-        /// Whether failover accepts frames from all ports.
-        rx_all: fn() -> bool,
-    },
-}
-
 /// Which ports' speeds add up to the lagg's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Speed {
@@ -105,16 +93,17 @@ pub struct Role {
 // read it.
 #[repr(u8)]
 pub enum Protocol<R, F, L> {
+    // The first two choose by flow, which is one comparison.
+    /// Sends each flow on a port of its own.
+    LoadBalance(F),
+    /// Sends each flow on one of the ports that LACP lets distribute.
+    Lacp(L),
     /// Sends nothing and accepts nothing.
     None,
     /// Sends on one port, the primary if that can be used (lagg(4)).
     Failover,
     /// Sends on each port in turn.
     RoundRobin(R),
-    /// Sends each flow on a port of its own.
-    LoadBalance(F),
-    /// Sends each flow on one of the ports that LACP lets distribute.
-    Lacp(L),
     /// Sends on all ports.
     Broadcast,
 }
@@ -219,24 +208,6 @@ impl<R, F, L> Protocol<R, F, L> {
     }
 }
 
-/// `first!(protocol, ports, packet)`: the port that most packets are sent on, if it is active. None if a
-/// closer look is needed or nothing is sent. With roundrobin it takes a turn.
-///
-/// A macro, because the compiler makes worse code of a function: it merges the protocols' branches too
-/// early.
-macro_rules! first {
-    ($protocol:expr, $ports:expr, $packet:expr) => {
-        match $protocol {
-            $crate::policy::Protocol::None | $crate::policy::Protocol::Broadcast => None,
-            $crate::policy::Protocol::Failover => $ports.sender(),
-            $crate::policy::Protocol::RoundRobin(turns) => $ports.at(turns.next()),
-            $crate::policy::Protocol::LoadBalance(flows) => flows.first($ports, $packet),
-            $crate::policy::Protocol::Lacp(lacp) => lacp.first($ports, $packet),
-        }
-    };
-}
-pub(crate) use first;
-
 /// The rules that packets use.
 impl<R, T, E> Protocol<RoundRobin<R>, Flows<T>, Lacp<T, E>>
 where
@@ -244,50 +215,21 @@ where
     T: Measures,
     E: Deref<Target = Exceptions>,
 {
-    /// Whether every active port sends each packet. Otherwise one port does, chosen as follows.
-    #[inline(always)]
-    pub fn sends_on_all(&self) -> bool {
-        matches!(self, Protocol::Broadcast)
-    }
-
-    /// [`Protocol::select`] for a packet whose flow is found without calling anything. None for others.
-    #[inline(always)]
-    pub fn near<'p, P: Ports>(
-        &self,
-        ports: &'p P,
-        packet: &impl Packet,
-    ) -> Option<Result<&'p P::Port, Unsent>> {
-        match self {
-            Protocol::LoadBalance(flows) => {
-                let select = |hash| flows.select(ports, hash).ok_or(Unsent::NoActivePort);
-                flows.near::<P>(packet, select)
-            }
-            Protocol::Lacp(lacp) => {
-                lacp.flows.near::<P>(packet, |hash| lacp.select(ports, packet, hash))
-            }
-            _ => None,
-        }
-    }
-
-    /// The port for a packet after a closer look; `first!` has returned `first`.
+    /// The port for a packet after a closer look. `turn` is the port whose turn it is with roundrobin.
     ///
     /// # Errors
     /// Why it is not sent.
     #[inline(always)]
     pub fn select<'p, P: Ports>(
         &self,
-        first: Option<&'p P::Port>,
+        turn: Option<&'p P::Port>,
         ports: &'p P,
         packet: &impl Packet,
     ) -> Result<&'p P::Port, Unsent> {
         match self {
             Protocol::None => return Err(Unsent::Disabled),
             Protocol::Failover => failover::select(ports),
-            Protocol::RoundRobin(_) => roundrobin::select(ports, first),
-            // The flow's own port, which was found without a closer look
-            Protocol::LoadBalance(_) | Protocol::Lacp(_) if first.is_some_and(Port::is_active) => {
-                first
-            }
+            Protocol::RoundRobin(_) => roundrobin::select(ports, turn),
             Protocol::LoadBalance(flows) => flows.select(ports, flows.hash(packet)),
             Protocol::Lacp(lacp) => return lacp.select(ports, packet, lacp.flows.hash(packet)),
             Protocol::Broadcast => None,
@@ -295,20 +237,77 @@ where
         .ok_or(Unsent::NoActivePort)
     }
 
-    /// Whether a frame received on this port is accepted.
+    /// The same for a packet of a flow in this bucket.
+    ///
+    /// # Errors
+    /// Why it is not sent.
     #[inline(always)]
-    pub fn accepts<P: Ports>(
+    pub fn select_in_bucket<'p, P: Ports>(
         &self,
-        ports: &P,
-        port: &P::Port,
-        frame: &impl Packet,
-        look: Look,
-    ) -> bool {
+        ports: &'p P,
+        packet: &impl Packet,
+        bucket: u32,
+    ) -> Result<&'p P::Port, Unsent> {
+        match self {
+            Protocol::LoadBalance(flows) => flows.select(ports, bucket).ok_or(Unsent::NoActivePort),
+            Protocol::Lacp(lacp) => lacp.select(ports, packet, bucket),
+            _ => Err(Unsent::Disabled),
+        }
+    }
+
+    /// How flows are found, for protocols that choose by flow.
+    #[inline(always)]
+    pub fn flows(&self) -> Option<&Flows<T>> {
+        match self {
+            Protocol::LoadBalance(flows) => Some(flows),
+            Protocol::Lacp(lacp) => Some(&lacp.flows),
+            _ => None,
+        }
+    }
+
+    /// What keeps packets from their flow's port, if anything does.
+    #[inline(always)]
+    pub fn exceptions(&self) -> Option<&Exceptions> {
+        match self {
+            Protocol::Lacp(lacp) => lacp.exceptions.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The slots of the ports on which the protocol sends what it has chosen them for, if they are active.
+    pub fn sends_on(&self, ports: &impl Ports) -> SlotSet {
+        match self {
+            Protocol::None | Protocol::Broadcast => SlotSet::EMPTY,
+            Protocol::Failover | Protocol::RoundRobin(_) | Protocol::LoadBalance(_) => {
+                ports.iter().map(Port::slot).collect()
+            }
+            Protocol::Lacp(lacp) => lacp.distributing,
+        }
+    }
+
+    /// The slots of the ports from which frames are accepted without a closer look. A frame from another port
+    /// may be accepted after one.
+    pub fn takes_from(&self, ports: &impl Ports) -> SlotSet {
+        match self {
+            Protocol::None => SlotSet::EMPTY,
+            // D-6: the plan says which port sends, if any
+            Protocol::Failover => ports.sender().into_iter().map(Port::slot).collect(),
+            Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
+                ports.iter().map(Port::slot).collect()
+            }
+            Protocol::Lacp(lacp) => lacp.collecting,
+        }
+    }
+
+    /// Whether a frame received on this port is accepted after a closer look; `rx_all` reads
+    /// `net.link.lagg.failover_rx_all`.
+    #[inline(always)]
+    pub fn accepts<P: Ports>(&self, ports: &P, port: &P::Port, rx_all: fn() -> bool) -> bool {
         match self {
             Protocol::None => false,
-            Protocol::Failover => failover::accepts(ports, port, look),
+            Protocol::Failover => failover::accepts(ports, port, rx_all),
             Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => true,
-            Protocol::Lacp(lacp) => lacp.accepts(port, frame, look),
+            Protocol::Lacp(lacp) => lacp.collecting.contains(port.slot()),
         }
     }
 

@@ -8,9 +8,7 @@ use zerocopy::FromZeros;
 use super::buckets::{Homes, Table};
 use super::hash::Key;
 use super::lacp::{Exceptions, Paused, Waits};
-use super::{
-    Flows, Kind, Lacp, Look, Packet, Port, Ports, Protocol, Role, RoundRobin, Speed, Unsent,
-};
+use super::{Flows, Kind, Lacp, Packet, Port, Ports, Protocol, Role, RoundRobin, Speed, Unsent};
 use crate::slots::{Slot, SlotSet};
 use crate::wire::flow::Bytes;
 
@@ -73,13 +71,12 @@ impl Ports for Model {
 pub struct Frame {
     segments: Vec<Vec<u8>>,
     pub flow_id: Option<u32>,
-    pub is_multicast: bool,
 }
 
 impl Frame {
     pub fn from_segments<const N: usize>(segments: [&[u8]; N]) -> Self {
         let segments = segments.map(<[u8]>::to_vec).into();
-        Frame { segments, flow_id: None, is_multicast: false }
+        Frame { segments, flow_id: None }
     }
 }
 
@@ -112,10 +109,6 @@ impl Packet for Frame {
     fn numa_domain(&self) -> Option<u8> {
         None
     }
-
-    fn is_multicast(&self) -> bool {
-        self.is_multicast
-    }
 }
 
 type Rules = Protocol<RoundRobin<Cell<u64>>, Flows<Box<Table>>, Lacp<Box<Table>, Box<Exceptions>>>;
@@ -147,12 +140,23 @@ fn sent(rules: &Rules, ports: &Model) -> (SlotSet, Vec<Unsent>) {
     let (mut slots, mut unsent) = (SlotSet::EMPTY, Vec::new());
     for id in 0..1024 {
         let packet = packet(id);
-        let first = super::first!(rules, ports, &packet);
-        let usual = first.filter(|port| port.is_active());
-        let selected = usual.map_or_else(|| rules.select(first, ports, &packet), Ok);
-        // Both ways to look closer find the same.
-        if let Some(near) = rules.near(ports, &packet) {
-            assert_eq!(near.map(Port::slot), selected.map(Port::slot));
+        let turn = match rules {
+            Protocol::RoundRobin(turns) => ports.at(turns.next()),
+            _ => None,
+        };
+        let selected = rules.select(turn, ports, &packet);
+        // What chooses by flow finds the same in the flow's bucket.
+        if let Some(flows) = rules.flows() {
+            let bucket = Table::bucket_of(flows.hash(&packet));
+            let found = rules.select_in_bucket(ports, &packet, bucket);
+            assert_eq!(found.map(Port::slot), selected.map(Port::slot));
+            let slot = flows.table.slot(bucket);
+            let first = ports.in_slot(slot).filter(|port| port.is_active());
+            let goes = rules.sends_on(ports).contains(slot)
+                && rules.exceptions().is_none_or(|there| there.allow(bucket, slot, None));
+            if goes && let Some(port) = first {
+                assert_eq!(selected.map(Port::slot), Ok(port.slot()));
+            }
         }
         match selected {
             Ok(port) => slots.insert(port.slot()),
@@ -160,10 +164,6 @@ fn sent(rules: &Rules, ports: &Model) -> (SlotSet, Vec<Unsent>) {
         }
     }
     (slots, unsent)
-}
-
-fn closer(rx_all: fn() -> bool) -> Look {
-    Look::Closer { rx_all }
 }
 
 /// All sets of active ports.
@@ -209,12 +209,9 @@ fn lacp_sends_where_it_distributes_and_takes_in_where_it_collects() {
         assert_eq!(sent(&rules, &Model::new(MEMBERS, MEMBERS)).0, distributing);
         assert_eq!(rules.in_service(), Some(distributing.len() as usize));
         for port in ports.iter() {
-            let takes = |frame, look| rules.accepts(&ports, port, &frame, look);
-            let group = || Frame { is_multicast: true, ..packet(1) };
             let collects = distributing.contains(port.slot());
-            assert_eq!(takes(packet(1), Look::Usual), collects);
-            assert_eq!(takes(group(), closer(|| false)), collects);
-            assert!(!takes(group(), Look::Usual), "it may be LACP's own");
+            assert_eq!(rules.takes_from(&ports).contains(port.slot()), collects);
+            assert_eq!(rules.accepts(&ports, port, || false), collects);
         }
     }
 }
@@ -237,11 +234,11 @@ fn failover_takes_in_what_comes_on_the_port_that_sends() {
     for (active, ports) in each_active() {
         let sends = active.iter().next();
         for (place, port) in ports.iter().enumerate() {
-            let takes = |look| rules.accepts(&ports, port, &packet(1), look);
-            assert_eq!(takes(Look::Usual), place == 0);
-            assert!(takes(closer(|| true)));
+            let takes = |rx_all| rules.accepts(&ports, port, rx_all);
+            assert_eq!(rules.takes_from(&ports).contains(port.slot()), place == 0);
+            assert!(takes(|| true));
             let stands_in = sends.is_none_or(|sends| sends == port.slot());
-            assert_eq!(takes(closer(|| false)), place == 0 || stands_in);
+            assert_eq!(takes(|| false), place == 0 || stands_in);
             let role = Role { master: place == 0, active: sends == Some(port.slot()) };
             assert_eq!(rules.role(&ports, port), Some(role));
         }

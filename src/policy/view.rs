@@ -49,7 +49,4 @@ pub trait Packet: Bytes {
 
     /// The NUMA domain that the sender prefers.
     fn numa_domain(&self) -> Option<u8>;
-
-    /// Whether it is multicast or broadcast.
-    fn is_multicast(&self) -> bool;
 }

@@ -79,15 +79,7 @@ struct Link {
     more_addresses: little_endian::U32,
 }
 
-/// The beginning of a tag (802.1Q 9.3).
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Tag {
-    kind: big_endian::U16,
-    control: big_endian::U16,
-}
-
-/// What follows a tag's kind: the rest of the tag, and the kind of what follows it.
+/// What follows a tag's kind (802.1Q 9.3): the rest of the tag, and the kind of what follows it.
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Behind {
@@ -243,14 +235,14 @@ impl<'a> Headers<'a> {
         let Some(ethernet) = self.read::<Ethernet>(0) else { return flow };
         let mut kind = ethernet.kind.get();
         let mut offset = size_of::<Ethernet>();
-        let mut vlans = tag.map_or(0, vlan);
+        let mut vlans = Vlans::of(tag);
         for _ in 0..MAX_TAGS {
             if !is_tag(kind) {
                 break;
             }
             let Some(behind) = self.read::<Behind>(offset) else { break };
             // F-30: a tag inside the frame
-            vlans = vlans << 12 | vlan(behind.control.get());
+            vlans = vlans.and(behind.control.get());
             kind = behind.kind.get();
             offset += size_of::<Behind>();
         }
@@ -294,7 +286,7 @@ impl<'a> Headers<'a> {
             return;
         }
         if layers & layers::L3 != 0 {
-            flow.addresses = Addresses::V6(header.addresses.map(little_endian::U64::get));
+            flow.addresses = header.addresses();
         }
         // Each direction has a label of its own.
         if layers & (layers::L4 | layers::SYMMETRIC) == layers::L4 {
@@ -327,15 +319,13 @@ impl<'a> Headers<'a> {
     }
 }
 
-impl Ipv4 {
-    /// Whether a transport's ports follow, if there are no options. All fragments count alike.
-    #[inline(always)]
-    fn has_ports(&self) -> bool {
-        self.fragment.get() & FRAGMENT == 0 && has_ports(self.protocol)
-    }
-}
-
 impl Ipv6 {
+    /// The addresses.
+    #[inline(always)]
+    fn addresses(&self) -> Addresses {
+        Addresses::V6(self.addresses.map(little_endian::U64::get))
+    }
+
     /// The flow label.
     #[inline(always)]
     fn label(&self) -> u32 {
@@ -348,21 +338,37 @@ impl Ipv6 {
 impl Link {
     /// The addresses, with the frame's VLANs.
     #[inline]
-    fn words(&self, vlans: u64) -> [u64; 2] {
+    fn words(&self, vlans: Vlans) -> [u64; 2] {
         let more = u64::from(self.more_addresses.get());
-        // Three VLANs have 36 bits, so nothing is shifted out.
-        [self.addresses.get(), more ^ vlans.rotate_left(32)]
+        [self.addresses.get(), more ^ vlans.0]
     }
 }
 
-/// The VLAN that a tag names.
-#[inline]
-fn vlan(tag: u16) -> u64 {
-    u64::from(tag & 0xfff)
+/// The VLANs of a frame, from the outermost. Three have 36 bits, the last one's from the 33rd on, beside the addresses.
+#[derive(Clone, Copy)]
+pub struct Vlans(u64);
+
+impl Vlans {
+    /// None.
+    pub const NONE: Vlans = Vlans(0);
+
+    /// That of a tag outside the frame's bytes.
+    #[inline(always)]
+    pub fn of(tag: Option<u16>) -> Self {
+        tag.map_or(Vlans::NONE, |tag| Vlans::NONE.and(tag))
+    }
+
+    /// These and that of a tag inside.
+    #[inline(always)]
+    fn and(self, tag: u16) -> Self {
+        Vlans(self.0.rotate_left(12) | u64::from(tag & 0xfff) << 32)
+    }
 }
 
 mod symmetric;
 mod usual;
+
+pub use usual::{Hash, Masked, Masks, Unusual};
 
 #[cfg(test)]
 mod tests;

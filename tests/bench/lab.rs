@@ -9,7 +9,7 @@ use lagg_rs::kpi::host::{self, Attached, Nic, Vnet, ifioctl};
 use lagg_rs::kpi::ioctl::{
     InterfaceRequest, LaggRequest, PortRequest, SIOCSIFFLAGS, SIOCSLAGG, SIOCSLAGGPORT, proto,
 };
-use lagg_rs::kpi::{Driver, Epoch, IfType, Ifnet, LinkState, Mbuf, Ref, Result, epoch, iff};
+use lagg_rs::kpi::{Epoch, IfType, Ifnet, LinkState, Mbuf, Ref, Result, epoch, iff};
 use lagg_rs::wire::lacpdu::{Info, Lacpdu, StateBits};
 
 /// Packets per epoch section, about as many as a driver handles at a time.
@@ -191,12 +191,14 @@ impl Lagg {
 
     /// The driver's own transmit.
     pub fn transmit(&self, m: Mbuf, epoch: &Epoch) {
-        lagg_rs::kpi::Module::transmit(&self.softc, m, epoch).unwrap();
+        lagg_rs::kpi::Module::transmit(self.softc.ifp(), &self.softc, m, epoch).unwrap();
     }
 
     /// The driver's own input, from its first port.
     pub fn input(&self, m: Mbuf, epoch: &Epoch) {
-        give_back(lagg_rs::kpi::Module::input(&self.ports[0], m, epoch).unwrap());
+        give_back(
+            lagg_rs::kpi::Module::input(self.ports[0].ifp(), &self.ports[0], m, epoch).unwrap(),
+        );
     }
 }
 

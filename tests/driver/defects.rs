@@ -10,7 +10,7 @@ use lagg_rs::kpi::host::testing::SET_LLADDR;
 use lagg_rs::kpi::host::{self, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCGLAGGPORT, SIOCSIFFLAGS, SIOCSIFMTU, port, proto};
 use lagg_rs::kpi::{Driver, Errno, IfType, LinkState, Mbuf, Module, Ref, epoch, iff};
-use lagg_rs::policy::{Look, failover};
+use lagg_rs::policy::failover;
 
 use crate::lab::{Card, Lagg, card, flags, frame, lab, lagg_of, port_request, spawn, until};
 
@@ -34,7 +34,7 @@ fn d01_a_packet_under_way_keeps_its_ports() {
                 port.ifp().transmit(Mbuf::from_bytes(&frame(1)), epoch).unwrap();
                 // A later packet has no port.
                 assert_eq!(
-                    Module::transmit(&softc, Mbuf::from_bytes(&frame(2)), epoch),
+                    Module::transmit(softc.ifp(), &softc, Mbuf::from_bytes(&frame(2)), epoch),
                     Err(Errno::ENXIO)
                 );
             });
@@ -73,7 +73,9 @@ fn d05_a_port_is_whole_before_the_stack_sees_it_and_until_it_no_longer_does() {
                 until("the type to be back", || b.ifp.if_type() == IfType::Ethernet);
                 // Leaving: a reader that has read the type still finds the port, whose frames are dropped.
                 assert!(b.ifp.lagg_port().is_some_and(|there| Ref::is(&there, port)));
-                assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
+                assert!(
+                    Module::input(port.ifp(), port, Mbuf::from_bytes(&frame(0)), epoch).is_none()
+                );
             });
         });
         assert!(b.ifp.lagg_port().is_none());
@@ -95,8 +97,10 @@ fn d06_a_frame_under_way_keeps_its_primary() {
                 until("the port to be out of the plan", || {
                     epoch::section(|epoch| softc.plan(epoch).primary().is_none())
                 });
-                assert!(failover::accepts(plan, port, Look::Closer { rx_all: || false }));
-                assert!(Module::input(port, Mbuf::from_bytes(&frame(0)), epoch).is_none());
+                assert!(failover::accepts(plan, port, || false));
+                assert!(
+                    Module::input(port.ifp(), port, Mbuf::from_bytes(&frame(0)), epoch).is_none()
+                );
             });
         });
     });

@@ -13,8 +13,8 @@ use lagg_rs::kpi::ioctl::{
     SIOCSLAGGDELPORT, SIOCSLAGGHASH, SIOCSLAGGOPTS, SIOCSLAGGPORT, proto,
 };
 use lagg_rs::kpi::{
-    Driver, IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Module, Name, Ref, Result,
-    epoch, iff,
+    IfType, IfnetRef, InfinibandAddr, LinkState, MacAddr, Mbuf, Module, Name, Ref, Result, epoch,
+    iff,
 };
 use zerocopy::FromBytes;
 
@@ -211,7 +211,7 @@ impl Lagg {
         epoch::section(|epoch| {
             let softc = self.softc();
             let port = softc.plan(epoch).at(place).unwrap();
-            Module::input(port, Mbuf::from_bytes(bytes), epoch).is_some()
+            Module::input(port.ifp(), port, Mbuf::from_bytes(bytes), epoch).is_some()
         })
     }
 

@@ -152,9 +152,9 @@ unsafe extern "C" fn lagg_rs_clone_destroy(
     // SAFETY: the kernel calls this in the interface's vnet with the lock held. The interface was attached
     // when it was made; the lock lets one thread in at a time, and a second finds no softc above.
     unsafe { Ifnet::from_ptr(ifp).detach_lagg() };
-    slot.take(&softc);
+    slot.take();
     // SAFETY: detached just now, and not used again: this gives up the reference that it was made with. Those
-    // with references of their own find an empty slot.
+    // with references of their own find that the lagg has gone.
     unsafe { c::if_free(ifp) };
     drop(softc);
     gate::leave();

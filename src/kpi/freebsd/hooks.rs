@@ -5,15 +5,14 @@
 //! have found none.
 
 use core::ffi::{c_char, c_int, c_ulong, c_void};
-use core::ptr;
 
 use super::bindings as c;
 use super::ifnet::Ifnet;
 use super::mbuf::Mbuf;
-use super::names;
+use super::{names, ways};
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::Inside;
-use crate::kpi::mem::{Counted, Ref};
+use crate::kpi::mem::Ref;
 use crate::kpi::{
     Counter, Driver, Epoch, Errno, Ioctl, MAX_STACKING, Module, TagRequest, epoch, iff,
 };
@@ -26,13 +25,8 @@ use crate::kpi::{
 #[inline(never)]
 pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::mbuf) -> c_int {
     // SAFETY: the kernel calls this in the epoch, so `ifp` is there and the section lasts until this returns.
-    // `ifp` is a lagg, as only laggs have this method, and the packet is given away.
-    let (softc, m, epoch) =
-        unsafe { (Ifnet::from_ptr(ifp).softc_slot(), Mbuf::from_ptr(m), Epoch::assume()) };
-    match softc.load(&epoch) {
-        Some(softc) => to_c(Module::transmit(softc, m, &epoch)),
-        None => Errno::ENXIO.number(),
-    }
+    // `ifp` is or was a lagg, as only laggs have this method, and the packet is given away.
+    unsafe { ways::transmit(ifp, m) }
 }
 
 /// Distinguishes our marks on packets from others'.
@@ -72,11 +66,7 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit_guarded(
 pub(super) unsafe extern "C" fn lagg_rs_input(ifp: *mut c::ifnet, m: *mut c::mbuf) -> *mut c::mbuf {
     // SAFETY: the kernel calls this in the epoch, so `ifp` is there and the section lasts until this returns.
     // The packet is given away.
-    let (ifp, m, epoch) = unsafe { (Ifnet::from_ptr(ifp), Mbuf::from_ptr(m), Epoch::assume()) };
-    match ifp.shared_port(&epoch).and_then(|port| Module::input(port, m, &epoch)) {
-        Some(m) => m.into_ptr(),
-        None => ptr::null_mut(),
-    }
+    unsafe { ways::input(ifp, m) }
 }
 
 /// `if_qflush` of a lagg, which has no queue.
@@ -89,9 +79,7 @@ pub(super) unsafe extern "C" fn lagg_qflush(_: *mut c::ifnet) {}
 /// which keeps the lagg.
 pub(super) unsafe extern "C" fn lagg_init(softc: *mut c_void) {
     let _inside = Inside::enter();
-    let Some(object) = ptr::NonNull::new(softc.cast::<Counted<<Module as Driver>::Softc>>()) else {
-        return;
-    };
+    let Some(object) = ways::there(softc.cast()) else { return };
     // SAFETY: the kernel passes `if_softc` of a lagg, which came from `into_raw`. Our own ioctl, below which
     // this is called, has a reference to the object, so it is not freed before the section or in it.
     if let Some(softc) = epoch::section(|epoch| unsafe { Ref::upgrade(object, epoch) }) {

@@ -10,9 +10,9 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::bindings as c;
 use super::hooks;
+use super::ways::SoftcSlot;
 use crate::kpi::{
-    Counter, Driver, EpochOption, Errno, IfType, Ioctl, LinkState, Module, Name, Ref, Result, iff,
-    packet,
+    Counter, Driver, Errno, IfType, Ioctl, LinkState, Module, Name, Ref, Result, iff, packet,
 };
 
 type Softc = <Module as Driver>::Softc;
@@ -62,7 +62,7 @@ pub(super) fn number<T: Into<i128>>(number: T) -> T {
 mod packets;
 mod reference;
 
-pub use reference::IfnetRef;
+pub use reference::{IfnetRef, Outlet};
 
 impl Ifnet {
     /// # Safety
@@ -119,9 +119,16 @@ impl Ifnet {
     /// Whether packets can be sent on it: its link is up, and it is administratively up.
     #[inline(always)]
     pub fn is_active(&self) -> bool {
-        // SAFETY: a byte of an ifnet that is there for as long as `self`; any value will do.
-        let link = unsafe { (field!(self, if_link_state)).read_volatile() };
-        link == LinkState::Up as u8 && self.flags() & iff::UP != 0
+        // Bits of bytes, of the flags the lowest one: the compiler makes two tests in memory of them.
+        const { assert!(LinkState::Up as u8 == 2 && LinkState::Down as u8 & 2 == 0 && iff::UP == 1) };
+        let has = |byte: *mut u8, bit: u8| {
+            // SAFETY: one of the two bytes below, of an ifnet that is there for as long as `self`; any value
+            // will do.
+            (unsafe { byte.read_volatile() }) & bit != 0
+        };
+        // SAFETY: fields of an ifnet that is there for as long as `self`.
+        let (link, flags) = unsafe { (field!(self, if_link_state), field!(self, if_flags)) };
+        has(link, LinkState::Up as u8) && has(flags.cast(), iff::UP as u8)
     }
 
     /// Whether it is running (IFF_DRV_RUNNING).
@@ -294,9 +301,9 @@ impl Ifnet {
     /// # Safety
     /// The interface is a lagg of this driver, or nearly one: its cloner made it.
     #[inline(always)]
-    pub(super) unsafe fn softc_slot(&self) -> &EpochOption<Softc> {
+    pub(super) unsafe fn softc_slot(&self) -> &SoftcSlot {
         // SAFETY: the caller promises an interface of our cloner's. Its `if_softc` is written through this slot
         // alone; the kernel passes it on and leaves it as it is.
-        unsafe { EpochOption::from_ptr(field!(self, if_softc)) }
+        unsafe { SoftcSlot::from_ptr(field!(self, if_softc)) }
     }
 }

@@ -30,10 +30,11 @@ mod sysctl;
 mod tags;
 mod tasks;
 mod vlans;
+mod ways;
 
 pub use callout::Callout;
 pub use groups::Group;
-pub use ifnet::{Ifnet, IfnetRef};
+pub use ifnet::{Ifnet, IfnetRef, Outlet};
 pub use inbox::Inbox;
 pub use locks::{Cv, Deadline, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
@@ -46,6 +47,7 @@ pub use percpu::{Counters, PerCpu};
 pub use port::PortMethods;
 pub use tags::{SendTag, TagParams, TagWrapper};
 pub use tasks::Task;
+pub use ways::Ways;
 
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
 pub(super) use media::media_baudrate;

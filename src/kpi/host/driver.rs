@@ -154,14 +154,14 @@ impl Kind {
             Kind::Lagg => {
                 let softc = ifp.softc.load(epoch).ok_or(Errno::ENXIO)?;
                 if !ifp.guarded.load(Ordering::Acquire) {
-                    return Module::transmit(softc, m, epoch);
+                    return Module::transmit(ifp, softc, m, epoch);
                 }
                 // if_tunnel_check_nesting
                 let Some(_passing) = witness::pass(ifp.index(), MAX_STACKING) else {
                     ifp.count(Counter::Oerrors, 1);
                     return Err(Errno::EIO);
                 };
-                Module::transmit(softc, m, epoch)
+                Module::transmit(ifp, softc, m, epoch)
             }
             Kind::Vlan(vlan) => vlan.transmit(ifp, m, epoch),
             Kind::Bridge(members) => members.transmit(m, epoch),

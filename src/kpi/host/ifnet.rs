@@ -26,7 +26,7 @@ use crate::kpi::{
     Result, iff, packet,
 };
 
-pub use reference::{IfnetRef, lookups};
+pub use reference::{IfnetRef, Outlet, lookups};
 
 pub(super) type Softc = <Module as Driver>::Softc;
 pub(super) type Port = <Module as Driver>::Port;

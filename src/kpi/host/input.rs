@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::{module, offloads, vlan};
-use crate::kpi::driver::{Driver, Module};
+use crate::kpi::driver::Module;
 use crate::kpi::{Counter, Epoch, IfType, Ifnet, Mbuf, Result, epoch, iff};
 
 /// Passes the frames that `ifp` receives for itself to `sink`, in an epoch section.
@@ -93,7 +93,7 @@ pub(super) fn input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
         if ifp.if_type() == IfType::LaggPort {
             assert!(module::is_loaded(), "lagg_input_ethernet_p is NULL, and {ifp:?} a port");
             let Some(port) = ifp.lagg.load(epoch) else { return };
-            let Some(accepted) = Module::input(port, m, epoch) else { return };
+            let Some(accepted) = Module::input(ifp, port, m, epoch) else { return };
             // SAFETY: it was set above, in this section, or since by the driver, which has a reference to its
             // lagg.
             let ifp = unsafe { accepted.receiver(epoch) };
@@ -125,7 +125,7 @@ fn infiniband_input(ifp: &Ifnet, mut m: Mbuf, epoch: &Epoch) {
         }
         assert!(module::is_loaded(), "lagg_input_infiniband_p is NULL, and {ifp:?} a port");
         let Some(port) = ifp.lagg.load(epoch) else { return };
-        let Some(accepted) = Module::input(port, m, epoch) else { return };
+        let Some(accepted) = Module::input(ifp, port, m, epoch) else { return };
         // SAFETY: it was set above, in this section, or since by the driver, which has a reference to its lagg.
         let ifp = unsafe { accepted.receiver(epoch) };
         demultiplex(ifp, accepted, epoch);

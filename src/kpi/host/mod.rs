@@ -47,6 +47,7 @@ pub mod testing;
 mod tests;
 mod vlan;
 mod vnet;
+mod ways;
 mod witness;
 
 pub(super) use epoch::{EPOCH_CONTEXT, EpochContext, epoch_call, epoch_drain, epoch_wait, section};
@@ -57,7 +58,7 @@ pub(super) use percpu::{processor, processors};
 pub use super::requests::{IFM_ETHER, IFM_HDX, MediaRequest};
 pub use clock::{Callout, uptime_ms};
 pub use event::{log, notify};
-pub use ifnet::{Ifnet, IfnetRef, lookups};
+pub use ifnet::{Ifnet, IfnetRef, Outlet, lookups};
 pub use inbox::Inbox;
 pub use locks::{Cv, Deadline, DetachGuard, Mtx, MtxGuard, detach_lock};
 pub use mbuf::Mbuf;
@@ -70,6 +71,7 @@ pub use percpu::{Counters, PerCpu};
 pub use privilege::priv_check_lagg;
 pub use tasks::Task;
 pub use vnet::{defaults, failover_rx_all, lacp_debug};
+pub use ways::Ways;
 
 pub use attach::{Attached, attach, rename, vmove};
 pub use bridge::{bridge_add, bridge_create};

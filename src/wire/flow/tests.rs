@@ -22,7 +22,7 @@ impl Bytes for Pieces<'_> {
     }
 }
 
-fn ethernet(tags: &[(u16, u16)], kind: u16, payload: &[u8]) -> Vec<u8> {
+pub fn ethernet(tags: &[(u16, u16)], kind: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = MACS.to_vec();
     for (kind, control) in tags {
         frame.extend(kind.to_be_bytes());
@@ -34,7 +34,7 @@ fn ethernet(tags: &[(u16, u16)], kind: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// IPv4 with `words` words of options.
-fn ipv4(words: u8, fragment: u16, protocol: u8) -> Vec<u8> {
+pub fn ipv4(words: u8, fragment: u16, protocol: u8) -> Vec<u8> {
     let [f0, f1] = fragment.to_be_bytes();
     let mut packet = vec![0x45 + words, 0, 0, 60, 0, 7, f0, f1, 64, protocol, 0xab, 0xcd];
     packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
@@ -44,7 +44,7 @@ fn ipv4(words: u8, fragment: u16, protocol: u8) -> Vec<u8> {
 }
 
 /// IPv6 with these extension headers: kind, its length field, bytes.
-fn ipv6(extensions: &[(u8, u8, usize)], protocol: u8) -> Vec<u8> {
+pub fn ipv6(extensions: &[(u8, u8, usize)], protocol: u8) -> Vec<u8> {
     let next = |at: usize| extensions.get(at).map_or(protocol, |extension| extension.0);
     let mut packet = vec![0x60, 1, 2, 3, 0, 40, next(0), 64];
     packet.extend((0..32).map(|byte| byte + 0x20));
@@ -77,7 +77,7 @@ fn v6() -> Addresses {
 }
 
 /// A frame for each path through the parser.
-fn frames() -> Vec<Vec<u8>> {
+pub fn frames() -> Vec<Vec<u8>> {
     let (c, s) = (KIND_CUSTOMER_TAG, KIND_SERVICE_TAG);
     let mut frames = vec![
         ethernet(&[], 0x0806, &[0; 28]),
@@ -103,43 +103,6 @@ fn frames() -> Vec<Vec<u8>> {
         frames.push(ethernet(&[], KIND_IPV6, &ipv6(&[(60, 0, 8); 9], protocol)));
     }
     frames
-}
-
-#[test]
-fn the_usual_flow_is_the_flow() {
-    let mut usual = [0; 6];
-    for frame in frames() {
-        for tag in [None, Some(5)] {
-            let whole = Flow::of(&frame[..], tag, ALL);
-            let flows = [
-                Flow::usual_ipv4::<0, true>(&frame, tag),
-                Flow::usual_ipv4::<1, true>(&frame, tag),
-                Flow::usual_ipv6::<0, true>(&frame, tag),
-                Flow::usual_ipv6::<1, true>(&frame, tag),
-                Flow::usual_ipv4::<0, false>(&frame, tag),
-                Flow::usual_ipv6::<0, false>(&frame, tag),
-            ];
-            assert!(flows.into_iter().flatten().all(|flow| flow == whole), "{frame:x?}");
-            for layers in 0..=ALL {
-                let fewer = Flow::of(&frame[..], tag, layers);
-                let only = flows.into_iter().flatten().map(|flow| flow.only(layers));
-                assert!(only.into_iter().all(|flow| flow == fewer), "{layers}: {frame:x?}");
-            }
-            usual.iter_mut().zip(flows).for_each(|(n, flow)| *n += u32::from(flow.is_some()));
-        }
-    }
-    // TCP, UDP, and SCTP twice, which may be fragmented or not; TCP; all three; UDP.
-    assert_eq!(usual, [2 * 8, 2, 2 * 3, 2, 2 * 22, 2 * 2]);
-    let tags = [(KIND_SERVICE_TAG, 5)];
-    let four = ethernet(&tags, KIND_IPV4, &ipv4(0, 0x4000, UDP));
-    let six = ethernet(&tags, KIND_IPV6, &ipv6(&[], UDP));
-    // With a tag, and with ports
-    const USUAL: usize = 14 + 4 + 40 + 4;
-    for length in 0..=USUAL {
-        let (four, six) = (&four[..length.min(four.len())], &six[..length]);
-        assert_eq!(Flow::usual_ipv4::<1, true>(four, None).is_some(), length >= 42);
-        assert_eq!(Flow::usual_ipv6::<1, true>(six, None).is_some(), length == USUAL);
-    }
 }
 
 /// However it is cut.

@@ -1,5 +1,7 @@
 //! References to interfaces (if_ref, if_rele).
 
+use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
@@ -43,6 +45,11 @@ impl IfnetRef {
         NonNull::new(ifp).map(|ifp| IfnetRef(ifp.cast()))
     }
 
+    /// Gives the reference away as a pointer.
+    fn into_raw(self) -> NonNull<Ifnet> {
+        ManuallyDrop::new(self).0
+    }
+
     /// A reference to an interface that was found; none for NULL, and for one whose last reference has gone.
     ///
     /// # Safety
@@ -80,5 +87,50 @@ impl Drop for IfnetRef {
         // SAFETY: by the invariant one count is ours to give back, and it is not used after. The kernel frees
         // an ifnet a grace period after its last, so this does not sleep.
         unsafe { c::if_rele(self.0.as_ptr().cast()) };
+    }
+}
+
+/// Where packets go: an interface, with a counted reference to it, or nowhere.
+///
+/// # Invariants
+/// The pointer is to [`NOWHERE`], or to an interface in which the kernel has counted this (if_ref).
+pub struct Outlet(NonNull<Ifnet>);
+
+// SAFETY: an `Ifnet` is for any thread, and the count that goes with the reference is atomic.
+unsafe impl Send for Outlet {}
+// SAFETY: a shared one gives `&Ifnet`, which is `Sync`, and no more.
+unsafe impl Sync for Outlet {}
+
+/// An interface that is never active, so that packets need not ask whether there is one. It has no vnet, no
+/// counters and no methods, and is shown to nobody.
+// SAFETY: an ifnet has numbers and pointers alone, for which zeros are values.
+static NOWHERE: Ifnet = Ifnet(UnsafeCell::new(unsafe { core::mem::zeroed() }));
+
+impl Outlet {
+    /// Nowhere.
+    // INVARIANT: to `NOWHERE`.
+    pub const NOWHERE: Outlet = Outlet(NonNull::from_ref(&NOWHERE));
+
+    /// To this interface.
+    pub fn to(ifp: &Ifnet) -> Self {
+        // INVARIANT: `into_raw` gives away a counted reference.
+        Outlet(ifp.to_ref().into_raw())
+    }
+
+    /// The interface, if packets can be sent on it now.
+    #[inline(always)]
+    pub fn active(&self) -> Option<&Ifnet> {
+        // SAFETY: by the invariant the ifnet is not freed while this lives.
+        let ifp = unsafe { self.0.as_ref() };
+        ifp.is_active().then_some(ifp)
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if self.0 != NonNull::from_ref(&NOWHERE) {
+            // INVARIANT: by the invariant one count is ours, and goes with the reference made here.
+            drop(IfnetRef(self.0));
+        }
     }
 }

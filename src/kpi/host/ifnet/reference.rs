@@ -171,6 +171,25 @@ impl Ifnet {
     }
 }
 
+/// Where packets go: an interface, with a counted reference to it, or nowhere.
+pub struct Outlet(Option<IfnetRef>);
+
+impl Outlet {
+    /// Nowhere.
+    pub const NOWHERE: Outlet = Outlet(None);
+
+    /// To this interface.
+    pub fn to(ifp: &Ifnet) -> Self {
+        Outlet(Some(ifp.to_ref()))
+    }
+
+    /// The interface, if packets can be sent on it now.
+    #[inline(always)]
+    pub fn active(&self) -> Option<&Ifnet> {
+        self.0.as_deref().filter(|ifp| ifp.is_active())
+    }
+}
+
 /// How often `ifp` has been looked up by its name.
 pub fn lookups(ifp: &Ifnet) -> u64 {
     ifp.lookups.load(Ordering::Relaxed)
