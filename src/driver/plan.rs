@@ -123,9 +123,11 @@ impl Plan {
         let has_ports = self.count().is_some();
         self.ways = data::ways(&self.protocol, has_ports);
         self.masks = Masks::of(self.protocol.flows().map_or(0, |flows| flows.layers.into()));
-        let (takes, sends) = (self.protocol.takes_from(self), self.protocol.sends_on(self));
+        let members: SlotSet = self.ports().map(|port| port.slot()).collect();
+        let sends = self.protocol.sends_on(self);
         if self.running {
-            self.takes = takes;
+            // LACP's machines may still have a port that is in no plan any more.
+            self.takes = self.protocol.takes_from(self) & members;
         }
         let outlet = |port: Option<&Port>| match port {
             Some(port) if sends.contains(port.slot()) => Outlet::to(port.ifp()),
