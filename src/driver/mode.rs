@@ -95,14 +95,17 @@ impl Mode {
 
     /// The protocol for the next plan, in this memory. None if the memory is for another protocol.
     fn rules(&mut self, parts: Parts, around: &Circumstances<'_>) -> Option<Rules> {
-        let Circumstances { options, members, up, turns, .. } = *around;
+        let Circumstances { options, running, members, up, turns, .. } = *around;
         let stride = options.rr_stride.unwrap_or(NonZeroU32::MIN);
         self.with(
             parts,
             |rounds, ()| RoundRobin::new(rounds.clone(), stride, turns),
             |balancer, table| {
                 balancer.set_options(options);
-                balancer.spread(table, members, up);
+                // A lagg that is down carries no flows. Each port that joins would move them anew.
+                if running {
+                    balancer.spread(table, members, up);
+                }
                 balancer.flows()
             },
             |control, (table, pauses)| control.rules(around, table, pauses),
@@ -110,9 +113,9 @@ impl Mode {
     }
 
     /// Whether the plan's flows are on other ports than they should be.
-    pub fn has_stale_plan(&self, members: SlotSet, up: SlotSet) -> bool {
+    pub fn has_stale_plan(&self, running: bool, members: SlotSet, up: SlotSet) -> bool {
         match self {
-            Mode::LoadBalance(balancer) => !balancer.are_spread_over(members, up),
+            Mode::LoadBalance(balancer) => running && !balancer.are_spread_over(members, up),
             Mode::Lacp(control) => control.is_stale(),
             _ => false,
         }
@@ -318,6 +321,8 @@ impl Options {
 /// What plans are made from besides the mode.
 pub(super) struct Circumstances<'a> {
     pub options: &'a Options,
+    /// The lagg is up.
+    pub running: bool,
     /// The ports in the plan.
     pub members: SlotSet,
     /// The members that are active, or count as up.

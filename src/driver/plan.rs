@@ -323,7 +323,7 @@ impl State {
     pub fn has_stale_plan(&mut self) -> bool {
         let is_choice_stale = self.is_choice_stale();
         let (members, up) = self.members_and_up();
-        is_choice_stale || self.mode.has_stale_plan(members, up)
+        is_choice_stale || self.mode.has_stale_plan(self.running, members, up)
     }
 
     /// The plan for the present state. None if the memory is for another protocol.
@@ -333,11 +333,12 @@ impl State {
         let (members, up) = self.members_and_up();
         let (options, domains) = (self.settings.apply(self.options), self.domains());
         let turns = counted.filter(|counted| !counted.is_empty()).unwrap_or(members).len();
-        let around = Circumstances { options: &options, members, up, turns, domains };
+        let running = self.running;
+        let around = Circumstances { options: &options, running, members, up, turns, domains };
         let (rules, mut plan) = memory.rules(&mut self.mode, &around)?;
         let frames = self.mode.lacp().map(|lacp| lacp.frames.clone());
         let ports = self.members().map(|port| (self.rank(port), port));
-        plan.fill(rules, self.running, ports, sender, counted, frames);
+        plan.fill(rules, running, ports, sender, counted, frames);
         plan.set_min_links(self.settings.min_links);
         if self.monitors {
             plan.look_at_frames();

@@ -117,6 +117,30 @@ fn loadbalance_keeps_a_flow_on_its_port() {
     });
 }
 
+/// They would be moved for each port that joins before the lagg comes up.
+#[test]
+fn flows_are_spread_while_the_lagg_is_up() {
+    lab(|| {
+        let cards = cards(4);
+        let lagg = lagg_with(&cards[..3], proto::LOADBALANCE);
+        let before = places(&lagg, &cards, 400);
+        lagg.down();
+        lagg.add("em4").unwrap();
+        host::settle();
+        let plan = lagg.softc().plan_ref();
+        let Protocol::LoadBalance(flows) = plan.protocol() else { panic!("loadbalance") };
+        let buckets = plan.ports().map(|port| flows.table.count(port.slot()));
+        assert_eq!(buckets.filter(|buckets| *buckets != 0).count(), 3);
+        lagg.up();
+        let after = places(&lagg, &cards, 400);
+        let moved = before.iter().zip(&after).filter(|(before, after)| before != after);
+        assert!(moved.clone().count() > 50 && moved.clone().all(|(_, &after)| after == 3));
+        lagg.down();
+        lagg.up();
+        assert_eq!(places(&lagg, &cards, 400), after);
+    });
+}
+
 /// Before the control side has handled the event, packets take their flow's second choice.
 #[test]
 fn a_flow_whose_port_is_down_takes_its_second_choice_at_once() {
