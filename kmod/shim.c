@@ -73,9 +73,12 @@ lagg_rs_detach_unlock(void)
 }
 
 int
-lagg_rs_taskqueue_start(struct taskqueue **queue, uint32_t threads, const char *name)
+lagg_rs_taskqueue_start(struct taskqueue **queue, uint32_t threads, bool urgent, const char *name)
 {
-	return (taskqueue_start_threads(queue, threads, PI_NET, "%s", name));
+	/* Between programs that somebody waits for, and those that compute. */
+	const int background = (PRI_MIN_TIMESHARE + PRI_MAX_TIMESHARE) / 2;
+
+	return (taskqueue_start_threads(queue, threads, urgent ? PI_NET : background, "%s", name));
 }
 
 void

@@ -29,8 +29,8 @@ void	lagg_rs_cv_broadcast(struct cv *);
 int	lagg_rs_detach_lock(void);					/* ifnet_detach_sxlock; an errno: a signal came */
 void	lagg_rs_detach_unlock(void);
 
-/* taskqueue(9): the priority of the module's threads */
-int	lagg_rs_taskqueue_start(struct taskqueue **, uint32_t threads, const char *name);
+/* taskqueue(9): the priority of network interrupts, or of users' programs that nobody waits for */
+int	lagg_rs_taskqueue_start(struct taskqueue **, uint32_t threads, bool urgent, const char *name);
 void	lagg_rs_task_init(struct task *, task_fn_t *, void *context);
 
 /* callout(9): the function gives the mutex back */

@@ -48,10 +48,11 @@ pub(super) fn remove(oid: Oid) {
     unsafe { c::lagg_rs_node_remove(oid.as_ptr()) };
 }
 
-/// Makes the node of laggs of this name, with its leaves. Sleeps.
-pub(super) fn make(name: &Name) -> Tree {
+/// Makes the node of laggs of this name, with the leaves of settings. Returns what the leaves of state are then
+/// made of. Sleeps.
+pub(super) fn make(name: &Name) -> (Tree, Option<LaggLeaves>) {
     let Some(top) = node(None, text(name).as_ptr(), c"Laggs of this name", Some(c"lagg")) else {
-        return Tree::NONE;
+        return (Tree::NONE, None);
     };
     let nodes = Nodes::below(top, Module::LEAVES);
     for (place, setting) in Module::SETTINGS.iter().enumerate().rev() {
@@ -61,8 +62,17 @@ pub(super) fn make(name: &Name) -> Tree {
         // end in a NUL; the kernel copies them.
         unsafe { c::lagg_rs_setting_add(parent.as_ptr(), name, place as u32, number, about) };
     }
-    nodes.add(Module::LEAVES, false);
-    Tree { top: Some(top), ports: nodes.find(b"port") }
+    (Tree { top: Some(top), ports: nodes.find(b"port") }, Some(LaggLeaves(nodes)))
+}
+
+/// The leaves of a lagg's state, which are not made yet.
+pub(super) struct LaggLeaves(Nodes);
+
+impl LaggLeaves {
+    /// Makes them. Sleeps.
+    pub(super) fn make(self) {
+        self.0.add(Module::LEAVES, false);
+    }
 }
 
 /// Makes the node of ports of this name below `parent`, with its leaves. Sleeps.

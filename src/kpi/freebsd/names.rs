@@ -12,7 +12,7 @@ use core::ptr::NonNull;
 use super::bindings as c;
 use super::epoch;
 use super::ifnet::Ifnet;
-use super::leaves::{self, Tree};
+use super::leaves::{self, LaggLeaves, Tree};
 use super::locks::{Cv, Deadline, Mtx};
 use super::tasks::Task;
 use crate::kpi::cell::EpochOption;
@@ -251,9 +251,12 @@ fn run(names: &Ref<Names>) {
                     epoch::epoch_drain();
                     continue;
                 };
-                entry.value.tree = leaves::make(&name);
+                let (tree, leaves) = leaves::make(&name);
+                entry.value.tree = tree;
                 names.lists.lock().nodes.put(entry);
+                // Whoever makes a lagg waits for its settings, and not for what shows its state.
                 names.made.broadcast();
+                leaves.into_iter().for_each(LaggLeaves::make);
             }
             Work::MakePort { lagg, parent, port } => {
                 let Ok(mut entry) = List::entry(PortNode { name: port, oid: None }) else {

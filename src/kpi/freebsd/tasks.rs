@@ -24,6 +24,12 @@ impl Queue {
         &QUEUES[self as usize]
     }
 
+    /// Whether it runs at the priority of network interrupts, or of users' programs. The nodes of 32 ports
+    /// take five million instructions, for which nobody need wait.
+    fn is_urgent(self) -> bool {
+        self != Queue::Names
+    }
+
     fn get(self) -> *mut c::taskqueue {
         self.place().load(Ordering::Acquire)
     }
@@ -47,7 +53,8 @@ pub(super) fn start() -> Result {
                 place.cast(),
             );
             queue.place().store(made, Ordering::Release);
-            Errno::check(c::lagg_rs_taskqueue_start(place, queue.threads(), name.as_ptr()))?;
+            let (threads, urgent) = (queue.threads(), queue.is_urgent());
+            Errno::check(c::lagg_rs_taskqueue_start(place, threads, urgent, name.as_ptr()))?;
         }
     }
     Ok(())
