@@ -9,6 +9,7 @@
 
 use super::selection::{LagId, Selected, System};
 use super::settings::Select;
+use super::standby;
 use super::time::{Time, Timer};
 use super::{Lacp, Memory, Port};
 use crate::slots::Slot;
@@ -196,9 +197,13 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.run_refused(now);
         // If there is no candidate, nothing changes, so ports find their aggregator again when they are
         // back. F-53: both ends make the same choice
+        let before = self.partner();
         match self.candidates(now).min() {
             Some(best) => self.active = Some(self.choose(best, now)),
             None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
+        }
+        if self.partner() != before {
+            self.limit = standby::NO_LIMIT;
         }
         let active = self.active;
         let limit = active.filter(|_| self.settings.max_links != 0);
@@ -319,9 +324,9 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let ports = ports.filter(move |port| is_deaf || !port.is_deaf());
         let named = ports.clone().map(|port| if lower { &port.actor } else { &port.partner });
         let port = named.map(|info| (info.port_priority, info.port)).min()?;
-        let (count, bandwidth) = self.strength(number, is_deaf, now);
+        let (count, bandwidth) = self.strength(number, partner, is_deaf, now);
         let priority = u64::from(partner.priority);
-        let present = self.active.and_then(|number| self.lag_id(number)).map(|id| id.partner);
+        let present = self.partner();
         let says = |state| ports.clone().any(|port| port.partner.state.contains(state));
         Some(Candidate {
             is_deaf,
@@ -341,13 +346,21 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         })
     }
 
-    /// How many links of an aggregator would be in service, and their bandwidth. If it is not deaf, only
-    /// links that are not count. Not inlined, as [`Self::choose`].
+    /// The partner of the chosen aggregator.
+    fn partner(&self) -> Option<System> {
+        Some(self.lag_id(self.active?)?.partner)
+    }
+
+    /// How many links of an aggregator of this partner would be in service, and their bandwidth. If it is not
+    /// deaf, only links that are not count. Not inlined, as [`Self::choose`].
     #[inline(never)]
-    fn strength(&self, number: Slot, is_deaf: bool, now: Time) -> (u64, u64) {
+    fn strength(&self, number: Slot, partner: System, is_deaf: bool, now: Time) -> (u64, u64) {
         let links = self.links(number, now);
         let counts = |port: &Port| !port.is_spare && (is_deaf || !port.is_deaf());
         let used = self.ports().filter(|(slot, port)| links.contains(*slot) && counts(port));
+        // F-84: a partner that limits one aggregator limits all
+        let limit = if self.partner() == Some(partner) { self.limit } else { standby::NO_LIMIT };
+        let used = used.take(limit.into());
         used.fold((0, 0_u64), |(count, sum), (_, port)| (count + 1, sum.saturating_add(port.speed)))
     }
 

@@ -94,6 +94,8 @@ pub struct Lacp<P, A> {
     /// Until when its ports wait to begin to distribute together.
     gathering: Timer,
     refused: standby::Refused,
+    /// The present partner has no more than so many links of an aggregator in service.
+    limit: u8,
     /// When the last LACPDU of a partner was received, or the first link came up.
     heard: Option<Time>,
     /// A port was in service without a partner since, so that a passive system speaks like an active one.
@@ -120,6 +122,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             doubts: choice::Doubts::default(),
             gathering: Timer::default(),
             refused: standby::Refused::default(),
+            limit: standby::NO_LIMIT,
             heard: None,
             speaks_up: false,
             flapping: 0,
@@ -293,11 +296,15 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
 
     fn run_churn(&mut self, now: Time) {
         let active = self.in_service();
+        let mut is_limited = false;
         for (_, port) in self.ports_mut() {
             let churns = port.run_churn(now);
             // F-70: a partner may limit the number of links, which limits an aggregator's speed
-            port.is_spare |= churns && active.is_some() && port.aggregator == active;
+            let is_spare = churns && active.is_some() && port.aggregator == active;
+            port.is_spare |= is_spare;
+            is_limited |= is_spare;
         }
+        self.run_limit(is_limited);
     }
 
     fn run_mux(&mut self, gathered: bool, now: Time) -> bool {

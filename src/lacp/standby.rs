@@ -17,6 +17,9 @@ use crate::wire::lacpdu::StateBits;
 /// not, or does not collect, and is in sync on the standby. More than a partner may wait for others.
 pub const REFUSED: u32 = choice::FOLLOW;
 
+/// The partner is not known to have a limit.
+pub(super) const NO_LIMIT: u8 = u8::MAX;
+
 /// The ports on which the partner does not do what it should.
 #[derive(Default)]
 pub(super) struct Refused {
@@ -97,6 +100,20 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             ports.clone().filter(better).count() < most
         };
         ports.clone().filter(is_in).map(|(slot, _)| slot).collect()
+    }
+
+    /// Notes how many links the partner has in service, if it keeps another one as a standby. If it has more, it
+    /// has no such limit any more.
+    pub(super) fn run_limit(&mut self, is_limited: bool) {
+        let ports = self.ports().filter(|(_, port)| port.aggregator == self.active);
+        let offered = ports
+            .filter(|(_, port)| port.is_eligible() && port.partner.state.contains(StateBits::SYNC));
+        let offered = offered.count() as u8;
+        if is_limited {
+            self.limit = offered;
+        } else if offered > self.limit {
+            self.limit = NO_LIMIT;
+        }
     }
 
     /// Ports of the chosen aggregator give way to standbys on which the partner is in sync, if it is not on

@@ -69,15 +69,8 @@ fn plug(lab: &mut Lab, cable: usize, speed: usize) {
     }
 }
 
-/// Two that are passive never meet: the first one is active. Two with limits, of which one chooses by
-/// count or bandwidth, may take minutes to agree: either no system has limits (`limited`), or none
-/// chooses so.
-fn set(lab: &mut Lab, system: usize, limited: bool, mut settings: Settings) {
-    if limited {
-        settings.select = Select::Priority;
-    } else {
-        settings.max_links = 0;
-    }
+/// Two that are passive never meet: the first one is active.
+fn set(lab: &mut Lab, system: usize, settings: Settings) {
     let active = settings.active || system == 0;
     let system_priority = lab[system].settings().system_priority;
     lab.set(system, |its| *its = Settings { active, system_priority, ..settings });
@@ -94,12 +87,11 @@ proptest! {
             (vec(0..SPEEDS.len(), cables), vec(event(cables), 0..25))
         }),
         first in [settings(), settings()],
-        limited in any::<bool>(),
     ) {
         let mut lab = Lab::new();
         for (system, settings) in first.into_iter().enumerate() {
             lab.system(mac(1 + system as u8), 11, DEFAULTS);
-            set(&mut lab, system, limited, settings);
+            set(&mut lab, system, settings);
         }
         for (cable, &speed) in speeds.iter().enumerate() {
             // The second system has its ports in the other order.
@@ -113,7 +105,7 @@ proptest! {
                 Event::Pass(ms) => lab.advance(ms),
                 Event::Unplug(cable) => lab.unplug(cable),
                 Event::Plug(cable) => plug(&mut lab, cable, speeds[cable]),
-                Event::Set(system, settings) => set(&mut lab, system, limited, settings),
+                Event::Set(system, settings) => set(&mut lab, system, settings),
                 Event::SystemPriority(system, priority) => {
                     lab.set(system, |its| its.system_priority = priority);
                 }

@@ -268,3 +268,36 @@ fn a_shorter_up_delay_does_not_wait_for_the_longer_one() {
     lab.advance(60_000);
     assert_eq!(used(&lab), [1, 2, 3]);
 }
+
+/// Of two aggregators, the partner has one link in service of each. What was seen of one holds for the other.
+#[test]
+fn f84_a_partner_with_a_limit_limits_all_aggregators() {
+    let mut lab = Lab::new();
+    let limited = Settings { max_links: 1, ..Settings::NEW };
+    let counts = Settings { select: Select::Count, max_links: 2, ..Settings::NEW };
+    for (system, settings) in [limited, counts].into_iter().enumerate() {
+        lab.system(mac(1 + system as u8), 11, DEFAULTS);
+        lab.set(system, |its| *its = settings);
+    }
+    // The one that counts decides.
+    lab.set(0, |its| its.system_priority += 1);
+    for cable in 0..5 {
+        let gigabits = if cable < 3 { 1 } else { 10 };
+        lab.wire([(0, cable as u8), (1, 4 - cable as u8)]);
+        for end in [0, 1] {
+            lab.join(cable, end);
+            lab.link(cable, end, Link::Up(gigabits * 1_000_000_000));
+        }
+    }
+    lab.advance(3_000);
+    assert_eq!(lab[1].bandwidth(), 10_000_000_000);
+    lab.advance(600_000);
+    assert_eq!((lab[0].flapping(), lab[1].flapping()), (0, 0));
+    // It has none any more.
+    lab.set(0, |its| its.max_links = 0);
+    lab.advance(60_000);
+    assert_eq!(lab[1].bandwidth(), 20_000_000_000);
+    lab.unplug(3);
+    lab.advance(60_000);
+    assert_eq!(lab[1].distributing().len(), 2, "of the three slow ones");
+}
