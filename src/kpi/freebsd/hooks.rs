@@ -26,7 +26,7 @@ use crate::kpi::{
 pub(super) unsafe extern "C" fn lagg_rs_transmit(ifp: *mut c::ifnet, m: *mut c::mbuf) -> c_int {
     // SAFETY: the kernel calls this in the epoch, so `ifp` is there and the section lasts until this returns.
     // `ifp` is or was a lagg, as only laggs have this method, and the packet is given away.
-    unsafe { ways::transmit(ifp, m) }
+    unsafe { ways::transmit(ifp, m, &Epoch::assume()) }
 }
 
 /// Distinguishes our marks on packets from others'.
@@ -66,7 +66,7 @@ pub(super) unsafe extern "C" fn lagg_rs_transmit_guarded(
 pub(super) unsafe extern "C" fn lagg_rs_input(ifp: *mut c::ifnet, m: *mut c::mbuf) -> *mut c::mbuf {
     // SAFETY: the kernel calls this in the epoch, so `ifp` is there and the section lasts until this returns.
     // The packet is given away.
-    unsafe { ways::input(ifp, m) }
+    unsafe { ways::input(ifp, m, &Epoch::assume()) }
 }
 
 /// `if_qflush` of a lagg, which has no queue.

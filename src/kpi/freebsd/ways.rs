@@ -80,9 +80,9 @@ unsafe fn receive<R: Receiving>(
 /// Sends a packet of a lagg. Three instructions, then its plan's way.
 ///
 /// # Safety
-/// In the epoch, with the interface of a lagg or of one that was destroyed, and a packet that is given away.
+/// With the interface of a lagg or of one that was destroyed, and a packet that is given away.
 #[inline(always)]
-pub(super) unsafe fn transmit(ifp: *mut c::ifnet, m: *mut c::mbuf) -> c_int {
+pub(super) unsafe fn transmit(ifp: *mut c::ifnet, m: *mut c::mbuf, _: &Epoch) -> c_int {
     // D-1: loaded once, so that what a packet finds belongs together
     // SAFETY: the caller promises the interface of what is or was a lagg. From before the kernel can send on
     // that, there is one in the place, or `GONE`. Either has a place for a plan there, with a plan in it, and
@@ -98,18 +98,18 @@ pub(super) unsafe fn transmit(ifp: *mut c::ifnet, m: *mut c::mbuf) -> c_int {
 /// Receives a frame from a port.
 ///
 /// # Safety
-/// In the epoch, with an interface and a packet that is given away.
+/// With an interface and a packet that is given away.
 #[inline(always)]
-pub(super) unsafe fn input(ifp: *mut c::ifnet, m: *mut c::mbuf) -> *mut c::mbuf {
-    // SAFETY: the caller promises the interface and the epoch.
-    let (interface, epoch) = unsafe { (Ifnet::from_ptr(ifp), Epoch::assume()) };
-    let Some(port) = interface.shared_port(&epoch) else {
+pub(super) unsafe fn input(ifp: *mut c::ifnet, m: *mut c::mbuf, epoch: &Epoch) -> *mut c::mbuf {
+    // SAFETY: the caller promises the interface, in the epoch as the argument proves.
+    let interface = unsafe { Ifnet::from_ptr(ifp) };
+    let Some(port) = interface.shared_port(epoch) else {
         // SAFETY: the caller gives the packet away.
         drop(unsafe { Mbuf::from_ptr(m) });
         return ptr::null_mut();
     };
     let softc = Module::lagg(port);
-    let plan = Module::plan(softc, &epoch);
+    let plan = Module::plan(softc, epoch);
     // SAFETY: in the epoch, with the interface of a port and the packet, as the caller promises; that port, its
     // lagg and that one's plan.
     unsafe { (Module::ways(plan).receive)(ifp, m, port, plan, softc) }
