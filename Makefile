@@ -141,6 +141,7 @@ unload: on-freebsd
 	kldunload if_lagg_rs
 
 install: on-freebsd all
+	mkdir -p $(DESTDIR)$(KMODDIR)
 	install -o root -g wheel -m 555 $(OUT)/if_lagg_rs.ko $(DESTDIR)$(KMODDIR)/
 	kldxref $(DESTDIR)$(KMODDIR)
 	mkdir -p $(DESTDIR)$(MANDIR)4
@@ -157,11 +158,15 @@ install-tests: on-freebsd
 deinstall: on-freebsd
 	rm -f $(DESTDIR)$(KMODDIR)/if_lagg_rs.ko $(DESTDIR)$(MANDIR)4/lagg_rs.4
 	rm -f $(DESTDIR)$(SBINDIR)/laggstat $(DESTDIR)$(MANDIR)8/laggstat.8
-	rm -rf $(DESTDIR)$(TESTSDIR)
+	cd tests/kyua && for file in *.sh Kyuafile lagg.subr; do rm -f $(DESTDIR)$(TESTSDIR)/$$file; done
+	rmdir $(DESTDIR)$(TESTSDIR) 2>/dev/null || true
 	kldxref $(DESTDIR)$(KMODDIR)
 	@echo 'Remove if_lagg_rs from /boot/loader.conf and kld_list too. The module stays loaded until kldunload or a reboot.'
 
 dist:
+	@[ -z "$$KASAN$$KCSAN$$KERNCONFDIR$$FREEBSD" ] || \
+	    { echo 'a release has modules for GENERIC alone: no KASAN, KCSAN, KERNCONFDIR, FREEBSD' >&2; exit 1; }
+	@rm -f build/*/if_lagg_rs.ko
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh dist
 	@$(MAKE) modules
 	@[ "$$(uname -s)$(SYSDIR)" != Linux ] || $(MAKE) modules FREEBSD=14

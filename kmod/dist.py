@@ -98,6 +98,8 @@ def main(to):
     elif (TOP / ".git").exists() and git("status", "--porcelain"):
         sys.exit("what is released must be committed: git status")
     name = f"lagg-rs-{version()}"
+    if to.exists() and not (to / "SHA256SUMS").exists():
+        sys.exit(f"{to} is there, and is no release")
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(parents=True)
     archive = to / f"{name}.tar.gz"
@@ -108,8 +110,8 @@ def main(to):
         if not module.parent.name.endswith(("-kasan", "-kcsan")):
             shutil.copyfile(module, to / f"if_lagg_rs-{version()}-{module.parent.name}.ko")
     sums = to / "SHA256SUMS"
-    files = sorted(p for p in to.iterdir() if p.is_file())
-    lines = [f"SHA256 ({p.name}) = {hashlib.sha256(p.read_bytes()).hexdigest()}\n" for p in files]
+    files = sorted(p for p in to.rglob("*") if p.is_file())
+    lines = [f"SHA256 ({p.relative_to(to)}) = {hashlib.sha256(p.read_bytes()).hexdigest()}\n" for p in files]
     sums.write_text("".join(lines))
     if key := os.environ.get("SIGN"):
         sign(sums, key)
