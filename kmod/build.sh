@@ -10,6 +10,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
+# The flags are the kernel's, whatever the environment has for other programs.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CFLAGS TARGET_CFLAGS
 
 # How the target is to differ from Rust's own
 edit=

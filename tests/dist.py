@@ -42,6 +42,7 @@ def check_files(dist):
     listed = set(re.findall(r"^SHA256 \((.*)\)", (dist / "port/distinfo").read_text(), re.M))
     assert listed == wanted, f"distinfo: {listed ^ wanted}"
     makefile = dist / "port/Makefile"
+    assert values(makefile, "DISTFILES") == ["${DISTNAME}${EXTRACT_SUFX}"], "the port does not fetch its own source"
     assert not re.search("@[a-z]+@", makefile.read_text()), "the port's Makefile has gaps"
     [archive] = dist.glob("*.tar.gz")
     [version] = values(makefile, "DISTVERSION")
@@ -70,6 +71,8 @@ def check_module(dist, source, home):
         run("chown", "-R", f"{NOBODY}", source, home)
         other = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     environment = {"HOME": str(home), "PATH": os.environ["PATH"], "VENDOR": str(crates), "TZ": "America/Lima"}
+    # What somebody has set for other programs.
+    environment |= {"RUSTFLAGS": "-Copt-level=0", "CFLAGS": "-O0"}
     run(*other, "kmod/build.sh", "amd64", cwd=source, env=environment)
     module = "build/amd64/if_lagg_rs.ko"
     assert (source / module).read_bytes() == (TOP / module).read_bytes(), "the module differs from build/amd64's"
