@@ -190,6 +190,9 @@ fetch_headers() {
 }
 
 freebsd() {
+	case $purpose in
+	test | dist) fail "make test and make dist need Debian 12. On FreeBSD there are make run, make vm and make install-tests" ;;
+	esac
 	want rust /usr/local/bin/cargo
 	want llvm19 /usr/local/llvm19/lib/libclang.so
 	want_command python3 python3
