@@ -61,6 +61,14 @@ vnet_lagg_init(const void *unused __unused)
 }
 VNET_SYSINIT(vnet_lagg_init, SI_SUB_PROTO_IFATTACHDOMAIN, SI_ORDER_ANY, vnet_lagg_init, NULL);
 
+/* The vnet is marked as ending, and its protocols are still there. */
+static void
+vnet_lagg_shutdown(const void *unused __unused)
+{
+	NET_EPOCH_WAIT();
+}
+VNET_SYSUNINIT(vnet_lagg_shutdown, SI_SUB_VNET_DONE, SI_ORDER_FIRST, vnet_lagg_shutdown, NULL);
+
 static void
 vnet_lagg_uninit(const void *unused __unused)
 {

@@ -39,6 +39,11 @@ is_same(struct ifnet *ifp, void *other)
 static bool
 is_attached(struct ifnet *ifp)
 {
+#ifdef VIMAGE
+	/* The protocols of a vnet that ends go before its interfaces. vnet_lagg_shutdown waits for those who are here. */
+	if (curvnet->vnet_shutdown)
+		return (false);
+#endif
 	return ((ifp->if_flags & IFF_DYING) == 0 && if_foreach(is_same, ifp) != 0);
 }
 

@@ -2,6 +2,8 @@
 #include "opt_inet.h"
 #include "opt_inet6.h"
 
+#include <sys/syslog.h>
+
 #include "wrapper.h"
 
 MALLOC_DEFINE(M_LAGG, "lagg", "link aggregation");
@@ -258,6 +260,12 @@ lagg_rs_vnet_leave(struct vnet *before)
 #ifdef VIMAGE
 	curvnet = before;
 #endif
+}
+
+void
+lagg_rs_log(const char *name, const char *line)
+{
+	log(LOG_NOTICE, "%s: %s\n", name, line);
 }
 
 void

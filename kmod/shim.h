@@ -81,6 +81,9 @@ void	lagg_rs_vlan_events(struct ifnet *, uint16_t first, uint64_t ids, bool conf
 struct vnet *lagg_rs_vnet_enter(struct ifnet *);
 void	lagg_rs_vnet_leave(struct vnet *);
 
+/* log(9): a notice that begins with the interface's name */
+void	lagg_rs_log(const char *name, const char *line);
+
 /* devctl(4), in the interface's vnet: only that of the host is told of */
 void	lagg_rs_notify(const char *lagg, const char *type, const char *data);
 

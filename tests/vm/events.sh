@@ -163,3 +163,9 @@ few() {
 }
 check 'a storm of link changes is told once a second' few
 check 'and what was last' sh -c "grep 'PORT_.* $P0' $events | tail -1 | grep -q PORT_UP"
+# if_log(9) would take the name for a format.
+conversions() {
+	ifconfig lagg0 name 'a%s%d' && ifconfig "$P0" down && sleep 2 && ifconfig "$P0" up && sleep 2 && ifconfig 'a%s%d' name lagg0 || return
+	dmesg -a | grep -qF "a%s%d: $P0 out of service: down"
+}
+check 'a name with conversions in it is logged as it is' conversions

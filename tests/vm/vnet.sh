@@ -165,3 +165,22 @@ flow in jexec $JAIL ping -q -n -f $HOST_IP
 check "the jail ends" end_jail
 check "the port is its own" wait_for 20 both_own
 stop_flows
+
+# The protocols of a vnet that ends go before its laggs.
+tells_peers() {
+	new_jail || return
+	p=$(inside ifconfig epair create) && q=$(inside ifconfig epair create) || return
+	inside ifconfig "${p%a}b" up && inside ifconfig "${q%a}b" up || return
+	inside ifconfig -n lagg0 create laggport "$p" laggport "$q" $HOST_IP/24 up || return
+	for setting in notify_peers=255 notify_interval=10 primary="$q"; do
+		inside sysctl net.link.lagg.iface.lagg0.$setting || return
+	done
+}
+if is_c; then
+	skip "a jail ends while a lagg tells its peers where it is"
+else
+	for round in 1 2 3 4 5; do
+		check "a lagg tells its peers where it is" tells_peers
+		check "the jail ends meanwhile" end_jail
+	done
+fi

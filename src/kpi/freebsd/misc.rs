@@ -64,15 +64,13 @@ pub fn uptime_ms() -> u64 {
 
 /// Logs a line that begins with the interface's name.
 pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
-    let mut line = Line::<160>::new();
-    // What does not fit is left out.
-    let _ = line.write_fmt(text);
-    // SAFETY: the ifnet is there. Both are strings that end in a NUL, and the first wants one more string.
-    unsafe { c::if_log(ifp.as_ptr(), LOG_NOTICE, c"%s\n".as_ptr(), line.as_ptr()) };
+    // A name has 15 bytes at most.
+    let (mut name, mut line) = (Line::<33>::new(), Line::<160>::new());
+    // What does not fit is left out. Not by if_log, which takes the name for a format.
+    let _ = (write!(name, "{}", ifp.name()), line.write_fmt(text));
+    // SAFETY: both are strings that end in a NUL, which are copied.
+    unsafe { c::lagg_rs_log(name.as_ptr(), line.as_ptr()) };
 }
-
-/// syslog(3)'s priority of what is unusual, but no error.
-const LOG_NOTICE: core::ffi::c_int = 5;
 
 /// Tells devctl(4) of an event of the interface, if it is in the default vnet: its type, and its variables.
 /// The thread is in the interface's vnet. Not under a mutex.
