@@ -139,7 +139,9 @@ fn cites_elsewhere(line: &str) -> bool {
 fn targets(workflow: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for line in workflow.lines() {
-        if let Some((_, command)) = line.split_once("run: make ") {
+        // Alone, or one of several
+        let alone = line.split_once("run: make ").map(|(_, command)| command);
+        if let Some(command) = alone.or_else(|| line.trim().strip_prefix("make ")) {
             found.extend(command.split(' ').next().filter(|word| *word != "${{"));
         }
         // Those of `make ${{ matrix.command }}`
