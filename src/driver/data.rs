@@ -6,7 +6,7 @@ use core::hint::cold_path;
 use super::by_flow::{ByFlow, ByFlowOrId};
 use super::drops::Refused;
 use super::mode::Rules;
-use super::receive::{Usual, UsualAlone};
+use super::receive::Usual;
 use super::{Plan, Port, Softc, tags};
 use crate::kpi::{Counter, Epoch, Errno, Ifnet, Mbuf, Result, Sending, Ways, probe};
 use crate::policy::{Flows, Packet, Ports, Protocol, Unsent};
@@ -19,22 +19,22 @@ use crate::wire::flow::{Bytes, layers};
 /// are called last, so no register has to be saved across a call.
 pub(super) fn ways(protocol: &Rules, has_ports: bool) -> Ways {
     match protocol {
-        _ if !has_ports => const { Ways::new::<Choosing, Usual>() },
-        Protocol::None => const { Ways::new::<Choosing, Usual>() },
-        Protocol::Failover => const { Ways::new::<OnOne, Usual>() },
-        Protocol::RoundRobin(_) => const { Ways::new::<InTurn, Usual>() },
-        Protocol::Broadcast => const { Ways::new::<OnAll, Usual>() },
+        _ if !has_ports => const { Ways::new::<Choosing, Usual<false>>() },
+        Protocol::None => const { Ways::new::<Choosing, Usual<false>>() },
+        Protocol::Failover => const { Ways::new::<OnOne, Usual<false>>() },
+        Protocol::RoundRobin(_) => const { Ways::new::<InTurn, Usual<false>>() },
+        Protocol::Broadcast => const { Ways::new::<OnAll, Usual<false>>() },
         Protocol::LoadBalance(flows) => match how(flows, false) {
-            How::Usual => const { Ways::new::<ByFlow<false>, Usual>() },
-            How::Masked => const { Ways::new::<ByFlow<true>, Usual>() },
-            How::Closer => const { Ways::new::<ByFlowOrId, Usual>() },
-            How::Closest => const { Ways::new::<Choosing, Usual>() },
+            How::Usual => const { Ways::new::<ByFlow<false>, Usual<false>>() },
+            How::Masked => const { Ways::new::<ByFlow<true>, Usual<false>>() },
+            How::Closer => const { Ways::new::<ByFlowOrId, Usual<false>>() },
+            How::Closest => const { Ways::new::<Choosing, Usual<false>>() },
         },
         Protocol::Lacp(lacp) => match how(&lacp.flows, lacp.exceptions.is_some()) {
-            How::Usual => const { Ways::new::<ByFlow<false>, UsualAlone>() },
-            How::Masked => const { Ways::new::<ByFlow<true>, UsualAlone>() },
-            How::Closer => const { Ways::new::<ByFlowOrId, UsualAlone>() },
-            How::Closest => const { Ways::new::<Choosing, UsualAlone>() },
+            How::Usual => const { Ways::new::<ByFlow<false>, Usual<true>>() },
+            How::Masked => const { Ways::new::<ByFlow<true>, Usual<true>>() },
+            How::Closer => const { Ways::new::<ByFlowOrId, Usual<true>>() },
+            How::Closest => const { Ways::new::<Choosing, Usual<true>>() },
         },
     }
 }

@@ -4,11 +4,11 @@ use super::drops::Refused;
 use super::{Plan, Port, Softc, lacp_frames};
 use crate::kpi::{Epoch, Ifnet, Mbuf, Receiving, failover_rx_all, iff, probe};
 
-/// Receives most frames with most protocols. If the plan's protocol accepts one, the lagg is its receiver from
-/// here on.
-pub(super) struct Usual;
+/// Receives most frames. If the plan's protocol accepts one, the lagg is its receiver from here on. `LACP`: a
+/// multicast frame may be LACP's own.
+pub(super) struct Usual<const LACP: bool>;
 
-impl Receiving for Usual {
+impl<const LACP: bool> Receiving for Usual<LACP> {
     #[inline(always)]
     fn receive(
         ifp: &Ifnet,
@@ -21,27 +21,7 @@ impl Receiving for Usual {
         if !plan.takes_from(port) {
             return consider(ifp, m, port, plan, softc, epoch);
         }
-        pass_on(ifp, port, softc, m, plan, epoch)
-    }
-}
-
-/// The same with lacp, where a multicast frame may be LACP's own.
-pub(super) struct UsualAlone;
-
-impl Receiving for UsualAlone {
-    #[inline(always)]
-    fn receive(
-        ifp: &Ifnet,
-        port: &Port,
-        softc: &Softc,
-        m: Mbuf,
-        plan: &Plan,
-        epoch: &Epoch,
-    ) -> Option<Mbuf> {
-        if !plan.takes_from(port) {
-            return consider(ifp, m, port, plan, softc, epoch);
-        }
-        if m.is_multicast() {
+        if LACP && m.is_multicast() {
             return pass_on_multicast(ifp, m, port, plan, softc, epoch);
         }
         pass_on(ifp, port, softc, m, plan, epoch)

@@ -99,24 +99,31 @@ fn stuck_lab(test: impl FnOnce()) {
     lab(test);
 }
 
+/// While a thread is preempted in a section of the epoch.
+fn with_the_epoch_held_up(test: impl FnOnce()) {
+    thread::scope(|scope| {
+        let ((inside, is_inside), (leave, left)) = (channel(), channel());
+        spawn(scope, move || {
+            epoch::section(|_| {
+                inside.send(()).unwrap();
+                left.recv().unwrap();
+            });
+        });
+        is_inside.recv().unwrap();
+        test();
+        leave.send(()).unwrap();
+    });
+}
+
 /// A thread is preempted in a section of the epoch, so a lagg that moves flows waits.
 #[test]
 fn f83_lacpdus_do_not_wait_for_the_epoch() {
     stuck_lab(|| {
         let [one, other] = pairs();
-        thread::scope(|scope| {
-            let ((inside, is_inside), (leave, left)) = (channel(), channel());
-            spawn(scope, move || {
-                epoch::section(|_| {
-                    inside.send(()).unwrap();
-                    left.recv().unwrap();
-                });
-            });
-            is_inside.recv().unwrap();
+        with_the_epoch_held_up(|| {
             // Its flows move, and a marker waits for the epoch.
             cut(&one.wires[0]);
             keeps_time(0, one.wires.iter().skip(1).chain(&other.wires));
-            leave.send(()).unwrap();
         });
         host::settle();
         assert_eq!((flaps(&one), flaps(&other)), (2, 0), "of the link that is down");
@@ -135,15 +142,7 @@ fn f83_the_lacp_task_rests_while_the_protocol_task_waits() {
         let (a, b) = &one.wires[0];
         a.link(LinkState::Up);
         b.link(LinkState::Up);
-        thread::scope(|scope| {
-            let ((inside, is_inside), (leave, left)) = (channel(), channel());
-            spawn(scope, move || {
-                epoch::section(|_| {
-                    inside.send(()).unwrap();
-                    left.recv().unwrap();
-                });
-            });
-            is_inside.recv().unwrap();
+        with_the_epoch_held_up(|| {
             // Flows return in two seconds, and a marker waits for the epoch.
             for _ in 0..SECONDS {
                 second(0);
@@ -152,7 +151,6 @@ fn f83_the_lacp_task_rests_while_the_protocol_task_waits() {
                     carry(b, a);
                 }
             }
-            leave.send(()).unwrap();
         });
         host::settle();
     });
