@@ -168,6 +168,25 @@ fn workflows_name_targets_of_the_makefile() {
     assert!(named >= 6, "only {named} targets are named");
 }
 
+/// What a step or job takes from elsewhere is one commit of it.
+fn is_pinned(used: &str) -> bool {
+    let commit = used.split_once('@').map(|(_, at)| at.split(' ').next().unwrap_or(at));
+    let is_hash =
+        |name: &str| name.len() == 40 && name.chars().all(|digit| digit.is_ascii_hexdigit());
+    used.starts_with("./") || commit.is_some_and(is_hash)
+}
+
+#[test]
+fn workflows_pin_what_they_use() {
+    for file in files().iter().filter(|file| file.path.starts_with(".github/workflows/")) {
+        for line in file.text.lines() {
+            let used = line.trim_start().trim_start_matches("- ").strip_prefix("uses: ");
+            assert!(used.is_none_or(is_pinned), "{}: {line} names no commit", file.path);
+        }
+    }
+    assert!(!is_pinned("actions/checkout@v7"));
+}
+
 #[test]
 fn the_checks_find_what_they_look_for() {
     assert!(cites_elsewhere(concat!("as spec ", "B.12 has it")));
