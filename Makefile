@@ -30,7 +30,7 @@ help:
 	@echo '                   that option, which then watches the module too; also for vm, load'
 	@echo 'make run           build, then watch a lagg fail over'
 	@echo 'make userlagg      build target/release/userlagg, the program for Linux'
-	@echo 'make test          run every test that this machine can run'
+	@echo 'make test          on Debian 12: run every test that this machine can run'
 	@echo 'make prove         check the claims of docs/proof.md'
 	@echo 'make mutants       mutation testing; takes hours'
 	@echo 'make check-ko      build the modules of both architectures and check them; also with FREEBSD=14'
@@ -52,7 +52,7 @@ help:
 	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), laggstat(8), and the manual pages'
 	@echo 'make install-tests on FreeBSD: install tests/kyua to $(TESTSDIR)'
 	@echo 'make deinstall     remove what they installed'
-	@echo 'make dist          make a release in build/dist: source, modules, checksums, and the port;'
+	@echo 'make dist          on Debian 12: make a release in build/dist: source, modules, checksums, port;'
 	@echo '                   SIGN=KEY.sec signs it with signify(1)'
 	@echo 'make clean         remove what was built; distclean also removes downloads'
 
@@ -166,8 +166,8 @@ deinstall: on-freebsd
 dist:
 	@[ -z "$$KASAN$$KCSAN$$KERNCONFDIR$$FREEBSD" ] || \
 	    { echo 'a release has modules for GENERIC alone: no KASAN, KCSAN, KERNCONFDIR, FREEBSD' >&2; exit 1; }
-	@rm -f build/*/if_lagg_rs.ko
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh dist
+	@rm -f build/*/if_lagg_rs.ko
 	@$(MAKE) modules
 	@[ "$$(uname -s)$(SYSDIR)" != Linux ] || $(MAKE) modules FREEBSD=14
 	@python3 -B kmod/dist.py build/dist

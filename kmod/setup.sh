@@ -1,7 +1,6 @@
 #!/bin/sh
-# Sets a machine up for this project: installs what is missing, and nothing else. Silent when nothing is.
-# With `test` it also installs what only the tests need, with `fuzz` what the fuzzers need, with `dist` what a release
-# does, with `check` what check-ko does, with `vm` the emulator of ARCH.
+# kmod/setup.sh [PURPOSE]: installs what this machine lacks to build the project, and says what. Silent if nothing is.
+# A purpose needs more: test, dist (a release), check (check-ko), fuzz, or vm (the emulator of ARCH).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -191,7 +190,9 @@ fetch_headers() {
 
 freebsd() {
 	case $purpose in
-	test | dist) fail "make test and make dist need Debian 12. On FreeBSD there are make run, make vm and make install-tests" ;;
+	test | dist)
+		fail "make test, make dist and the like need Debian 12. Here test with make run, make vm, or make install-tests and kyua(1)"
+		;;
 	esac
 	want rust /usr/local/bin/cargo
 	want llvm19 /usr/local/llvm19/lib/libclang.so
