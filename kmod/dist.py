@@ -83,6 +83,21 @@ def port(to, archive, time):
     (to / "distinfo").write_text("\n".join(lines) + "\n")
 
 
+def placeholders():
+    """What the publisher still has to fill in: CONTRIBUTING.md, "Releases"."""
+    return [
+        f"{file}: {what}"
+        for file, what, missing in (
+            ("Cargo.toml", "repository", "example.org" in field("repository")),
+            ("kmod/port/Makefile", "MAINTAINER", "ports@FreeBSD.org" in (TOP / "kmod/port/Makefile").read_text()),
+            ("README.md", "where to ask", "no public home yet" in (TOP / "README.md").read_text()),
+            ("SECURITY.md", "where to report", "no address yet" in (TOP / "SECURITY.md").read_text()),
+            ("kmod/release.pub", "the public key", not (TOP / "kmod/release.pub").exists()),
+        )
+        if missing
+    ]
+
+
 def sign(sums, key):
     """Signs the checksums, so that `signify -C` verifies both them and the files."""
     tool = shutil.which("signify-openbsd") or "signify"
@@ -95,6 +110,8 @@ def main(to):
         sys.exit(f"Cargo.toml has version {version()}, but CHANGELOG.md begins with {heading}")
     if "not yet" in heading:
         print(f"a trial: CHANGELOG.md says {heading}")
+    elif missing := placeholders():
+        sys.exit("a release needs what CONTRIBUTING.md lists under Releases:\n" + "\n".join(missing))
     elif (TOP / ".git").exists() and git("status", "--porcelain"):
         sys.exit("what is released must be committed: git status")
     name = f"lagg-rs-{version()}"

@@ -56,6 +56,29 @@ def check_again(dist, source, to):
         assert file.read_bytes() == (to / file.relative_to(dist)).read_bytes(), f"{file.name} differs"
 
 
+def check_placeholders(source, temporary):
+    """What bears a date is not made while the publisher has something to fill in."""
+    filled = temporary / "filled"
+    shutil.copytree(source, filled)
+    words = {"example.org": "example.net", "ports@FreeBSD.org": "somebody@example.net",
+             "no public home yet": "a home", "no address yet": "an address", ", not yet released": ", 2026-12-31"}
+    for name in "Cargo.toml", "kmod/port/Makefile", "README.md", "SECURITY.md", "CHANGELOG.md":
+        text = (filled / name).read_text()
+        for word, instead in words.items():
+            text = text.replace(word, instead)
+        (filled / name).write_text(text)
+    key = filled / "kmod/release.pub"
+    key.write_text("a key\n")
+    make(filled, temporary / "dated")
+    key.unlink()
+    (filled / "SECURITY.md").write_text("There is no address yet.\n")
+    to = temporary / "refused"
+    refused = subprocess.run([sys.executable, "-B", filled / "kmod/dist.py", to], capture_output=True, text=True)
+    assert refused.returncode == 1 and not to.exists(), "made with placeholders"
+    found = [line.split(":")[0] for line in refused.stderr.splitlines()[1:]]
+    assert found == ["SECURITY.md", "kmod/release.pub"], refused.stderr
+
+
 def check_module(dist, source, home):
     """The port's build gives the module of build/."""
     crates = home / "crates"
@@ -94,6 +117,7 @@ def main():
             files.extractall(temporary)
         source = temporary / archive.name.removesuffix(".tar.gz")
         check_again(dist, source, temporary / "again")
+        check_placeholders(source, temporary)
         check_module(dist, source, temporary / "home")
     print("the release is the same wherever and whenever it is made, and builds from the port's crates alone")
 
