@@ -1,8 +1,13 @@
-//! Builds bindings to FreeBSD's headers and the C shim's objects, for the kernel module alone; for any
-//! other build it does nothing. `kmod/build.sh` runs it, and passes the version of FreeBSD that the headers
-//! are of (`KERNEL_VERSION`), the flags for C (`KERNEL_CFLAGS`), those for the shim alone
-//! (`KERNEL_SANITIZER`), the directory of the kernel's options (`KERNEL_OPTIONS`), and that for the objects
-//! (`KERNEL_OBJECTS`). The source sees the release as `cfg(freebsd = "15")`.
+//! Builds bindings to FreeBSD's headers, and the C shim's objects. Only the kernel module needs them: for any
+//! other build it does nothing. The source sees the release as `cfg(freebsd = "15")`.
+//!
+//! `kmod/build.sh` runs it, and passes in the environment:
+//!
+//! - `KERNEL_VERSION`: the version of FreeBSD that the headers are of
+//! - `KERNEL_CFLAGS`: the flags for C; `KERNEL_SANITIZER`: more of them, for the shim alone
+//! - `KERNEL_OPTIONS`: the directory with the kernel's options
+//! - `KERNEL_OBJECTS`: the directory for the objects
+//! - `KERNEL_CC`: the C compiler
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,12 +1,13 @@
 #!/bin/sh
-# kmod/build.sh ARCH [clippy|object]: builds build/ARCH/if_lagg_rs.ko (ARCH is amd64 or arm64), or lints its Rust, or
-# stops at build/ARCH/lagg_rs.o, its Rust.
-# kmod/build.sh ARCH c MODULE SOURCE...: builds build/ARCH/MODULE.ko, all C, the same way.
-# SYSDIR  the kernel's source that it is for: /usr/src/sys on FreeBSD. Elsewhere, without it,
-# FREEBSD=14 takes the headers of that release instead of 15's, and builds in build/ARCH-freebsd14
-# KERNCONFDIR  the directory in which the kernel was built that it is for, with its options in opt_*.h; GENERIC's without
-# VENDOR  a directory with the crates that kmod/crates.py lists, to build without a network; vendor/ if that is there
-# KASAN=1, KCSAN=1  for a kernel with that option, which watches what the module does: in build/ARCH-kasan, -kcsan
+# kmod/build.sh ARCH         builds build/ARCH/if_lagg_rs.ko. ARCH is amd64 or arm64.
+# kmod/build.sh ARCH object  stops at build/ARCH/lagg_rs.o, its Rust.
+# kmod/build.sh ARCH clippy  lints its Rust.
+# kmod/build.sh ARCH c MODULE SOURCE...  builds build/ARCH/MODULE.ko, all C, the same way.
+# SYSDIR       the kernel's source; on FreeBSD /usr/src/sys. Elsewhere it may be empty: then the headers are fetched ones,
+# FREEBSD      of release 15, or of 14, which builds in build/ARCH-freebsd14.
+# KERNCONFDIR  where the kernel was built, with its options in opt_*.h. Without it they are GENERIC's.
+# VENDOR       the crates that kmod/crates.py lists, to build without a network. vendor/ is taken if it is there.
+# KASAN=1, KCSAN=1  for a kernel with that option, which watches the module too: in build/ARCH-kasan, -kcsan.
 set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
