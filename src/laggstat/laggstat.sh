@@ -3,106 +3,156 @@
 #
 # It reads what `sysctl net.link.lagg` prints on FreeBSD, `userlagg` on Linux, or a file that has these lines. All the rest is awk's.
 usage() {
-	echo "usage: laggstat [-c | -j | -p] [-f file] [-w seconds] [lagg ...]" >&2
+	echo "usage: laggstat [-c | -j | -p | -w seconds] [-f file] [lagg ...]" >&2
 	exit 3
 }
 
-show=screen seconds='' file=''
+unset file seconds
+show='' tries='1 2 3 4 last' hint='is if_lagg_rs loaded?'
 while getopts cf:jpw: option; do
 	case $option in
-	c) show=check ;;
-	f) file=$OPTARG ;;
-	j) show=json ;;
-	p) show=prometheus ;;
+	c | j | p) [ "${show:-$option}" = "$option" ] && show=$option || usage ;;
+	f) file=$OPTARG tries=last hint='is it what sysctl net.link.lagg prints?' ;;
 	w) seconds=$OPTARG ;;
 	*) usage ;;
 	esac
 done
 shift $((OPTIND - 1))
-case $seconds in *[!0-9]*) usage ;; esac
-[ -z "$seconds" ] || { [ "$seconds" -gt 0 ] && [ $show = screen ]; } || usage
+case ${seconds-1} in 0* | *[!0-9]* | ??????* | '') usage ;; esac
+[ -z "$show" ] || [ -z "${seconds-}" ] || usage
 # Those who monitor may not have these.
 PATH=$PATH:/sbin:/usr/sbin:/usr/local/sbin
 
-# state [LAGG...]: of these laggs, or of all
+if [ -z "$show" ] && [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then colour=1; else colour=0; fi
+
+# The state of all laggs, and a last line if not all of it could be read: sysctl(8) gives up where a lagg is being renamed.
 state() {
-	if [ -n "$file" ]; then
-		cat -- "$file"
-	elif [ "$(uname -s)" = FreeBSD ]; then
-		sysctl net.link.lagg
-	else
-		userlagg -V | sed 's/^userlagg /net.link.lagg.version: /'
-		for lagg in ${*:-$(userlagg | sed -n 's/^\([^[:space:]:]*\): .*/\1/p')}; do
-			userlagg "$lagg" state
-		done
-	fi 2>/dev/null
+	[ $try = last ] || exec 2>/dev/null
+	if [ "${file+given}" ]; then cat -- "$file"
+	elif [ "$(uname -s)" = FreeBSD ]; then sysctl net.link.lagg
+	else of_userlagg; fi || echo unread
+}
+of_userlagg() {
+	version=$(userlagg -V) && laggs=$(userlagg) || return
+	echo "net.link.lagg.version: ${version#userlagg }"
+	for lagg in $(echo "$laggs" | sed -n 's/^\([^[:space:]:]*\): .*/\1/p'); do
+		userlagg "$lagg" state || return
+	done
 }
 
-if [ $show = screen ] && [ -t 1 ]; then colour=1; else colour=0; fi
-
-# The exit status of -c: 0 if all is well, 1 if a lagg is degraded, 2 if one is down; 3 if that cannot be said.
+# report [LAGG...]: of these laggs, or of all. Its status is what laggstat exits with.
 report() {
-	state "$@" | awk -v show=$show -v colour=$colour -v asked="$*" '
+	for try in $tries; do
+		state | LC_ALL=C awk -v show="$show" -v colour=$colour -v try=$try -v hint="$hint" '
+BEGIN {
+	# Names are no files to awk.
+	named = ARGC - 1
+	ARGC = 1
+	for (i = 1; i <= named; i++) asked[ARGV[i]]
+	for (i = 1; i < 256; i++) {
+		code = sprintf("%%%02X", i)
+		byte_of[code] = sprintf("%c", i)
+		shown[byte_of[code]] = i < 32 || i > 126 ? code : byte_of[code]
+	}
+}
+
 # A line is "LAGG.LEAF: VALUE"; FreeBSD has net.link.lagg.iface. before it. A leaf of a port is "port.NAME.LEAF".
 {
-	at = index($0 " ", ": ")
-	leaf = substr($0, 1, at - 1)
-	text = substr($0, at + 2)
+	line = printable($0)
+	if (line == "unread") unread = 1
+	at = index(line " ", ": ")
+	leaf = substr(line, 1, at - 1)
+	text = substr(line, at + 2)
 	if (sub(/^net\.link\.lagg\./, "", leaf)) {
 		if (leaf == "version") driver = text
 		if (!sub(/^iface\./, "", leaf)) next
 	}
 	if (split(leaf, node, ".") < 2) next
 	lagg = node[1]
-	if (asked != "" && !index(" " asked " ", " " plain(lagg) " ")) next
-	if (!(lagg in known)) laggs[++lagg_count] = lagg
-	known[lagg]
+	if (!(lagg in wanted)) {
+		wanted[lagg] = !named || raw(lagg) in asked || plain(lagg) in asked
+		if (wanted[lagg]) laggs[++lagg_count] = lagg
+	}
+	if (!wanted[lagg]) next
 	leaf = substr(leaf, length(lagg) + 2)
 	if (node[2] == "port" && !((lagg, node[3]) in known)) {
 		ports[lagg, ++port_count[lagg]] = node[3]
 		known[lagg, node[3]]
 	}
-	leaves[lagg, ++leaf_count[lagg]] = leaf
+	if (!has(leaf)) leaves[lagg, ++leaf_count[lagg]] = leaf
 	value[lagg, leaf] = text
 }
 
 END {
-	worst = 0
+	leave_out()
+	if ((unread || has_changed) && try != "last") exit 4
 	for (i = 1; i <= lagg_count; i++) {
 		examine(laggs[i])
 		if (level[laggs[i]] > worst) worst = level[laggs[i]]
+		found[raw(laggs[i])]
+		found[plain(laggs[i])]
 	}
-	count = split(asked, names, " ")
-	for (i in laggs) found[plain(laggs[i])]
-	for (i = 1; i <= count; i++) {
-		if (!(names[i] in found)) {
-			print "laggstat: " names[i] ": no such lagg of this driver" | "cat 1>&2"
-			worst = 3
-		}
-	}
-	if (show == "json") json()
+	if (show == "j") json()
 	else for (i = 1; i <= lagg_count; i++) {
-		if (show == "check") check(laggs[i])
-		else if (show == "prometheus") prometheus(laggs[i])
+		if (show == "c") check(laggs[i])
+		else if (show == "p") prometheus(laggs[i])
 		else screen(laggs[i])
 	}
-	if (driver == "" && !lagg_count || !lagg_count && asked == "" && show == "check") {
-		print "laggstat: nothing to read: is if_lagg_rs loaded?" | "cat 1>&2"
-		worst = 3
-	} else if (!lagg_count && asked == "" && show == "screen") print "no laggs"
-	exit worst == 3 || show == "check" ? worst : 0
+	if (driver == "" && !lagg_count) fail("nothing to read: " hint)
+	else {
+		for (i = 1; i <= named; i++) if (!(ARGV[i] in found)) fail(printable(ARGV[i]) ": no such lagg of this driver")
+		if (unread) fail("not all could be read")
+		else if (!lagg_count && !named && show == "") print "no laggs"
+		else if (!lagg_count && !named && show == "c") print "GOOD: no laggs"
+	}
+	exit worst == 3 || show == "c" ? worst + 0 : 0
 }
 
-# A byte of a name that is %XX in the name of its node, if it can be shown
-function plain(name,    digits, byte, done) {
-	digits = "0123456789ABCDEF"
-	while (match(name, /%[0-9A-F][0-9A-F]/)) {
-		byte = 16 * index(digits, substr(name, RSTART + 1, 1)) + index(digits, substr(name, RSTART + 2, 1)) - 17
-		done = done substr(name, 1, RSTART - 1) (byte >= 32 && byte < 127 ? sprintf("%c", byte) : substr(name, RSTART, 3))
-		name = substr(name, RSTART + 3)
-	}
-	return done name
+# fail TEXT: what could not be shown
+function fail(text) {
+	print "laggstat: " text | "cat 1>&2"
+	worst = 3
 }
+
+# ---- what was read ----
+
+# printable TEXT: with %XX for each byte that is no printable ASCII character
+function printable(text,    i, done) {
+	if (text !~ /[^ -~]/) return text
+	for (i = 1; i <= length(text); i++) done = done shown[substr(text, i, 1)]
+	return done
+}
+# raw NODE: the name of the interface whose node that is, of any bytes; plain NODE: that name as it is shown
+function raw(node,    done) {
+	while (match(node, /%[0-9A-F][0-9A-F]/)) {
+		done = done substr(node, 1, RSTART - 1) byte_of[substr(node, RSTART, 3)]
+		node = substr(node, RSTART + 3)
+	}
+	return done node
+}
+function plain(node) { return printable(raw(node)) }
+
+# Leaves out what lacks some of these: it was being made, renamed or destroyed.
+function leave_out(    i, j, whole, ports_whole) {
+	for (i = 1; i <= lagg_count; i++) {
+		lagg = laggs[i]
+		if (has_all("", "protocol up link_up speed mtu ports active_ports min_links dropped.paused")) laggs[++whole] = lagg
+		else unread = 1
+		ports_whole = 0
+		for (j = 1; j <= port_count[lagg]; j++)
+			if (has_all("port." ports[lagg, j] ".", "in_service reason link_up speed mtu flaps dropped.no_room"))
+				ports[lagg, ++ports_whole] = ports[lagg, j]
+		port_count[lagg] = ports_whole
+		if (ports_whole != number("ports")) has_changed = 1
+	}
+	lagg_count = whole + 0
+}
+function has_all(prefix, names,    i, count, list) {
+	count = split(names, list, " ")
+	for (i = 1; i <= count; i++) if (!has(prefix list[i])) return 0
+	return 1
+}
+
 # What a leaf of the lagg, or of its port, says: as text, and as a number
 function of(leaf) { return value[lagg, leaf] }
 function at_port(leaf) { return of("port." port "." leaf) }
@@ -164,7 +214,7 @@ function why(reason, rate,    age, partner, best) {
 		else say("the partner wants to use it alone: is the switch port in an LACP group?")
 	} else if (reason == "another partner" || of("protocol") == "lacp" && reason == "standby") {
 		# A port of the aggregator in service waits because it was told to (lacp.max_links).
-		if (at_port("lacp.aggregator") == of("lacp.aggregator")) return
+		if (!has("lacp.aggregator") || at_port("lacp.aggregator") == of("lacp.aggregator")) return
 		if (partner != best) say("its partner is " partner ", not " best ": two switches, which are no MLAG pair?")
 		else if (rate && port_number("speed") != rate) say(speed(port_number("speed")) "b/s, others have " speed(rate) "b/s: LACP aggregates links of one speed")
 		else if (at_port("lacp.partner.key") != of("lacp.partner.key"))
@@ -210,8 +260,7 @@ function system_id(who) { return sprintf("%5d %s key %d", of("lacp." who ".prior
 function screen(name,    i, lacp, wide, reason) {
 	lagg = name
 	lacp = of("protocol") == "lacp"
-	printf "%s  %s  %s  %d of %d ports in service  %sb/s", plain(lagg), of("protocol"), word(level[lagg]), of("active_ports"), of("ports"), speed(number("speed"))
-	print ""
+	printf "%s  %s  %s  %d of %d ports in service  %sb/s\n", plain(lagg), of("protocol"), word(level[lagg]), of("active_ports"), of("ports"), speed(number("speed"))
 	if (number("min_links")) print "  least    " of("min_links") " ports in service (min_links)"
 	if (lacp && has("lacp.actor.system")) printf "  we       %s\n  partner  %s\n", system_id("actor"), system_id("partner")
 	if (of("last_change") != "") printf "  last     %s ago: %s\n", ago(of("last_change_age")), of("last_change")
@@ -257,58 +306,58 @@ function is_text(leaf) {
 	sub(/^port\.[^.]*\./, "", leaf)
 	return leaf ~ /^(protocol|reason|last_change|last_flap|primary|primary_reselect|active|port_priority)$/ || leaf ~ /^lacp\.(system_id|select|fallback|mux|receive|.*\.system)$/
 }
-function quote(text) { gsub(/[[:cntrl:]]/, " ", text); gsub(/["\\]/, "\\\\&", text); return "\"" text "\"" }
+function is_number(leaf) { return !is_text(leaf) && of(leaf) ~ /^[0-9]+$/ }
+function quote(text) { gsub(/["\\]/, "\\\\&", text); return "\"" text "\"" }
 
-function json(    i) {
+function json(    i, j) {
 	printf "{\"version\":1,\"driver\":%s,\"laggs\":[", quote(driver)
 	for (i = 1; i <= lagg_count; i++) {
 		lagg = laggs[i]
 		printf "%s{\"name\":%s,\"state\":\"%s\"", (i > 1 ? "," : ""), quote(plain(lagg)), word(level[lagg])
+		for (j = 1; j <= leaf_count[lagg]; j++) plant(leaves[lagg, j])
 		object("")
 		list_ports()
-		list_problems()
-		printf "}"
+		printf ",\"problems\":["
+		for (j = 1; j <= problem_count[lagg]; j++) printf "%s%s", (j > 1 ? "," : ""), quote(problems[lagg, j])
+		printf "]}"
 	}
 	print "]}"
 }
-# object PREFIX: members for all leaves below it, and objects for nodes. Leaves of a node follow each other.
-function object(prefix,    i, leaf, rest, node, done) {
-	for (i = 1; i <= leaf_count[lagg]; i++) {
-		leaf = leaves[lagg, i]
-		if (prefix != "" && index(leaf, prefix) != 1) continue
-		rest = substr(leaf, length(prefix) + 1)
-		if (prefix == "" && (rest ~ /^port\./ || rest == "ports")) continue
-		if (!index(rest, ".")) {
-			printf "%s%s:%s", comma(prefix), quote(rest), is_text(leaf) ? quote(of(leaf)) : of(leaf)
-			continue
-		}
-		node = substr(rest, 1, index(rest, ".") - 1)
-		if (index(done, " " node " ")) continue
-		done = done " " node " "
-		printf "%s%s:{", comma(prefix), quote(node)
-		opened = 1
-		object(prefix node ".")
-		printf "}"
-		opened = 0
+# plant LEAF: below its nodes, each of which has its children in order
+function plant(leaf,    i, count, names, node, above) {
+	count = split(leaf, names, ".")
+	for (i = 1; i <= count; i++) {
+		above = node
+		node = (above == "" ? "" : above ".") names[i]
+		if ((lagg, node) in planted) continue
+		planted[lagg, node]
+		child[lagg, above, ++children[lagg, above]] = names[i]
 	}
 }
-# A comma, but for the first member after a brace
-function comma(prefix) {
-	if (opened) { opened = 0; return "" }
-	return ","
+# object NODE: members for all that is below it; ports have a list of their own
+function object(node,    i, name, below) {
+	for (i = 1; i <= children[lagg, node]; i++) {
+		name = child[lagg, node, i]
+		below = (node == "" ? "" : node ".") name
+		if (below == "port" || below == "ports") continue
+		printf "%s%s:", (opened ? "" : ","), quote(name)
+		if (has(below)) printf "%s", is_number(below) ? of(below) : quote(of(below))
+		else {
+			printf "{"
+			opened = 1
+			object(below)
+			printf "}"
+		}
+		opened = 0
+	}
 }
 function list_ports(    i) {
 	printf ",\"ports\":["
 	for (i = 1; i <= port_count[lagg]; i++) {
 		printf "%s{\"name\":%s", (i > 1 ? "," : ""), quote(plain(ports[lagg, i]))
-		object("port." ports[lagg, i] ".")
+		object("port." ports[lagg, i])
 		printf "}"
 	}
-	printf "]"
-}
-function list_problems(    i) {
-	printf ",\"problems\":["
-	for (i = 1; i <= problem_count[lagg]; i++) printf "%s%s", (i > 1 ? "," : ""), quote(problems[lagg, i])
 	printf "]"
 }
 
@@ -317,7 +366,7 @@ function prometheus(name,    i, leaf, labels, parts, count) {
 	lagg = name
 	for (i = 1; i <= leaf_count[lagg]; i++) {
 		leaf = leaves[lagg, i]
-		if (is_text(leaf)) continue
+		if (!is_number(leaf)) continue
 		labels = "lagg=" quote(plain(lagg))
 		if (leaf ~ /^port\./) {
 			split(leaf, parts, ".")
@@ -330,19 +379,21 @@ function prometheus(name,    i, leaf, labels, parts, count) {
 			sub(/\.[^.]*$/, "", leaf)
 		}
 		gsub(/\./, "_", leaf)
-		printf "sysctl_net_link_lagg_iface_%s{%s} %s\n", leaf, labels, of(leaves[lagg, i])
+		# All of a metric are together in the text format.
+		printf "sysctl_net_link_lagg_iface_%s{%s} %s\n", leaf, labels, of(leaves[lagg, i]) | "sort"
 	}
 }
-'
+' "$@"
+		status=$?
+		[ $status = 4 ] || return $status
+	done
 }
 
-if [ -z "$seconds" ]; then
-	report "$@"
-	exit
-fi
-while :; do
-	text=$(report "$@")
-	[ $colour = 0 ] || clear
+[ "${seconds-}" ] || { report "$@"; exit; }
+while text=$(report "$@"); do
+	[ $colour = 0 ] || printf '\033[H\033[2J'
 	printf '%s\n' "$text"
 	sleep "$seconds"
 done
+# It has said why.
+exit 3
