@@ -83,6 +83,21 @@ check "the lagg too" is last_change "$P2 out of service: down"
 ifc "$P2" up
 check "it comes back" wait_for 30 is port."$P2".in_service 1
 check "its failure stays" is port."$P2".flaps 1
+# A name is any bytes. What is renamed while it is read gives no alarm, and neither does sysctl(8), which then gives up.
+odd=$(printf 'a "\\\n\303')
+called() { ifc lagg0 name "$odd" && laggstat -c "$odd"; }
+check "laggstat finds a lagg of any name" called
+ifc "$odd" name lagg0 >/dev/null
+rename_port() { ifc "$P1" name "$odd" && ifc "$odd" name "$P1"; }
+remake_other() { ifc lagg2 create && ifc lagg2 destroy; }
+again renamed rename_port
+again remade remake_other
+all_well() {
+	for round in 1 2 3 4 5 6 7 8 9 10 11 12; do laggstat -c lagg0 || return; done
+	[ "$(rounds renamed)" -gt 5 ] && [ "$(rounds remade)" -gt 5 ]
+}
+check "and gives no alarm while a port is renamed" all_well
+check "which ends" stop_loops
 is_dropping() {
 	errors=$(own_errors) dropped=$(leaves '^dropped[.]')
 	for p in "$P0" "$P1" "$P2"; do ifc "$p" down; done
