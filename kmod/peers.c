@@ -40,7 +40,7 @@ static bool
 is_attached(struct ifnet *ifp)
 {
 #ifdef VIMAGE
-	/* The protocols of a vnet that ends go before its interfaces. vnet_lagg_shutdown waits for those who are here. */
+	/* D-37: the protocols of a vnet that ends go before its laggs. vnet_lagg_shutdown waits for those who are here. */
 	if (curvnet->vnet_shutdown)
 		return (false);
 #endif

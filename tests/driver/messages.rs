@@ -97,3 +97,61 @@ fn each_type_of_event_is_in_the_manual_page_and_no_other() {
         assert!(example.contains(word), "{word}");
     }
 }
+
+/// The place of the format among the arguments of each function that takes one.
+const FORMATS: [(&str, usize); 8] = [
+    ("printf", 0),
+    ("panic", 0),
+    ("log", 1),
+    ("sbuf_printf", 1),
+    ("snprintf", 2),
+    ("kproc_create", 5),
+    ("taskqueue_start_threads", 3),
+    ("kthread_add", 6),
+];
+
+/// Functions that make the interface's name a part of their format.
+const BY_NAME: [&str; 4] = ["if_log", "if_vlog", "if_printf", "device_printf"];
+
+/// The places in a source where a function is called, as what follows `name(`.
+fn calls<'a>(source: &'a str, name: &str) -> Vec<&'a str> {
+    let call = format!("{name}(");
+    let is_call = |(at, _): &(usize, &str)| {
+        let before = source[..*at].chars().next_back();
+        // log(9) is a page.
+        let is_page = source[at + call.len()..].starts_with(|c: char| c.is_ascii_digit());
+        !is_page && !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    };
+    let found = source.match_indices(&call).filter(is_call);
+    found.map(|(at, _)| &source[at + call.len()..]).collect()
+}
+
+/// A lagg or a port may be named `up%d`.
+#[test]
+fn d38_no_name_is_taken_for_a_format() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ["kmod", "src/kpi/freebsd"].map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    let mut formats = Vec::new();
+    for path in files.into_iter().flatten().map(|file| file.unwrap().path()) {
+        // In Rust these are the kernel's, c::log for one.
+        let before = match path.extension().and_then(|it| it.to_str()) {
+            Some("rs") => "c::",
+            Some("c") => "",
+            _ => continue,
+        };
+        let source = fs::read_to_string(&path).unwrap();
+        for name in BY_NAME {
+            let found = calls(&source, &format!("{before}{name}"));
+            assert!(found.is_empty(), "{name} in {}", path.display());
+        }
+        for (name, place) in FORMATS {
+            for arguments in calls(&source, &format!("{before}{name}")) {
+                let format = arguments.split(',').nth(place).unwrap_or_default().trim();
+                let is_literal = format.starts_with('"') || format.starts_with("c\"");
+                assert!(is_literal, "{name} in {}: {format}", path.display());
+                formats.push(format.to_owned());
+            }
+        }
+    }
+    assert!(formats.len() >= 4, "{formats:?}");
+}

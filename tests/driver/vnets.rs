@@ -1,11 +1,12 @@
 //! Laggs and ports in other vnets than the one in which they were created, and in different ones.
 
-use lagg_rs::kpi::host::{self, Vnet};
+use lagg_rs::kpi::host::testing::Events;
+use lagg_rs::kpi::host::{self, Event, IpState, Vnet};
 use lagg_rs::kpi::ioctl::{SIOCSLAGGDELPORT, SIOCSLAGGPORT, proto};
 use lagg_rs::kpi::{Errno, Ifnet, Offloads, iff};
 
 use crate::lab::{
-    Card, Lagg, card, ether, everything, flags, lab, lagg, lagg_of, mac, mtu, port_request,
+    Card, Lagg, card, ether, everything, flags, lab, lagg, lagg_of, mac, mtu, pass, port_request,
     refused, text,
 };
 
@@ -156,6 +157,33 @@ fn d18_a_jail_ends_with_laggs_of_both_vnets_inside() {
             assert!(cards.iter().all(|card| card.ifp.vnet() == home));
         });
     }
+}
+
+/// The protocols of a vnet that ends go before its laggs.
+#[test]
+fn d37_a_lagg_tells_no_peers_once_its_vnet_ends() {
+    lab(|| {
+        let jail = Vnet::current();
+        let first = lagg();
+        let cards = [card(1), card(2)];
+        let tells = lagg_of(&cards.each_ref());
+        host::set_ip(&tells.ifp, [192, 0, 2, 1].into(), IpState::Ready);
+        tells.set("notify_peers", "255").unwrap();
+        tells.set("notify_interval", "10").unwrap();
+        tells.set("active", "em2").unwrap();
+        let events = Events::of(&tells.ifp);
+        let announced = || events.take().iter().filter(|it| **it == Event::Announced).count();
+        pass(100);
+        assert!(announced() >= 10, "peers are told for 2.5 seconds");
+        // While the first lagg is destroyed, time passes for the second.
+        host::listen(&first.ifp, |_, event| {
+            if *event == Event::Departure {
+                pass(100);
+            }
+        });
+        jail.destroy();
+        assert_eq!(announced(), 0);
+    });
 }
 
 /// In C lagg a port arrives in its new vnet with the lagg's address and MTU, fewer capabilities, and

@@ -66,7 +66,7 @@ pub fn uptime_ms() -> u64 {
 pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     // A name has 15 bytes at most.
     let (mut name, mut line) = (Line::<33>::new(), Line::<160>::new());
-    // What does not fit is left out. Not by if_log, which takes the name for a format.
+    // What does not fit is left out. D-38: not by if_log, which takes the name for a format
     let _ = (write!(name, "{}", ifp.name()), line.write_fmt(text));
     // SAFETY: both are strings that end in a NUL, which are copied.
     unsafe { c::lagg_rs_log(name.as_ptr(), line.as_ptr()) };

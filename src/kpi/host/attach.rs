@@ -214,6 +214,8 @@ impl Vnet {
     /// these, then the vnet's laggs are destroyed, wherever they are. Its cards stay. Sleeps.
     pub fn destroy(&self) {
         self.shut_down();
+        // vnet_lagg_shutdown of kmod/module.c
+        epoch::wait();
         let _detach = DETACH.lock();
         self.enter(|| {
             for ifp in self.interfaces() {
@@ -221,6 +223,7 @@ impl Vnet {
                     move_to(&ifp, ifp.home);
                 }
             }
+            self.free_protocols();
             clone::destroy_all(*self);
         });
     }

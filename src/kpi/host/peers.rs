@@ -64,6 +64,12 @@ fn addresses(ifp: &Ifnet, state: impl Fn(IpState) -> bool) -> Vec<(IpAddr, IpSta
     states.filter(|(_, there)| state(*there)).collect()
 }
 
+/// Whether it is in the list of the current vnet, which does not end (`is_attached` of kmod/peers.c).
+fn is_attached(ifp: &Ifnet) -> bool {
+    let vnet = Vnet::current();
+    !vnet.is_shutting_down() && vnet.interfaces().iter().any(|other| other.same(ifp))
+}
+
 impl Ifnet {
     /// Tells its neighbours where it is: a gratuitous ARP for each IPv4 address, an unsolicited neighbour
     /// advertisement with the override flag for each IPv6 address that is in use. Has its groups reported
@@ -72,11 +78,10 @@ impl Ifnet {
     pub fn announce(&self, epoch: &Epoch) -> bool {
         witness::without_mutex("a packet is sent");
         self.in_vnet(|| {
-            let interfaces = Vnet::current().interfaces();
-            let is_attached = interfaces.iter().any(|other| other.same(self));
-            if self.flags() & iff::UP == 0 || !is_attached {
+            if self.flags() & iff::UP == 0 || !is_attached(self) {
                 return false;
             }
+            assert!(Vnet::current().has_protocols(), "{self:?} announces itself by what is freed");
             event::tell(self, &Event::Announced);
             let LinkAddr::Ethernet(own) = self.lladdr() else { return false };
             for (ip, _) in addresses(self, |state| state == IpState::Ready) {
@@ -97,6 +102,10 @@ impl Ifnet {
     pub fn detect_duplicates(&self, since: u64) {
         witness::may_sleep("nd6_dad_stop");
         let _ = Vnet::current();
+        if !self.in_vnet(|| is_attached(self)) {
+            return;
+        }
+        assert!(self.vnet().has_protocols(), "{self:?} is asked about by what is freed");
         let asks = |address: &&mut Address| {
             let may_be_used = matches!(address.state, IpState::Ready | IpState::Tentative);
             address.ip.is_ipv6() && address.made >= since && may_be_used

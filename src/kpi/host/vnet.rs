@@ -20,6 +20,7 @@ pub(super) struct State {
     defaults: Mutex<Defaults>,
     lacp_debug: AtomicI32,
     shutting_down: AtomicBool,
+    protocols_gone: AtomicBool,
     pub(super) clock: Clock,
 }
 
@@ -32,6 +33,7 @@ impl Default for State {
             defaults: Mutex::new(Defaults::USUAL),
             lacp_debug: AtomicI32::default(),
             shutting_down: AtomicBool::default(),
+            protocols_gone: AtomicBool::default(),
             clock: Clock::default(),
         }
     }
@@ -115,6 +117,15 @@ impl Vnet {
 
     pub(super) fn is_shutting_down(&self) -> bool {
         self.0.shutting_down.load(Ordering::Relaxed)
+    }
+
+    /// What IP has in the vnet is freed, before its laggs are destroyed.
+    pub(super) fn free_protocols(&self) {
+        self.0.protocols_gone.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_protocols(&self) -> bool {
+        !self.0.protocols_gone.load(Ordering::Relaxed)
     }
 
     /// All vnets that there ever were.
