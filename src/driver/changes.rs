@@ -7,6 +7,7 @@
 use super::events::{Change, Kind, Partner};
 use super::history::History;
 use super::lacp_state::now;
+use super::limits::{Lines, Quiet};
 use super::state::State;
 use super::{Plan, Port, Softc, link, reason, trace};
 use crate::kpi::{Array, LinkState, Name, Result, log, probe};
@@ -23,6 +24,8 @@ pub(super) struct Changes {
     seen: Option<(u32, Name)>,
     /// The interface of that port has gone.
     is_gone: bool,
+    /// A port was lost since the last one joined: its interface has gone.
+    has_lost: bool,
     /// Whether enough ports are in service; none if they never were.
     is_enough: Option<bool>,
     /// For each slot.
@@ -49,10 +52,14 @@ struct Told {
 /// How a port is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Is {
+    /// Not up when it was first seen, of which nothing was told.
+    Waiting,
     Down,
     /// Down, and it has another partner than the ports in service.
     Stranger,
     Up,
+    /// Its interface has gone.
+    Gone,
 }
 
 // All slots take malloc(9)'s 384 bytes. One more byte would take 512.
@@ -61,80 +68,6 @@ static_assertions::const_assert!(size_of::<Told>() <= 12);
 /// Whether a port counts as up: in service, or one of failover's standbys.
 fn is_up(why: Option<Reason>, is_failover: bool) -> bool {
     why.is_none() || is_failover && why == Some(Reason::Standby)
-}
-
-/// Milliseconds before the same is told again of a port or a lagg.
-const PAUSE: u32 = 1_000;
-
-/// The kinds of events that were told lately.
-#[derive(Clone, Copy, Default)]
-struct Quiet {
-    /// When the last of them was told, in ticks. They come around after 17 minutes, and something may be told
-    /// a second late then.
-    since: [u8; 2],
-    /// As bits.
-    kinds: u8,
-}
-
-/// Milliseconds of a tick.
-const TICK: u32 = 16;
-
-impl Quiet {
-    /// Whether an event of this kind may be told now; if so it counts as told. Otherwise it is `due` later.
-    fn allows(&mut self, kind: Kind, now: Time, due: &mut Option<Time>) -> bool {
-        let bit = 1 << kind as u8;
-        let ticks = (now.since(Time::new(0)) / u64::from(TICK)) as u16;
-        let passed =
-            u32::from(ticks.wrapping_sub(u16::from_ne_bytes(self.since))).saturating_mul(TICK);
-        if passed >= PAUSE {
-            self.kinds = 0;
-        } else if self.kinds & bit != 0 {
-            let until = now.after(PAUSE.saturating_sub(passed));
-            *due = Some(due.map_or(until, |due| due.min(until)));
-            return false;
-        }
-        self.kinds |= bit;
-        self.since = ticks.to_ne_bytes();
-        true
-    }
-}
-
-/// How many lines a lagg logs in a second.
-const LINES: u8 = 10;
-
-/// The lines of the present second.
-#[derive(Default)]
-struct Lines {
-    until: Option<Time>,
-    logged: u8,
-    left_out: u32,
-}
-
-impl Lines {
-    /// Whether one more line may be logged; if so it counts.
-    fn allow(&mut self, now: Time) -> bool {
-        if self.until.is_none_or(|until| now >= until) {
-            self.until = Some(now.after(PAUSE));
-            self.logged = 0;
-        }
-        let allowed = self.logged < LINES;
-        if allowed {
-            self.logged = self.logged.saturating_add(1);
-        } else {
-            self.left_out = self.left_out.saturating_add(1);
-        }
-        allowed
-    }
-
-    /// When it is said how many lines were left out.
-    fn due(&self) -> Option<Time> {
-        self.until.filter(|_| self.left_out != 0)
-    }
-
-    /// How many were left out, once their second is over.
-    fn take_left_out(&mut self, now: Time) -> Option<u32> {
-        self.due().filter(|due| now >= *due).map(|_| core::mem::take(&mut self.left_out))
-    }
 }
 
 impl Changes {
@@ -150,6 +83,7 @@ impl Changes {
             since: None,
             machines: trace::Machines::default(),
             is_gone: false,
+            has_lost: false,
             is_enough: None,
             ports: Array::try_new(Slot::COUNT, |_| Told::default())?,
             quiet: Quiet::default(),
@@ -169,14 +103,23 @@ impl Changes {
         if let Some(told) = self.ports.get_mut(usize::from(slot)) {
             *told = Told::default();
         }
+        self.has_lost = false;
         self.history.joined(slot);
         self.machines.begin(slot);
     }
 
-    /// The interface of a port goes away.
-    pub fn departs(&mut self, port: &Port) {
+    /// A port is taken out by hand.
+    pub fn taken_out(&mut self) {
+        self.has_lost = false;
+    }
+
+    /// The interface of a port goes away. Returns whether that takes it down.
+    fn departs(&mut self, port: &Port) -> bool {
         let index = port.ifp().index();
         self.is_gone |= self.sender.is_some_and(|(sender, _)| sender == index);
+        self.has_lost = true;
+        let told = self.ports.get_mut(usize::from(port.slot()));
+        told.is_some_and(|told| told.is.replace(Is::Gone) == Some(Is::Up))
     }
 
     /// The protocol is another one.
@@ -185,10 +128,15 @@ impl Changes {
         self.forget();
     }
 
-    /// What is seen next is what was asked for.
+    /// What is seen next is what was asked for. But who was told that a port or the lagg is down is also told
+    /// when it is up again.
     pub fn forget(&mut self) {
-        (self.sender, self.seen, self.is_enough) = (None, None, None);
-        self.ports.iter_mut().for_each(|told| *told = Told::default());
+        (self.sender, self.seen) = (None, None);
+        self.is_enough = self.is_enough.filter(|is_enough| !is_enough);
+        for told in self.ports.iter_mut() {
+            let is_told = matches!(told.is, Some(Is::Down | Is::Stranger));
+            (told.partner, told.is) = (Partner::default(), is_told.then_some(Is::Down));
+        }
         self.history.begin();
     }
 }
@@ -211,22 +159,35 @@ pub(super) fn tell(softc: &Softc) {
             let mut state = softc.state();
             let plan = softc.plan_ref();
             let next = state.next_change(&plan, softc.ifp().link_state(), now());
-            next.map(|change| (change, state.changes.lines.allow(now())))
+            // Those of the lagg itself are few, and say what the others come to.
+            next.map(|change| {
+                let is_logged = change.is_of_lagg() || state.changes.lines.allow(now());
+                (change, is_logged)
+            })
         };
         let Some((change, is_logged)) = next else { return };
-        change.tell(softc, is_logged);
+        if is_logged {
+            change.log(softc);
+        }
+        change.notify(softc);
     }
 }
 
 /// Tells that the interface of a port goes away, in the lagg's vnet.
 pub(super) fn tell_gone(softc: &Softc, port: &Port) {
-    let is_logged = {
+    let (is_logged, is_event) = {
         let mut state = softc.state();
-        state.changes.departs(port);
-        state.changes.lines.allow(now())
+        (state.changes.lines.allow(now()), state.changes.departs(port))
     };
     let change = Change::Gone { port: port.ifp().name() };
-    softc.ifp().in_vnet(|| change.tell(softc, is_logged));
+    softc.ifp().in_vnet(|| {
+        if is_logged {
+            change.log(softc);
+        }
+        if is_event {
+            change.notify(softc);
+        }
+    });
 }
 
 impl State {
@@ -260,10 +221,13 @@ impl State {
         let Changes { ports, due, .. } = &mut *self.changes;
         let told = ports.get_mut(usize::from(slot))?;
         let Some(is) = told.is else {
-            let is = Some(if is_up { Is::Up } else { Is::Down });
+            let is = Some(if is_up { Is::Up } else { Is::Waiting });
             *told = Told { is, partner: partner.unwrap_or_default(), ..Told::default() };
             return None;
         };
+        if is == Is::Gone {
+            return None;
+        }
         if let Some(to) = partner.filter(|to| *to != told.partner) {
             let from = told.partner;
             if from == Partner::default() {
@@ -279,7 +243,7 @@ impl State {
                     told.is = Some(Is::Down);
                     return Some(Change::Down { port, why, unheard });
                 }
-                let is_new = is == Is::Down && why == Reason::AnotherPartner;
+                let is_new = matches!(is, Is::Waiting | Is::Down) && why == Reason::AnotherPartner;
                 if is_new && told.quiet.allows(Kind::Partner, now, due) {
                     told.is = Some(Is::Stranger);
                     return Some(Change::Stranger { port, partner });
@@ -346,23 +310,21 @@ impl State {
     /// The same for the lagg's link.
     fn next_link(&mut self, plan: &Plan, link: LinkState, now: Time) -> Option<Change> {
         let is_restarting = self.members().any(|port| self.is_restarting(port));
-        let Some(ports) = plan.count() else {
-            self.changes.is_enough = None;
-            return None;
-        };
+        let ports = plan.ports().count();
         let is_enough = link::is_up(plan, self.may_come_up());
         if is_enough != (link == LinkState::Up) {
             // The plan is newer than what the task has published.
             return None;
         }
-        let Changes { is_enough: told, quiet, due, .. } = &mut *self.changes;
+        let Changes { is_enough: told, has_lost, quiet, due, .. } = &mut *self.changes;
         let kind = if is_enough { Kind::Restored } else { Kind::Degraded };
         match told {
             None => *told = is_enough.then_some(true),
+            // The last port was taken out by hand.
+            Some(true) if ports == 0 && !*has_lost => *told = None,
             Some(told) if *told != is_enough && !is_restarting && quiet.allows(kind, now, due) => {
                 *told = is_enough;
-                let (count, ports) = (link::in_service(plan, false), ports.get());
-                let min_links = plan.min_links();
+                let (count, min_links) = (link::in_service(plan), plan.min_links());
                 return Some(match is_enough {
                     true => Change::Restored { count, ports },
                     false => Change::Degraded { count, ports, min_links },

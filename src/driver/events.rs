@@ -21,7 +21,7 @@ pub(super) enum Change {
     Stranger { port: Name, partner: Option<Partner> },
     /// failover sends on another port.
     Sender { from: Name, to: Name, why: &'static str },
-    /// Too few ports are in service, so the lagg's link is down.
+    /// Too few ports are in service, so the lagg's link is down. `min_links` is as set.
     Degraded { count: usize, ports: usize, min_links: usize },
     /// Enough are again.
     Restored { count: usize, ports: usize },
@@ -72,11 +72,18 @@ impl Change {
         }
     }
 
-    /// Tells of it, with a line in the log or without. Not under the mutex; the thread is in the lagg's vnet.
-    pub fn tell(&self, softc: &Softc, is_logged: bool) {
-        if is_logged {
-            log(softc.ifp(), format_args!("{self}"));
-        }
+    /// Whether it is one of the lagg itself, not of a port.
+    pub fn is_of_lagg(&self) -> bool {
+        matches!(self.kind(), Kind::Failover | Kind::Degraded | Kind::Restored)
+    }
+
+    /// Logs its line. Not under the mutex.
+    pub fn log(&self, softc: &Softc) {
+        log(softc.ifp(), format_args!("{self}"));
+    }
+
+    /// Tells devctl(4) of its event. Not under the mutex; the thread is in the lagg's vnet.
+    pub fn notify(&self, softc: &Softc) {
         notify(softc.ifp(), self.kind().name(), format_args!("{}", Data(self)));
     }
 }
@@ -159,7 +166,8 @@ impl Display for Data<'_> {
                 write!(f, "port={to} from={from} to={to} reason={}", Value(why))
             }
             Change::Degraded { count, ports, min_links } => {
-                write!(f, "active={count} ports={ports} min_links={min_links}")
+                write!(f, "active={count} ports={ports}")?;
+                if *min_links == 0 { Ok(()) } else { write!(f, " min_links={min_links}") }
             }
             Change::Restored { count, ports } => write!(f, "active={count} ports={ports}"),
             Change::Report(port, report) => {

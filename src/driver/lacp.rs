@@ -202,6 +202,6 @@ pub(super) fn link_changed(softc: &Ref<Softc>) {
 }
 
 /// The bandwidth of the active aggregator, in bits per second.
-pub(super) fn bandwidth(softc: &Softc) -> Option<u64> {
-    softc.state().mode.lacp().map(|lacp| lacp.machines.bandwidth())
+pub(super) fn bandwidth(softc: &Softc) -> u64 {
+    softc.state().mode.lacp().map_or(0, |lacp| lacp.machines.bandwidth())
 }

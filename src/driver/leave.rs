@@ -16,6 +16,7 @@ pub(super) fn remove(softc: &Ref<Softc>, name: &Name) -> Result {
     let ifp = IfnetRef::by_name(name).ok_or(Errno::EINVAL)?;
     let token = softc.token()?;
     let port = ifp.lagg_port().filter(|port| is_in(softc, port)).ok_or(Errno::ENOENT)?;
+    softc.state().changes.taken_out();
     leave(softc, &port, &token);
     Ok(())
 }

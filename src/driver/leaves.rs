@@ -83,7 +83,11 @@ const ROWS: [Named<Softc>; 35] = [
     (c"speed", c"Bits per second", Row::Number(|softc| Some(softc.ifp().baudrate()))),
     (c"mtu", c"MTU", Row::Number(|softc| Some(softc.ifp().mtu().into()))),
     (c"ports", c"Ports", Row::Number(|softc| Some(softc.plan_ref().ports().count() as u64))),
-    (c"active_ports", c"Ports that min_links counts", Row::Number(active_ports)),
+    (
+        c"active_ports",
+        c"Ports in service",
+        Row::Number(|softc| Some(link::in_service(&softc.plan_ref()) as u64)),
+    ),
     (
         c"failovers",
         c"How often another port took over",
@@ -172,12 +176,6 @@ pub(super) const LEAVES: [Leaf; ROWS.len()] = leaves(&ROWS);
 pub(super) fn write(softc: &Softc, place: usize, to: &mut dyn Write) -> Result {
     let (.., row) = ROWS.get(place).ok_or(Errno::ENOENT)?;
     row.write(softc, to)
-}
-
-/// What `min_links` counts.
-fn active_ports(softc: &Softc) -> Option<u64> {
-    let plan = softc.plan_ref();
-    Some(if plan.is_running() { link::in_service(&plan, false) as u64 } else { 0 })
 }
 
 fn write_last_change(softc: &Softc, to: &mut dyn Write) -> Option<fmt::Result> {

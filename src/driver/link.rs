@@ -15,11 +15,17 @@ use crate::policy::{Protocol, Speed};
 /// and its link must not follow that. So when it `may_come_up`, only their links count.
 pub(super) fn is_up(plan: &Plan, may_come_up: bool) -> bool {
     // F-43: the one rule for the link state and the media status
-    in_service(plan, may_come_up) >= plan.min_links()
+    count(plan, may_come_up) >= plan.min_links().max(1)
 }
 
-/// How many ports are in service.
-pub(super) fn in_service(plan: &Plan, may_come_up: bool) -> usize {
+/// How many ports are in service. With none that is no port, though the link follows theirs.
+pub(super) fn in_service(plan: &Plan) -> usize {
+    let sends = plan.is_running() && !matches!(plan.protocol(), Protocol::None);
+    if sends { count(plan, false) } else { 0 }
+}
+
+/// How many ports the link state counts.
+fn count(plan: &Plan, may_come_up: bool) -> usize {
     plan.protocol().in_service().unwrap_or_else(|| {
         let counts = |port: &&Ref<Port>| {
             // F-44, F-74: a port that is down does not count
@@ -82,22 +88,16 @@ pub(super) fn set_lacp_alarm(softc: &Ref<Softc>) -> bool {
 fn publish_link(softc: &Ref<Softc>) {
     let plan = softc.plan_ref();
     let ifp = softc.ifp();
-    let baudrate = match plan.protocol().speed(&*plan) {
-        Speed::Unchanged => None,
-        Speed::Aggregator => lacp::bandwidth(softc),
-        Speed::Of(slots) => {
-            let ports = slots.iter().filter_map(|slot| plan.in_slot(slot));
-            Some(ports.map(|port| port.ifp().baudrate()).fold(0, u64::saturating_add))
-        }
-    };
-    if let Some(baudrate) = baudrate {
-        ifp.set_baudrate(baudrate);
+    // A card may be down for a moment after a request, such as for another address or MTU.
+    let is_restarting = |state: &State| state.members().any(|port| state.is_restarting(port));
+    let is_settled = |state: &State| !state.may_come_up() && !is_restarting(state);
+    if is_settled(&softc.state()) {
+        ifp.set_baudrate(speed(softc, &plan));
     }
     let up = {
         let mut state = softc.state();
         let up = is_up(&plan, state.may_come_up());
-        // A card may be down for a moment after a request, such as for another address or MTU.
-        if !up && state.members().any(|port| state.is_restarting(port)) {
+        if !up && is_restarting(&state) {
             return;
         }
         // F-77: nor does the link go down while a standby takes over
@@ -116,10 +116,24 @@ fn publish_link(softc: &Ref<Softc>) {
     }
     let to = if up { LinkState::Up } else { LinkState::Down };
     if ifp.link_state() != to {
-        probe::link_state(ifp, up, in_service(&plan, false), plan.min_links());
+        probe::link_state(ifp, up, in_service(&plan), plan.min_links());
     }
     ifp.change_link_state(to);
     peers::tell(softc, &plan);
+}
+
+/// The speed of the ports that packets are sent on, in bits per second.
+fn speed(softc: &Softc, plan: &Plan) -> u64 {
+    if !plan.is_running() {
+        return 0;
+    }
+    match plan.protocol().speed(plan) {
+        Speed::Aggregator => lacp::bandwidth(softc),
+        Speed::Of(slots) => {
+            let ports = slots.iter().filter_map(|slot| plan.in_slot(slot));
+            ports.map(|port| port.ifp().baudrate()).fold(0, u64::saturating_add)
+        }
+    }
 }
 
 /// Milliseconds until the protocol task must run again: to tell peers once more, to see whether a restarting card

@@ -46,6 +46,7 @@ mod lacp_settings;
 mod lacp_state;
 mod leave;
 mod leaves;
+mod limits;
 mod link;
 mod mode;
 mod offloads;
@@ -89,6 +90,8 @@ impl Driver for Module {
     }
 
     fn attached(softc: &Softc) {
+        // The stack gives a new interface 10 Mb/s.
+        softc.ifp().set_baudrate(0);
         softc.attached();
     }
 

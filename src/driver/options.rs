@@ -2,9 +2,9 @@
 
 use core::num::NonZeroU32;
 
-use super::Softc;
 use super::mode::{Mode, Options};
 use super::state::State;
+use super::{Softc, link};
 use crate::kpi::ioctl::{OptionsRequest, hash, opt};
 use crate::kpi::{Errno, Ref, Result};
 use crate::lacp::Lacp;
@@ -21,23 +21,18 @@ pub(super) fn get(softc: &Softc, request: &mut OptionsRequest) -> Result {
     let (options, lacp, flapping) = {
         let state = softc.state();
         let lacp = state.mode.lacp().map(|lacp| &lacp.machines);
-        (
-            state.options,
-            lacp.map(|lacp| (lacp.options(), lacp.distributing())),
-            lacp.map_or(0, Lacp::flapping),
-        )
+        (state.options, lacp.map(Lacp::options), lacp.map_or(0, Lacp::flapping))
     };
     request.opts =
         bits(options.use_flowid, opt::USE_FLOWID) | bits(options.use_numa, opt::USE_NUMA);
     // F-3: `ro_count`
     request.count = saturated(plan.ports().count());
-    request.active = saturated(plan.ports().filter(|port| port.is_active()).count());
-    if let Some((options, distributing)) = lacp {
+    request.active = saturated(link::in_service(&plan));
+    if let Some(options) = lacp {
         request.opts |= bits(options.strict, opt::LACP_STRICT)
             | bits(options.txtest, opt::LACP_TXTEST)
             | bits(options.rxtest, opt::LACP_RXTEST)
             | bits(options.fast_timeout, opt::LACP_FAST_TIMO);
-        request.active = distributing.len();
     }
     request.flapping = flapping;
     request.flowid_shift = options.flowid_shift;

@@ -209,8 +209,7 @@ fn announce(softc: &Softc, is_first: bool) {
 pub(super) fn can_be_heard(plan: &Plan) -> bool {
     // Below `min_links` the link is down, but ports send. With `down_delay` a port is in service for a while
     // after its link has gone.
-    let in_service = link::in_service(plan, false) > 0;
-    plan.is_running() && in_service && plan.ports().any(|port| port.is_active())
+    link::in_service(plan) > 0 && plan.ports().any(|port| port.is_active())
 }
 
 /// Reports a new address of the lagg (`iflladdr_event`), which the stack announces to its peers. If nothing

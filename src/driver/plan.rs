@@ -150,9 +150,9 @@ impl Plan {
         self.min_links = u8::try_from(to).unwrap_or(u8::MAX);
     }
 
-    /// How many ports must be in service for the lagg's link to be up.
+    /// The setting `min_links`: how many ports must be in service for the lagg's link to be up. 0 is as 1.
     pub fn min_links(&self) -> usize {
-        self.min_links.max(1).into()
+        self.min_links.into()
     }
 
     /// The protocol.

@@ -34,6 +34,8 @@ pub(super) fn of_port(plan: &Plan, state: &State, port: &Port) -> Option<Reason>
             let role = plan.protocol().role(plan, port)?;
             (!role.active).then_some(Reason::Standby)
         }
+        // It could be used, and is not.
+        Protocol::None => Some(Reason::Standby),
         _ => None,
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn publishes(softc: &Softc, state: &mut State, plan: &Plan) {
     }
     let ports = plan.count().map_or(0, |count| count.get());
     let protocol = plan.protocol().about().name;
-    probe::plan_publish(softc.ifp(), protocol, ports, link::in_service(plan, false));
+    probe::plan_publish(softc.ifp(), protocol, ports, link::in_service(plan));
     epoch::section(|epoch| {
         let change = Change { lagg: softc.ifp(), old: softc.plan(epoch), new: plan };
         change.moves();

@@ -73,8 +73,6 @@ pub enum Speed {
     Of(SlotSet),
     /// The ports of the aggregator in service, which LACP's machines know.
     Aggregator,
-    /// None: the lagg's speed stays as it is.
-    Unchanged,
 }
 
 /// What a port is to its lagg.
@@ -342,14 +340,14 @@ impl<R, F, T, E> Protocol<R, F, Lacp<T, E>> {
     /// Which ports' speeds add up to the lagg's.
     pub fn speed(&self, ports: &impl Ports) -> Speed {
         match self {
-            Protocol::None => Speed::Unchanged,
+            Protocol::None => Speed::Of(SlotSet::EMPTY),
+            // F-46: the port that sends
             Protocol::Failover => {
-                // F-46: the port that sends, or the primary
-                let sends = failover::select(ports).or(ports.primary());
-                Speed::Of(sends.into_iter().map(Port::slot).collect())
+                Speed::Of(failover::select(ports).into_iter().map(Port::slot).collect())
             }
             Protocol::RoundRobin(_) | Protocol::LoadBalance(_) | Protocol::Broadcast => {
-                Speed::Of(ports.iter().map(Port::slot).collect())
+                let in_service = ports.iter().take(ports.in_service());
+                Speed::Of(in_service.filter(|port| port.is_active()).map(Port::slot).collect())
             }
             Protocol::Lacp(_) => Speed::Aggregator,
         }

@@ -233,7 +233,7 @@ fn f46_the_speed_of_failover_is_that_of_the_port_that_sends() {
         a.link(LinkState::Down);
         assert_eq!(lagg.ifp.baudrate(), 10_000_000_000);
         b.link(LinkState::Down);
-        assert_eq!(lagg.ifp.baudrate(), 1_000_000_000, "no port sends: the primary's");
+        assert_eq!(lagg.ifp.baudrate(), 0, "no port sends");
         b.link(LinkState::Up);
         flags("em2", 0).unwrap();
         a.link(LinkState::Up);

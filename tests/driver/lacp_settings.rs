@@ -283,11 +283,11 @@ fn a_port_out_of_service_says_why() {
             lagg.set_protocol(protocol).unwrap();
             host::settle();
             let second = match protocol {
-                proto::FAILOVER => word("standby"),
+                proto::FAILOVER | proto::NONE => word("standby"),
                 proto::LACP => word("no partner"),
                 _ => None,
             };
-            let first = second.clone().filter(|_| protocol == proto::LACP);
+            let first = second.clone().filter(|_| protocol != proto::FAILOVER);
             assert_eq!(reasons(), [first, second], "{protocol}");
             a.link(LinkState::Down);
             assert_eq!(reasons()[0], word("no link"));

@@ -194,9 +194,9 @@ fn siocglaggopts_fills_in_everything() {
             let counts = |active| {
                 let mut options: OptionsRequest = garbage();
                 ifioctl(&lagg.name, SIOCGLAGGOPTS, &mut options).unwrap();
-                // With lacp there is no partner here.
+                // With lacp there is no partner here, and none sends nothing.
                 let is_lacp = protocol == proto::LACP;
-                let active = if is_lacp { 0 } else { active };
+                let active = if is_lacp || protocol == proto::NONE { 0 } else { active };
                 assert_eq!((options.count, options.active, options.flapping), (3, active, 0));
                 let strict = if is_lacp { opt::LACP_STRICT } else { 0 };
                 assert_eq!((options.opts, options.flowid_shift), (opt::USE_NUMA | strict, 16));

@@ -62,6 +62,7 @@ mod slow_frames;
 mod state;
 mod stats;
 mod tagged_packets;
+mod told;
 mod unkind_cards;
 mod vlans;
 mod vnet_frames;

@@ -105,9 +105,9 @@ fn probes_are_not_damped() {
         assert_eq!(count("port-state em1 in service no link"), 20);
         b.link(LinkState::Down);
         a.link(LinkState::Down);
-        assert_eq!(fired(&events, "link-state"), ["link-state false 0 1"]);
+        assert_eq!(fired(&events, "link-state"), ["link-state false 0 0"]);
         a.link(LinkState::Up);
-        assert_eq!(fired(&events, "link-state"), ["link-state true 1 1"]);
+        assert_eq!(fired(&events, "link-state"), ["link-state true 1 0"]);
     });
 }
 

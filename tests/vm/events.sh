@@ -11,7 +11,7 @@ events=$work/events
 cat >"$work/devd.conf" <<EOF
 notify 10 {
 	match "system" "LAGG";
-	action "echo \$subsystem \$type \$port from=\$from reason=\$reason \$active/\$ports \$partner >>$events";
+	action "echo \$subsystem \$type \$port from=\$from reason=\$reason \$active/\$ports min=\$min_links \$partner >>$events";
 };
 EOF
 # With -d it stays in the foreground.
@@ -48,17 +48,60 @@ check 'PORT_UP' event "lagg0 PORT_UP $P0"
 sysctl -q net.link.lagg.iface.lagg0.min_links=2 >/dev/null
 sleep 1
 cut "$P1"
-check 'DEGRADED' event 'lagg0 DEGRADED .* 1/2'
+check 'DEGRADED' event 'lagg0 DEGRADED .* 1/2 min=2'
 check 'and is a line' line 'lagg0: 1 of 2 ports in service, fewer than min_links 2: link down'
 heal "$P1"
 check 'RESTORED' event 'lagg0 RESTORED .* 2/2'
 
 : >"$events"
 ifconfig "$P0" destroy
-check 'an interface that goes is PORT_DOWN' event "lagg0 PORT_DOWN $P0 from= reason=gone"
-# Its link may go first.
-check 'and FAILOVER' event "lagg0 FAILOVER $P1 from=$P0 reason=\(gone\|no link\)"
+# Its link may go first, or it may be down.
+check 'an interface that goes is PORT_DOWN' event "lagg0 PORT_DOWN $P0 from= reason=\(gone\|no link\|down\)"
+check 'and a line' line "lagg0: $P0 is no longer a port: its interface has gone"
+check 'and FAILOVER' event "lagg0 FAILOVER $P1 from=$P0 reason=\(gone\|no link\|down\)"
+check 'and DEGRADED' event 'lagg0 DEGRADED .* 1/[12] min=2'
+sleep 2
+once() { cat "$events" && [ "$(count "$1")" = 1 ]; }
+check 'each of them once' once PORT_DOWN
+check 'each of them once' once FAILOVER
+check 'each of them once' once DEGRADED
+sysctl -q net.link.lagg.iface.lagg0.min_links=0 >/dev/null
+check 'RESTORED once less is asked for' event 'lagg0 RESTORED .* 1/1'
+sleep 1
+cut "$P1"
+check 'DEGRADED says what is set' event 'lagg0 DEGRADED .* 0/1 min= '
+heal "$P1"
+check 'RESTORED' event 'lagg0 RESTORED .* 1/1'
+sleep 1
+ifconfig "$P1" vnet $JAIL
+check 'one that moves away is PORT_DOWN' event "lagg0 PORT_DOWN $P1 from= reason=\(gone\|no link\|down\)"
+check 'the last one takes the lagg along' event 'lagg0 DEGRADED .* 0/[01] min= '
+ifconfig "$P1" -vnet $JAIL
+heal "$P1"
+ifc lagg0 laggport "$P1"
+check 'which comes up with it' event 'lagg0 RESTORED .* 1/1'
 ifc lagg0 destroy
+
+# More changes at once than the log takes: those of the lagg are there. The link of VLANs is that of their parent.
+kldload -n if_vlan 2>/dev/null
+ifc lagg1 create laggport "$P1" up
+: >"$events"
+vlans=$(for tag in 11 12 13 14 15 16 17 18 19 20 21 22; do ifconfig vlan create vlan $tag vlandev lagg1; done)
+ifc lagg0 create laggproto roundrobin $(printf 'laggport %s ' $vlans) up
+wait_for 10 has lagg0 'status: active'
+sleep 2
+before=$(lines 'lagg0: vlan')
+cut "$P1"
+check 'twelve ports lose their link' event 'lagg0 DEGRADED .* 0/12 min= '
+check 'the lagg says so' line 'lagg0: 0 of 12 ports in service: link down'
+sleep 2
+check 'ten of them do' [ $(($(lines 'lagg0: vlan') - before)) = 10 ]
+check 'and how many do not' line 'lagg0: 2 more lines were left out'
+check 'all are events' [ "$(count 'lagg0 PORT_DOWN vlan')" = 12 ]
+ifc lagg0 destroy
+for vlan in $vlans; do ifconfig "$vlan" destroy; done
+ifc lagg1 destroy
+heal "$P1"
 
 : >"$events"
 # The probes: dtrace(1) of the system, or of DTRACE, with the modules there.
@@ -77,6 +120,11 @@ if command -v ${dtrace%% *} >/dev/null; then
 	flow dtrace $dtrace -q -n 'BEGIN { printf("begin\n"); }
 	    lagg:::lacp-mux, lagg:::lacp-receive, lagg:::port-state { printf("%s %s %s %s %s\n", probename, stringof(arg0), stringof(arg1), stringof(arg2), stringof(arg3)); }
 	    lagg:::lacp-pdu-in, lagg:::lacp-pdu-out { printf("%s %s %d %d\n", probename, stringof(arg1), arg3, *(uint8_t *)(arg2 + 14)); }
+	    lagg:::failover { printf("%s %s %s %s %s\n", probename, stringof(arg0), stringof(arg1), stringof(arg2), stringof(arg3)); }
+	    lagg:::link-state { printf("%s %s %d %d %d\n", probename, stringof(arg0), arg1, arg2, arg3); }
+	    lagg:::lacp-select { printf("%s %s %d %d\n", probename, stringof(arg0), (int)arg1, (int)arg2); }
+	    lagg:::lacp-pause, lagg:::lacp-resume { printf("%s %s %s %d\n", probename, stringof(arg0), stringof(arg1), arg2); }
+	    lagg:::bucket-move { printf("%s %s %s %s %d\n", probename, stringof(arg0), stringof(arg1), stringof(arg2), arg3); }
 	    lagg:::plan-publish { printf("%s %s %s %d %d\n", probename, stringof(arg0), stringof(arg1), arg2, arg3); }
 	    lagg:::port-join, lagg:::port-leave { printf("%s %s %s %d\n", probename, stringof(arg0), stringof(arg1), arg2); }
 	    lagg:::drop { printf("%s %s %s %s\n", probename, stringof(arg0), stringof(arg1), stringof(arg3)); }'
@@ -87,12 +135,16 @@ else
 fi
 ifc lagg0 create laggproto lacp laggport "$P0" laggport "$P1" lacp_fast_timeout up
 there lagg0 create laggproto lacp laggport "${P0%a}b" laggport "${P1%a}b" lacp_fast_timeout up
-check 'lacp: both ports find a partner' event "lagg0 PORT_UP $P1 from= reason=in service / [0-9a-f:]*$"
+check 'lacp: both ports find a partner' event "lagg0 PORT_UP $P1 from= reason=in service / min= [0-9a-f:]*$"
 check 'lacp: its address is told' line "lagg0: $P0 in service (partner "
 if [ "$dtrace" ]; then
 	check 'probes: a port joins' traced "port-join lagg0 $P0 0"
-	check 'probes: LACPDUs come and go' traced "lacp-pdu-in $P0 124 1"
+	check 'probes: LACPDUs come' traced "lacp-pdu-in $P0 124 1"
+	check 'probes: and go' traced "lacp-pdu-out $P0 124 1"
 	check 'probes: the machines move' traced "lacp-mux lagg0 $P0 .* DISTRIBUTING"
+	check 'probes: with the partner' traced "lacp-receive lagg0 $P0 .* CURRENT"
+	check 'probes: an aggregator is chosen' traced 'lacp-select lagg0 -1 [0-9]'
+	check 'probes: the link comes up' traced 'link-state lagg0 1 [12] 0'
 	check 'probes: a port is in service' traced "port-state lagg0 $P0 .* in service"
 	check 'probes: a plan is published' traced 'plan-publish lagg0 lacp 2 2'
 fi
@@ -103,14 +155,19 @@ check 'but a line' line "lagg0: ${P0%a}b in service (partner "
 
 # Another system on the cable of the second port, as if it was in another switch. Both are told, one after the other.
 there lagg1 create laggproto lacp laggport "${P1%a}b" lacp_fast_timeout up
-check 'PARTNER: another one' event "lagg0 PARTNER $P1 from=[0-9a-f:]* reason=changed / [0-9a-f:]*$"
+check 'PARTNER: another one' event "lagg0 PARTNER $P1 from=[0-9a-f:]* reason=changed / min= [0-9a-f:]*$"
 check 'and is a line' line "lagg0: $P1 has another partner: "
-check 'PARTNER: not that of the other ports' event "lagg0 PARTNER $P1 from= reason=another partner / [0-9a-f:]*$"
+check 'PARTNER: not that of the other ports' event "lagg0 PARTNER $P1 from= reason=another partner / min= [0-9a-f:]*$"
 check 'and is a line' line ', not that of the ports in service: two switches without MLAG?'
 there lagg1 destroy
 there lagg0 laggport "${P1%a}b"
 check 'PARTNER: the first again' wait_for 10 sh -c "[ \$(grep -c 'PARTNER $P1 .* reason=changed' $events) = 2 ]"
 check 'PORT_UP: with it' wait_for 30 sh -c "[ \$(grep -c 'lagg0 PORT_UP $P1 ' $events) = 2 ]"
+if [ "$dtrace" ]; then
+	check 'probes: flows move to it' traced "bucket-move lagg0 $P0 $P1 512"
+	check 'probes: once their packets are through' traced "lacp-pause lagg0 $P0 512"
+	check 'probes: then they go on' traced "lacp-resume lagg0 $P1 512"
+fi
 # Both ends of a cable in one lagg
 loop=$(ifconfig epair create)
 heal_loop() { ifconfig "$loop" up; ifconfig "${loop%a}b" up; }
@@ -137,6 +194,19 @@ if [ "$dtrace" ]; then
 	arping() { ifconfig lagg0 $HOST_IP/24; ping -c 1 -W 100 $JAIL_IP; true; }
 	check 'a packet is not sent' arping
 	check 'probes: a drop' traced 'drop lagg0  disabled'
+	ifc lagg0 laggproto failover
+	sleep 1
+	cut "$P0"
+	check 'probes: a failover' traced "failover lagg0 $P0 $P1 \(no link\|down\)"
+	cut "$P1"
+	check 'probes: the link goes down' traced 'link-state lagg0 0 0 0'
+	heal "$P0"
+	heal "$P1"
+	ifc lagg0 -laggport "$P1"
+	check 'probes: a port leaves' traced "port-leave lagg0 $P1 0"
+	ifc lagg0 laggport "$P1"
+	fired() { grep -oE '^[a-z-]+ ' "$work/flow.dtrace" | sort -u && [ "$(grep -oE '^[a-z-]+ ' "$work/flow.dtrace" | sort -u | wc -l)" -eq 15 ]; }
+	check 'probes: all of them have fired' fired
 	stop_flows
 	flow devd /sbin/devd -d -f "$work/devd.conf"
 fi

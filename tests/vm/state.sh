@@ -26,6 +26,7 @@ start=$(oids)
 there lagg1 create
 there lagg1 laggproto lacp laggport "$Q0" laggport "$Q1" laggport "$Q2" $JAIL_IP/24 up
 ifc lagg0 create
+check "a lagg without ports has no speed" is speed 0
 ifc lagg0 laggproto lacp laggport "$P0" laggport "$P1" laggport "$P2" $HOST_IP/24 up
 all_in_service() { is active_ports 3 && reaches; }
 check "three ports are in service" wait_for 30 all_in_service
@@ -120,6 +121,14 @@ in_step() {
 	[ $((before - errors)) -gt 0 ]
 }
 of_netstat() { netstat -I lagg0 -n | awk '/<Link/ { print $2; exit }'; }
+check "with none no port is in service" ifc lagg0 laggproto none
+check "as the port says" wait_for 10 is port."$P0".in_service 0
+check "and why" is port."$P0".reason standby
+check "nor counts one" is active_ports 0
+check "nor has a speed" wait_for 10 is speed 0
+check "laggstat says what to do" names "DOWN lagg0: 0 of 3 ports in service: its protocol is none"
+ifc lagg0 laggproto lacp
+check "with lacp all are again" wait_for 30 all_in_service
 check "the MTU is netstat's" is mtu "$(of_netstat)"
 errors=$(own_errors) dropped=$(leaves '^dropped[.]')
 for p in "$P0" "$P1" "$P2"; do ifc "$p" down; done

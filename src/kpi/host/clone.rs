@@ -88,6 +88,8 @@ fn create(name: &str, params: Option<&[u8]>) -> Result {
     ifp.softc.put(&softc);
     let can = capability::HWSTATS;
     ifp.store_offloads(&Offloads { capabilities: can, enabled: can, ..Offloads::default() });
+    // As ether_ifattach does for an interface without a speed.
+    ifp.set_baudrate(10_000_000);
     // No other thread creates one with this unit.
     attach::link(ifp).expect("the name is not taken").keep();
     Module::attached(&softc);
