@@ -81,7 +81,10 @@ const STALE_MS: u64 = 100;
 /// drivers stop. Sleeps if the protocol is lacp, and does nothing otherwise.
 pub(super) fn say_that_ports_are_down(softc: &Softc) {
     softc.ifp().in_vnet(|| {
-        if run_machines(softc, now()) {
+        let before_due = softc.state().mode.lacp().map(|it| it.machines.before_due(now()));
+        let Some(before_due) = before_due else { return };
+        // F-85: what is due is left to the LACP task, which alone takes what was received before
+        if run_machines(softc, before_due) {
             softc.publish_if_stale();
             lacp_frames::send_farewells(softc);
             // The protocol task may have taken a farewell from the machines, and be about to send it.

@@ -64,6 +64,12 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         ports.chain(timers.into_iter().flatten()).chain(fallback).min()
     }
 
+    /// The last moment up to `now` at which nothing is due. [`Lacp::run`] then does what follows from events
+    /// alone.
+    pub fn before_due(&self, now: Time) -> Time {
+        self.deadline(now).map_or(now, |due| now.min(due.just_before()))
+    }
+
     /// The ports that wait for a marker's response.
     pub fn waiting(&self) -> SlotSet {
         self.set(|port| port.marker.is_waiting())

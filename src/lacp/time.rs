@@ -40,6 +40,12 @@ impl Time {
         Time::new(self.ms().saturating_add(ms.into()))
     }
 
+    /// A millisecond earlier.
+    #[must_use]
+    pub fn just_before(self) -> Time {
+        Time::new(self.ms().saturating_sub(1))
+    }
+
     /// Milliseconds since `earlier`; 0 if that is later.
     pub fn since(self, earlier: Time) -> u64 {
         self.ms().saturating_sub(earlier.ms())
@@ -101,6 +107,8 @@ mod tests {
         }
         let end = Time::END;
         assert_eq!((Time::new(u64::MAX), end.after(1)), (end, end));
+        let (first, second) = (Time::new(0), Time::new(1));
+        assert_eq!((second.just_before(), first.just_before()), (first, first));
     }
 
     #[test]

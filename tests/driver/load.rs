@@ -13,7 +13,7 @@ use lagg_rs::kpi::{LinkState, Mbuf, epoch};
 use lagg_rs::lacp::receive::SHORT_TIMEOUT;
 use lagg_rs::wire::lacpdu::{Lacpdu, StateBits};
 
-use crate::lab::{Card, Lagg, card, lab, lagg, mtu, pass_with, spawn, until};
+use crate::lab::{Card, Lagg, card, flags, lab, lagg, mtu, pass_with, spawn, until};
 use crate::pair::Pair;
 
 /// Seconds for which something blocks: many short timeouts.
@@ -296,5 +296,38 @@ fn f83_a_lacpdu_counts_from_when_it_arrived() {
         vnet.advance_to(end(2 * SHORT_TIMEOUT - 100));
         host::settle();
         assert_eq!(pair.distributing(&pair.left), 0, "it counts from when it arrived");
+    });
+}
+
+/// An administrator takes a port down while the LACP task is late. What is due then is that task's: the partner
+/// of the other port was heard in time.
+#[test]
+fn f85_a_port_taken_down_has_no_other_time_out() {
+    stuck_lab(|| {
+        let [one] = pairs();
+        let vnet = Vnet::current();
+        vnet.advance_to(vnet.next_callout().unwrap() + 1_000);
+        host::settle();
+        let (down, stays) = (&one.wires[0], &one.wires[1]);
+        let heard = vnet.uptime_ms();
+        let last = stays.1.nic.take_sent();
+        hear(&stays.0, &last);
+        host::settle();
+        let stuck = down.0.nic.block(TRANSMIT);
+        vnet.advance_to(heard + 1_000);
+        stuck.wait();
+        vnet.advance_to(heard + u64::from(SHORT_TIMEOUT) - 100);
+        hear(&stays.0, &last);
+        vnet.advance_to(heard + u64::from(SHORT_TIMEOUT) + 1_000);
+        thread::scope(|scope| {
+            let request = spawn(scope, || flags(&down.0.name(), 0));
+            let is_out = || one.left.setting("port.em1.lacp.mux").unwrap() != "DISTRIBUTING";
+            until("em1 is out of service", is_out);
+            stuck.release();
+            request.join().unwrap().unwrap();
+        });
+        host::settle();
+        assert_eq!(one.left.setting("port.em2.lacp.mux").unwrap(), "DISTRIBUTING");
+        assert_eq!(one.left.options().unwrap().flapping, 1, "em1's");
     });
 }
