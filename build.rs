@@ -35,7 +35,8 @@ mod kernel {
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";
     const VARIABLES: &str = "
         net_epoch_preempt taskqueue_swi taskqueue_thread lagg_.*_p
-        CSUM_SND_TAG RT_IS_INDIRECT M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*";
+        CSUM_SND_TAG RT_IS_INDIRECT M_[A-Z]+ IFF_.* IFCAP_.* IFM_.* LINK_STATE_.*
+        CTLTYPE_.* CTLFLAG_.* CTL_AUTO_START OID_AUTO";
     /// Kernel objects that Rust only points at: the bindings leave out their fields.
     const OPAQUE: &str =
         "thread proc vnet ucred taskqueue if_clone malloc_type lock_object eventhandler_list";

@@ -7,14 +7,11 @@
  */
 #include "wrapper.h"
 
-/* Defined in Rust: src/kpi/freebsd/module.rs, sysctl.rs and clone.rs. */
+/* Defined in Rust: src/kpi/freebsd/module.rs and clone.rs. */
 int	lagg_rs_load(void);
 int	lagg_rs_quiesce(void);
 int	lagg_rs_unload(void);
 void	lagg_rs_unhook(const void *);
-int	lagg_rs_setting(SYSCTL_HANDLER_ARGS);
-int	lagg_rs_lagg_leaf(SYSCTL_HANDLER_ARGS);
-int	lagg_rs_port_leaf(SYSCTL_HANDLER_ARGS);
 ifc_create_f lagg_rs_clone_create;
 ifc_destroy_f lagg_rs_clone_destroy;
 
@@ -126,51 +123,42 @@ LAGG_SYSCTL(_net_link_lagg_lacp, default_strict_mode, 1, CTLFLAG_RWTUN, "New LAC
  */
 SYSCTL_NODE(_net_link_lagg, OID_AUTO, iface, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Laggs by name");
 
-struct sysctl_oid *
-lagg_rs_node_add(struct sysctl_oid *parent, const char *name, const char *about, const char *label)
+struct sysctl_oid_list *
+lagg_rs_nodes(void)
 {
-	struct sysctl_oid_list *list;
-
-	list = parent == NULL ? SYSCTL_STATIC_CHILDREN(_net_link_lagg_iface) : SYSCTL_CHILDREN(parent);
-	return (sysctl_add_oid(NULL, list, OID_AUTO, name, CTLTYPE_NODE | CTLFLAG_RW | CTLFLAG_MPSAFE, NULL, 0, NULL, "N",
-	    about, label));
+	return (SYSCTL_STATIC_CHILDREN(_net_link_lagg_iface));
 }
 
 void
-lagg_rs_setting_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about)
+lagg_rs_oid_insert(struct sysctl_oid_list *list, struct sysctl_oid *oid)
 {
-	sysctl_add_oid(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name,
-	    (number ? CTLTYPE_U32 : CTLTYPE_STRING) | CTLFLAG_RW | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, place,
-	    lagg_rs_setting, number ? "IU" : "A", about, NULL);
+	RB_INSERT(sysctl_oid_list, list, oid);
 }
 
 void
-lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool port, bool number, const char *about,
-    const char *label)
+lagg_rs_oid_register(struct sysctl_oid *oid)
 {
-	sysctl_add_oid(NULL, SYSCTL_CHILDREN(parent), OID_AUTO, name,
-	    (number ? CTLTYPE_U64 : CTLTYPE_STRING) | CTLFLAG_RD | CTLFLAG_STATS | CTLFLAG_VNET | CTLFLAG_MPSAFE, NULL, place,
-	    port ? lagg_rs_port_leaf : lagg_rs_lagg_leaf, number ? "QU" : "A", about, label);
+	sysctl_wlock();
+	sysctl_register_oid(oid);
+	sysctl_wunlock();
 }
 
+/*
+ * A thread counts as running from when it has found the leaf, with the lock held, until it has the lock again after the
+ * handler. sysctl_remove_oid(9) waits for that too, but only if it also frees.
+ */
 void
-lagg_rs_node_remove(struct sysctl_oid *oid)
+lagg_rs_oids_remove(struct sysctl_oid *oids, size_t count)
 {
-	sysctl_remove_oid(oid, 1, 1);
-}
-
-struct sysctl_oid *
-lagg_rs_iface_of(struct sysctl_oid *oid, struct sysctl_oid **port)
-{
-	struct sysctl_oid *below;
-
-	*port = below = NULL;
-	while (SYSCTL_PARENT(oid) != &sysctl___net_link_lagg_iface) {
-		*port = below;
-		below = oid;
-		oid = SYSCTL_PARENT(oid);
-	}
-	return (oid);
+	sysctl_wlock();
+	sysctl_unregister_oid(&oids[0]);
+	for (size_t i = 0; i < count; i++)
+		while (oids[i].oid_running != 0) {
+			sysctl_wunlock();
+			pause_sbt("laggoid", 10 * SBT_1MS, 0, 0);
+			sysctl_wlock();
+		}
+	sysctl_wunlock();
 }
 
 /* For modules that link against the C driver's names (net/if_lagg.h). */

@@ -55,14 +55,11 @@ counter_u64_t lagg_rs_counters_alloc(void);
 void	lagg_rs_counters_increment(counter_u64_t, size_t which);
 void	lagg_rs_counters_free(counter_u64_t);
 
-/* sysctl(9): nodes and leaves below net.link.lagg.iface, which is the parent NULL */
-struct sysctl_oid *lagg_rs_node_add(struct sysctl_oid *parent, const char *name, const char *about, const char *label);
-void	lagg_rs_setting_add(struct sysctl_oid *parent, const char *name, u_int place, bool number, const char *about);
-void	lagg_rs_leaf_add(struct sysctl_oid *parent, const char *name, u_int place, bool port, bool number, const char *about,
-	    const char *label);
-void	lagg_rs_node_remove(struct sysctl_oid *);
-/* The node of the lagg above a leaf, and, if the leaf is a port's, that of the port */
-struct sysctl_oid *lagg_rs_iface_of(struct sysctl_oid *, struct sysctl_oid **port);
+/* sysctl(9): the list below net.link.lagg.iface, and oids in memory of the caller's */
+struct sysctl_oid_list *lagg_rs_nodes(void);
+void	lagg_rs_oid_insert(struct sysctl_oid_list *, struct sysctl_oid *);	/* the list is not in the tree yet */
+void	lagg_rs_oid_register(struct sysctl_oid *);
+void	lagg_rs_oids_remove(struct sysctl_oid *, size_t count);	/* the first, and waits for readers of all; sleeps */
 
 /* EVENTHANDLER(9) */
 void	lagg_rs_iflladdr_event(struct ifnet *);

@@ -29,7 +29,7 @@ pub const LONGEST: usize = 1024;
 pub struct Leaf {
     /// Its name, with a dot after each node.
     pub name: &'static CStr,
-    /// What it is, in a few words for `sysctl -d`, of which the kernel keeps a copy for each.
+    /// What it is, in a few words for `sysctl -d`.
     pub about: &'static CStr,
     /// What it shows.
     pub shows: Shows,

@@ -9,9 +9,10 @@ for module in if_epair if_bridge; do kldload -n $module; done
 
 at=net.link.lagg.iface
 is() { [ "$(leaf "$1")" = "$2" ] || { echo "$1: $(leaf "$1")"; return 1; }; }
-oids() { vmstat -m | awk '$1 == "sysctloid" { n = $2 } END { print n + 0 }'; }
-bytes() { vmstat -m | awk '$1 == "sysctloid" { n = $3 } END { print n + 0 }'; }
-fewer_oids() { [ "$(oids)" -le "$1" ] || { echo "$(oids), and $1 before"; return 1; }; }
+# How many pieces of memory laggs have, and how many bytes
+pieces() { vmstat -m | awk '$1 == "lagg" { n = $2 } END { print n + 0 }'; }
+bytes() { vmstat -m | awk '$1 == "lagg" { n = $3 } END { print n + 0 }'; }
+fewer_pieces() { [ "$(pieces)" -le "$1" ] || { echo "$(pieces), and $1 before"; return 1; }; }
 has_node() { sysctl -N $at | grep -q "^$at\.$1\."; }
 hasnt_node() { ! has_node "$1"; }
 exporter() { prometheus_sysctl_exporter net.link.lagg; }
@@ -22,7 +23,7 @@ fi
 
 # LACP with a partner, under traffic
 cables 3
-start=$(oids)
+start=$(pieces)
 there lagg1 create
 there lagg1 laggproto lacp laggport "$Q0" laggport "$Q1" laggport "$Q2" $JAIL_IP/24 up
 ifc lagg0 create
@@ -248,25 +249,25 @@ ifc "$P2" -vnet $JAIL 2>/dev/null
 ifc lagg0 destroy
 there lagg1 destroy
 check "then no node is left" sh -c "! sysctl -N $at | grep ."
-check "and no memory" wait_for 30 fewer_oids "$start"
+check "and no memory" wait_for 30 fewer_pieces "$start"
 
 # What a lagg of 32 ports takes
 if [ -f "$PWD/lagg_traffic.ko" ]; then
 	traffic_ports 32
-	b=$(bytes) o=$(oids)
+	b=$(bytes) o=$(pieces)
 	ifc lagg0 create
 	ifc lagg0 laggproto lacp up
-	settle() { last=$now; now=$(oids); [ "$last" = "$now" ]; }
+	settle() { last=$now; now=$(pieces); [ "$last" = "$now" ]; }
 	now= && wait_for 20 settle && own=$(bytes)
 	t=$(date +%s%N)
 	ifc lagg0 $(printf 'laggport %s ' $ports)
 	wait_for 60 sh -c "sysctl -N $at.lagg0 | grep -q '\.port\.lgt31\.flaps'"
 	joined=$((($(date +%s%N) - t) / 1000000))
 	now= && wait_for 20 settle
-	echo "     $(($(oids) - o)) allocations; $((own - b)) bytes for the lagg, $((($(bytes) - own) / 32)) for each port; 32 joined in $joined ms"
+	echo "     $(($(pieces) - o)) allocations; $((own - b)) bytes for the lagg, $((($(bytes) - own) / 32)) for each port; 32 joined in $joined ms"
 	ifc lagg0 destroy
 	t=$(date +%s%N)
-	check "32 ports' leaves go with the lagg" wait_for 60 fewer_oids "$o"
+	check "32 ports' leaves go with the lagg" wait_for 60 fewer_pieces "$o"
 	echo "     they went in $((($(date +%s%N) - t) / 1000000)) ms"
 
 	# A reader of everything costs packets nothing: they take no lock, and it takes none that they need. A clock that

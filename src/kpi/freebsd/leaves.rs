@@ -1,176 +1,237 @@
 //! The leaves below the nodes of laggs and ports, from the driver's tables.
+//!
+//! `sysctl_add_oid` would allocate four times for each leaf, and compare names with all its siblings twice. So a
+//! node is made in one piece, with all below it. Only its top is in the kernel's tree, by one step, and so are
+//! the others as soon and as long as it is.
 
 use core::ffi::{CStr, c_char};
 use core::fmt::Write;
-use core::ptr::{self, NonNull};
-
-use arrayvec::ArrayVec;
+use core::ptr;
 
 use super::bindings as c;
+use super::memory::Pinned;
 use super::misc::Line;
-use crate::kpi::{Driver, Holds, IFNAMSIZ, Leaf, Module, Name, Shows};
+use super::sysctl::{read_leaf, read_setting};
+use crate::kpi::{Driver, Holds, IFNAMSIZ, Leaf, Module, Name, Result, Setting, Shows};
 
-/// A node of the kernel's tree.
-type Oid = NonNull<c::sysctl_oid>;
+/// The node of laggs of one name.
+pub(super) type LaggTree = Tree<{ 1 + Module::LEAVES.len() + Module::SETTINGS.len() }>;
 
-/// The node of a lagg, and that below it for the nodes of ports. None if the kernel has refused them.
-pub(super) struct Tree {
-    top: Option<Oid>,
-    ports: Option<Oid>,
+/// The node of their ports of one name.
+pub(super) type PortTree = Tree<{ 1 + Module::PORT_LEAVES.len() }>;
+
+/// A node with all below it. To drop it is to wait for its readers, and sleeps.
+///
+/// # Invariants
+/// The kernel's tree has the first of the oids, and this is what removes it. The others are below that.
+pub(super) struct Tree<const N: usize>(Pinned<Block<N>>);
+
+/// Its memory.
+struct Block<const N: usize> {
+    oids: [c::sysctl_oid; N],
+    whose: Whose,
+    /// The name of the first.
+    name: Line<{ 3 * IFNAMSIZ }>,
 }
 
-impl Tree {
-    /// No node.
-    pub(super) const NONE: Self = Tree { top: None, ports: None };
-
-    /// Whether it is that node.
-    pub(super) fn is(&self, oid: *mut c::sysctl_oid) -> bool {
-        self.top.is_some_and(|top| top.as_ptr() == oid)
-    }
-
-    /// The node for those of ports.
-    pub(super) fn ports(&self) -> Option<Oid> {
-        self.ports
-    }
-
-    /// Removes it, and waits for its readers. Sleeps.
-    pub(super) fn remove(&self) {
-        if let Some(top) = self.top {
-            remove(top);
-        }
-    }
+/// Whose leaves they are.
+#[derive(Clone, Copy)]
+pub(super) struct Whose {
+    pub lagg: Name,
+    pub port: Option<Name>,
 }
 
-/// Removes a node with all below it, and waits for their readers. Sleeps.
-pub(super) fn remove(oid: Oid) {
-    // SAFETY: the caller may sleep. The node was made by `make` or `make_port`, and is removed once: it is in no
-    // list any more.
-    unsafe { c::lagg_rs_node_remove(oid.as_ptr()) };
-}
+// SAFETY: the memory belongs to no thread. The kernel's own lock guards what the kernel changes.
+unsafe impl<const N: usize> Send for Tree<N> {}
 
-/// Makes the node of laggs of this name, with the leaves of settings. Returns what the leaves of state are then
-/// made of. Sleeps.
-pub(super) fn make(name: &Name) -> (Tree, Option<LaggLeaves>) {
-    let Some(top) = node(None, text(name).as_ptr(), c"Laggs of this name", Some(c"lagg")) else {
-        return (Tree::NONE, None);
-    };
-    let nodes = Nodes::below(top, Module::LEAVES);
-    for (place, setting) in Module::SETTINGS.iter().enumerate().rev() {
-        let Some((parent, name)) = nodes.parent(setting.name) else { continue };
-        let (number, about) = (setting.holds == Holds::Number, setting.about.as_ptr());
-        // SAFETY: the caller may sleep. The parent was made above, and only this thread removes it. The strings
-        // end in a NUL; the kernel copies them.
-        unsafe { c::lagg_rs_setting_add(parent.as_ptr(), name, place as u32, number, about) };
+impl LaggTree {
+    /// Makes the node of laggs of this name. No other has it. Sleeps.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn try_new(lagg: Name) -> Result<Self> {
+        let leaves = Module::LEAVES.iter().enumerate().map(|(place, leaf)| Row::of(leaf, place));
+        let settings = Module::SETTINGS.iter().enumerate();
+        let rows = leaves.chain(settings.map(|(place, setting)| Row::of_setting(setting, place)));
+        // SAFETY: the kernel's list of laggs' nodes is there while the module is.
+        unsafe { Tree::make(c::lagg_rs_nodes(), Whose { lagg, port: None }, Module::LEAVES, rows) }
     }
-    (Tree { top: Some(top), ports: nodes.find(b"port") }, Some(LaggLeaves(nodes)))
-}
 
-/// The leaves of a lagg's state, which are not made yet.
-pub(super) struct LaggLeaves(Nodes);
-
-impl LaggLeaves {
-    /// Makes them. Sleeps.
-    pub(super) fn make(self) {
-        self.0.add(Module::LEAVES, false);
+    /// The list of ports' nodes.
+    pub(super) fn ports(&self) -> *mut c::sysctl_oid_list {
+        let (place, _) = above(Module::LEAVES, c"port.");
+        let oids = self.0.get().cast::<c::sysctl_oid>();
+        // SAFETY: the block begins with its oids, of which this is one.
+        unsafe { &raw mut (*oids.add(place)).oid_children }
     }
 }
 
-/// Makes the node of ports of this name below `parent`, with its leaves. Sleeps.
-pub(super) fn make_port(parent: Oid, name: &Name) -> Option<Oid> {
-    let top = node(Some(parent), text(name).as_ptr(), c"Ports of this name", Some(c"port"))?;
-    Nodes::below(top, Module::PORT_LEAVES).add(Module::PORT_LEAVES, true);
-    Some(top)
+impl PortTree {
+    /// Makes the node of ports of this name in the list of their laggs' [`LaggTree::ports`]. No other there has
+    /// it. Sleeps.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    ///
+    /// # Safety
+    /// That is dropped later.
+    pub(super) unsafe fn try_new(
+        list: *mut c::sysctl_oid_list,
+        lagg: Name,
+        port: Name,
+    ) -> Result<Self> {
+        let leaves = Module::PORT_LEAVES;
+        let rows = leaves.iter().enumerate().map(|(place, leaf)| Row::of(leaf, place));
+        // SAFETY: the caller promises that the list stays.
+        unsafe { Tree::make(list, Whose { lagg, port: Some(port) }, leaves, rows) }
+    }
 }
 
-/// The name of an interface's node as a string.
-fn text(name: &Name) -> Line<{ 3 * IFNAMSIZ }> {
-    let mut line = Line::new();
-    // There is room: an interface has 15 bytes at most.
-    let _ = write!(line, "{}", name.node());
-    line
-}
-
-/// Makes a node, below that of all laggs if no parent is given. Sleeps.
-fn node(
-    parent: Option<Oid>,
-    name: *const c_char,
-    about: &CStr,
-    label: Option<&CStr>,
-) -> Option<Oid> {
-    let parent = parent.map_or(ptr::null_mut(), NonNull::as_ptr);
-    let label = label.map_or(ptr::null(), CStr::as_ptr);
-    // SAFETY: the caller may sleep. The parent is there, as only this thread removes nodes. The strings end in a
-    // NUL; the kernel copies them.
-    NonNull::new(unsafe { c::lagg_rs_node_add(parent, name, about.as_ptr(), label) })
-}
-
-/// How many nodes there are at most below that of a lagg or a port.
-const MOST: usize = 8;
-
-/// The node of a lagg or a port, and those in a table, by their names.
-struct Nodes {
-    top: Oid,
-    below: ArrayVec<(&'static [u8], Oid), MOST>,
-}
-
-impl Nodes {
-    /// Makes the nodes of a table. Sleeps.
-    fn below(top: Oid, leaves: &'static [Leaf]) -> Self {
-        let mut nodes = Nodes { top, below: ArrayVec::new() };
-        for leaf in leaves.iter().filter(|leaf| leaf.shows == Shows::Nodes) {
-            let Some((parent, name)) = nodes.parent(leaf.name) else { continue };
-            if let Some(oid) = node(Some(parent), name, leaf.about, None) {
-                let _ = nodes.below.try_push((leaf.name.to_bytes(), oid));
-            }
-        }
-        nodes
+impl<const N: usize> Tree<N> {
+    /// Whose it is.
+    pub(super) fn whose(&self) -> &Whose {
+        // SAFETY: the block is there as long as this, and nothing changes the names in it.
+        unsafe { &(*self.0.get()).whose }
     }
 
-    /// Makes the leaves of the table. Sleeps.
-    fn add(&self, leaves: &'static [Leaf], is_port: bool) {
-        // The kernel lists the newest first.
-        for (place, leaf) in leaves.iter().enumerate().rev() {
-            let (number, label) = match leaf.shows {
-                Shows::Nodes => continue,
-                Shows::Number => (true, None),
-                Shows::Reason => (true, Some(c"reason")),
-                Shows::Text => (false, None),
+    /// Makes a node below `list`, whose `rows` begin with `leaves`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    ///
+    /// # Safety
+    /// `list` is there until this is dropped.
+    unsafe fn make(
+        list: *mut c::sysctl_oid_list,
+        whose: Whose,
+        leaves: &[Leaf],
+        rows: impl Iterator<Item = Row>,
+    ) -> Result<Self> {
+        const { assert!(N < c::CTL_AUTO_START as usize) };
+        let init = |block: *mut Block<N>| {
+            let mut name = Line::new();
+            // There is room: an interface has 15 bytes at most.
+            let _ = write!(name, "{}", whose.port.unwrap_or(whose.lagg).node());
+            // SAFETY: the block was allocated just now.
+            let (oids, whose) = unsafe {
+                (&raw mut (*block).whose).write(whose);
+                (&raw mut (*block).name).write(name);
+                ((&raw mut (*block).oids).cast::<c::sysctl_oid>(), &raw mut (*block).whose)
             };
-            let label = label.map_or(ptr::null(), CStr::as_ptr);
-            let Some((parent, name)) = self.parent(leaf.name) else { continue };
-            let (parent, about) = (parent.as_ptr(), leaf.about.as_ptr());
-            // SAFETY: the caller may sleep. The parent was made by `below`, and only this thread removes it. The
-            // strings end in a NUL; the kernel copies them.
+            // SAFETY: the first oid is in the block, and so is the name that was written above.
             unsafe {
-                c::lagg_rs_leaf_add(parent, name, place as u32, is_port, number, about, label);
+                let top = if (*whose).port.is_some() { &TOP_OF_PORT } else { &TOP_OF_LAGG };
+                oids.write(top.oid(list, c::OID_AUTO, (*block).name.as_ptr(), whose));
             }
+            for (number, row) in (1..N).zip(rows) {
+                let (above, name) = above(leaves, row.name);
+                // SAFETY: there are N oids, and at most N - 1 leaves. What is above was written before.
+                unsafe {
+                    let list = &raw mut (*oids.add(above)).oid_children;
+                    oids.add(number).write(row.oid(list, number as i32, name, whose));
+                    c::lagg_rs_oid_insert(list, oids.add(number));
+                }
+            }
+        };
+        // SAFETY: `init` writes the name, and zeros are an oid.
+        let block = unsafe { Pinned::try_new(init) }?;
+        // SAFETY: the oids were written above, and the caller promises the list. The caller may sleep.
+        unsafe { c::lagg_rs_oid_register(block.get().cast()) };
+        // INVARIANT: it was registered just now; no other node has its name.
+        Ok(Tree(block))
+    }
+}
+
+impl<const N: usize> Drop for Tree<N> {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant the kernel has it; whoever drops it may sleep. The block begins with N oids.
+        unsafe { c::lagg_rs_oids_remove(self.0.get().cast(), N) };
+    }
+}
+
+type Handler = unsafe extern "C" fn(
+    *mut c::sysctl_oid,
+    *mut core::ffi::c_void,
+    i64,
+    *mut c::sysctl_req,
+) -> core::ffi::c_int;
+
+/// What makes an oid.
+struct Row {
+    name: &'static CStr,
+    about: &'static CStr,
+    label: Option<&'static CStr>,
+    kind: u32,
+    format: &'static CStr,
+    read: Option<Handler>,
+    place: usize,
+}
+
+const NODE: u32 = c::CTLTYPE_NODE | c::CTLFLAG_RW;
+const STATE: u32 = c::CTLFLAG_RD | c::CTLFLAG_STATS | c::CTLFLAG_VNET;
+const SETTING: u32 = c::CTLFLAG_RW | c::CTLFLAG_VNET;
+
+const TOP_OF_LAGG: Row = Row::node(c"", c"Laggs of this name", Some(c"lagg"));
+const TOP_OF_PORT: Row = Row::node(c"", c"Ports of this name", Some(c"port"));
+
+impl Row {
+    const fn node(name: &'static CStr, about: &'static CStr, label: Option<&'static CStr>) -> Self {
+        Row { name, about, label, kind: NODE, format: c"N", read: None, place: 0 }
+    }
+
+    const fn of(leaf: &Leaf, place: usize) -> Self {
+        let Leaf { name, about, .. } = *leaf;
+        let (kind, format, label) = match leaf.shows {
+            Shows::Nodes => return Row::node(name, about, None),
+            Shows::Number => (c::CTLTYPE_U64 | STATE, c"QU", None),
+            Shows::Reason => (c::CTLTYPE_U64 | STATE, c"QU", Some(c"reason")),
+            Shows::Text => (c::CTLTYPE_STRING | STATE, c"A", None),
+        };
+        Row { name, about, label, kind, format, read: Some(read_leaf), place }
+    }
+
+    const fn of_setting(setting: &Setting, place: usize) -> Self {
+        let Setting { name, about, .. } = *setting;
+        let (kind, format) = match setting.holds {
+            Holds::Number => (c::CTLTYPE_U32 | SETTING, c"IU"),
+            Holds::Text => (c::CTLTYPE_STRING | SETTING, c"A"),
+        };
+        Row { name, about, label: None, kind, format, read: Some(read_setting), place }
+    }
+
+    /// The oid, which is dynamic: the kernel counts its readers.
+    fn oid(
+        &self,
+        list: *mut c::sysctl_oid_list,
+        number: i32,
+        name: *const c_char,
+        whose: *mut Whose,
+    ) -> c::sysctl_oid {
+        c::sysctl_oid {
+            oid_parent: list,
+            oid_number: number,
+            oid_kind: self.kind | c::CTLFLAG_MPSAFE | c::CTLFLAG_DYN,
+            oid_arg1: whose.cast(),
+            oid_arg2: self.place as i64,
+            oid_name: name,
+            oid_handler: self.read,
+            oid_fmt: self.format.as_ptr(),
+            oid_refcnt: 1,
+            oid_descr: self.about.as_ptr(),
+            oid_label: self.label.map_or(ptr::null(), CStr::as_ptr),
+            // SAFETY: zeros are an oid that is in no list, and has nothing below it.
+            ..unsafe { core::mem::zeroed() }
         }
     }
-
-    /// The node with this name.
-    fn find(&self, name: &[u8]) -> Option<Oid> {
-        self.below.iter().find(|(there, _)| *there == name).map(|(_, oid)| *oid)
-    }
-
-    /// The node above the leaf or node with this name, and the last part of the name, as a string.
-    fn parent(&self, name: &'static CStr) -> Option<(Oid, *const c_char)> {
-        let bytes = name.to_bytes_with_nul();
-        let Some(dot) = bytes.iter().rposition(|byte| *byte == b'.') else {
-            return Some((self.top, name.as_ptr()));
-        };
-        let (above, last) = bytes.split_at_checked(dot)?;
-        Some((self.find(above)?, last.get(1..)?.as_ptr().cast()))
-    }
 }
 
-const fn count(leaves: &[Leaf]) -> usize {
-    let (mut count, mut rest) = (0, leaves);
-    while let [leaf, after @ ..] = rest {
-        count += matches!(leaf.shows, Shows::Nodes) as usize;
-        rest = after;
-    }
-    count
+/// The place of the oid above one with this name, and the last part of the name, as a string.
+fn above(leaves: &[Leaf], name: &'static CStr) -> (usize, *const c_char) {
+    let bytes = name.to_bytes();
+    let Some(dot) = bytes.iter().rposition(|byte| *byte == b'.') else { return (0, name.as_ptr()) };
+    let is_node = |leaf: &Leaf| leaf.shows == Shows::Nodes;
+    let node = leaves
+        .iter()
+        .rposition(|leaf| is_node(leaf) && bytes.get(..dot) == Some(leaf.name.to_bytes()));
+    (node.map_or(0, |node| node + 1), name.as_ptr().wrapping_add(dot + 1))
 }
-
-static_assertions::const_assert!(count(Module::LEAVES) <= MOST);
-static_assertions::const_assert!(count(Module::PORT_LEAVES) <= MOST);

@@ -7,12 +7,12 @@
 //! A thread of its own makes and removes the nodes. To remove one is to wait for its readers, and a reader may
 //! wait for ever for a page of its buffer (D-31): no thread that has a lock of the stack may do so.
 
-use core::ptr::NonNull;
+use core::cell::Cell;
 
 use super::bindings as c;
 use super::epoch;
 use super::ifnet::Ifnet;
-use super::leaves::{self, LaggLeaves, Tree};
+use super::leaves::{LaggTree, PortTree};
 use super::locks::{Cv, Deadline, Mtx};
 use super::tasks::Task;
 use crate::kpi::cell::EpochOption;
@@ -48,24 +48,31 @@ struct Lagg {
 struct Port {
     index: u32,
     name: Name,
+    /// There is a node of that name.
+    has_node: Cell<bool>,
 }
 
 /// The node of laggs of this name.
 struct Node {
     name: Name,
-    tree: Tree,
+    /// Perhaps no lagg has this name.
+    in_doubt: Cell<bool>,
+    // Dropped before what they are below.
     ports: List<PortNode>,
+    tree: LaggTree,
 }
 
 /// The node of their ports of this name.
 struct PortNode {
-    name: Name,
-    /// None if the kernel has refused it.
-    oid: Option<NonNull<c::sysctl_oid>>,
+    in_doubt: Cell<bool>,
+    tree: PortTree,
 }
 
-// SAFETY: the nodes belong to no thread; the kernel's own lock guards them.
-unsafe impl Send for Node {}
+impl PortNode {
+    fn is_of(&self, port: &Name) -> bool {
+        self.tree.whose().port == Some(*port)
+    }
+}
 
 /// Begins to keep the nodes. May sleep.
 ///
@@ -109,7 +116,12 @@ pub(super) fn renamed(lagg: &Ifnet) {
 /// The lagg goes. Waits for nothing.
 pub(super) fn remove(lagg: &Ifnet) {
     let Some(names) = NAMES.get() else { return };
-    let gone = names.lists.lock().laggs.take(|there| there.index == lagg.index());
+    let gone = {
+        let mut lists = names.lists.lock();
+        let gone = lists.laggs.take(|there| there.index == lagg.index());
+        gone.iter().for_each(|gone| lists.nodes.doubt(&gone.value.name, None));
+        gone
+    };
     drop(gone);
     names.task.enqueue(&names);
 }
@@ -122,7 +134,11 @@ impl Ifnet {
     /// ENOMEM.
     pub fn show_leaves(&self, lagg: &Ifnet) -> Result {
         let Some(names) = NAMES.get() else { return Ok(()) };
-        let entry = List::entry(Port { index: self.index(), name: self.name() })?;
+        let entry = List::entry(Port {
+            index: self.index(),
+            name: self.name(),
+            has_node: Cell::new(false),
+        })?;
         if let Some(lagg) = names.lists.lock().laggs.find(|there| there.index == lagg.index()) {
             lagg.ports.put(entry);
         }
@@ -135,9 +151,12 @@ impl Ifnet {
     pub fn hide_leaves(&self, lagg: &Ifnet) {
         let Some(names) = NAMES.get() else { return };
         let gone = {
-            let mut lists = names.lists.lock();
-            let lagg = lists.laggs.find(|there| there.index == lagg.index());
-            lagg.and_then(|lagg| lagg.ports.take(|port| port.index == self.index()))
+            let Lists { laggs, nodes } = &mut *names.lists.lock();
+            laggs.find(|there| there.index == lagg.index()).and_then(|lagg| {
+                let gone = lagg.ports.take(|port| port.index == self.index())?;
+                nodes.doubt(&lagg.name, Some(&gone.value.name));
+                Some(gone)
+            })
         };
         drop(gone);
         // D-31: another thread waits for the readers
@@ -149,22 +168,30 @@ impl Ifnet {
 pub(super) fn port_renamed(ifp: &Ifnet) {
     let Some(names) = NAMES.get() else { return };
     let index = ifp.index();
-    // The name is read with the lock held: else a thread that has read an older one might come last.
-    let name = |port: &mut Port| port.name = ifp.name();
-    names.lists.lock().laggs.first(|lagg| lagg.ports.find(|port| port.index == index).map(name));
+    {
+        let Lists { laggs, nodes } = &mut *names.lists.lock();
+        laggs.first(|lagg| {
+            let port = lagg.ports.find(|port| port.index == index)?;
+            nodes.doubt(&lagg.name, Some(&port.name));
+            // Read with the lock held: else a thread that has read an older one might come last.
+            port.name = ifp.name();
+            port.has_node.set(false);
+            Some(())
+        });
+    }
     names.task.enqueue(&names);
 }
 
-/// The names of the nodes of a lagg and, if that is one, of a port; none if the lagg's is being removed.
-pub(super) fn names_of(
-    lagg: *mut c::sysctl_oid,
-    port: *mut c::sysctl_oid,
-) -> Option<(Name, Option<Name>)> {
-    let names = NAMES.get()?;
-    let lists = names.lists.lock();
-    let node = lists.nodes.iter().find(|node| node.tree.is(lagg))?;
-    let port = node.ports.iter().find(|there| there.oid.is_some_and(|oid| oid.as_ptr() == port));
-    Some((node.name, port.map(|port| port.name)))
+impl List<Node> {
+    /// Perhaps the node of that lagg and of all its ports, or of that port alone, is not needed any more.
+    fn doubt(&self, lagg: &Name, port: Option<&Name>) {
+        for node in self.iter().filter(|node| node.name == *lagg) {
+            node.in_doubt.set(true);
+            let all = node.ports.iter();
+            all.filter(|it| port.is_none_or(|port| it.is_of(port)))
+                .for_each(|it| it.in_doubt.set(true));
+        }
+    }
 }
 
 impl Lists {
@@ -172,8 +199,8 @@ impl Lists {
         self.laggs.iter().any(|lagg| lagg.name == *name)
     }
 
-    fn has_node(&self, name: &Name) -> bool {
-        self.nodes.iter().any(|node| node.name == *name)
+    fn node(&self, name: &Name) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == *name)
     }
 
     /// What the task is to do next.
@@ -182,32 +209,26 @@ impl Lists {
         let is_lagg = |node: &Node| laggs.iter().any(|lagg| lagg.name == node.name);
         let is_port = |node: &Name, port: &PortNode| {
             let laggs = laggs.iter().filter(|lagg| lagg.name == *node);
-            laggs.flat_map(|lagg| lagg.ports.iter()).any(|it| it.name == port.name)
+            laggs.flat_map(|lagg| lagg.ports.iter()).any(|it| port.is_of(&it.name))
         };
         // Those of ports go first: they are below the others.
         let unused = nodes.first(|node| {
             let name = node.name;
-            node.ports.take(|port| !is_port(&name, port))
+            node.ports.take(|port| port.in_doubt.take() && !is_port(&name, port))
         });
         if let Some(port) = unused {
             return Some(Work::RemovePort(port));
         }
-        if let Some(node) = nodes.take(|node| !is_lagg(node)) {
+        if let Some(node) = nodes.take(|node| node.in_doubt.take() && !is_lagg(node)) {
             return Some(Work::Remove(node));
         }
-        let mut names = self.laggs.iter().map(|lagg| lagg.name);
-        let missing = names.find(|name| !self.has_node(name));
-        missing.map(Work::Make).or_else(|| self.missing_port())
-    }
-
-    /// A port without a node, of a lagg that has one.
-    fn missing_port(&self) -> Option<Work> {
         self.laggs.iter().find_map(|lagg| {
-            let node = self.nodes.iter().find(|node| node.name == lagg.name)?;
-            let parent = node.tree.ports()?;
-            let has = |port: &&Port| node.ports.iter().any(|it| it.name == port.name);
-            let port = lagg.ports.iter().find(|port| !has(port))?;
-            Some(Work::MakePort { lagg: lagg.name, parent, port: port.name })
+            let Some(node) = self.node(&lagg.name) else { return Some(Work::Make(lagg.name)) };
+            let port = lagg.ports.iter().filter(|port| !port.has_node.get()).find(|port| {
+                port.has_node.set(node.ports.iter().any(|it| it.is_of(&port.name)));
+                !port.has_node.get()
+            })?;
+            Some(Work::MakePort { lagg: lagg.name, list: node.tree.ports(), port: port.name })
         })
     }
 }
@@ -217,19 +238,24 @@ enum Work {
     RemovePort(Boxed<Entry<PortNode>>),
     Remove(Boxed<Entry<Node>>),
     Make(Name),
-    MakePort { lagg: Name, parent: NonNull<c::sysctl_oid>, port: Name },
+    MakePort { lagg: Name, list: *mut c::sysctl_oid_list, port: Name },
 }
 
 fn rename(names: &Ref<Names>, lagg: &Ifnet) {
     let index = lagg.index();
     let deadline = Deadline::after_ms(PATIENCE_MS);
     let mut lists = names.lists.lock();
-    let Some(entry) = lists.laggs.find(|there| there.index == index) else { return };
     // With the lock held, as above.
     let name = lagg.name();
-    entry.name = name;
+    {
+        let Lists { laggs, nodes } = &mut *lists;
+        let Some(entry) = laggs.find(|there| there.index == index) else { return };
+        nodes.doubt(&entry.name, None);
+        entry.name = name;
+        entry.ports.iter().for_each(|port| port.has_node.set(false));
+    }
     names.task.enqueue(names);
-    while lists.is_wanted(&name) && !lists.has_node(&name) {
+    while lists.is_wanted(&name) && lists.node(&name).is_none() {
         let (again, over) = names.made.wait_until(lists, &deadline);
         lists = again;
         if over {
@@ -242,34 +268,50 @@ fn rename(names: &Ref<Names>, lagg: &Ifnet) {
 fn run(names: &Ref<Names>) {
     loop {
         let Some(work) = names.lists.lock().next() else { return };
-        match work {
-            Work::RemovePort(port) => port.value.oid.into_iter().for_each(leaves::remove),
-            Work::Remove(node) => node.value.tree.remove(),
-            Work::Make(name) => {
-                let new = Node { name, tree: Tree::NONE, ports: List::default() };
-                let Ok(mut entry) = List::entry(new) else {
-                    epoch::epoch_drain();
-                    continue;
-                };
-                let (tree, leaves) = leaves::make(&name);
-                entry.value.tree = tree;
-                names.lists.lock().nodes.put(entry);
-                // Whoever makes a lagg waits for its settings, and not for what shows its state.
-                names.made.broadcast();
-                leaves.into_iter().for_each(LaggLeaves::make);
+        let made = match work {
+            // Waits for readers: without the lock.
+            Work::RemovePort(port) => {
+                drop(port);
+                continue;
             }
-            Work::MakePort { lagg, parent, port } => {
-                let Ok(mut entry) = List::entry(PortNode { name: port, oid: None }) else {
-                    epoch::epoch_drain();
-                    continue;
-                };
-                entry.value.oid = leaves::make_port(parent, &port);
-                if let Some(node) = names.lists.lock().nodes.find(|node| node.name == lagg) {
-                    node.ports.put(entry);
-                }
+            Work::Remove(node) => {
+                drop(node);
+                continue;
             }
+            Work::Make(name) => make(names, name),
+            // SAFETY: this task alone removes nodes, and those of ports first.
+            Work::MakePort { lagg, list, port } => unsafe { make_port(names, lagg, list, port) },
+        };
+        if made.is_err() {
+            epoch::epoch_drain();
         }
     }
+}
+
+fn make(names: &Names, name: Name) -> Result {
+    // In doubt from the beginning: the lagg may be gone by now.
+    let (in_doubt, ports) = (Cell::new(true), List::default());
+    let node = List::entry(Node { name, in_doubt, ports, tree: LaggTree::try_new(name)? })?;
+    names.lists.lock().nodes.put(node);
+    names.made.broadcast();
+    Ok(())
+}
+
+/// # Safety
+/// As for [`PortTree::try_new`].
+unsafe fn make_port(
+    names: &Names,
+    lagg: Name,
+    list: *mut c::sysctl_oid_list,
+    name: Name,
+) -> Result {
+    // SAFETY: the caller promises that the list's owner is dropped after this.
+    let tree = unsafe { PortTree::try_new(list, lagg, name) }?;
+    let port = List::entry(PortNode { in_doubt: Cell::new(true), tree })?;
+    if let Some(node) = names.lists.lock().nodes.find(|node| node.name == lagg) {
+        node.ports.put(port);
+    }
+    Ok(())
 }
 
 /// A list; new entries come first.

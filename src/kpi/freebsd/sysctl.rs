@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 
 use super::bindings as c;
 use super::ifnet::IfnetRef;
-use super::names;
+use super::leaves::Whose;
 use crate::kpi::errno::to_c;
 use crate::kpi::gate::Inside;
 use crate::kpi::{
@@ -13,59 +13,37 @@ use crate::kpi::{
     priv_check_lagg,
 };
 
-/// Reads a leaf of a lagg, by its place among [`Driver::LEAVES`]. Sleeps.
+/// Reads a leaf of a lagg, by its place among [`Driver::LEAVES`], or of a port, by its place among
+/// [`Driver::PORT_LEAVES`]. Sleeps.
 ///
-/// ENOENT: the current vnet has no lagg of that name, or the leaf has nothing to say now; ENXIO: the module is
-/// being unloaded; EFAULT.
+/// ENOENT: the current vnet has no lagg of that name, or that has no such port, or the leaf has nothing to say
+/// now; ENXIO: the module is being unloaded; EFAULT.
 ///
 /// # Safety
 /// The kernel calls it with one of those leaves and its own request, in the caller's vnet.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn lagg_rs_lagg_leaf(
+pub(super) unsafe extern "C" fn read_leaf(
     oid: *mut c::sysctl_oid,
     _: *mut c_void,
     place: i64,
     request: *mut c::sysctl_req,
 ) -> c_int {
-    // SAFETY: the kernel calls this with a leaf of a lagg and its own request.
-    to_c(unsafe { leaf(oid, place as usize, false, request) })
-}
-
-/// The same for a leaf of a port, by its place among [`Driver::PORT_LEAVES`]. ENOENT: the lagg has no port of
-/// that name, too.
-///
-/// # Safety
-/// As for [`lagg_rs_lagg_leaf`].
-#[unsafe(no_mangle)]
-unsafe extern "C" fn lagg_rs_port_leaf(
-    oid: *mut c::sysctl_oid,
-    _: *mut c_void,
-    place: i64,
-    request: *mut c::sysctl_req,
-) -> c_int {
-    // SAFETY: the kernel calls this with a leaf of a port and its own request.
-    to_c(unsafe { leaf(oid, place as usize, true, request) })
+    // SAFETY: the kernel calls this with a leaf of ours and its own request.
+    to_c(unsafe { leaf(oid, place as usize, request) })
 }
 
 /// # Safety
-/// As for [`lagg_rs_lagg_leaf`], or for [`lagg_rs_port_leaf`] if it is a port's.
-unsafe fn leaf(
-    oid: *mut c::sysctl_oid,
-    place: usize,
-    is_port: bool,
-    request: *mut c::sysctl_req,
-) -> Result {
+/// As for [`read_leaf`].
+unsafe fn leaf(oid: *mut c::sysctl_oid, place: usize, request: *mut c::sysctl_req) -> Result {
     let _inside = Inside::try_enter()?;
     // SAFETY: the leaf is there while its handler runs.
-    let (lagg, port) = unsafe { names_of(oid) }?;
-    let leaves = if is_port { Module::PORT_LEAVES } else { Module::LEAVES };
+    let Whose { lagg, port } = unsafe { whose(oid) };
+    let leaves = if port.is_some() { Module::PORT_LEAVES } else { Module::LEAVES };
     let shows = leaves.get(place).ok_or(Errno::ENOENT)?.shows;
     let mut text = [0; LONGEST_STATE];
     {
         // Nothing may keep a lagg while user memory is waited for below.
         let (softc, to) = (lagg_named(&lagg)?, &mut Cursor(&mut text));
-        match port.filter(|_| is_port) {
-            None if is_port => return Err(Errno::ENOENT),
+        match port {
             None => Module::leaf(&softc, place, to)?,
             Some(port) => Module::port_leaf(&softc, &port, place, to)?,
         }
@@ -86,15 +64,14 @@ unsafe fn leaf(
     })
 }
 
-/// The names of the lagg and, if the leaf is that of a port, of the port. ENOENT: they are being removed.
+/// Whose leaf it is. The kernel takes a leaf's argument for an offset in the vnet, so what handlers get of it is
+/// not what the leaf has.
 ///
 /// # Safety
 /// `oid` is a leaf below a lagg's node, and there while this runs.
-unsafe fn names_of(oid: *mut c::sysctl_oid) -> Result<(Name, Option<Name>)> {
-    let mut port = core::ptr::null_mut();
-    // SAFETY: the leaf is there, and with it all nodes above it.
-    let lagg = unsafe { c::lagg_rs_iface_of(oid, &raw mut port) };
-    names::names_of(lagg, port).ok_or(Errno::ENOENT)
+unsafe fn whose(oid: *mut c::sysctl_oid) -> Whose {
+    // SAFETY: the leaf is there, and with it the block that it is in. Nothing changes the names in that.
+    unsafe { *(*oid).oid_arg1.cast() }
 }
 
 /// The lagg of that name in the current vnet.
@@ -109,8 +86,7 @@ fn lagg_named(name: &Name) -> Result<Ref<<Module as Driver>::Softc>> {
 ///
 /// # Safety
 /// The kernel calls it with one of those leaves and its own request, in the caller's vnet.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn lagg_rs_setting(
+pub(super) unsafe extern "C" fn read_setting(
     oid: *mut c::sysctl_oid,
     _: *mut c_void,
     place: i64,
@@ -121,11 +97,11 @@ unsafe extern "C" fn lagg_rs_setting(
 }
 
 /// # Safety
-/// As for [`lagg_rs_setting`].
+/// As for [`read_setting`].
 unsafe fn setting(oid: *mut c::sysctl_oid, place: usize, request: *mut c::sysctl_req) -> Result {
     let _inside = Inside::try_enter()?;
     // SAFETY: the leaf is there while its handler runs.
-    let lagg = || lagg_named(&unsafe { names_of(oid) }?.0);
+    let lagg = || lagg_named(&unsafe { whose(oid) }.lagg);
     let mut text = Boxed::<[u8; LONGEST]>::try_zeroed()?;
     // Looked up once more before it is changed: nothing may keep a lagg while user memory is waited for.
     Module::setting(&lagg()?, place, &mut Cursor(&mut text[..]))?;

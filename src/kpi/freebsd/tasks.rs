@@ -24,8 +24,8 @@ impl Queue {
         &QUEUES[self as usize]
     }
 
-    /// Whether it runs at the priority of network interrupts, or of users' programs. The nodes of 32 ports
-    /// take five million instructions, for which nobody need wait.
+    /// Whether it runs at the priority of network interrupts, or of users' programs. Nobody need
+    /// wait for the nodes of ports.
     fn is_urgent(self) -> bool {
         self != Queue::Names
     }
