@@ -7,13 +7,12 @@
 //! rules, SYNC decides. The system with the higher identifier follows the other at once. The lower one
 //! leads, and follows only a partner that does not follow.
 
-use super::selection::{LagId, Selected, System};
-use super::settings::Select;
+use super::candidate::Found;
+use super::selection::{Selected, System};
 use super::standby;
 use super::time::{Time, Timer};
-use super::{Lacp, Memory, Port};
+use super::{Lacp, LagId, Memory, Port};
 use crate::slots::Slot;
-use crate::wire::lacpdu::StateBits;
 
 /// Milliseconds after which the lower system follows a partner that is in sync only on another aggregator.
 /// A partner that will follow needs less, even if its ports wait for others. Also the time after which a
@@ -24,29 +23,6 @@ pub const FOLLOW: u32 = 5_000;
 /// answer for a second. Twice as long if the other system is the higher one, so that of systems in a ring
 /// the lower one stays.
 pub const ANSWER: u32 = 1_500;
-
-/// An aggregator that could be in service. The least is the best. What counts is, in this order: not deaf,
-/// what is set to decide, and the present partner. Between aggregators of one partner the past does not
-/// count, because it differs between the ends. There the ports decide, as the system with the lower
-/// identifier numbers them (5.6.1).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    /// Frames would probably be lost on each of its ports.
-    is_deaf: bool,
-    /// By what is set to decide.
-    worth: [u64; 2],
-    is_another_partner: bool,
-    /// Priority and number of its best port.
-    port: (u16, u16),
-    partner: System,
-    number: Slot,
-    /// The partner is in sync on it, and is not deaf.
-    is_offered: bool,
-    /// The partner collects too.
-    is_collected: bool,
-    /// Until when the limit would hold up a change to this one.
-    settles: Option<Time>,
-}
 
 /// Why the chosen aggregator may not be the right one: its partner is not in sync on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -164,33 +140,6 @@ impl Doubts {
     }
 }
 
-impl Port {
-    /// Whether frames could be exchanged on it: it has a partner that has recorded it and has not timed
-    /// out, and it has waited for others. A partner that is neither aggregatable nor in sync has sent a
-    /// farewell. Or there is no partner on any port, and this one is in service without.
-    pub(super) fn is_eligible(&self) -> bool {
-        let has_partner = self.partner_knows_us
-            && self.partner.state.intersects(StateBits::AGGREGATION | StateBits::SYNC)
-            && !self.actor.state.intersects(StateBits::DEFAULTED | StateBits::EXPIRED);
-        self.is_enabled()
-            && self.selected != Selected::Unselected
-            && self.ready
-            && (has_partner || self.is_fallback())
-    }
-
-    /// Whether frames would probably be lost on it: its partner does not receive our LACPDUs, or did not
-    /// collect.
-    fn is_deaf(&self) -> bool {
-        self.is_idle || self.partner.state.contains(StateBits::EXPIRED)
-    }
-
-    /// When the partner can answer at once to a change of the aggregator in service: when the limit does
-    /// not hold up an answer, and the partner has had time to wait for others too. None if it can now.
-    fn settles(&self, now: Time) -> Option<Time> {
-        self.wait_while.deadline().max(self.window.settles(now))
-    }
-}
-
 impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Chooses an aggregator; the ports of all others stand by.
     pub(super) fn run_choice(&mut self, now: Time) {
@@ -198,8 +147,8 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         // If there is no candidate, nothing changes, so ports find their aggregator again when they are
         // back. F-53: both ends make the same choice
         let before = self.partner();
-        match self.candidates(now).min() {
-            Some(best) => self.active = Some(self.choose(best, now)),
+        match self.survey(now) {
+            Some(found) => self.active = Some(self.choose(found, now)),
             None => self.doubts = Doubts { tries: self.doubts.tries, ..Doubts::default() },
         }
         if self.partner() != before {
@@ -224,9 +173,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// The aggregator to be in service, if this is the best by the order. Not inlined, because its
     /// candidates would take kernel stack while everything else runs.
     #[inline(never)]
-    fn choose(&mut self, best: Candidate, now: Time) -> Slot {
-        let offer = self.candidates(now).filter(|it| it.is_offered).min();
-        let before = self.active.and_then(|number| self.candidate(number, now));
+    fn choose(&mut self, Found { best, offer, before }: Found, now: Time) -> Slot {
         let chosen = match before {
             // An aggregator that is offered can be in service at once.
             None => offer.unwrap_or(best),
@@ -237,7 +184,10 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         };
         // Except for the lower system, whose partner follows: it changes as soon as nothing holds that up.
         let leads = self.system < chosen.partner && !self.is_led_by(chosen.partner);
-        let its = self.candidates(now).filter(|it| it.partner == chosen.partner).min();
+        let its = match best.partner == chosen.partner {
+            true => Some(best),
+            false => self.candidates(now).filter(|it| it.partner == chosen.partner).min(),
+        };
         let its = its.filter(|_| leads || !chosen.is_offered).unwrap_or(chosen);
         self.doubts.settles = its.settles.filter(|_| chosen.is_offered && its != chosen);
         let chosen = if self.doubts.settles.is_some() { chosen } else { its };
@@ -309,71 +259,6 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     fn settled(&mut self, number: Slot) -> Slot {
         self.doubts.end();
         number
-    }
-
-    fn candidates(&self, now: Time) -> impl Iterator<Item = Candidate> {
-        Slot::all().filter_map(move |number| self.candidate(number, now))
-    }
-
-    fn candidate(&self, number: Slot, now: Time) -> Option<Candidate> {
-        let partner = self.lag_id(number)?.partner;
-        let lower = self.system < partner;
-        let ports = self.ports().map(|(_, port)| port);
-        let ports = ports.filter(|it| it.aggregator == Some(number) && it.is_eligible());
-        let is_deaf = ports.clone().all(Port::is_deaf);
-        let ports = ports.filter(move |port| is_deaf || !port.is_deaf());
-        let named = ports.clone().map(|port| if lower { &port.actor } else { &port.partner });
-        let port = named.map(|info| (info.port_priority, info.port)).min()?;
-        let (count, bandwidth) = self.strength(number, partner, is_deaf, now);
-        let priority = u64::from(partner.priority);
-        let present = self.partner();
-        let says = |state| ports.clone().any(|port| port.partner.state.contains(state));
-        Some(Candidate {
-            is_deaf,
-            worth: match self.settings.select {
-                // F-19: the partner's priority. F-21: an unknown speed is the slowest
-                Select::Priority => [priority, !bandwidth],
-                Select::Bandwidth => [!bandwidth, priority],
-                Select::Count => [!count, !bandwidth],
-            },
-            is_another_partner: present.is_some_and(|present| present != partner),
-            port,
-            partner,
-            number,
-            is_offered: !is_deaf && says(StateBits::SYNC),
-            is_collected: !is_deaf && says(StateBits::SYNC | StateBits::COLLECTING),
-            settles: ports.clone().filter_map(|port| port.settles(now)).max(),
-        })
-    }
-
-    /// The partner of the chosen aggregator.
-    fn partner(&self) -> Option<System> {
-        Some(self.lag_id(self.active?)?.partner)
-    }
-
-    /// How many links of an aggregator of this partner would be in service, and their bandwidth. If it is not
-    /// deaf, only links that are not count. Not inlined, as [`Self::choose`].
-    #[inline(never)]
-    fn strength(&self, number: Slot, partner: System, is_deaf: bool, now: Time) -> (u64, u64) {
-        let links = self.links(number, now);
-        let counts = |port: &Port| !port.is_spare && (is_deaf || !port.is_deaf());
-        let used = self.ports().filter(|(slot, port)| links.contains(*slot) && counts(port));
-        // F-84: a partner that limits one aggregator limits all
-        let limit = if self.partner() == Some(partner) { self.limit } else { standby::NO_LIMIT };
-        let used = used.take(limit.into());
-        used.fold((0, 0_u64), |(count, sum), (_, port)| (count + 1, sum.saturating_add(port.speed)))
-    }
-
-    /// The best candidate of the next partner after this one, if there is another.
-    fn next_partner(&self, partner: System, now: Time) -> Option<Candidate> {
-        let others = self.candidates(now).filter(|it| it.partner != partner);
-        others.min_by_key(|it| (it.partner < partner, it.partner, *it))
-    }
-
-    /// The best candidate except this one, if there is another; one that is offered comes first.
-    fn next_to(&self, number: Slot, now: Time) -> Option<Candidate> {
-        let others = self.candidates(now).filter(|it| it.number != number);
-        others.min_by_key(|it| (!it.is_offered, *it))
     }
 
     /// Whether a port was given up because its partner did not collect.

@@ -10,6 +10,7 @@
 
 use core::ops::DerefMut;
 
+mod candidate;
 pub mod choice;
 pub mod churn;
 mod fallback;
@@ -322,12 +323,10 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// Ready (5.4.8), computed again each time, so that a port that leaves while it waits keeps no other
     /// waiting (F-15). A port that has waited once does not wait for later ones.
     fn run_ready(&mut self, now: Time) {
-        for slot in Slot::all() {
-            let number = self.port(slot).filter(|port| port.is_waiting()).map(|it| it.aggregator);
-            let Some(number) = number else { continue };
-            let ready =
-                self.ports().all(|(_, port)| port.aggregator != number || port.has_waited());
-            if ready && let Some(port) = self.port_mut(slot) {
+        let held = self.ports().filter(|(_, port)| !port.has_waited());
+        let held: SlotSet = held.filter_map(|(_, port)| port.aggregator).collect();
+        for (_, port) in self.ports_mut().filter(|(_, port)| port.is_waiting()) {
+            if port.aggregator.is_none_or(|number| !held.contains(number)) {
                 port.ready = true;
                 port.wait_while.start(now, choice::FOLLOW);
             }
