@@ -112,6 +112,7 @@ vm-modules: setup
 	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_netmap tests/vm/netmap/forward.c
 	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_control tests/vm/control/requests.c
 	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_fuzz tests/vm/fuzz/*.c
+	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_send tests/vm/stack/send.c
 
 # The scripts take the variables of the command line from the environment.
 vm: all vm-modules
