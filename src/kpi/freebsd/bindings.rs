@@ -18,7 +18,7 @@ mod generated {
 
 use core::mem::offset_of;
 
-use static_assertions::{const_assert, const_assert_eq};
+use static_assertions::const_assert_eq;
 
 use crate::kpi::iftype::ift;
 use crate::kpi::requests::{self, CapabilitiesRequest, MediaRequest};
@@ -26,24 +26,25 @@ use crate::kpi::requests::{self, CapabilitiesRequest, MediaRequest};
 pub use generated::*;
 
 // The layout of `struct ifnet`, which is the kernel's own. The headers of 14 and 15 can come without the rest
-// of the kernel's source, so they must agree with what is known of it. What a kernel itself has is looked
-// at when it loads the module (kmod/layout.c).
-#[cfg(freebsd = "14")]
-const_assert!(size_of::<ifnet>() == 1288 && offset_of!(ifnet, if_fib) == 900);
-#[cfg(freebsd = "15")]
-const_assert!(size_of::<ifnet>() == 1312 && offset_of!(ifnet, if_fib) == 916);
-const_assert_eq!(offset_of!(ifnet, if_softc), 48);
-const_assert_eq!(offset_of!(ifnet, if_xname), 88);
-const_assert_eq!(offset_of!(ifnet, if_flags), 112);
-const_assert_eq!(offset_of!(ifnet, if_type), 156);
-const_assert_eq!(offset_of!(ifnet, if_link_state), 159);
-const_assert_eq!(offset_of!(ifnet, if_addr), 488);
-const_assert_eq!(offset_of!(ifnet, if_vnet) - offset_of!(ifnet, if_fib), 4);
-const_assert_eq!(offset_of!(ifnet, if_bpf) - offset_of!(ifnet, if_fib), 28);
-const_assert_eq!(offset_of!(ifnet, if_lagg) - offset_of!(ifnet, if_fib), 52);
-const_assert_eq!(offset_of!(ifnet, if_output) - offset_of!(ifnet, if_fib), 92);
-const_assert_eq!(offset_of!(ifnet, if_ioctl) - offset_of!(ifnet, if_fib), 140);
-const_assert_eq!(offset_of!(ifnet, if_transmit) - offset_of!(ifnet, if_fib), 172);
+// of the kernel's source, so they must agree with what is known of it. Those of any other release are that
+// source. What a kernel itself has is looked at when it loads the module (kmod/layout.c).
+#[cfg(any(freebsd = "14", freebsd = "15"))]
+const _: () = {
+    let (size, fib) = if cfg!(freebsd = "14") { (1288, 900) } else { (1312, 916) };
+    assert!(size_of::<ifnet>() == size && offset_of!(ifnet, if_fib) == fib);
+    assert!(offset_of!(ifnet, if_softc) == 48);
+    assert!(offset_of!(ifnet, if_xname) == 88);
+    assert!(offset_of!(ifnet, if_flags) == 112);
+    assert!(offset_of!(ifnet, if_type) == 156);
+    assert!(offset_of!(ifnet, if_link_state) == 159);
+    assert!(offset_of!(ifnet, if_addr) == 488);
+    assert!(offset_of!(ifnet, if_vnet) == fib + 4);
+    assert!(offset_of!(ifnet, if_bpf) == fib + 28);
+    assert!(offset_of!(ifnet, if_lagg) == fib + 52);
+    assert!(offset_of!(ifnet, if_output) == fib + 92);
+    assert!(offset_of!(ifnet, if_ioctl) == fib + 140);
+    assert!(offset_of!(ifnet, if_transmit) == fib + 172);
+};
 const_assert_eq!(size_of::<mtx>(), 32);
 const_assert_eq!(size_of::<epoch_context>(), 16);
 const_assert_eq!(size_of::<epoch_tracker>(), 32);
