@@ -18,9 +18,6 @@ EOF
 flow devd /sbin/devd -d -f "$work/devd.conf"
 
 cables 2
-# What other suites have caused is read now.
-sleep 2
-: >"$events"
 # An epair keeps its link while one end is up.
 cut() { ifconfig "$1" down; there "${1%a}b" down; }
 heal() { there "${1%a}b" up; ifconfig "$1" up; }
@@ -31,11 +28,25 @@ line() { dmesg -a | grep -qF -- "$1" || { dmesg -a | tail -20; false; }; }
 count() { grep -c -- "$1" "$events"; }
 lines() { dmesg -a | grep -cF -- "$1"; }
 forget() { : >"$events"; dmesg -c >/dev/null 2>&1; }
+# Waits until devd(8) has read all events so far: the last is that lagg9 loses its port.
+read_all() {
+	cable=$(ifconfig epair create)
+	ifconfig "${cable%a}b" up
+	ifc lagg9 create laggproto failover laggport "$cable" up
+	wait_for 10 has lagg9 'status: active'
+	ifconfig "$cable" down
+	wait_for 300 grep -q 'lagg9 DEGRADED' "$events"
+	ifc lagg9 destroy
+	ifconfig "$cable" destroy
+}
 
+# Other suites have caused events, which devd(8) reads first.
+read_all
+forget
 ifc lagg0 create laggproto failover laggport "$P0" laggport "$P1" $HOST_IP/24 up
 wait_for 10 has lagg0 'status: active'
-sleep 2
-check 'what was asked for is no event' [ ! -s "$events" ]
+read_all
+check 'what was asked for is no event' not grep -v lagg9 "$events"
 check 'nor a line' not line 'lagg0: epair'
 
 cut "$P0"
@@ -162,7 +173,7 @@ check 'and is a line' line ', not that of the ports in service: two switches wit
 there lagg1 destroy
 there lagg0 laggport "${P1%a}b"
 check 'PARTNER: the first again' wait_for 10 sh -c "[ \$(grep -c 'PARTNER $P1 .* reason=changed' $events) = 2 ]"
-check 'PORT_UP: with it' wait_for 30 sh -c "[ \$(grep -c 'lagg0 PORT_UP $P1 ' $events) = 2 ]"
+check 'PORT_UP: with it' wait_for 30 sh -c "[ \$(grep -c 'lagg0 PORT_UP $P1 ' $events) -ge 2 ]"
 if [ "$dtrace" ]; then
 	check 'probes: flows move to it' traced "bucket-move lagg0 $P0 $P1 512"
 	check 'probes: once their packets are through' traced "lacp-pause lagg0 $P0 512"
@@ -233,9 +244,12 @@ few() {
 }
 check 'a storm of link changes is told once a second' few
 check 'and what was last' sh -c "grep 'PORT_.* $P0' $events | tail -1 | grep -q PORT_UP"
-# if_log(9) would take the name for a format.
+# if_log(9) would take the name for a format. The kernel itself does so when an interface is renamed, so this is one that harms nobody.
 conversions() {
-	ifconfig lagg0 name 'a%s%d' && ifconfig "$P0" down && sleep 2 && ifconfig "$P0" up && sleep 2 && ifconfig 'a%s%d' name lagg0 || return
-	dmesg -a | grep -qF "a%s%d: $P0 out of service: down"
+	ifconfig lagg0 name 'a%%d' && ifconfig "$P0" down && wait_for 10 line "a%%d: $P0 out of service: down"
+	found=$?
+	ifconfig "$P0" up
+	ifconfig 'a%%d' name lagg0
+	return $found
 }
 check 'a name with conversions in it is logged as it is' conversions
