@@ -48,6 +48,7 @@ help:
 	@echo 'make vm-bench KERNEL=kernel ROOT=image  instructions per packet in such a machine,'
 	@echo '                   with this driver and with the if_lagg.ko in ROOT'
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP against the if_lagg.ko in ROOT'
+	@echo 'make vm-losses KERNEL=kernel ROOT=image  pings lost for each event, beside C lagg and bonding'
 	@echo 'make load, unload  on FreeBSD: kldload, kldunload'
 	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), laggstat(8), and the manual pages'
 	@echo 'make install-tests on FreeBSD: install tests/kyua to $(TESTSDIR)'
@@ -130,6 +131,9 @@ vm-bench: all vm-modules
 vm-peers: all
 	@tests/vm/peers
 
+vm-losses: all userlagg
+	@tests/vm/losses
+
 on-freebsd:
 	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; try make vm" >&2; exit 1; }
 
@@ -179,4 +183,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test prove mutants check-ko advisories lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers on-freebsd load unload install install-tests deinstall dist clean distclean
+.PHONY: all help setup userlagg modules run test prove mutants check-ko advisories lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers vm-losses on-freebsd load unload install install-tests deinstall dist clean distclean
