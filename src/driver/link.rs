@@ -5,7 +5,7 @@ use super::state::State;
 use super::{Plan, Port, Softc, changes, infiniband, lacp, peers, rebalance};
 use crate::kpi::{LaggType, LinkState, Ref, probe, uptime_ms};
 use crate::policy::buckets::BUCKETS;
-use crate::policy::{Protocol, Speed};
+use crate::policy::{Ports, Protocol, Speed};
 
 /// Whether the link of a lagg with this plan is up, for both link state and media status: while enough ports
 /// are in service. With lacp these are the ports that distribute, else the active ones, or with `up_delay`
@@ -18,10 +18,16 @@ pub(super) fn is_up(plan: &Plan, may_come_up: bool) -> bool {
     count(plan, may_come_up) >= plan.min_links().max(1)
 }
 
-/// How many ports are in service. With none that is no port, though the link follows theirs.
+/// How many ports are in service, or with failover could be. The link counts more: with none the ports that
+/// have one, and with `down_delay` those whose links went down a while ago.
 pub(super) fn in_service(plan: &Plan) -> usize {
-    let sends = plan.is_running() && !matches!(plan.protocol(), Protocol::None);
-    if sends { count(plan, false) } else { 0 }
+    if !plan.is_running() || matches!(plan.protocol(), Protocol::None) {
+        return 0;
+    }
+    plan.protocol().in_service().unwrap_or_else(|| {
+        let counted = plan.ports().take(Ports::in_service(plan));
+        counted.filter(|port| port.is_active()).count()
+    })
 }
 
 /// How many ports the link state counts.

@@ -207,9 +207,8 @@ fn announce(softc: &Softc, is_first: bool) {
 
 /// Whether what is sent now can reach other hosts.
 pub(super) fn can_be_heard(plan: &Plan) -> bool {
-    // Below `min_links` the link is down, but ports send. With `down_delay` a port is in service for a while
-    // after its link has gone.
-    link::in_service(plan) > 0 && plan.ports().any(|port| port.is_active())
+    // Below `min_links` the link is down, but ports send.
+    link::in_service(plan) > 0
 }
 
 /// Reports a new address of the lagg (`iflladdr_event`), which the stack announces to its peers. If nothing

@@ -177,7 +177,7 @@ function examine(name,    i, rate, reason, is_down) {
 	if (!number("ports")) problem(2, "it has no ports: ifconfig " plain(lagg) " laggport ...")
 	else if (of("protocol") == "none") problem(2, "its protocol is none, which sends and accepts nothing")
 	else if (is_down) problem(2, "it is down: ifconfig " plain(lagg) " up")
-	else if (number("active_ports") < number("min_links"))
+	else if (number("active_ports") < number("min_links") && !number("link_up"))
 		problem(2, of("active_ports") " of " of("ports") " ports in service, fewer than min_links " of("min_links"))
 	else if (!number("link_up")) problem(2, "no port is in service")
 	for (i = 1; i <= port_count[lagg]; i++) {

@@ -270,7 +270,18 @@ fn ifconfig_says_what_the_leaf_says() {
             is(all.min(1));
             pass(1_000);
             is(all);
+            // It is not used, though the lagg's link does not follow yet.
+            lagg.set("down_delay", "1000").unwrap();
+            b.link(LinkState::Down);
+            is(all.min(1));
+            a.link(LinkState::Down);
+            is(0);
+            assert_eq!(lagg.count("link_up"), 1);
+            a.link(LinkState::Up);
+            b.link(LinkState::Up);
+            is(all);
             lagg.set("up_delay", "0").unwrap();
+            lagg.set("down_delay", "0").unwrap();
         }
         lagg.down();
         assert_eq!((lagg.options().unwrap().active, lagg.count("active_ports")), (0, 0));
