@@ -36,6 +36,10 @@ impl Ifnet {
 
     /// Those of `ids`, in the same form, for which it has a VLAN now.
     pub fn vlans(&self, first: u16, ids: u64) -> u64 {
+        // SAFETY: the ifnet is there, and this only asks whether it has anything for VLANs. Most have not.
+        if unsafe { c::if_getvlantrunk(self.as_ptr()) }.is_null() {
+            return 0;
+        }
         // SAFETY: the ifnet is there, and in the epoch so is what it has for its VLANs.
         epoch::section(|_| unsafe { c::lagg_rs_vlans(self.as_ptr(), first, ids) })
     }
