@@ -77,6 +77,8 @@ fn next(world: &World) {
             host::settle();
             let is_up = lagg.ifp.flags() & iff::UP;
             flags(&lagg.name, is_up ^ iff::UP).unwrap();
+            // The speed is published by a task, and only while the lagg is up.
+            host::settle();
             flags(&lagg.name, is_up).unwrap();
             host::settle();
         });

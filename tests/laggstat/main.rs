@@ -164,7 +164,7 @@ fn laggstat_names_passive_ends() {
         }
         pair.pass(10_000);
         // Whether one of them had spoken before makes two messages of it.
-        let (line, status) = laggstat(&state(&pair.left), &["-c"]);
+        let (line, status) = laggstat(state(&pair.left), &["-c"]);
         assert!(line.contains("passive (lacp.active 0)"), "{line}");
         assert_eq!(status, 2);
     });
@@ -240,7 +240,7 @@ fn laggstat_shows_a_standby() {
         pair.left.set("lacp.max_links", "1").unwrap();
         pair.pass(10_000);
         says(&pair.left, 0, &[]);
-        let (screen, _) = laggstat(&state(&pair.left), &[]);
+        let (screen, _) = laggstat(state(&pair.left), &[]);
         assert!(screen.lines().any(|line| line.starts_with("em2  standby ")), "{screen}");
     });
 }
