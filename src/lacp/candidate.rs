@@ -142,9 +142,14 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let links = self.links(number, now);
         let counts = |port: &Port| !port.is_spare && (is_deaf || !port.is_deaf());
         let used = self.ports().filter(|(slot, port)| links.contains(*slot) && counts(port));
-        // F-84: a partner that limits one aggregator limits all
+        // F-84: a partner that limits one aggregator limits all. What it offers of this one may be more or less.
         let limit = if self.partner() == Some(partner) { self.limit } else { standby::NO_LIMIT };
-        let used = used.take(limit.into());
+        let is_offered = |(_, port): &(Slot, &Port)| port.partner.state.contains(StateBits::SYNC);
+        let limit = match used.clone().filter(is_offered).count() {
+            offered if offered > 0 && limit != standby::NO_LIMIT => offered,
+            _ => limit.into(),
+        };
+        let used = used.take(limit);
         used.fold((0, 0_u64), |(count, sum), (_, port)| (count + 1, sum.saturating_add(port.speed)))
     }
 

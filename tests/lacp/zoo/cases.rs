@@ -1,6 +1,7 @@
 //! Partners that have some of their links in service, that do not hear us, and that follow us.
 
 use lagg_rs::lacp::Settings;
+use lagg_rs::lacp::settings::Select;
 
 use super::foreign::Kind;
 use super::frames::Version;
@@ -142,6 +143,24 @@ fn f77_the_old_port_gives_way_when_the_new_one_is_in_sync() {
                 world.all_is_taken_in();
             }
             assert!(out <= 3 * 3, "{kind:?} {ours_is_lower}: {out} ms");
+        }
+    }
+}
+
+/// A limit over all ports: what it leaves of one aggregator is not what it leaves of another.
+#[test]
+fn f84_a_limit_over_all_ports_leaves_the_best_in_service() {
+    for speeds in [[0, 2, 0, 0, 2], [2, 0, 0, 0, 2], [0, 0, 0, 2, 2]] {
+        for ours_is_lower in [true, false] {
+            for select in [Select::Count, Select::Bandwidth, Select::Priority] {
+                let mut world = world(Kind::HotStandby(3), &speeds, ours_is_lower);
+                world.set(|its| its.select = select);
+                for _ in 0..3 {
+                    world.rest();
+                    world.all_is_taken_in();
+                    world.the_best_is_in_service();
+                }
+            }
         }
     }
 }
