@@ -104,6 +104,10 @@ fn laggstat_shows_userlagg() {
     );
     let version = concat!("\"driver\":\"", env!("CARGO_PKG_VERSION"), "\"");
     assert!(text(&laggstat("-j")).contains(version));
+    run(&format!("ip -n {} link set em1 mtu 1400", lab.near));
+    until("the MTU of a port is named", || {
+        text(&laggstat("-c lagg0")).contains("em1: its MTU is 1400, that of the lagg 1500")
+    });
     lab.ok("lagg0 down");
     assert_eq!(laggstat("-c").status.code(), Some(2));
     assert_eq!(laggstat("-c lagg7").status.code(), Some(3));

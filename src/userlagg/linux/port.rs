@@ -169,6 +169,7 @@ impl Port {
             if link.up { ifp.up() } else { ifp.down() }
         }
         ifp.set_running(link.up);
+        ifp.store_mtu(link.mtu);
         ifp.set_baudrate(self.card.speed());
         host::set_link(ifp, if link.lower_up { LinkState::Up } else { LinkState::Down });
     }
