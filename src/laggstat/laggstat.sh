@@ -220,7 +220,7 @@ function why(reason, rate,    age, partner, best) {
 		else if (at_port("lacp.partner.key") != of("lacp.partner.key"))
 			say("in another channel group of the same switch: key " at_port("lacp.partner.key") ", not " of("lacp.partner.key"))
 		else say("another group of ports to the same partner is in service")
-	} else if (reason == "not in sync") say("the partner does not want it in its group: see why on the switch")
+	} else if (reason == "not in sync") say("the partner is not in sync on it yet, or does not want it in its group: see why on the switch")
 	else if (reason == "not collecting") say("the partner is in sync, but takes no frames from it")
 }
 

@@ -307,7 +307,7 @@ fn laggstat_names_what_a_partner_does() {
         says(&[("reason", "not collecting")], "em2: the partner is in sync, but takes no frames");
         says(
             &[("reason", "not in sync")],
-            "em2: the partner does not want it in its group: see why on the switch",
+            "em2: the partner is not in sync on it yet, or does not want it in its group: see why on the switch",
         );
         says(
             &[("lacp.receive", "DEFAULTED")],
