@@ -211,10 +211,57 @@ for port in vtnet2 vtnet3; do
 	check "of which nothing is lost" lost_at_most $FEW $FEW
 done
 
+# What ifconfig(8) has no word for: theirs shows of us what was set.
+set_to() {
+	for setting; do sysctl net.link.lagg.iface.lagg0."$setting" >/dev/null || return; done
+}
+# shows_us PRIORITY ID KEY PORT_PRIORITY...: for each port, those of the ports in any order
+shows_us() {
+	there sides >"$work/shown" || return
+	while IFS=, read -r _ _ _ _ _ priority id key port_priority _; do
+		echo "$priority $id $((0x$key >> 5)) $port_priority"
+	done <"$work/shown" | sort >"$work/theirs"
+	of=$1,$2,$3
+	shift 3
+	for port_priority; do echo "$of,$port_priority" | tr , ' '; done | sort >"$work/ours"
+	diff "$work/ours" "$work/theirs"
+}
+check "it is told our system's priority and identifier, our key and a port's priority" set_to lacp.system_priority=4097 \
+    lacp.system_id=02:00:5e:00:53:dd lacp.key=77 port_priority=vtnet1:100
+check "and shows them" wait_for $LIMIT shows_us 1001 02-00-5E-00-53-DD 77 0064 8000 8000
+check "three distribute with them" wait_for $LIMIT both_distribute 3
+check "both name the same systems, keys and ports" agree
+for setting in lacp.active=0 lacp.active=1 lacp.select=bandwidth lacp.select=count lacp.select=priority; do
+	check "$setting is set" counted eval 'set_to $setting && wait_for $LIMIT both_distribute 3'
+	check "and nothing is lost" lost_at_most 0 0
+done
+in_service() { ifc lagg0 | grep -q "laggport: $1 flags=1c"; }
+check "two links at most" counted eval 'set_to lacp.max_links=2 && wait_for $LIMIT both_distribute 2'
+check "which loses only what is in flight, and until their tick" lost_at_most $FEW $TICK
+check "the one with the better priority is in service" in_service vtnet1
+check "one at most" counted eval 'set_to lacp.max_links=1 && wait_for $LIMIT both_distribute 1'
+check "it is that one" in_service vtnet1
+check "another becomes better" counted eval 'set_to port_priority="vtnet1:100 vtnet3:50" && wait_for $LIMIT in_service vtnet3 &&
+    wait_for $LIMIT both_distribute 1'
+check "its cable is cut, and a standby takes over" counted eval 'cable 3 off && there cable 3 off && wait_for $LIMIT both_distribute 1 &&
+    wait_for $LIMIT in_service vtnet1'
+check "it is back, and takes over" counted eval 'cable 3 on && there cable 3 on && wait_for $LIMIT in_service vtnet3 &&
+    wait_for $LIMIT both_distribute 1'
+check "as many as there are" counted eval 'set_to lacp.max_links=0 && wait_for $LIMIT both_distribute 3'
+check "and all as it was" set_to lacp.system_priority=32768 lacp.system_id= lacp.key=0 port_priority=
+check "which theirs shows" wait_for $LIMIT shows_us 8000 "$(ifc lagg0 | awk '$1 == "ether" { print toupper($2) }' | tr : -)" \
+    "$(($(index lagg0) & 1023))" 8000 8000 8000
+
 there ifc lagg0 destroy
 check "their lagg that is destroyed is missed" wait_for $LIMIT distributing 0
 check "another comes" theirs $PORTS
 check "and is agreed with" wait_for $LIMIT both_distribute 3
+check "one port is to fall back" set_to lacp.fallback=single lacp.fallback_delay=1
+there ifc lagg0 destroy
+check "their lagg that is destroyed is missed, and one port stays in service" wait_for $LIMIT distributing 1
+check "another comes" theirs $PORTS
+check "and is agreed with" wait_for $LIMIT both_distribute 3
+check "and carries pings" counted true
 ifc lagg0 destroy
 check "ours says farewell" wait_for 10 there distributing 0
 there ': >"$work/ended"'
