@@ -6,7 +6,7 @@
 
 use super::events::{Change, Kind, Partner};
 use super::history::History;
-use super::lacp_state::{Burst, now};
+use super::lacp_state::now;
 use super::limits::{Lines, Quiet};
 use super::state::State;
 use super::{Plan, Port, Softc, link, reason, trace};
@@ -37,8 +37,6 @@ pub(super) struct Changes {
     /// Since when flows of lacp wait.
     pub since: Option<Time>,
     pub machines: trace::Machines,
-    /// Of LACPDUs.
-    pub burst: Burst,
 }
 
 /// What was told last of a port.
@@ -84,7 +82,6 @@ impl Changes {
             seen: None,
             since: None,
             machines: trace::Machines::default(),
-            burst: Burst::default(),
             is_gone: false,
             has_lost: false,
             is_enough: None,

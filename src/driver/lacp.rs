@@ -11,7 +11,7 @@ use super::mode::Mode;
 use super::softc::{Token, insist};
 use super::state::State;
 use super::{Port, Softc, lacp_frames, link, trace};
-use crate::kpi::{Array, Ref, epoch, lacp_debug, log, uptime_ms};
+use crate::kpi::{Array, Ref, epoch, lacp_debug, log};
 use crate::lacp::{Link, Time};
 use crate::slots::SlotSet;
 use crate::wire::slow::FRAME;
@@ -23,9 +23,6 @@ pub(super) fn keep_time(softc: &Ref<Softc>) {
     }
     let publishes = softc.take_publishes();
     let has_news = softc.ifp().in_vnet(|| {
-        if waits(softc, publishes) {
-            return false;
-        }
         // F-83: a partner that was heard in time has not timed out, however late this is
         let now = now();
         lacp_frames::take_frames(softc);
@@ -37,22 +34,6 @@ pub(super) fn keep_time(softc: &Ref<Softc>) {
     if publishes || has_news {
         Softc::wake_publisher(softc);
     }
-}
-
-/// Whether there are only LACPDUs to be taken, and they wait a moment for others.
-fn waits(softc: &Ref<Softc>, publishes: bool) -> bool {
-    let begins = {
-        let mut state = softc.state();
-        if publishes || state.mode.lacp().is_none() {
-            state.changes.burst.end();
-            return false;
-        }
-        state.changes.burst.begins_to_wait(uptime_ms())
-    };
-    if begins == Some(true) {
-        link::set_lacp_alarm(softc);
-    }
-    begins.is_some()
 }
 
 /// Whether there is something to do for the protocol task after frames alone. Most LACPDUs say what the last
@@ -88,11 +69,9 @@ pub(super) fn publish(softc: &Ref<Softc>) -> bool {
 /// The milliseconds until LACP has something to do.
 pub(super) fn until_due(state: &State) -> Option<u64> {
     let (lacp, now) = (state.mode.lacp()?, now());
-    let burst = state.changes.burst.until_end(uptime_ms());
-    let machines = lacp.machines.deadline(now).map(|at| at.since(now));
+    let until_due = lacp.machines.deadline(now)?.since(now);
     // What is due and was not done waits for a plan. Whoever publishes that wakes the task.
-    let later = |ms: u64| if ms == 0 && lacp.is_stale() { STALE_MS } else { ms };
-    burst.into_iter().chain(machines.map(later)).min()
+    Some(if until_due == 0 && lacp.is_stale() { STALE_MS } else { until_due })
 }
 
 /// In how many milliseconds the LACP task looks again while the plan is stale.

@@ -69,50 +69,6 @@ impl Published {
     }
 }
 
-/// LACPDUs of many ports at once. The machines look at all ports each time they run, so after some runs the others
-/// wait and are taken together. Times are the low bits of the uptime, in milliseconds.
-#[derive(Default)]
-pub(super) struct Burst {
-    /// When the runs up to now are paid for.
-    paid_at: u32,
-    /// LACPDUs wait.
-    waits: bool,
-}
-
-impl Burst {
-    /// For how long a run pays, in milliseconds.
-    const PRICE: u32 = 10;
-    /// For how many milliseconds a run need not be paid yet.
-    const CREDIT: u32 = 8 * Self::PRICE;
-
-    /// In how many milliseconds LACPDUs are taken that wait for others, if any do.
-    pub fn until_end(&self, now: u64) -> Option<u64> {
-        self.waits.then(|| self.debt(now).saturating_sub(Self::CREDIT).into())
-    }
-
-    /// LACPDUs have come. Returns whether they wait now, and did not before; none if they are to be taken.
-    pub fn begins_to_wait(&mut self, now: u64) -> Option<bool> {
-        let debt = self.debt(now);
-        if debt > Self::CREDIT {
-            return Some(!core::mem::replace(&mut self.waits, true));
-        }
-        self.paid_at = (now as u32).wrapping_add(debt).wrapping_add(Self::PRICE);
-        self.waits = false;
-        None
-    }
-
-    /// All that have come are taken.
-    pub fn end(&mut self) {
-        self.waits = false;
-    }
-
-    fn debt(&self, now: u64) -> u32 {
-        let debt = self.paid_at.wrapping_sub(now as u32);
-        // More is a time that has passed.
-        if debt <= Self::CREDIT + Self::PRICE { debt } else { 0 }
-    }
-}
-
 impl Control {
     /// LACP for a lagg that is to use it. May sleep.
     ///

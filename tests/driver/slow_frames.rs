@@ -6,17 +6,9 @@ use lagg_rs::lacp::marker::ANSWERS;
 use lagg_rs::wire::lacpdu::{Info, Lacpdu};
 use lagg_rs::wire::marker::Marker;
 
-use crate::lab::{Card, lab, mac, pass};
+use crate::lab::{Card, lab, mac};
 use crate::lacp::is_marker;
 use crate::pair::{Pair, pair};
-
-/// Lets LACPDUs be taken. In a flood they wait a moment.
-fn taken() {
-    pass(BURST);
-}
-
-/// Milliseconds for which LACPDUs wait for others at most.
-const BURST: u64 = 10;
 
 /// The number in a leaf of the left lagg.
 fn value(pair: &Pair, leaf: &str) -> u64 {
@@ -39,7 +31,7 @@ fn partner(pair: &Pair, place: usize) -> u16 {
 
 fn receive<const N: usize>(card: &Card, pieces: [&[u8]; N]) {
     host::receive(&card.ifp, Mbuf::from_segments(pieces));
-    taken();
+    host::settle();
 }
 
 /// The first piece has only the Ethernet header, one byte more, or many more.
@@ -93,13 +85,13 @@ fn f55_a_flood_on_a_port_does_not_affect_the_others() {
                 for (card, place) in [(em1, 0), (em2, 1)] {
                     let before = value(&pair, "port.em2.lacp.pdus_in");
                     card.receive(&lacpdu(n as u16 + 1).emit(mac(9)));
-                    taken();
+                    host::settle();
                     assert_eq!(partner(&pair, place), n as u16 + 1);
                     assert_eq!(value(&pair, "port.em2.lacp.pdus_in"), before + place as u64);
                 }
             }
         }
-        taken();
+        host::settle();
         let em1 = |leaf: &str| value(&pair, &format!("port.em1.{leaf}"));
         let taken = em1("lacp.markers_in") - first;
         assert_eq!(em1("lacp.responses_out") - first, ANSWERS.into());
@@ -128,33 +120,8 @@ fn f55_the_newest_lacpdu_is_kept() {
         for port in 1..=5_000 {
             pair.wires[0].0.receive(&lacpdu(port).emit(mac(9)));
         }
-        taken();
+        host::settle();
         assert_eq!(partner(&pair, 0), 5_000);
         assert_eq!(em1("lacp.pdus_in") - before + em1("dropped.no_room"), 5_000);
-    });
-}
-
-/// Of LACPDUs that come one after the other, some are taken at once, and the others together.
-#[test]
-fn lacpdus_of_many_ports_are_taken_together() {
-    const PORTS: usize = 20;
-    lab(|| {
-        let pair = pair(PORTS as u8);
-        let said = |port: usize| partner(&pair, port) == 7_000 + port as u16;
-        let say = |port: usize| {
-            let pdu = lacpdu(7_000 + port as u16).emit(mac(9));
-            host::receive(&pair.wires[port].0.ifp, Mbuf::from_bytes(&pdu));
-            host::settle();
-        };
-        for port in 0..PORTS {
-            say(port);
-            assert_eq!(said(port), port < 9, "{port}");
-        }
-        taken();
-        assert!((0..PORTS).all(said));
-        // After a pause each is taken at once.
-        pass(100);
-        say(3);
-        assert!(said(3));
     });
 }
