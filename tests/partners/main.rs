@@ -75,7 +75,7 @@ fn within(flows: Flows, ms: u32) {
     assert!(lost.iter().flatten().all(|lost| *lost < limit), "{lost:?}");
 }
 
-/// Nothing is lost while nothing changes, nor does anything come twice. How many were lost in each change.
+/// Hardly anything is lost while nothing changes, and nothing comes twice. How many were lost in each change.
 fn in_changes(flows: Flows) -> Vec<[usize; 2]> {
     let (lost, others) = flows.finish();
     // A busy machine may have the virtual one wait too long for its frames.

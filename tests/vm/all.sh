@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every script here but cards.sh and load.sh, or those that SUITE names, each for at most LIMIT (3600, and SOAK) seconds, and prints a line for each.
+# Runs the scripts below, or those that SUITE names, each for at most LIMIT (3600, and SOAK) seconds, and prints a line for each.
 all='sanitizer smoke boot settings state protocols lacp unload churn traffic tags memory vlan vnet notify events netmap infiniband fuzz soak kyua compare'
 case $LAGG_KO in
 */if_lagg.ko)
