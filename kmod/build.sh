@@ -58,6 +58,8 @@ out=build/$arch
 variant=
 [ "$(uname -s)" != FreeBSD ] || SYSDIR=${SYSDIR:-/usr/src/sys}
 if [ "${SYSDIR:-}" ]; then
+	# Links in other directories lead there.
+	SYSDIR=$(cd "$SYSDIR" && pwd)
 	version=$(sed -n 's/^#define __FreeBSD_version \([0-9]*\).*/\1/p' "$SYSDIR/sys/param.h")
 else
 	FREEBSD=${FREEBSD:-15}
