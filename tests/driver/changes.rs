@@ -44,6 +44,15 @@ pub fn tells_once(events: &Events, expected: &[(&str, &str)]) {
 
 pub const NONE: &[(&str, &str)] = &[];
 
+/// A lagg of these cards with this protocol, and what happens to it from now on.
+pub fn watched(cards: &[&Card], protocol: u32) -> (Lagg, Events) {
+    let lagg = lagg_of(cards);
+    lagg.set_protocol(protocol).unwrap();
+    host::settle();
+    let events = Events::of(&lagg.ifp);
+    (lagg, events)
+}
+
 #[test]
 fn what_is_set_up_as_asked_is_not_told() {
     for protocol in crate::lab::PROTOCOLS {
@@ -249,10 +258,7 @@ fn each_protocol_says_which_port_is_out_of_service() {
 fn what_flaps_is_told_once_a_second_and_the_end_is_told() {
     lab(|| {
         let (a, b) = (card(1), card(2));
-        let lagg = lagg_of(&[&a, &b]);
-        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
-        host::settle();
-        let events = Events::of(&lagg.ifp);
+        let (_lagg, events) = watched(&[&a, &b], proto::ROUNDROBIN);
         for flap in 0..100 {
             b.link(if flap % 2 == 0 { LinkState::Down } else { LinkState::Up });
             pass(10);
@@ -285,10 +291,7 @@ fn a_flood_is_cut_and_says_how_much_was_left_out() {
     lab(|| {
         let cards: Vec<Card> = (1..=32).map(card).collect();
         let all: Vec<&Card> = cards.iter().collect();
-        let lagg: Lagg = lagg_of(&all);
-        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
-        host::settle();
-        let events = Events::of(&lagg.ifp);
+        let (_lagg, events) = watched(&all, proto::ROUNDROBIN);
         cards.iter().for_each(|card| host::set_link(&card.ifp, LinkState::Down));
         host::settle();
         let (mut lines, mut notices, mut last) = (0, 0, String::new());

@@ -5,7 +5,7 @@ use lagg_rs::kpi::host::testing::Events;
 use lagg_rs::kpi::host::{self, Event};
 use lagg_rs::kpi::ioctl::{port, proto};
 
-use crate::changes::{NONE, tells, tells_once};
+use crate::changes::{NONE, tells, tells_once, watched};
 use crate::lab::{card, flags, lab, lagg, lagg_of, pass};
 use crate::pair::pair;
 
@@ -34,10 +34,7 @@ fn lines(events: &Events) -> Vec<String> {
 fn a_port_that_fails_before_it_goes_is_down_once() {
     lab(|| {
         let (a, b) = (card(1), card(2));
-        let lagg = lagg_of(&[&a, &b]);
-        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
-        host::settle();
-        let events = Events::of(&lagg.ifp);
+        let (_lagg, events) = watched(&[&a, &b], proto::ROUNDROBIN);
         a.link(LinkState::Down);
         assert_eq!(types(&events), ["PORT_DOWN port=em1"]);
         drop(a);
@@ -62,10 +59,7 @@ fn a_port_that_fails_before_it_goes_is_down_once() {
 fn the_last_port_that_goes_takes_the_link_down() {
     lab(|| {
         let (a, _b) = (card(1), card(2));
-        let lagg = lagg_of(&[&a]);
-        lagg.set_protocol(proto::BROADCAST).unwrap();
-        host::settle();
-        let events = Events::of(&lagg.ifp);
+        let (lagg, events) = watched(&[&a], proto::BROADCAST);
         drop(a);
         assert_eq!(types(&events), ["PORT_DOWN port=em1", "DEGRADED active=0"]);
         pass(2_000);
@@ -139,10 +133,7 @@ fn min_links_is_told_as_it_is_set() {
 fn what_comes_of_a_request_is_told() {
     lab(|| {
         let (a, _b) = (card(1), card(2));
-        let lagg = lagg_of(&[&a]);
-        lagg.set_protocol(proto::ROUNDROBIN).unwrap();
-        host::settle();
-        let events = Events::of(&lagg.ifp);
+        let (lagg, events) = watched(&[&a], proto::ROUNDROBIN);
         lagg.set("min_links", "2").unwrap();
         tells_once(
             &events,
