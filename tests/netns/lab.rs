@@ -190,6 +190,8 @@ impl Lab {
         }
         must(&format!("ip netns add {}", lab.far));
         must(&format!("ip -n {} link set lo up", lab.near));
+        // A process that was killed in a namespace of the same number has left its socket.
+        lab.sockets().iter().for_each(|socket| std::fs::remove_file(socket).unwrap());
         for card in 0..cards {
             lay(card, &lab.near, &lab.far);
         }
@@ -275,18 +277,21 @@ impl Lab {
         pids.lines().map(|pid| pid.parse().unwrap()).collect()
     }
 
+    /// The sockets of laggs on the near side.
+    fn sockets(&self) -> Vec<PathBuf> {
+        let inode = must(&format!("ip netns exec {} stat -L -c %i /proc/self/ns/net", self.near));
+        let prefix = format!("/run/userlagg/{}-", inode.trim());
+        let Ok(entries) = std::fs::read_dir("/run/userlagg") else { return Vec::new() };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.to_str().unwrap().starts_with(&prefix)).collect()
+    }
+
     /// Checks that only what the lab itself has made is left.
     pub fn assert_clean(&self) {
         until("the process has ended", || self.processes().is_empty());
         let links = must(&format!("ip -n {} -o link show", self.near));
         assert!(!links.contains(": lagg"), "{links}");
-        let inode = run(&format!("ip netns exec {} stat -L -c %i /proc/self/ns/net", self.near));
-        let inode = String::from_utf8(inode.stdout).unwrap();
-        let sockets = std::fs::read_dir("/run/userlagg").map_or(Vec::new(), |entries| {
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-        });
-        let prefix = format!("{}-", inode.trim());
-        assert!(!sockets.iter().any(|socket| socket.starts_with(&prefix)), "{sockets:?}");
+        assert_eq!(self.sockets(), Vec::<PathBuf>::new());
         for i in 0..2 {
             let link = self.link(&format!("em{i}"));
             assert!(link.contains(&format!("link/ether 02:00:5e:00:53:0{i}")), "{link}");

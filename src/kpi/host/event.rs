@@ -63,7 +63,9 @@ pub(super) fn tell(ifp: &Ifnet, event: &Event) {
 pub fn log(ifp: &Ifnet, text: fmt::Arguments<'_>) {
     witness::without_mutex("the log is written");
     let text = text.to_string();
-    eprintln!("{}: {text}", ifp.name());
+    let line = format!("{}: {text}\n", ifp.name());
+    // One write: a process that gives up its stderr meanwhile cuts no line.
+    eprint!("{line}");
     tell(ifp, &Event::Log(text));
 }
 
