@@ -33,11 +33,12 @@ state() {
 	else of_userlagg; fi || echo unread
 }
 of_userlagg() {
-	version=$(userlagg -V) && laggs=$(userlagg) || return
+	version=$(userlagg -V) && laggs=$(userlagg -l) && hangs='' || return
 	echo "net.link.lagg.version: ${version#userlagg }"
-	for lagg in $(echo "$laggs" | sed -n 's/^\([^[:space:]:]*\): .*/\1/p'); do
-		userlagg "$lagg" state || return
+	for lagg in $laggs; do
+		timeout 2 userlagg "$lagg" state || hangs=1
 	done
+	[ ! "$hangs" ]
 }
 
 # report [LAGG...]: of these laggs, or of all. Its status is what laggstat exits with.
@@ -66,6 +67,7 @@ BEGIN {
 	if (sub(/^net\.link\.lagg\./, "", leaf)) {
 		if (leaf == "version") driver = text
 		if (!sub(/^iface\./, "", leaf)) next
+		freebsd = 1
 	}
 	if (split(leaf, node, ".") < 2) next
 	lagg = node[1]
@@ -174,9 +176,9 @@ function examine(name,    i, rate, reason, is_down) {
 	lagg = name
 	level[lagg] = 0
 	is_down = !number("up")
-	if (!number("ports")) problem(2, "it has no ports: ifconfig " plain(lagg) " laggport ...")
+	if (!number("ports")) problem(2, "it has no ports: " (freebsd ? "ifconfig " : "userlagg ") plain(lagg) " laggport ...")
 	else if (of("protocol") == "none") problem(2, "its protocol is none, which sends and accepts nothing")
-	else if (is_down) problem(2, "it is down: ifconfig " plain(lagg) " up")
+	else if (is_down) problem(2, "it is down: " (freebsd ? "ifconfig " : "userlagg ") plain(lagg) " up")
 	else if (number("active_ports") < number("min_links") && !number("link_up"))
 		problem(2, of("active_ports") " of " of("ports") " ports in service, fewer than min_links " of("min_links"))
 	else if (!number("link_up")) problem(2, "no port is in service")
@@ -201,7 +203,7 @@ function why(reason, rate,    age, partner, best) {
 	partner = at_port("lacp.partner.system")
 	best = of("lacp.partner.system")
 	if (reason == "no link") say("no link: is the cable in, and the other end up?")
-	else if (reason == "down") say("it is down: ifconfig " plain(port) " up")
+	else if (reason == "down") say("it is down: " (freebsd ? "ifconfig " : "ip link set ") plain(port) " up")
 	else if (reason == "waits up_delay") say("it has a link, and has to keep it for up_delay, " of("up_delay") " ms")
 	else if (reason == "looped") say("hears our own LACPDUs: a loop, a hub, or a partner with our lacp.system_id")
 	else if (reason == "no partner") {
@@ -223,7 +225,6 @@ function why(reason, rate,    age, partner, best) {
 	} else if (reason == "not in sync") say("the partner is not in sync on it yet, or does not want it in its group: see why on the switch")
 	else if (reason == "not collecting") say("the partner is in sync, but takes no frames from it")
 }
-
 function since(age) { return age == "" ? " was ever heard" : " for " age " s" }
 
 # also: what is wrong with the port in whatever state

@@ -103,6 +103,25 @@ fn laggstat_reads_again_what_has_changed_meanwhile() {
     });
 }
 
+/// A process that does not answer holds up nobody but itself.
+#[test]
+fn laggstat_shows_the_laggs_on_linux_that_answer() {
+    lab(|| {
+        let of_userlagg = |state: String| state.replace("net.link.lagg.iface.", "");
+        let machine = Machine::that_reads("Linux", &[&of_userlagg(good())]);
+        machine.program("uname", "echo Linux");
+        machine.program("userlagg", r#"[ "$1" != -l ] || echo lagg0 lagg1"#);
+        machine.program("timeout", r#"[ "$3" != lagg1 ] && cat "${0%/*}/0""#);
+        let error = "laggstat: not all could be read\n";
+        assert_eq!(machine.laggstat(&["-c"]), (GOOD.to_owned(), error.to_owned(), 3));
+        // It says what to do in that system's words.
+        let empty = of_userlagg(state(&lagg()));
+        fs::write(machine.0.join("0"), empty).unwrap();
+        let (line, ..) = machine.laggstat(&["-c"]);
+        assert!(line.ends_with("it has no ports: userlagg lagg0 laggport ...\n"), "{line}");
+    });
+}
+
 #[test]
 fn laggstat_gives_no_alarm_for_what_it_could_not_read() {
     lab(|| {

@@ -118,6 +118,7 @@ fn what_is_refused_later() {
     assert!(lab.ok("lagg0").contains("laggport: em2 "));
     lab.refused("lagg1 create laggport em0", "lagg1 em0: SIOCSLAGGPORT: Device busy");
     assert_eq!(lab.ok("lagg create"), "lagg1\n");
+    assert_eq!(lab.ok("-l"), "lagg0 lagg1\n");
     lab.ok("lagg1 destroy");
     lab.ok("lagg0 destroy");
     lab.assert_clean();

@@ -25,6 +25,7 @@ mod words;
 
 const USAGE: &str = "\
 usage: userlagg [-v] [lagg]
+       userlagg -l
        userlagg [-f] lagg create [laggtype type] [word ...]
        userlagg lagg word ...
        userlagg lagg get [setting]
@@ -35,7 +36,7 @@ words: laggproto failover|none|...  laggport interface  -laggport interface
        [-]lacp_fast_timeout  flowid_shift n  rr_limit n  up  down  mtu n
        ether address  [inet] address/length  set setting value  destroy
 
-Without words it shows the lagg, or all; -v shows more. create starts a process
+Without words it shows the lagg, or all; -v shows more, -l their names. create starts a process
 for the lagg, or with -f becomes it. The words are those of ifconfig(8), except
 set, for what it has no word for. get shows these settings. state shows them and
 all that is known of the lagg and its ports, in lines as lagg0.port.em0.flaps: 2,
@@ -51,6 +52,8 @@ const GET: &str = "get";
 #[derive(Default)]
 struct Options {
     verbose: bool,
+    /// Names alone.
+    list: bool,
     foreground: bool,
     /// Started by another userlagg, which waits at the other end of the standard input.
     detach: bool,
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
     while let Some(option) = arguments.next_if(|argument| argument.starts_with('-')) {
         match option.as_str() {
             "-v" => options.verbose = true,
+            "-l" => options.list = true,
             "-f" => options.foreground = true,
             "--detach" => options.detach = true,
             "-h" | "--help" => {
@@ -117,6 +121,9 @@ fn show_all(options: &Options) -> Reply {
         Ok(laggs) => laggs,
         Err(error) => return Reply::failure(errno::describe(&error)),
     };
+    if options.list {
+        return Reply { output: laggs.join(" ") + "\n", ..Reply::default() };
+    }
     let mut all = Reply::default();
     for reply in laggs.iter().map(|lagg| ask(lagg, options, Vec::new())) {
         all.status = all.status.max(reply.status);
