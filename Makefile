@@ -108,6 +108,7 @@ fuzz:
 	@FUZZ_SECONDS="$(FUZZ_SECONDS)" fuzz/run.sh
 
 vm-modules: setup
+	@ARCH="$(ARCH)" SYSDIR="$(SYSDIR)" kmod/setup.sh vm
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_traffic tests/vm/traffic/*.c
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_infiniband tests/vm/infiniband/*.c
 	@tests/vm/program.sh $(ARCH) $(OUT)/lagg_netmap tests/vm/netmap/forward.c
@@ -117,11 +118,9 @@ vm-modules: setup
 
 # The scripts take the variables of the command line from the environment.
 vm: all vm-modules
-	@ARCH="$(ARCH)" SYSDIR="$(SYSDIR)" kmod/setup.sh vm
 	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" tests/vm/run-vm
 
 vm-c: vm-modules
-	@ARCH="$(ARCH)" SYSDIR="$(SYSDIR)" kmod/setup.sh vm
 	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
 
 # Use a kernel without debugging options: otherwise their cost is measured too.

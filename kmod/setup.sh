@@ -102,9 +102,12 @@ debian() {
 	fuzz) want_command g++ c++ ;;
 	esac
 	if [ "${SYSDIR:-}" ]; then
+		[ -z "${FREEBSD:-}" ] || fail "FREEBSD=$FREEBSD and SYSDIR=$SYSDIR: say one of them, a release or a kernel's source"
 		has_source
-		headers=$SYSDIR
-	else
+	fi
+	headers=${SYSDIR:-}
+	# A kernel's source lacks the headers of C that the programs of tests/vm include.
+	if [ -z "$headers" ] || [ "$purpose" = vm ]; then
 		FREEBSD=${FREEBSD:-15}
 		[ -e "kmod/headers-$FREEBSD.txt" ] ||
 		    fail "FREEBSD=$FREEBSD: only 14 and 15 are known here. For another release say SYSDIR=/path/to/its/sys"
