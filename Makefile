@@ -28,6 +28,7 @@ help:
 	@echo '                   KERNCONFDIR=where your kernel was built, if it is not GENERIC'
 	@echo 'make KASAN=1, KCSAN=1  the same in build/ARCH-kasan, build/ARCH-kcsan: for a kernel with'
 	@echo '                   that option, which then watches the module too; also for vm, load'
+	@echo 'make setup         install what the build needs; the other targets do so too'
 	@echo 'make run           build, then watch a lagg fail over'
 	@echo 'make userlagg      build target/release/userlagg, the program for Linux'
 	@echo 'make test          on Debian 12: run every test that this machine can run'
@@ -50,7 +51,8 @@ help:
 	@echo 'make vm-peers KERNEL=kernel ROOT=image  our LACP against the if_lagg.ko in ROOT'
 	@echo 'make vm-losses KERNEL=kernel ROOT=image  pings lost for each event, beside C lagg and bonding'
 	@echo 'make load, unload  on FreeBSD: kldload, kldunload'
-	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), laggstat(8), and the manual pages'
+	@echo 'make install       on FreeBSD: install the module to $(KMODDIR), laggstat(8), and the manual pages;'
+	@echo '                   KO=FILE.ko takes that module, of a release, and builds nothing'
 	@echo 'make install-tests on FreeBSD: install tests/kyua to $(TESTSDIR)'
 	@echo 'make deinstall     remove what they installed'
 	@echo 'make dist          on Debian 12: make a release in build/dist: source, modules, checksums, port;'
@@ -133,8 +135,9 @@ vm-peers: all
 vm-losses: all userlagg
 	@tests/vm/losses
 
+# With DESTDIR the files are for another system.
 on-freebsd:
-	@[ "$$(uname -s)" = FreeBSD ] || { echo "only FreeBSD can load the module; try make vm" >&2; exit 1; }
+	@[ "$$(uname -s)" = FreeBSD ] || [ "$(DESTDIR)" ] || { echo "only FreeBSD can load the module; try make vm" >&2; exit 1; }
 
 load: on-freebsd all
 	kldload $(OUT)/if_lagg_rs.ko || { \
@@ -144,36 +147,39 @@ load: on-freebsd all
 unload: on-freebsd
 	kldunload if_lagg_rs
 
-install: on-freebsd all
-	mkdir -p $(DESTDIR)$(KMODDIR)
-	install -o root -g wheel -m 555 $(OUT)/if_lagg_rs.ko $(DESTDIR)$(KMODDIR)/
-	kldxref $(DESTDIR)$(KMODDIR)
-	mkdir -p $(DESTDIR)$(MANDIR)4
-	install -o root -g wheel -m 444 kmod/lagg_rs.4 $(DESTDIR)$(MANDIR)4/
-	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)8
-	install -o root -g wheel -m 555 src/laggstat/laggstat.sh $(DESTDIR)$(SBINDIR)/laggstat
-	install -o root -g wheel -m 444 src/laggstat/laggstat.8 $(DESTDIR)$(MANDIR)8/
+install: on-freebsd
+	@[ "$$KO" ] || $(MAKE) all
+	mkdir -p $(DESTDIR)$(KMODDIR) $(DESTDIR)$(MANDIR)4 $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)8
+	install -m 555 $${KO:-$(OUT)/if_lagg_rs.ko} $(DESTDIR)$(KMODDIR)/if_lagg_rs.ko
+	@$(MAKE) hints
+	install -m 444 kmod/lagg_rs.4 $(DESTDIR)$(MANDIR)4/
+	install -m 555 src/laggstat/laggstat.sh $(DESTDIR)$(SBINDIR)/laggstat
+	install -m 444 src/laggstat/laggstat.8 $(DESTDIR)$(MANDIR)8/
+
+# The loader's, by which it finds modules
+hints:
+	@[ "$$(uname -s)" != FreeBSD ] || kldxref $(DESTDIR)$(KMODDIR)
 
 install-tests: on-freebsd
 	mkdir -p $(DESTDIR)$(TESTSDIR)
-	install -o root -g wheel -m 555 tests/kyua/*.sh $(DESTDIR)$(TESTSDIR)/
-	install -o root -g wheel -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
+	install -m 555 tests/kyua/*.sh $(DESTDIR)$(TESTSDIR)/
+	install -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
 
 deinstall: on-freebsd
 	rm -f $(DESTDIR)$(KMODDIR)/if_lagg_rs.ko $(DESTDIR)$(MANDIR)4/lagg_rs.4
 	rm -f $(DESTDIR)$(SBINDIR)/laggstat $(DESTDIR)$(MANDIR)8/laggstat.8
 	cd tests/kyua && for file in *.sh Kyuafile lagg.subr; do rm -f $(DESTDIR)$(TESTSDIR)/$$file; done
 	rmdir $(DESTDIR)$(TESTSDIR) 2>/dev/null || true
-	kldxref $(DESTDIR)$(KMODDIR)
+	@$(MAKE) hints
 	@echo 'Remove if_lagg_rs from /boot/loader.conf and kld_list too. The module stays loaded until kldunload or a reboot.'
 
 dist:
-	@[ -z "$$KASAN$$KCSAN$$KERNCONFDIR$$FREEBSD" ] || \
-	    { echo 'a release has modules for GENERIC alone: no KASAN, KCSAN, KERNCONFDIR, FREEBSD' >&2; exit 1; }
-	@SYSDIR="$(SYSDIR)" kmod/setup.sh dist
+	@[ -z "$$KASAN$$KCSAN$$KERNCONFDIR$$FREEBSD$$SYSDIR" ] || \
+	    { echo 'a release has modules for releases, with options of GENERIC: no KASAN, KCSAN, KERNCONFDIR, FREEBSD, SYSDIR' >&2; exit 1; }
+	@kmod/setup.sh dist
 	@rm -f build/*/if_lagg_rs.ko
 	@$(MAKE) modules
-	@[ "$$(uname -s)$(SYSDIR)" != Linux ] || $(MAKE) modules FREEBSD=14
+	@$(MAKE) modules FREEBSD=14
 	@python3 -B kmod/dist.py build/dist
 
 clean:
@@ -182,4 +188,4 @@ clean:
 distclean: clean
 	rm -rf build
 
-.PHONY: all help setup userlagg modules run test prove mutants check-ko advisories lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers vm-losses on-freebsd load unload install install-tests deinstall dist clean distclean
+.PHONY: all help setup userlagg modules run test prove mutants check-ko advisories lint doc bench fuzz vm-modules vm vm-c vm-bench vm-peers vm-losses on-freebsd load unload install hints install-tests deinstall dist clean distclean

@@ -199,7 +199,12 @@ eval "export CARGO_TARGET_$(echo $target | tr a-z- A-Z_)_RUSTFLAGS=\$flags"
 # Of Cargo.lock, cargo needs what this build needs: neither the tests' crates nor userlagg's.
 cargo="--locked --lib --release --no-default-features --features kernel -Zavoid-dev-deps $target_flags -Zbuild-std=core"
 if [ -d "$VENDOR" ]; then
-	# core's crates are looked for in the same place. Rust's source has them.
+	# core's crates are looked for in the same place. Rust's source has them since 1.97, Debian's in 1.96 too.
+	if [ ! -d "$sysroot/lib/rustlib/src/rust/library/vendor" ]; then
+		echo "the crates of $VENDOR are not enough: Rust's source in $sysroot lacks its own, which it has since 1.97." \
+		    "With a network, remove $VENDOR, and cargo fetches all" >&2
+		exit 1
+	fi
 	rm -rf "$work/vendor"
 	mkdir "$work/vendor"
 	ln -s "$(cd "$VENDOR" && pwd)"/* "$work/vendor/"

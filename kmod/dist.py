@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""kmod/dist.py DIRECTORY: makes a release there: the source with the module's crates, the modules of build/, checksums,
-and the port. The same source gives the same bytes. SIGN=KEY signs the checksums with signify(1). `make dist` calls it."""
+"""kmod/dist.py DIRECTORY: makes a release there: the source with the module's crates, the modules of build/, the port, and
+checksums. It has no folders, as what is published has none. The same source gives the same bytes. SIGN=KEY signs the
+checksums with signify(1). `make dist` calls it."""
 
 import gzip
 import hashlib
@@ -43,30 +44,47 @@ def sources():
     return [pathlib.Path(p) for p in git("ls-files", "-z").split("\0") if p], int(git("log", "-1", "--format=%ct"))
 
 
-def tarball(to, name):
+def pack(to, contents, time):
+    """Makes an archive of `contents`, {path: file}."""
+    with (
+        open(to, "wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        for path, source in sorted(contents.items()):
+            entry = tarfile.TarInfo(str(path))
+            content = source.read_bytes()
+            entry.size = len(content)
+            entry.mtime = time
+            entry.mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
+            archive.addfile(entry, io.BytesIO(content))
+
+
+def below(directory):
+    """The files of a directory, as `pack` wants them."""
+    return {p.relative_to(directory): p for p in directory.rglob("*") if p.is_file()}
+
+
+def source(to, name):
+    """The source with the module's crates."""
     files, time = sources()
-    with tempfile.TemporaryDirectory() as temporary:
-        vendor = pathlib.Path(temporary)
-        crates.unpack(vendor)
+    with tempfile.TemporaryDirectory() as vendor:
+        crates.unpack(pathlib.Path(vendor))
         contents = {pathlib.Path(name, p): TOP / p for p in files}
-        contents |= {pathlib.Path(name, "vendor", p.relative_to(vendor)): p for p in vendor.rglob("*") if p.is_file()}
-        with (
-            open(to, "wb") as raw,
-            gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w") as archive,
-        ):
-            for path, source in sorted(contents.items()):
-                entry = tarfile.TarInfo(str(path))
-                content = source.read_bytes()
-                entry.size = len(content)
-                entry.mtime = time
-                entry.mode = 0o755 if source.stat().st_mode & 0o100 else 0o644
-                archive.addfile(entry, io.BytesIO(content))
+        contents |= {pathlib.Path(name, "vendor", p): file for p, file in below(pathlib.Path(vendor)).items()}
+        pack(to, contents, time)
     return time
 
 
 def port(to, archive, time):
-    """The port's files. What is filled in and added here is known once there is a release."""
+    """The port, whose directory the ports tree takes as it is. What is filled in and added here is known once there is a
+    release."""
+    with tempfile.TemporaryDirectory() as temporary:
+        port_files(pathlib.Path(temporary, "lagg-rs-kmod"), archive, time)
+        pack(to, below(pathlib.Path(temporary)), time)
+
+
+def port_files(to, archive, time):
     shutil.copytree(TOP / "kmod/port", to)
     names = (p.name for p in TOP.glob("tests/kyua/*") if p.is_file() and p.suffix != ".py")
     tests = [f"tests/lagg-rs/{name}" for name in sorted(names, key=str.lower)]
@@ -84,18 +102,18 @@ def port(to, archive, time):
 
 
 def placeholders():
-    """What the publisher still has to fill in: CONTRIBUTING.md, "Releases"."""
-    return [
-        f"{file}: {what}"
-        for file, what, missing in (
-            ("Cargo.toml", "repository", "example.org" in field("repository")),
-            ("kmod/port/Makefile", "MAINTAINER", "ports@FreeBSD.org" in (TOP / "kmod/port/Makefile").read_text()),
-            ("README.md", "where to ask", "no public home yet" in (TOP / "README.md").read_text()),
-            ("SECURITY.md", "where to report", "no address yet" in (TOP / "SECURITY.md").read_text()),
-            ("kmod/release.pub", "the public key", not (TOP / "kmod/release.pub").exists()),
-        )
-        if missing
-    ]
+    """What is not true of a release, and what only its publisher knows: CONTRIBUTING.md, "Releases"."""
+    words = "example.org", "ports@FreeBSD.org", "placeholder", "no public home", "no address", "no release", "first release"
+    found = []
+    for name in "Cargo.toml", "README.md", "SECURITY.md", "kmod/port/Makefile":
+        text = (TOP / name).read_text()
+        for word in words:
+            # A line may end anywhere in it.
+            for match in re.finditer(re.escape(word).replace(r"\ ", r"\s+"), text, re.I):
+                found.append(f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {word}")
+    if not (TOP / "kmod/release.pub").exists():
+        found.append("kmod/release.pub: the public key is not there")
+    return found
 
 
 def sign(sums, key):
@@ -120,15 +138,16 @@ def main(to):
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(parents=True)
     archive = to / f"{name}.tar.gz"
-    time = tarball(archive, name)
-    port(to / "port", archive, time)
+    time = source(archive, name)
+    port(to / f"port-{version()}.tar.gz", archive, time)
     for module in sorted(TOP.glob("build/*/if_lagg_rs.ko")):
+        arch, *variant = module.parent.name.split("-")
         # Those for kernels that watch are not for production.
-        if not module.parent.name.endswith(("-kasan", "-kcsan")):
-            shutil.copyfile(module, to / f"if_lagg_rs-{version()}-{module.parent.name}.ko")
+        if variant in ([], ["freebsd14"]):
+            release = variant[0] if variant else "freebsd15"
+            shutil.copyfile(module, to / f"if_lagg_rs-{version()}-{release}-{arch}.ko")
     sums = to / "SHA256SUMS"
-    files = sorted(p for p in to.rglob("*") if p.is_file())
-    lines = [f"SHA256 ({p.relative_to(to)}) = {hashlib.sha256(p.read_bytes()).hexdigest()}\n" for p in files]
+    lines = [f"SHA256 ({p.name}) = {hashlib.sha256(p.read_bytes()).hexdigest()}\n" for p in sorted(to.iterdir())]
     sums.write_text("".join(lines))
     if key := os.environ.get("SIGN"):
         sign(sums, key)
