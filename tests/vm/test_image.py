@@ -1,9 +1,13 @@
+import contextlib
 import hashlib
 import lzma
 import pathlib
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -111,6 +115,27 @@ class Image(unittest.TestCase):
         stderr = self.refused("15.9-RELEASE")
         self.assertIn(f"{self.site}/releases/VM-IMAGES/15.9-RELEASE/amd64/Latest/CHECKSUM.SHA256: ", stderr)
         self.assertIn(f"{self.archive}/VM-IMAGES/15.9-RELEASE/amd64/Latest/CHECKSUM.SHA256: ", stderr)
+
+    def test_says_what_a_system_lacks_that_knows_no_certificate(self):
+        pem = self.tool.parent / "pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem, "-out", f"{pem}.crt", "-subj",
+                        "/CN=localhost"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{pem}.crt", pem)
+        with socket.create_server(("localhost", 0)) as server:
+            thread = threading.Thread(target=self.shake_hands, args=(server, context))
+            thread.start()
+            site = f"https://localhost:{server.getsockname()[1]}"
+            done = subprocess.run([self.tool, "16.0-CURRENT"], env={"IMAGES": site, "PATH": "/usr/bin:/bin"},
+                                  capture_output=True, text=True)
+            thread.join()
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("make setup installs ca-certificates", done.stderr)
+
+    def shake_hands(self, server, context):
+        client, _ = server.accept()
+        with client, contextlib.suppress(OSError):
+            context.wrap_socket(client, server_side=True)
 
     def test_refuses_what_is_not_what_was_published(self):
         self.release(listed="1" * 64)
