@@ -1,7 +1,7 @@
 #!/bin/sh
 # rc(8) makes the lagg of rc.conf(5) as at boot, in its order: sysctl, kld, netif. It does so with this driver and with C
 # lagg, to which an administrator can go back. What loader.conf(5) sets before the kernel runs, kenv(1) sets here: the
-# machine may have no loader.
+# machine may have no loader. loader.sh is for one that has.
 . ./lib.sh
 begin
 
@@ -26,13 +26,11 @@ echo "sysctl net.link.lagg.iface.lagg0.primary=$P1 net.link.lagg.iface.lagg0.min
 rc() { service "$@" </dev/null; }
 boot() { rc sysctl start && rc kld start && rc netif start; }
 default() { sysctl -n net.link.lagg.default_"$1"; }
-loaded_from() { kldstat -v | grep -q "($1)"; }
 works() {
 	has lagg0 "inet $HOST_IP " && has lagg0 "laggport: $P0" && has lagg0 "laggport: $P1" && wait_for 10 reaches
 }
 
-check "install" cp "$LAGG_KO" /boot/modules/if_lagg_rs.ko
-check "and the loader's hints" kldxref /boot/modules
+check "install" install_all
 check "unload what was tested so far" kldunload if_lagg_rs
 
 check "boot" boot
@@ -67,8 +65,8 @@ check "over again: load" rc kld start
 check "over again: start" rc netif start lagg0
 check "the lagg works with ours" works
 
-check "deinstall" rm /boot/modules/if_lagg_rs.ko
-check "and from the hints" kldxref /boot/modules
+check "laggstat(8) is installed" /usr/local/sbin/laggstat lagg0
+check "deinstall" deinstall_all
 check "the lagg works until it is unloaded" works
 check "deinstalled: stop" rc netif stop lagg0
 check "deinstalled: unload" kldunload if_lagg_rs

@@ -75,6 +75,19 @@ wait_for() {
 }
 
 loaded() { kldstat -q -m if_lagg; }
+loaded_from() { kldstat -v | grep -q "($1)"; }
+
+# What `make install` and `make deinstall` do, which this system may lack: the runner has made the tree.
+installed() { (cd installed && find . -type f); }
+install_all() {
+	for file in $(installed); do
+		mkdir -p "/$(dirname "$file")" && cp -p "installed/$file" "/$file" || return
+	done
+	kldxref /boot/modules
+}
+deinstall_all() {
+	(cd / && rm $(cd "$OLDPWD" && installed)) && kldxref /boot/modules
+}
 
 # -n: otherwise ifconfig would load the system's if_lagg.ko by its name
 ifc() { ifconfig -n "$@"; }

@@ -23,8 +23,12 @@ class Payload(unittest.TestCase):
             disks.payload(disk, os.path.join(top, 'build/some.ko'), os.path.join(top, 'vm/smoke.sh'), [('SUITE', 'a b')])
             self.assertEqual(os.path.getsize(disk) % 512, 0)
             with tarfile.open(disk) as tar:
-                self.assertEqual(set(tar.getnames()), {'run.sh', 'smoke.sh', 'lib.sh', 'if_lagg_rs.ko', 'lagg_a.ko', 'lagg_b',
-                                                       'kyua', 'kyua/Kyuafile', 'kyua/lacp.sh'})
+                installed = {name for name in tar.getnames() if name.startswith('installed') and tar.getmember(name).isfile()}
+                self.assertIn('installed/boot/modules/if_lagg_rs.ko', installed)
+                self.assertIn('installed/usr/local/sbin/laggstat', installed)
+                others = {name for name in tar.getnames() if not name.startswith('installed')}
+                self.assertEqual(others, {'run.sh', 'smoke.sh', 'lib.sh', 'if_lagg_rs.ko', 'lagg_a.ko', 'lagg_b',
+                                          'kyua', 'kyua/Kyuafile', 'kyua/lacp.sh'})
                 self.assertEqual(tar.extractfile('run.sh').read(), b"export SUITE='a b'\necho VM-BEGIN\nexec /bin/sh ./smoke.sh\n")
 
 

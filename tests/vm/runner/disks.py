@@ -5,15 +5,25 @@ import io
 import os
 import shlex
 import struct
+import subprocess
 import tarfile
+import tempfile
 
 from .console import UNPACK
 
 SECTOR = 2048
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), '..', '..', '..'))
+
+
+def install(module, to):
+    """What `make install` installs, with this module."""
+    subprocess.run(['make', '-s', '-C', TOP, 'install', f'DESTDIR={to}', f'KO={os.path.abspath(module)}'], check=True,
+                   env={**os.environ, 'MAKEFLAGS': ''}, stdout=subprocess.DEVNULL)
 
 
 def payload(path, module, script, variables):
-    """A tar archive, which tar(1) reads from the device itself: the script, its neighbours, the suite in ../kyua, laggstat, and what was built."""
+    """A tar archive, which tar(1) reads from the device itself: the script, its neighbours, the suite in ../kyua, laggstat, what was built,
+    and what is installed of it."""
     exports = ''.join(f'export {name}={shlex.quote(value)}\n' for name, value in variables)
     run = f'{exports}echo VM-BEGIN\nexec /bin/sh ./{os.path.basename(script)}\n'.encode()
     directory = os.path.dirname(os.path.abspath(script))
@@ -29,6 +39,9 @@ def payload(path, module, script, variables):
             tar.add(laggstat, 'laggstat')
         if os.path.exists(module):
             tar.add(module, 'if_lagg_rs.ko')
+            with tempfile.TemporaryDirectory() as to:
+                install(module, to)
+                tar.add(to, 'installed')
         for file in sorted(glob.glob(os.path.join(os.path.dirname(module), 'lagg_*'))):
             if not file.endswith('.o'):
                 tar.add(file, os.path.basename(file))

@@ -52,8 +52,10 @@ class Machine:
             program(env, arch), '-M', {'amd64': 'pc', 'arm64': 'virt'}[arch],
             *clock(env, accelerator), '-cpu', processor,
             '-smp', env.get('VM_SMP') or '2', '-m', env.get('VM_MEM') or '1024',
-            '-display', 'none', '-nic', 'none', '-no-reboot', '-serial', 'stdio', '-monitor', f'unix:{self.monitor},server=on,wait=off',
+            '-display', 'none', '-nic', 'none', '-serial', 'stdio', '-monitor', f'unix:{self.monitor},server=on,wait=off',
             *(boot_image(env, arch) if env.get('IMAGE') else boot_kernel(env, arch)),
+            # The suite that looks at how a machine starts starts it again.
+            *([] if 'loader' in suites(env) else ['-no-reboot']),
             *(argument for disk in disks for argument in ('-drive', f'file={disk},if=virtio,format=raw,readonly=on')),
             *cards((env.get('VM_LINKS') or '').split()), *(argument for suite in suites(env) for argument in OF_SUITE.get(suite, tuple)())]
 
