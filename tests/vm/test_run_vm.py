@@ -242,6 +242,7 @@ class Replayed(unittest.TestCase):
         self.assertIn('kldload vmm', lack({}, root=False))
         self.assertIn('raw images alone', lack({'IMAGE': self.file('image', b'QFI\xfb')}))
         self.assertIn('QEMU=qemu-system-x86_64', lack({'VM_LINKS': 'a,b,c'}))
+        self.assertIn('starts again', lack({'VM_SUITE': 'loader'}))
         self.assertIsNone(lack({'IMAGE': self.file('image', 'raw')}))
         for system, arch, env, wanted in (('FreeBSD', 'amd64', {}, True), ('FreeBSD', 'arm64', {}, False), ('Linux', 'amd64', {}, False),
                                           ('FreeBSD', 'amd64', {'QEMU': 'qemu-system-x86_64'}, False)):
@@ -327,6 +328,10 @@ class Machines(unittest.TestCase):
         self.assertEqual(command.count('hubport'), 20)
         self.assertIn('-netdev hubport,id=card23,hubid=1 -device vmxnet3,netdev=card23,mac=02:00:5e:00:54:23', command)
         self.assertNotIn('hubport', ' '.join(self.qemu(VM_SUITE='smoke')))
+
+    def test_which_machine_starts_again(self):
+        self.assertIn('-no-reboot', self.qemu(VM_SUITE='smoke'))
+        self.assertNotIn('-no-reboot', self.qemu(VM_SUITE='loader'))
 
     def test_cards_of_the_fuzzer(self):
         for env in {}, {'VM_SUITE': 'fuzz'}:
