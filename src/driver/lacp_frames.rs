@@ -149,8 +149,7 @@ type Said = (Slot, [u8; FRAME]);
 /// Sends the farewells of ports that are no longer used, after all packets and LACPDUs of plans that had
 /// these ports. Sleeps if there are any.
 pub(super) fn send_farewells(softc: &Softc) {
-    // If one is lost, the partner will time out.
-    send_behind(softc, Machines::has_farewell, Machines::poll_farewell, |_, _| {});
+    send_behind(softc, Machines::has_farewell, Machines::poll_farewell, Machines::farewell_failed);
 }
 
 /// Sends the markers that are due, after all packets of the plans before those that asked for them. Sleeps

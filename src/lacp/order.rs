@@ -113,8 +113,17 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.ports_mut().find_map(|(slot, port)| {
             let farewell = port.farewell.take_if(|(_, order)| order.is_by(last));
             let (partner, _) = farewell.filter(|_| !txtest)?;
+            // F-86: it is a LACPDU like others
+            port.statistics.pdus_out = port.statistics.pdus_out.saturating_add(1);
             Some((slot, port.last_words(partner).emit(port.source)))
         })
+    }
+
+    /// A farewell was not sent after all. The partner will time out.
+    pub fn farewell_failed(&mut self, slot: Slot) {
+        if let Some(port) = self.port_mut(slot) {
+            port.statistics.pdus_out = port.statistics.pdus_out.saturating_sub(1);
+        }
     }
 
     /// Whether a farewell is due that was ordered by `last`.

@@ -145,6 +145,23 @@ fn f60_no_farewell_goes_out_on_a_dead_link_nor_for_another_address() {
     });
 }
 
+/// As those that go out on their time do; not one that the driver refused.
+#[test]
+fn f86_a_farewell_counts_as_a_lacpdu() {
+    lab(|| {
+        let pair = pair(2);
+        let out = |port| pair.left.count(&format!("port.{port}.lacp.pdus_out"));
+        let before = ["em1", "em2"].map(out);
+        flags("em1", 0).unwrap();
+        assert_eq!(farewells(&pair), [1, 0]);
+        assert_eq!(["em1", "em2"].map(out), [before[0] + 1, before[1]]);
+        pair.wires[1].0.nic.refuse_transmit(Some(Errno::ENOBUFS));
+        flags("em2", 0).unwrap();
+        assert_eq!(farewells(&pair), [0, 0]);
+        assert_eq!(out("em2"), before[1]);
+    });
+}
+
 /// What is wrong is logged, and the manual page describes what to do about it.
 #[test]
 fn f63_what_is_wrong_with_a_link_is_logged_and_in_the_manual_page() {
