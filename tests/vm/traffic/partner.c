@@ -35,6 +35,23 @@ struct pdu {
 /* Activity, Aggregation, Synchronization, Collecting, Distributing */
 #define	STATE	(0x01 | 0x04 | 0x08 | 0x10 | 0x20)
 
+/* All that ports have sent beside the packets of the threads. */
+static u_int lacpdus, markers, others;
+SYSCTL_UINT(_kern_lagg_traffic, OID_AUTO, lacpdus, CTLFLAG_RD, &lacpdus, 0, "LACPDUs that ports have sent");
+SYSCTL_UINT(_kern_lagg_traffic, OID_AUTO, markers, CTLFLAG_RD, &markers, 0, "Markers that ports have sent, and answers to such");
+SYSCTL_UINT(_kern_lagg_traffic, OID_AUTO, others, CTLFLAG_RD, &others, 0, "Other frames that ports have sent");
+
+static void
+count(struct mbuf *m)
+{
+	struct pdu *pdu = mtod(m, struct pdu *);
+
+	if (m->m_len < (int)sizeof(*pdu) || pdu->ether.ether_type != htons(ETHERTYPE_SLOW))
+		atomic_add_int(&others, 1);
+	else
+		atomic_add_int(pdu->subtype == SLOW_LACP ? &lacpdus : &markers, 1);
+}
+
 /* Takes what the port has sent; the answer comes later, for the lagg may hold its locks now. */
 void
 partner_take(struct port *port, struct mbuf *m)
@@ -42,6 +59,7 @@ partner_take(struct port *port, struct mbuf *m)
 	const uint8_t system[ETHER_ADDR_LEN] = { 0x02, 'l', 'g', 't', 2, 0 };
 	struct pdu *pdu = mtod(m, struct pdu *);
 
+	count(m);
 	if (m->m_len < (int)sizeof(*pdu) || pdu->ether.ether_type != htons(ETHERTYPE_SLOW))
 		goto out;
 	m = m_unshare(m, M_NOWAIT);

@@ -9,6 +9,7 @@
  * threads   how many threads send, and as many receive (2)
  * run       1: counters to zero, and go; 0: stop
  * counters  what became of the packets, a line each: traffic.c has the list
+ * lacpdus, markers, others  what the ports have sent beside, since the module was loaded: partner.c
  * tags, tags_*  send tags: tags.c
  * tag       commands for send tags: tags_commands.c
  * transmit, input  write a number of packets: as many go, from the writer's thread; read: the CPU's ticks that they took
