@@ -74,17 +74,47 @@ device_attach(struct worker *w)
 	return (device(w, pick(w, 2), ATTACH));
 }
 
-/* It is refused while there is a lagg. If not, the module is loaded again. */
+/* All that may be one, in a jail or here. A process that has entered a jail does not come back. */
+static void
+destroy_laggs(const char *jail)
+{
+	static const char *const kinds[] = { "lagg", "fuzz" };
+	long pid = call(SYS_fork), s;
+
+	if (pid != 0) {
+		call(SYS_wait4, pid, NULL, 0, NULL);
+		return;
+	}
+	if (jail != NULL && call(SYS_jail_attach, jail_id(jail)) < 0)
+		call(SYS_exit, 1);
+	s = call(SYS_socket, AF_LOCAL, SOCK_DGRAM, 0);
+	for (unsigned n = 0; n < 6; n++) {
+		struct ifreq request = {};
+
+		copy_number(copy(request.ifr_name, kinds[n / 3]), n % 3);
+		call(SYS_ioctl, s, SIOCIFDESTROY, &request);
+	}
+	call(SYS_exit, 0);
+}
+
+/* It is refused while there is a lagg, so there are none half of the time. The module is loaded again. */
 long
 module_unload(struct worker *w)
 {
+	static const char *const places[] = { NULL, "fuzz0", "fuzz1", "fuzz2" };
 	long id, result;
+	bool empty = chance(w, 2);
 
 	if (without_laggs)
-		return (0);
+		return (LEFT_OUT);
+	say(w, empty ? "without laggs" : "as it is");
 	/* A thread that is about to make one may be in the window of docs/proof.md. */
-	guard(w, "lagg", true);
+	if (w->jail == NULL && !w->nobody)
+		guard_all(w);
 	announce(w);
+	if (empty && w->jail == NULL && !w->nobody)
+		for (unsigned n = 0; n <= JAILS; n++)
+			destroy_laggs(places[n]);
 	id = call(SYS_kldfind, module);
 	result = id < 0 ? id : judge(w, call(SYS_kldunloadf, id, LINKER_UNLOAD_NORMAL));
 	if (result >= 0)

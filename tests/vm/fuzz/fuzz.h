@@ -59,6 +59,7 @@ struct shared {
 extern struct shared *shared;
 extern const char *module;
 extern bool without_laggs;
+extern bool duplicates;		/* IPv6's duplicate detection is on, as the seed says */
 extern uint64_t seed;
 
 /* choose.c */
@@ -95,7 +96,8 @@ long	judge(struct worker *, long result);
 /* An ioctl. The argument begins with the interface's name. */
 long	submit(struct worker *, int socket, unsigned long command, void *argument);
 
-/* An operation draws its arguments, says them, and does it. It returns what the kernel has. */
+/* An operation draws its arguments, says them, and does it. It returns what the kernel has, or that it was not done. */
+#define	LEFT_OUT	1000000
 struct operation {
 	const char	*name;
 	unsigned	weight;
@@ -112,6 +114,7 @@ long	lagg_hash(struct worker *);
 long	lagg_get(struct worker *);
 long	lagg_garbage(struct worker *);
 long	lagg_statistics(struct worker *);
+long	lagg_setting(struct worker *);
 
 long	netlink_create(struct worker *);
 long	netlink_modify(struct worker *);
@@ -119,6 +122,7 @@ long	netlink_delete(struct worker *);
 long	netlink_get(struct worker *);
 
 /* jails.c */
+#define	JAILS		3	/* fuzz0 and fuzz1, where workers are, and fuzz2 */
 long	jail_id(const char *name);
 long	jail_make(const char *name);
 long	jails_create(struct worker *);

@@ -21,7 +21,7 @@ create(struct worker *w)
 	/* What epair(4) makes is named after the pair. */
 	if (request.ifr_name[0] == 'e')
 		request.ifr_name[6] = '\0';
-	return (w->jail != NULL && moves(request.ifr_name) ? 0 : submit(w, LOCAL, SIOCIFCREATE2, &request));
+	return (w->jail != NULL && moves(request.ifr_name) ? LEFT_OUT : submit(w, LOCAL, SIOCIFCREATE2, &request));
 }
 
 /* Before it is destroyed. Its parent's address, which laggs change by themselves, must not change meanwhile: see docs/proof.md. */
@@ -45,7 +45,7 @@ destroy(struct worker *w)
 
 	any(w, request.ifr_name);
 	if (stays(request.ifr_name))
-		return (0);
+		return (LEFT_OUT);
 	guard(w, request.ifr_name, true);
 	unconfigure(w, request.ifr_name);
 	return (submit(w, LOCAL, SIOCIFDESTROY, &request));
@@ -161,7 +161,7 @@ rename(struct worker *w)
 	copy_number(copy(name, "fuzz"), pick(w, 3));
 	say(w, name);
 	request.ifr_data = name;
-	return (is_vlan(request.ifr_name) || !moves(request.ifr_name) ? 0 : submit(w, LOCAL, SIOCSIFNAME, &request));
+	return (is_vlan(request.ifr_name) || !moves(request.ifr_name) ? LEFT_OUT : submit(w, LOCAL, SIOCSIFNAME, &request));
 }
 
 /* Of a net to which traffic goes: 10.0.N.1, in a jail .2. */
@@ -188,7 +188,7 @@ static long
 inet6(struct worker *w)
 {
 	struct in6_aliasreq request = {
-		.ifra_flags = IN6_IFF_NODAD,
+		.ifra_flags = duplicates ? 0 : IN6_IFF_NODAD,
 		.ifra_lifetime = { 0, 0, ND6_INFINITE_LIFETIME, ND6_INFINITE_LIFETIME },
 	};
 	struct in6_ifreq remove = {};
@@ -310,9 +310,9 @@ const struct operation operations[] = {
 	{ "look", 20, look },
 	{ "vlan", 25, vlan_parent },
 	{ "priority", 4, vlan_priority },
-	{ "addm", 10, bridge_add },
+	{ "addm", 15, bridge_add },
 	{ "deletem", 5, bridge_delete },
-	{ "bridge", 4, bridge_flags },
+	{ "bridge", 10, bridge_flags },
 	{ "join", 120, lagg_join },
 	{ "leave", 30, lagg_leave },
 	{ "protocol", 40, lagg_protocol },
@@ -321,16 +321,17 @@ const struct operation operations[] = {
 	{ "lagg", 25, lagg_get },
 	{ "garbage", 10, lagg_garbage },
 	{ "sysctl", 15, lagg_statistics },
+	{ "set", 30, lagg_setting },
 	{ "newlink", 15, netlink_create },
 	{ "link", 15, netlink_modify },
 	{ "dellink", 3, netlink_delete },
 	{ "getlink", 8, netlink_get },
 	{ "vnet", 8, vnet_there },
 	{ "-vnet", 8, vnet_back },
-	{ "jail", 3, jails_create },
-	{ "unjail", 2, jails_remove },
+	{ "jail", 6, jails_create },
+	{ "unjail", 3, jails_remove },
 	{ "detach", 15, device_detach },
 	{ "attach", 25, device_attach },
-	{ "kldunload", 2, module_unload },
+	{ "kldunload", 4, module_unload },
 };
 const unsigned operations_count = sizeof(operations) / sizeof(operations[0]);

@@ -38,7 +38,8 @@ jail_make(const char *name)
 static const char *
 one(struct worker *w)
 {
-	const char *name = chance(w, 2) ? "fuzz0" : "fuzz1";
+	static const char *const names[JAILS] = { "fuzz0", "fuzz1", "fuzz2" };
+	const char *name = names[pick(w, JAILS)];
 
 	say(w, name);
 	return (name);
@@ -53,13 +54,15 @@ jails_create(struct worker *w)
 	return (judge(w, jail_make(name)));
 }
 
-/* With all of its processes and its network stack. */
+/* With all of its processes and its network stack, which timers of IPv6's duplicate detection do not survive. */
 long
 jails_remove(struct worker *w)
 {
 	const char *name = one(w);
 	long id;
 
+	if (duplicates)
+		return (LEFT_OUT);
 	guard_all(w);
 	announce(w);
 	id = jail_id(name);
@@ -75,7 +78,7 @@ move(struct worker *w, unsigned long command)
 	any(w, request.ifr_name);
 	id = jail_id(one(w));
 	if (id < 0 || !moves(request.ifr_name))
-		return (0);
+		return (LEFT_OUT);
 	request.ifr_jid = id;
 	return (submit(w, LOCAL, command, &request));
 }

@@ -50,7 +50,7 @@ port_request(struct worker *w, unsigned long command)
 
 	lagg(w, request.lagg);
 	port(w, request.port);
-	return (without_laggs ? 0 : submit(w, LOCAL, command, &request));
+	return (without_laggs ? LEFT_OUT : submit(w, LOCAL, command, &request));
 }
 
 long
@@ -74,7 +74,7 @@ lagg_protocol(struct worker *w)
 
 	lagg(w, request.lagg);
 	request.protocol = say_number(w, pick(w, 7));
-	return (without_laggs ? 0 : submit(w, LOCAL, SET_PROTOCOL, &request));
+	return (without_laggs ? LEFT_OUT : submit(w, LOCAL, SET_PROTOCOL, &request));
 }
 
 long
@@ -92,7 +92,7 @@ lagg_option(struct worker *w)
 	}
 	request.flowid_shift = say_number(w, pick(w, 34));
 	request.packets = say_number(w, pick(w, 4));
-	return (without_laggs ? 0 : submit(w, LOCAL, SET_OPTION, &request));
+	return (without_laggs ? LEFT_OUT : submit(w, LOCAL, SET_OPTION, &request));
 }
 
 long
@@ -102,7 +102,7 @@ lagg_hash(struct worker *w)
 
 	lagg(w, request.lagg);
 	request.flags = say_number(w, pick(w, 10));
-	return (without_laggs ? 0 : submit(w, LOCAL, SET_HASH, &request));
+	return (without_laggs ? LEFT_OUT : submit(w, LOCAL, SET_HASH, &request));
 }
 
 long
@@ -118,7 +118,7 @@ lagg_get(struct worker *w)
 	request.size = say_one(w, sizeof(everything), sizeof(struct port_request), 0, 100);
 	port(w, port_of.port);
 	if (without_laggs)
-		return (0);
+		return (LEFT_OUT);
 	copy(port_of.lagg, chance(w, 2) ? request.lagg : port_of.port);
 	copy(option.lagg, request.lagg);
 	copy(hash.lagg, request.lagg);
@@ -156,7 +156,7 @@ lagg_garbage(struct worker *w)
 	if (chance(w, 2))
 		port(w, request.port.port);
 	guard_joins(w, false);
-	return (without_laggs ? 0 : submit(w, LOCAL, commands[which], &request));
+	return (without_laggs ? LEFT_OUT : submit(w, LOCAL, commands[which], &request));
 }
 
 /* Reads a leaf of a lagg or a port, some way from the first. */
@@ -185,6 +185,54 @@ lagg_leaf(struct worker *w)
 	return (result < 0 ? result : call(SYS___sysctl, found, length, text, &size, NULL, 0));
 }
 
+/* What sysctl(8) sets of a lagg: numbers and texts, and such as are refused. */
+long
+lagg_setting(struct worker *w)
+{
+	static const char *const numbers[] = {
+		"min_links", "rebalance", "hash_symmetric", "up_delay", "down_delay", "notify_peers", "notify_interval",
+		"lacp.system_priority", "lacp.key", "lacp.active", "lacp.max_links", "lacp.fallback_delay", "lacp.marker_timeout",
+	};
+	static const struct {
+		const char *name, *values[4];
+	} texts[] = {
+		{ "primary", { "", "epair0a", "tap1", "fuzz1" } },
+		{ "primary_reselect", { "always", "better", "failure", "never" } },
+		{ "active", { "epair0b", "epair1a", "vlan0", "tap0" } },
+		{ "port_priority", { "", "epair0a:1 tap0:65535", "epair1b:100 epair1b:200 fuzz0:7", "tap0:65536" } },
+		{ "lacp.system_id", { "", "02:00:00:00:00:01", "02:00:00:00:00:02", "01:00:00:00:00:01" } },
+		{ "lacp.select", { "priority", "bandwidth", "count", "" } },
+		{ "lacp.fallback", { "none", "single", "single", "both" } },
+	};
+	enum { NUMBERS = sizeof(numbers) / sizeof(numbers[0]), TEXTS = sizeof(texts) / sizeof(texts[0]) };
+	char name[80], *end = copy(name, "net.link.lagg.iface.");
+	unsigned which = pick(w, NUMBERS + TEXTS);
+	const void *value;
+	uint32_t number;
+	size_t size;
+	long result;
+
+	lagg(w, end);
+	end = copy(end + length_of(end), ".");
+	copy(end, which < NUMBERS ? numbers[which] : texts[which - NUMBERS].name);
+	say(w, end);
+	if (which < NUMBERS) {
+		number = say_one(w, 0, 1, 2, 3, 50, 70000);
+		value = &number;
+		size = sizeof(number);
+	} else {
+		value = texts[which - NUMBERS].values[pick(w, 4)];
+		say(w, value);
+		size = length_of(value);
+	}
+	if (without_laggs)
+		return (LEFT_OUT);
+	announce(w);
+	result = call(SYS___sysctlbyname, name, length_of(name), NULL, NULL, value, size);
+	/* The name of a lagg that is not there may be unknown. */
+	return (result == -ENOENT ? result : judge(w, result));
+}
+
 /* net.link.lagg, read or set. */
 long
 lagg_statistics(struct worker *w)
@@ -199,7 +247,7 @@ lagg_statistics(struct worker *w)
 	int value;
 
 	if (without_laggs)
-		return (0);
+		return (LEFT_OUT);
 	w->sets = false;
 	if (chance(w, 2)) {
 		int tree[] = { 4, 17, 0, 0, 3, 0 };	/* CTL_NET, PF_ROUTE, NET_RT_IFLIST */

@@ -112,7 +112,7 @@ netlink_create(struct worker *w)
 		information = put(IFLA_LINKINFO, "", 0);
 		put_name(IFLA_INFO_KIND, without_laggs ? "tap" : "lagg");
 		close_attribute(information);
-		return (w->jail != NULL && moves(name) ? 0 : ask(w, name, false));
+		return (w->jail != NULL && moves(name) ? LEFT_OUT : ask(w, name, false));
 	}
 	vlan(w, name);
 	parent(w, name, under);
@@ -125,7 +125,7 @@ netlink_create(struct worker *w)
 	put(IFLA_VLAN_ID, &id, sizeof(id));
 	close_attribute(data);
 	close_attribute(information);
-	return (w->jail != NULL && moves(name) ? 0 : ask(w, name, false));
+	return (w->jail != NULL && moves(name) ? LEFT_OUT : ask(w, name, false));
 }
 
 long
@@ -154,7 +154,7 @@ netlink_delete(struct worker *w)
 	any(w, name);
 	by_name_or_index(w, name);
 	if (stays(name))
-		return (0);
+		return (LEFT_OUT);
 	guard(w, name, true);
 	unconfigure(w, name);
 	return (ask(w, name, true));
