@@ -1,6 +1,6 @@
 #!/bin/sh
 # For SECONDS (120), operations at laggs, epairs, VLANs, taps, bridges, cards and jails by many at once under traffic
-# (fuzz/fuzz.h), as SEED (1) names them, in PARTS (3); the module is unloaded between them. Then all of it can be removed,
+# (fuzz/fuzz.h), as SEED (1) names them, in PARTS (3); the module is unloaded between them, too. Then all of it can be removed,
 # and nothing is left.
 # LAGG=none: bridges instead of laggs, and no module, to see what the kernel does by itself. WITHOUT: operations to leave out.
 . ./lib.sh
