@@ -59,6 +59,10 @@ def problems(name, plain):
     found += [f"{symbol} looks at nothing" for symbol in ("memcpy", "memcmp") if symbol in undefined(module)]
     if name == "kasan" and SHADOW not in (work / "lagg_rs.o").read_bytes():
         found.append("Rust marks the stack in Linux's shadow")
+    if name == "kasan":
+        [static] = [s for s in check_ko.Elf(work / "lagg_rs.o").symbols if s.name.endswith("mistakes5BYTES")]
+        if static.size == 40:
+            found.append("Rust's statics have nothing behind them that KASAN watches")
     return found
 
 
