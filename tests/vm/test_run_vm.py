@@ -284,7 +284,8 @@ class Machines(unittest.TestCase):
     def test_clock_of_instructions(self):
         self.assertNotIn('-icount', self.qemu())
         command = ' '.join(self.qemu(VM_ICOUNT='1'))
-        self.assertIn('-accel tcg,thread=single -icount shift=0', command)
+        self.assertIn('-accel tcg,thread=single -icount shift=0,', command)
+        self.assertIn('-icount shift=3,', ' '.join(self.qemu(VM_ICOUNT='8')))
         with mock.patch('os.access', return_value=True):
             self.assertEqual(qemu.accelerators({'VM_ICOUNT': '1'}, 'amd64'), ['tcg'])
 

@@ -89,7 +89,8 @@ class Machine:
 
 def clock(env, accelerator):
     if env.get('VM_ICOUNT'):
-        return ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off']
+        # QEMU takes the binary logarithm.
+        return ['-accel', 'tcg,thread=single', '-icount', f'shift={int(env["VM_ICOUNT"]).bit_length() - 1},sleep=off']
     return ['-accel', 'tcg,thread=multi' if accelerator == 'tcg' else accelerator]
 
 
