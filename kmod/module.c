@@ -129,10 +129,18 @@ lagg_rs_nodes(void)
 	return (SYSCTL_STATIC_CHILDREN(_net_link_lagg_iface));
 }
 
+/*
+ * They come in the order of their numbers, so each is to the right of the last one. The tree is searched and walked as any
+ * other, but not balanced: nothing is inserted later, and they are few.
+ */
 void
-lagg_rs_oid_insert(struct sysctl_oid_list *list, struct sysctl_oid *oid)
+lagg_rs_oid_append(struct sysctl_oid_list *list, struct sysctl_oid *before, struct sysctl_oid *oid)
 {
-	RB_INSERT(sysctl_oid_list, list, oid);
+	RB_SET(oid, before, oid_link);
+	if (before == NULL)
+		RB_ROOT(list) = oid;
+	else
+		RB_RIGHT(before, oid_link) = oid;
 }
 
 void

@@ -57,7 +57,8 @@ void	lagg_rs_counters_free(counter_u64_t);
 
 /* sysctl(9): the list below net.link.lagg.iface, and oids in memory of the caller's */
 struct sysctl_oid_list *lagg_rs_nodes(void);
-void	lagg_rs_oid_insert(struct sysctl_oid_list *, struct sysctl_oid *);	/* the list is not in the tree yet */
+/* Below a node that is not in the tree yet; the one before it there, or NULL. */
+void	lagg_rs_oid_append(struct sysctl_oid_list *, struct sysctl_oid *before, struct sysctl_oid *);
 void	lagg_rs_oid_register(struct sysctl_oid *);
 void	lagg_rs_oids_remove(struct sysctl_oid *, size_t count);	/* the first, and waits for readers of all; sleeps */
 

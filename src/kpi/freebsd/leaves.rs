@@ -50,11 +50,8 @@ impl LaggTree {
     /// # Errors
     /// ENOMEM.
     pub(super) fn try_new(lagg: Name) -> Result<Self> {
-        let leaves = Module::LEAVES.iter().enumerate().map(|(place, leaf)| Row::of(leaf, place));
-        let settings = Module::SETTINGS.iter().enumerate();
-        let rows = leaves.chain(settings.map(|(place, setting)| Row::of_setting(setting, place)));
         // SAFETY: the kernel's list of laggs' nodes is there while the module is.
-        unsafe { Tree::make(c::lagg_rs_nodes(), Whose { lagg, port: None }, Module::LEAVES, rows) }
+        unsafe { Tree::make(c::lagg_rs_nodes(), Whose { lagg, port: None }, &OF_LAGG) }
     }
 
     /// The list of ports' nodes.
@@ -80,10 +77,8 @@ impl PortTree {
         lagg: Name,
         port: Name,
     ) -> Result<Self> {
-        let leaves = Module::PORT_LEAVES;
-        let rows = leaves.iter().enumerate().map(|(place, leaf)| Row::of(leaf, place));
         // SAFETY: the caller promises that the list stays.
-        unsafe { Tree::make(list, Whose { lagg, port: Some(port) }, leaves, rows) }
+        unsafe { Tree::make(list, Whose { lagg, port: Some(port) }, &OF_PORT) }
     }
 }
 
@@ -94,7 +89,8 @@ impl<const N: usize> Tree<N> {
         unsafe { &(*self.0.get()).whose }
     }
 
-    /// Makes a node below `list`, whose `rows` begin with `leaves`.
+    /// Makes a node below `list`, with an oid for each of `rows`. The first is the node itself, and those that
+    /// others are below come before these.
     ///
     /// # Errors
     /// ENOMEM.
@@ -104,8 +100,7 @@ impl<const N: usize> Tree<N> {
     unsafe fn make(
         list: *mut c::sysctl_oid_list,
         whose: Whose,
-        leaves: &[Leaf],
-        rows: impl Iterator<Item = Row>,
+        rows: &'static [Row; N],
     ) -> Result<Self> {
         const { assert!(N < c::CTL_AUTO_START as usize) };
         let init = |block: *mut Block<N>| {
@@ -118,23 +113,24 @@ impl<const N: usize> Tree<N> {
                 (&raw mut (*block).name).write(name);
                 ((&raw mut (*block).oids).cast::<c::sysctl_oid>(), &raw mut (*block).whose)
             };
-            // SAFETY: the first oid is in the block, and so is the name that was written above.
-            unsafe {
-                let top = if (*whose).port.is_some() { &TOP_OF_PORT } else { &TOP_OF_LAGG };
-                oids.write(top.oid(list, c::OID_AUTO, (*block).name.as_ptr(), whose));
-            }
-            for (number, row) in (1..N).zip(rows) {
-                let (above, name) = above(leaves, row.name);
-                // SAFETY: there are N oids, and at most N - 1 leaves. What is above was written before.
+            for (number, row) in rows.iter().enumerate() {
+                // SAFETY: there are N oids and N rows. The first oid's name was written above. The oid above
+                // another, and the one before it, come first in the rows, so they were written too.
                 unsafe {
-                    let list = &raw mut (*oids.add(above)).oid_children;
-                    oids.add(number).write(row.oid(list, number as i32, name, whose));
-                    c::lagg_rs_oid_insert(list, oids.add(number));
+                    let oid = oids.add(number);
+                    if number == 0 {
+                        oid.write(row.oid(list, c::OID_AUTO, (*block).name.as_ptr(), whose));
+                        continue;
+                    }
+                    let list = &raw mut (*oids.add(row.above)).oid_children;
+                    oid.write(row.oid(list, number as i32, row.name.as_ptr(), whose));
+                    let before = row.before.map_or(ptr::null_mut(), |before| oids.add(before));
+                    c::lagg_rs_oid_append(list, before, oid);
                 }
             }
         };
-        // SAFETY: `init` writes the name, and zeros are an oid.
-        let block = unsafe { Pinned::try_new(init) }?;
+        // SAFETY: `init` writes all of the block.
+        let block = unsafe { Pinned::try_new_in(init) }?;
         // SAFETY: the oids were written above, and the caller promises the list. The caller may sleep.
         unsafe { c::lagg_rs_oid_register(block.get().cast()) };
         // INVARIANT: it was registered just now; no other node has its name.
@@ -158,6 +154,7 @@ type Handler = unsafe extern "C" fn(
 
 /// What makes an oid.
 struct Row {
+    /// The last part of its name.
     name: &'static CStr,
     about: &'static CStr,
     label: Option<&'static CStr>,
@@ -165,18 +162,57 @@ struct Row {
     format: &'static CStr,
     read: Option<Handler>,
     place: usize,
+    /// The row of the node above it.
+    above: usize,
+    /// The row of the one before it below the same node, if there is one.
+    before: Option<usize>,
 }
 
 const NODE: u32 = c::CTLTYPE_NODE | c::CTLFLAG_RW;
 const STATE: u32 = c::CTLFLAG_RD | c::CTLFLAG_STATS | c::CTLFLAG_VNET;
 const SETTING: u32 = c::CTLFLAG_RW | c::CTLFLAG_VNET;
 
-const TOP_OF_LAGG: Row = Row::node(c"", c"Laggs of this name", Some(c"lagg"));
-const TOP_OF_PORT: Row = Row::node(c"", c"Ports of this name", Some(c"port"));
+/// The rows of a lagg and of a port, worked out by the compiler: there may be many ports.
+static OF_LAGG: [Row; 1 + Module::LEAVES.len() + Module::SETTINGS.len()] =
+    rows(c"lagg", c"Laggs of this name", Module::LEAVES, Module::SETTINGS);
+static OF_PORT: [Row; 1 + Module::PORT_LEAVES.len()] =
+    rows(c"port", c"Ports of this name", Module::PORT_LEAVES, &[]);
+
+/// Those of a node with this label, of what is below it, and of its settings.
+const fn rows<const N: usize>(
+    label: &'static CStr,
+    about: &'static CStr,
+    leaves: &[Leaf],
+    settings: &[Setting],
+) -> [Row; N] {
+    let mut rows = [const { Row::node(c"", c"", None) }; N];
+    rows[0] = Row::node(c"", about, Some(label));
+    let mut number = 1;
+    while number < N {
+        let place = number - 1;
+        let (whole, mut row) = match place < leaves.len() {
+            true => (leaves[place].name, Row::of(&leaves[place], place)),
+            false => {
+                let place = place - leaves.len();
+                (settings[place].name, Row::of_setting(&settings[place], place))
+            }
+        };
+        (row.above, row.name) = above(leaves, whole);
+        let mut before = number - 1;
+        while before > 0 && rows[before].above != row.above {
+            before -= 1;
+        }
+        row.before = if before > 0 { Some(before) } else { None };
+        rows[number] = row;
+        number += 1;
+    }
+    rows
+}
 
 impl Row {
     const fn node(name: &'static CStr, about: &'static CStr, label: Option<&'static CStr>) -> Self {
-        Row { name, about, label, kind: NODE, format: c"N", read: None, place: 0 }
+        let (kind, format) = (NODE, c"N");
+        Row { name, about, label, kind, format, read: None, place: 0, above: 0, before: None }
     }
 
     const fn of(leaf: &Leaf, place: usize) -> Self {
@@ -187,7 +223,7 @@ impl Row {
             Shows::Reason => (c::CTLTYPE_U64 | STATE, c"QU", Some(c"reason")),
             Shows::Text => (c::CTLTYPE_STRING | STATE, c"A", None),
         };
-        Row { name, about, label, kind, format, read: Some(read_leaf), place }
+        Row { kind, format, label, read: Some(read_leaf), place, ..Row::node(name, about, None) }
     }
 
     const fn of_setting(setting: &Setting, place: usize) -> Self {
@@ -196,10 +232,12 @@ impl Row {
             Holds::Number => (c::CTLTYPE_U32 | SETTING, c"IU"),
             Holds::Text => (c::CTLTYPE_STRING | SETTING, c"A"),
         };
-        Row { name, about, label: None, kind, format, read: Some(read_setting), place }
+        Row { kind, format, read: Some(read_setting), place, ..Row::node(name, about, None) }
     }
 
     /// The oid, which is dynamic: the kernel counts its readers.
+    // Inlined, so that it is written where it will be.
+    #[inline(always)]
     fn oid(
         &self,
         list: *mut c::sysctl_oid_list,
@@ -225,13 +263,34 @@ impl Row {
     }
 }
 
-/// The place of the oid above one with this name, and the last part of the name, as a string.
-fn above(leaves: &[Leaf], name: &'static CStr) -> (usize, *const c_char) {
-    let bytes = name.to_bytes();
-    let Some(dot) = bytes.iter().rposition(|byte| *byte == b'.') else { return (0, name.as_ptr()) };
-    let is_node = |leaf: &Leaf| leaf.shows == Shows::Nodes;
-    let node = leaves
-        .iter()
-        .rposition(|leaf| is_node(leaf) && bytes.get(..dot) == Some(leaf.name.to_bytes()));
-    (node.map_or(0, |node| node + 1), name.as_ptr().wrapping_add(dot + 1))
+/// The number of the row above that of this name, and the last part of the name.
+const fn above(leaves: &[Leaf], name: &'static CStr) -> (usize, &'static CStr) {
+    let bytes = name.to_bytes_with_nul();
+    let mut dot = bytes.len();
+    while dot > 0 && bytes[dot - 1] != b'.' {
+        dot -= 1;
+    }
+    if dot == 0 {
+        return (0, name);
+    }
+    let (node, last) = bytes.split_at(dot);
+    let mut row = leaves.len();
+    while row > 0 && !is_node(&leaves[row - 1], node) {
+        row -= 1;
+    }
+    let Ok(last) = CStr::from_bytes_with_nul(last) else { return (row, name) };
+    (row, last)
+}
+
+/// Whether that is the node of this name, which a dot follows.
+const fn is_node(leaf: &Leaf, name: &[u8]) -> bool {
+    let bytes = leaf.name.to_bytes();
+    if !matches!(leaf.shows, Shows::Nodes) || bytes.len() + 1 != name.len() {
+        return false;
+    }
+    let mut place = 0;
+    while place < bytes.len() && bytes[place] == name[place] {
+        place += 1;
+    }
+    place == bytes.len()
 }

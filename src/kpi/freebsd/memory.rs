@@ -53,9 +53,21 @@ impl<T> Pinned<T> {
     /// # Safety
     /// `init` leaves a value where its argument points, which is at zeros.
     pub(super) unsafe fn try_new(init: impl FnOnce(*mut T)) -> Result<Self> {
+        let init = |place: *mut T| {
+            // SAFETY: memory of that layout was allocated just now, and is not shared.
+            unsafe { place.write_bytes(0, 1) };
+            init(place);
+        };
+        // SAFETY: the caller promises that its function leaves a value in memory that was filled with zeros.
+        unsafe { Self::try_new_in(init) }
+    }
+
+    /// The same, but `init` finds memory with unknown content. May sleep.
+    ///
+    /// # Safety
+    /// `init` leaves a value where its argument points.
+    pub(super) unsafe fn try_new_in(init: impl FnOnce(*mut T)) -> Result<Self> {
         let place: NonNull<T> = allocate(Layout::new::<T>()).ok_or(Errno::ENOMEM)?.cast();
-        // SAFETY: memory of that layout was allocated just now, and is not shared.
-        unsafe { place.write_bytes(0, 1) };
         init(place.as_ptr());
         // INVARIANT: the memory is from `allocate`, and the caller promises that `init` leaves a value in it.
         Ok(Pinned(place))
