@@ -5,7 +5,7 @@ use core::mem::swap;
 use super::Port;
 use super::lacp_state::now;
 use super::mode::Mode;
-use super::settings::Settings;
+use super::settings::{Settings, USUAL_PRIORITY};
 use super::state::State;
 use crate::kpi::{Array, Errno, Name, Ref, Result, iff};
 use crate::lacp::Time;
@@ -279,10 +279,12 @@ impl State {
         if !matches!(self.mode, Mode::Failover | Mode::None) {
             return port.ifp().index().into();
         }
-        let name = port.ifp().name();
-        let is_primary = name == self.settings.primary;
-        let priority = u64::from(self.settings.priority_of(&name));
-        u64::from(!is_primary) << 48 | priority << 32 | u64::from(port.number())
+        let settings = &self.settings;
+        let (is_primary, priority) = match settings.has_names().then(|| port.ifp().name()) {
+            Some(name) => (name == settings.primary, settings.priority_of(&name)),
+            None => (false, USUAL_PRIORITY),
+        };
+        u64::from(!is_primary) << 48 | u64::from(priority) << 32 | u64::from(port.number())
     }
 
     /// The port for failover to send on.
@@ -294,10 +296,17 @@ impl State {
         let present = self.members().find(|port| old.slot == Some(port.slot()));
         // The ports of a lagg that is down have not failed.
         let present = present.filter(|port| !self.running || self.is_usable(port));
-        let first = self.members().min_by_key(|port| self.rank(port));
-        let usable = self.members().filter(|port| self.is_usable(port));
-        let best = usable.min_by_key(|port| self.rank(port)).filter(|_| self.running);
-        let is_first = best.is_some_and(|best| first.is_some_and(|first| first.is(best)));
+        // In one pass: a lagg has up to 32 ports, and each that joins has this looked at again.
+        let (mut first, mut best) = (u64::MAX, None);
+        for port in self.members() {
+            let rank = self.rank(port);
+            first = first.min(rank);
+            if best.is_none_or(|(best, _)| rank < best) && self.running && self.is_usable(port) {
+                best = Some((rank, port));
+            }
+        }
+        let is_first = best.is_some_and(|(rank, _)| rank == first);
+        let best = best.map(|(_, port)| port);
         let primary = &self.settings.primary;
         let is_primary = |port: &&Ref<Port>| primary.is_empty() || port.ifp().name() == *primary;
         let has_returned = old.recall && is_first && best.is_some_and(|best| is_primary(&best));

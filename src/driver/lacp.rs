@@ -21,17 +21,20 @@ pub(super) fn keep_time(softc: &Ref<Softc>) {
     if softc.state().destroying {
         return;
     }
-    let publishes = softc.take_publishes();
-    let has_news = softc.ifp().in_vnet(|| {
+    let mut publishes = softc.take_publishes();
+    softc.ifp().in_vnet(|| {
         // F-83: a partner that was heard in time has not timed out, however late this is
         let now = now();
         lacp_frames::take_frames(softc);
         if run_machines(softc, now) {
             lacp_frames::send_pdus(softc);
+            publishes |= link::set_lacp_alarm(softc) | has_news(softc);
+        } else if !publishes {
+            publishes = link::set_lacp_alarm(softc) || has_news(softc);
         }
-        link::set_lacp_alarm(softc) | has_news(softc)
+        // Without LACP the protocol task sets the alarm, if it runs.
     });
-    if publishes || has_news {
+    if publishes {
         Softc::wake_publisher(softc);
     }
 }

@@ -72,6 +72,11 @@ impl Settings {
         options
     }
 
+    /// Whether any port is known by its name.
+    pub fn has_names(&self) -> bool {
+        !self.primary.is_empty() || !self.port_priority.is_empty()
+    }
+
     /// The priority of the port with this name; less is better.
     pub fn priority_of(&self, port: &Name) -> u16 {
         let given = self.port_priority.iter().find(|(name, _)| name == port);
@@ -80,7 +85,7 @@ impl Settings {
 }
 
 /// The priority of a port to which none was given.
-const USUAL_PRIORITY: u16 = 32768;
+pub(super) const USUAL_PRIORITY: u16 = 32768;
 
 /// Linux bonding's words.
 const RESELECT: [(&str, Reselect); 3] =
