@@ -12,7 +12,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . kmod/env.sh
 # The flags are the kernel's, whatever the environment has for other programs.
-unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CFLAGS TARGET_CFLAGS
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER CFLAGS TARGET_CFLAGS CPATH C_INCLUDE_PATH
+unset $(env | sed -nE 's/^((CARGO_(PROFILE|BUILD|TARGET|UNSTABLE)_|CARGO_INCREMENTAL|BINDGEN_EXTRA)[A-Za-z0-9_]*)=.*/\1/p')
 
 # How the target is to differ from Rust's own
 edit=

@@ -13,6 +13,8 @@ tool() {
 	command -v "$1-19" || command -v "$1" || echo "$1"
 }
 
+# FreeBSD's package has the tools' own names here alone.
+[ ! -d /usr/local/llvm19/bin ] || PATH=$PATH:/usr/local/llvm19/bin
 CLANG=$(tool clang)
 LLD=$(tool ld.lld)
 OBJCOPY=$(tool llvm-objcopy)
