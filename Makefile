@@ -18,6 +18,9 @@ TOOLS = . kmod/env.sh &&
 # The shell puts it together: the two kinds of make agree on no condition.
 OUT = build/$(ARCH)$$(case $${FREEBSD:-15} in (15) ;; (*) echo "-freebsd$$FREEBSD" ;; esac)$${KASAN:+-kasan}$${KCSAN:+-kcsan}
 
+# The targets share directories of build/.
+.NOTPARALLEL:
+
 all: setup
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH)
 
@@ -149,27 +152,29 @@ unload: on-freebsd
 
 install: on-freebsd
 	@[ "$$KO" ] || $(MAKE) all
-	mkdir -p $(DESTDIR)$(KMODDIR) $(DESTDIR)$(MANDIR)4 $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)8
-	install -m 555 $${KO:-$(OUT)/if_lagg_rs.ko} $(DESTDIR)$(KMODDIR)/if_lagg_rs.ko
+	@od -An -tx1 -N20 "$${KO:-$(OUT)/if_lagg_rs.ko}" | tr -d ' \n' | grep -q "^7f454c46.*$$([ $(ARCH) = amd64 ] && echo 3e00 || echo b700)\$$" || \
+	    { echo "$$KO is no module for $(ARCH)" >&2; exit 1; }
+	mkdir -p "$(DESTDIR)$(KMODDIR)" "$(DESTDIR)$(MANDIR)4" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(MANDIR)8"
+	install -m 555 "$${KO:-$(OUT)/if_lagg_rs.ko}" "$(DESTDIR)$(KMODDIR)/if_lagg_rs.ko"
 	@$(MAKE) hints
-	install -m 444 kmod/lagg_rs.4 $(DESTDIR)$(MANDIR)4/
-	install -m 555 src/laggstat/laggstat.sh $(DESTDIR)$(SBINDIR)/laggstat
-	install -m 444 src/laggstat/laggstat.8 $(DESTDIR)$(MANDIR)8/
+	install -m 444 kmod/lagg_rs.4 "$(DESTDIR)$(MANDIR)4/"
+	install -m 555 src/laggstat/laggstat.sh "$(DESTDIR)$(SBINDIR)/laggstat"
+	install -m 444 src/laggstat/laggstat.8 "$(DESTDIR)$(MANDIR)8/"
 
 # The loader's, by which it finds modules
 hints:
-	@[ "$$(uname -s)" != FreeBSD ] || kldxref $(DESTDIR)$(KMODDIR)
+	@[ "$$(uname -s)" != FreeBSD ] || kldxref "$(DESTDIR)$(KMODDIR)"
 
 install-tests: on-freebsd
-	mkdir -p $(DESTDIR)$(TESTSDIR)
-	install -m 555 tests/kyua/*.sh $(DESTDIR)$(TESTSDIR)/
-	install -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr $(DESTDIR)$(TESTSDIR)/
+	mkdir -p "$(DESTDIR)$(TESTSDIR)"
+	install -m 555 tests/kyua/*.sh "$(DESTDIR)$(TESTSDIR)/"
+	install -m 444 tests/kyua/Kyuafile tests/kyua/lagg.subr "$(DESTDIR)$(TESTSDIR)/"
 
 deinstall: on-freebsd
-	rm -f $(DESTDIR)$(KMODDIR)/if_lagg_rs.ko $(DESTDIR)$(MANDIR)4/lagg_rs.4
-	rm -f $(DESTDIR)$(SBINDIR)/laggstat $(DESTDIR)$(MANDIR)8/laggstat.8
-	cd tests/kyua && for file in *.sh Kyuafile lagg.subr; do rm -f $(DESTDIR)$(TESTSDIR)/$$file; done
-	rmdir $(DESTDIR)$(TESTSDIR) 2>/dev/null || true
+	rm -f "$(DESTDIR)$(KMODDIR)/if_lagg_rs.ko" "$(DESTDIR)$(MANDIR)4/lagg_rs.4"
+	rm -f "$(DESTDIR)$(SBINDIR)/laggstat" "$(DESTDIR)$(MANDIR)8/laggstat.8"
+	for file in tests/kyua/*.sh Kyuafile lagg.subr; do rm -f "$(DESTDIR)$(TESTSDIR)/$${file##*/}"; done
+	rmdir "$(DESTDIR)$(TESTSDIR)" 2>/dev/null || true
 	@$(MAKE) hints
 	@echo 'Remove if_lagg_rs from /boot/loader.conf and kld_list too. The module stays loaded until kldunload or a reboot.'
 

@@ -11,6 +11,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from runner import console, disks  # noqa: E402
 
+# How a module for amd64 begins
+MODULE = b'\x7fELF' + bytes(14) + b'\x3e\0'
+
 
 class Payload(unittest.TestCase):
     def test_what_is_in_it(self):
@@ -20,6 +23,8 @@ class Payload(unittest.TestCase):
                 os.makedirs(os.path.join(top, os.path.dirname(name)), exist_ok=True)
                 open(os.path.join(top, name), 'w').close()
             disk = os.path.join(top, 'disk')
+            with open(os.path.join(top, 'build/some.ko'), 'wb') as module:
+                module.write(MODULE)
             disks.payload(disk, os.path.join(top, 'build/some.ko'), os.path.join(top, 'vm/smoke.sh'), [('SUITE', 'a b')])
             self.assertEqual(os.path.getsize(disk) % 512, 0)
             with tarfile.open(disk) as tar:

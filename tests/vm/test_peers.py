@@ -17,9 +17,10 @@ class Peers(unittest.TestCase):
     def peers(self, then):
         with tempfile.TemporaryDirectory() as work:
             env = {'PATH': os.environ['PATH'], 'VM_ACCEL': 'tcg', 'KERNEL': os.path.join(work, 'kernel'), 'ROOT': __file__,
-                   'KO': __file__, 'QEMU': os.path.join(work, 'qemu')}
-            with open(env['KERNEL'], 'wb') as f:
-                f.write(KERNEL)
+                   'KO': os.path.join(work, 'ko'), 'QEMU': os.path.join(work, 'qemu')}
+            for name, content in ('KERNEL', KERNEL), ('KO', b'\x7fELF' + bytes(14) + b'\x3e\0'):
+                with open(env[name], 'wb') as f:
+                    f.write(content)
             with open(env['QEMU'], 'w') as f:
                 f.write('#!/bin/sh\necho "$*"\ncase "$*" in *path=*/ours0,remote*) role=ours ;; *) role=theirs ;; esac\n' + then)
             os.chmod(env['QEMU'], stat.S_IRWXU)
