@@ -19,8 +19,8 @@ import tomllib
 import crates
 
 TOP = crates.TOP
-# What a build leaves in the tree
-BUILT = {"build", "target", "vendor", "__pycache__"}
+# The names of the files of a source that was released: others in its tree are somebody's own.
+LIST = TOP / "vendor/FILES"
 
 
 def field(name):
@@ -33,15 +33,23 @@ def version():
 
 
 def git(*arguments):
-    return subprocess.run(["git", *arguments], cwd=TOP, check=True, capture_output=True, text=True).stdout
+    # Whoever releases it need not own the tree: root may.
+    command = ["git", "-c", f"safe.directory={TOP}", *arguments]
+    result = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, text=True)
+    return result.stdout if result.returncode == 0 else sys.exit(result.returncode)
 
 
 def sources():
     """The files of the source, and the time that they bear: that of the commit, which an unpacked release keeps."""
-    if not (TOP / ".git").exists():
-        files = (p.relative_to(TOP) for p in TOP.rglob("*") if p.is_file())
-        return [p for p in files if not BUILT & set(p.parts)], int((TOP / "Cargo.toml").stat().st_mtime)
-    return [pathlib.Path(p) for p in git("ls-files", "-z").split("\0") if p], int(git("log", "-1", "--format=%ct"))
+    if (TOP / ".git").exists():
+        files, time = git("ls-files", "-z").split("\0")[:-1], int(git("log", "-1", "--format=%ct"))
+    elif LIST.exists():
+        files, time = LIST.read_text().splitlines(), int((TOP / "Cargo.toml").stat().st_mtime)
+    else:
+        sys.exit(f"a release is made in a clone, or in a source that make dist has made: there is no .git and no {LIST}")
+    if missing := [file for file in files if not (TOP / file).is_file()]:
+        sys.exit("these files of the source are missing: " + ", ".join(missing))
+    return [pathlib.Path(file) for file in files], time
 
 
 def pack(to, contents, time):
@@ -70,6 +78,7 @@ def source(to, name):
     files, time = sources()
     with tempfile.TemporaryDirectory() as vendor:
         crates.unpack(pathlib.Path(vendor))
+        pathlib.Path(vendor, LIST.name).write_text("".join(f"{file}\n" for file in files))
         contents = {pathlib.Path(name, p): TOP / p for p in files}
         contents |= {pathlib.Path(name, "vendor", p): file for p, file in below(pathlib.Path(vendor)).items()}
         pack(to, contents, time)
@@ -126,17 +135,31 @@ def main(to):
     heading = re.search("^## (.*)", (TOP / "CHANGELOG.md").read_text(), re.M)[1]
     if heading.split(",")[0] != version():
         sys.exit(f"Cargo.toml has version {version()}, but CHANGELOG.md begins with {heading}")
+    changed = (TOP / ".git").exists() and git("status", "--porcelain")
     if "not yet" in heading:
         print(f"a trial: CHANGELOG.md says {heading}")
+        if changed:
+            print(f"not committed, and perhaps in it:\n{changed}", end="")
     elif missing := placeholders():
         sys.exit("a release needs what CONTRIBUTING.md lists under Releases:\n" + "\n".join(missing))
-    elif (TOP / ".git").exists() and git("status", "--porcelain"):
+    elif changed:
         sys.exit("what is released must be committed: git status")
-    name = f"lagg-rs-{version()}"
     if to.exists() and not (to / "SHA256SUMS").exists():
         sys.exit(f"{to} is there, and is no release")
-    shutil.rmtree(to, ignore_errors=True)
-    to.mkdir(parents=True)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    # It is there as a whole, or not at all.
+    with tempfile.TemporaryDirectory(dir=to.parent) as temporary:
+        made = pathlib.Path(temporary, to.name)
+        made.mkdir()
+        release(made)
+        shutil.rmtree(to, ignore_errors=True)
+        made.rename(to)
+    print((to / "SHA256SUMS").read_text(), end="")
+
+
+def release(to):
+    """Makes the files of the release."""
+    name = f"lagg-rs-{version()}"
     archive = to / f"{name}.tar.gz"
     time = source(archive, name)
     port(to / f"port-{version()}.tar.gz", archive, time)
@@ -151,7 +174,6 @@ def main(to):
     sums.write_text("".join(lines))
     if key := os.environ.get("SIGN"):
         sign(sums, key)
-    print("".join(lines), end="")
 
 
 if __name__ == "__main__":

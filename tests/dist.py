@@ -66,7 +66,8 @@ def check_files(dist, temporary):
 
 
 def check_again(dist, source, to):
-    """The unpacked release makes itself again."""
+    """The unpacked release makes itself again, without what somebody has put there."""
+    (source / "release.sec").write_text("a secret key\n")
     make(source, to, TZ="Asia/Tokyo", LC_ALL="C")
     for file in dist.glob("*.tar.gz"):
         assert file.read_bytes() == (to / file.name).read_bytes(), f"{file.name} differs"
@@ -106,8 +107,12 @@ def check_port(port, archive, temporary):
     # The framework compresses manual pages.
     installed = {name.removesuffix(".gz") for list in ("", "LAGGSTAT_", "TESTS_") for name in
                  values(makefile, f"{list}PLIST_FILES")}
-    root = temporary / "root"
-    run("make", "-s", "-C", TOP, "install", "install-tests", f"DESTDIR={root}", f"KO={archive}", "KMODDIR=/usr/local/KMODDIR")
+    root = temporary / "a root"
+    module = f"KO={TOP}/build/amd64/if_lagg_rs.ko"
+    run("make", "-s", "-C", TOP, "install", "install-tests", f"DESTDIR={root}", module, "KMODDIR=/usr/local/KMODDIR")
+    for other in archive, TOP / "build/arm64/if_lagg_rs.ko":
+        refused = subprocess.run(["make", "-s", "-C", TOP, "install", f"DESTDIR={root}", f"KO={other}"], capture_output=True, text=True)
+        assert f"{other} is no module for amd64\n" in refused.stderr, refused.stderr
     ours = {str(p.relative_to(root / "usr/local")).replace("KMODDIR", "${KMODDIR}") for p in root.rglob("*") if p.is_file()}
     assert installed == ours, f"plist: {installed ^ ours}"
     run("make", "-s", "-C", TOP, "deinstall", f"DESTDIR={root}", "KMODDIR=/usr/local/KMODDIR", stdout=subprocess.DEVNULL)
@@ -162,7 +167,8 @@ def check_modules(port, source, home):
         other = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     environment = {"HOME": str(home), "PATH": os.environ["PATH"], "VENDOR": str(crates), "TZ": "America/Lima"}
     # What somebody has set for other programs.
-    environment |= {"RUSTFLAGS": "-Copt-level=0", "CFLAGS": "-O0"}
+    environment |= {"RUSTFLAGS": "-Copt-level=0", "CFLAGS": "-O0", "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0"}
+    environment |= {"BINDGEN_EXTRA_CLANG_ARGS": "-DINET6=0", "RUSTC_WRAPPER": "/nonexistent", "CPATH": "/usr/include"}
     for arch in ARCHITECTURES:
         run(*other, "kmod/build.sh", arch, cwd=source, env=environment)
         module = f"build/{arch}/if_lagg_rs.ko"
