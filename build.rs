@@ -31,7 +31,7 @@ mod kernel {
         if_.* ifc_.* ifmedia_.* ifunit_ref ether_ifattach ether_ifdetach ether_ioctl
         ether_output ether_bpf_mtap_if infiniband_.* ifpromisc link_init_sdl rt_ifmsg";
     const TYPES: &str = "
-        sysctl_oid sysctl_req mtx sx cv task callout epoch_context epoch_tracker ifnet bpf_if_ext pcpu mbuf sockaddr ifreq ifmedia ifmediareq
+        sysctl_oid sysctl_req mtx sx cv task timeout_task epoch_context epoch_tracker ifnet bpf_if_ext pcpu mbuf sockaddr ifreq ifmedia ifmediareq
         ifType sockaddr_dl ifc_data siocsifcapnv_driver_data if_clone_addreq if_.*_fn_t iflaggparam lagg_type";
     const VARIABLES: &str = "
         net_epoch_preempt taskqueue_swi taskqueue_thread lagg_.*_p

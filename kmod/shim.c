@@ -75,12 +75,13 @@ lagg_rs_detach_unlock(void)
 }
 
 int
-lagg_rs_taskqueue_start(struct taskqueue **queue, uint32_t threads, bool urgent, const char *name)
+lagg_rs_taskqueue_start(struct taskqueue **queue, uint32_t threads, uint32_t urgency, const char *name)
 {
 	/* Between programs that somebody waits for, and those that compute. */
 	const int background = (PRI_MIN_TIMESHARE + PRI_MAX_TIMESHARE) / 2;
+	const int priorities[] = { background, PI_NET, PI_REALTIME };
 
-	return (taskqueue_start_threads(queue, threads, urgent ? PI_NET : background, "%s", name));
+	return (taskqueue_start_threads(queue, threads, priorities[urgency], "%s", name));
 }
 
 void
@@ -90,27 +91,16 @@ lagg_rs_task_init(struct task *task, task_fn_t *run, void *context)
 }
 
 void
-lagg_rs_callout_init(struct callout *callout, struct mtx *m)
+lagg_rs_timeout_task_init(struct taskqueue *queue, struct timeout_task *task, task_fn_t *run, void *context)
 {
-	callout_init_mtx(callout, m, CALLOUT_RETURNUNLOCKED);
+	TIMEOUT_TASK_INIT(queue, task, 0, run, context);
 }
 
 void
-lagg_rs_callout_reset(struct callout *callout, uint32_t ms, callout_func_t *run, void *context)
+lagg_rs_timeout_task_reset(struct taskqueue *queue, struct timeout_task *task, uint32_t ms)
 {
-	callout_reset_sbt(callout, ms * SBT_1MS, 0, run, context, 0);
-}
-
-void
-lagg_rs_callout_stop(struct callout *callout)
-{
-	callout_stop(callout);
-}
-
-void
-lagg_rs_callout_drain(struct callout *callout)
-{
-	callout_drain(callout);
+	/* 0 would not replace a time that was set before. */
+	taskqueue_enqueue_timeout_sbt(queue, task, ms == 0 ? 1 : ms * SBT_1MS, 0, 0);
 }
 
 uint64_t

@@ -29,15 +29,11 @@ void	lagg_rs_cv_broadcast(struct cv *);
 int	lagg_rs_detach_lock(void);					/* ifnet_detach_sxlock; an errno: a signal came */
 void	lagg_rs_detach_unlock(void);
 
-/* taskqueue(9): the priority of network interrupts, or of users' programs that nobody waits for */
-int	lagg_rs_taskqueue_start(struct taskqueue **, uint32_t threads, bool urgent, const char *name);
+/* taskqueue(9). How urgent it is: 2 before network interrupts, 1 as they are, 0 as users' programs that nobody waits for */
+int	lagg_rs_taskqueue_start(struct taskqueue **, uint32_t threads, uint32_t urgency, const char *name);
 void	lagg_rs_task_init(struct task *, task_fn_t *, void *context);
-
-/* callout(9): the function gives the mutex back */
-void	lagg_rs_callout_init(struct callout *, struct mtx *);
-void	lagg_rs_callout_reset(struct callout *, uint32_t ms, callout_func_t *, void *context);
-void	lagg_rs_callout_stop(struct callout *);
-void	lagg_rs_callout_drain(struct callout *);
+void	lagg_rs_timeout_task_init(struct taskqueue *, struct timeout_task *, task_fn_t *, void *context);
+void	lagg_rs_timeout_task_reset(struct taskqueue *, struct timeout_task *, uint32_t ms);
 
 /* getmicrouptime(9) */
 uint64_t lagg_rs_uptime_ms(void);

@@ -8,7 +8,7 @@
 //! | [`Ref`], [`EpochCell`], [`EpochOption`], [`epoch`] | counted objects, published and freed through the epoch | malloc(9), epoch(9) |
 //! | [`Mtx`], [`Cv`], [`Deadline`] | a mutex over the data that it guards, and a condition to wait for under it | mutex(9), condvar(9) |
 //! | [`Task`], [`Queue`] | work for one of the module's threads | taskqueue(9) |
-//! | [`Callout`] | a function at a later time | callout(9) |
+//! | [`Callout`] | a function at a later time | taskqueue(9) |
 //! | [`Ifnet`], [`IfnetRef`], [`PortMethods`] | an interface, a counted reference to one, a port driver's own methods | ifnet(9) |
 //! | [`Ways`], [`Outlet`] | the functions for a plan's packets, and where these go | |
 //! | [`LinkAddr`] | a link-level address, of Ethernet or of InfiniBand | sockaddr_dl |
@@ -141,6 +141,9 @@ pub enum Queue {
     /// Makes and removes the nodes of sysctl(8), for whose readers it may wait long.
     #[cfg(feature = "kernel")]
     Names,
+    /// Calls the functions of [`Callout`]s.
+    #[cfg(feature = "kernel")]
+    Timer,
 }
 
 impl Queue {
@@ -149,7 +152,7 @@ impl Queue {
         match self {
             Queue::Lacp | Queue::Protocol | Queue::Configuration => 4,
             #[cfg(feature = "kernel")]
-            Queue::Names => 1,
+            Queue::Names | Queue::Timer => 1,
         }
     }
 }

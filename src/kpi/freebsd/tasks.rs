@@ -10,13 +10,14 @@ use super::memory::Pinned;
 use crate::kpi::{EpochOption, Errno, Queue, Ref, Result};
 
 /// The kernel's queues: NULL while the module is not loaded.
-static QUEUES: [AtomicPtr<c::taskqueue>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
+static QUEUES: [AtomicPtr<c::taskqueue>; 5] = [const { AtomicPtr::new(ptr::null_mut()) }; 5];
 
-const ALL: [(Queue, &CStr); 4] = [
+const ALL: [(Queue, &CStr); 5] = [
     (Queue::Lacp, c"lagg lacp"),
     (Queue::Protocol, c"lagg proto"),
     (Queue::Configuration, c"lagg config"),
     (Queue::Names, c"lagg names"),
+    (Queue::Timer, c"lagg timer"),
 ];
 
 impl Queue {
@@ -24,13 +25,17 @@ impl Queue {
         &QUEUES[self as usize]
     }
 
-    /// Whether it runs at the priority of network interrupts, or of users' programs. Nobody need
-    /// wait for the nodes of ports.
-    fn is_urgent(self) -> bool {
-        self != Queue::Names
+    /// Network interrupts may take all that a processor does, for as long as packets come. What keeps time runs
+    /// before them (F-83). Nobody need wait for the nodes of ports.
+    fn urgency(self) -> u32 {
+        match self {
+            Queue::Lacp | Queue::Timer => 2,
+            Queue::Protocol | Queue::Configuration => 1,
+            Queue::Names => 0,
+        }
     }
 
-    fn get(self) -> *mut c::taskqueue {
+    pub(super) fn get(self) -> *mut c::taskqueue {
         self.place().load(Ordering::Acquire)
     }
 }
@@ -46,15 +51,21 @@ pub(super) fn start() -> Result {
         // SAFETY: the caller may sleep, and the name is a string that lives for ever. The place is static,
         // and the queue is stored in it before the thread starts.
         unsafe {
-            let made = c::taskqueue_create(
+            // With a fast one, the clock's interrupt queues what is due. Otherwise a thread does, which runs
+            // after network interrupts.
+            let create = match queue {
+                Queue::Timer => c::taskqueue_create_fast,
+                _ => c::taskqueue_create,
+            };
+            let made = create(
                 name.as_ptr(),
                 c::M_WAITOK as c_int,
                 Some(c::taskqueue_thread_enqueue),
                 place.cast(),
             );
             queue.place().store(made, Ordering::Release);
-            let (threads, urgent) = (queue.threads(), queue.is_urgent());
-            Errno::check(c::lagg_rs_taskqueue_start(place, threads, urgent, name.as_ptr()))?;
+            let (threads, urgency) = (queue.threads(), queue.urgency());
+            Errno::check(c::lagg_rs_taskqueue_start(place, threads, urgency, name.as_ptr()))?;
         }
     }
     Ok(())
