@@ -1,5 +1,6 @@
 //! The aggregators between which there is a choice, and what speaks for each.
 
+use super::mux::Waits;
 use super::selection::{Selected, System};
 use super::settings::Select;
 use super::standby;
@@ -50,7 +51,7 @@ impl Port {
             && !self.actor.state.intersects(StateBits::DEFAULTED | StateBits::EXPIRED);
         self.is_enabled()
             && self.selected != Selected::Unselected
-            && self.ready
+            && self.waits == Waits::No
             && (has_partner || self.is_fallback())
     }
 

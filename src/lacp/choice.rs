@@ -157,6 +157,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let active = self.active;
         let limit = active.filter(|_| self.settings.max_links != 0);
         let links = limit.map(|active| self.links(active, now));
+        let links = links.map(|links| links | self.stay(links));
         let its = self.ports().filter(|(_, port)| limit.is_some() && port.aggregator == limit);
         let settles = its.filter_map(|(_, port)| port.window.settles(now)).max();
         self.doubts.settles = self.doubts.settles.into_iter().chain(settles).min();

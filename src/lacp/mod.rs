@@ -31,6 +31,7 @@ pub mod standby;
 pub mod time;
 pub mod transmit;
 
+use mux::Waits;
 use order::Order;
 use port::Media;
 pub use port::{Port, Statistics};
@@ -196,6 +197,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     /// PORT_DISABLED). The partner on a link that has become unfit gets a farewell.
     pub fn set_link(&mut self, slot: Slot, link: Link, now: Time) {
         let (number, strict) = (self.key_number(), self.options.strict);
+        let limited = self.settings.max_links != 0;
         if link == Link::Unfit {
             self.order_farewell(slot);
         }
@@ -229,6 +231,10 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             port.reporter.forget();
             (port.is_idle, port.looped) = (false, 0);
             port.receive_event(event, strict, now);
+            // F-88: its partner may wait for others, where it does not
+            if limited && port.is_enabled() && port.waits == Waits::No {
+                port.wait_while.start(now, choice::FOLLOW);
+            }
         }
     }
 
@@ -321,16 +327,29 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
     }
 
     /// Ready (5.4.8), computed again each time, so that a port that leaves while it waits keeps no other
-    /// waiting (F-15). A port that has waited once does not wait for later ones.
+    /// waiting (F-15). A port that has waited once does not wait for later ones. One that was in service waits
+    /// until those that were too have the same aggregator again, as when their partner changes its identifier.
     fn run_ready(&mut self, now: Time) {
         let held = self.ports().filter(|(_, port)| !port.has_waited());
         let held: SlotSet = held.filter_map(|(_, port)| port.aggregator).collect();
+        // F-87: no other can follow
+        let same = self.common_aggregator();
         for (_, port) in self.ports_mut().filter(|(_, port)| port.is_waiting()) {
-            if port.aggregator.is_none_or(|number| !held.contains(number)) {
-                port.ready = true;
+            let has_all = port.waits == Waits::ForSame && port.aggregator == same;
+            if has_all || port.aggregator.is_none_or(|number| !held.contains(number)) {
+                port.waits = Waits::No;
                 port.wait_while.start(now, choice::FOLLOW);
             }
         }
+    }
+
+    /// The aggregator of all ports that have a link and may have a partner, if they have the same.
+    fn common_aggregator(&self) -> Option<Slot> {
+        let is_up = |port: &Port| port.is_enabled() && port.receive != receive::State::Defaulted;
+        let up = self.ports().filter(|(_, port)| is_up(port));
+        let mut numbers = up.map(|(_, port)| port.aggregator);
+        let first = numbers.next()?;
+        numbers.all(|number| number == first).then_some(first)?
     }
 
     /// The machines of a port.

@@ -20,6 +20,18 @@ pub enum MuxState {
     Distributing,
 }
 
+/// For which other ports one waits that has selected an aggregator (Ready).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// For any that may select it too.
+    ForAny,
+    /// For those that it was in service with: they may have another partner soon, as it has. Its link has been
+    /// up since.
+    ForSame,
+    /// For none any more.
+    No,
+}
+
 /// The inputs of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Conditions {
@@ -85,7 +97,7 @@ impl Port {
     pub(super) fn run_mux(&mut self, gathered: bool, now: Time) -> bool {
         let Some(next) = self.mux.next(Conditions {
             selected: self.selected,
-            ready: self.ready,
+            ready: self.waits == Waits::No,
             partner_sync: self.partner.state.contains(StateBits::SYNC),
             partner_collecting: self.partner.state.contains(StateBits::COLLECTING) && gathered,
         }) else {
@@ -100,7 +112,9 @@ impl Port {
                 self.wait_while.stop();
             }
             MuxState::Waiting if was == MuxState::Detached => {
-                self.ready = false;
+                if self.waits == Waits::No {
+                    self.waits = Waits::ForAny;
+                }
                 let wait = if self.is_fallback() { 0 } else { AGGREGATE_WAIT };
                 self.wait_while.start(now, wait);
             }
@@ -124,7 +138,14 @@ impl Port {
 
     /// Whether it waits for other ports that select its aggregator.
     pub(super) fn is_waiting(&self) -> bool {
-        self.mux == MuxState::Waiting && !self.ready
+        self.mux == MuxState::Waiting && self.waits != Waits::No
+    }
+
+    /// Those that it was in service with are not waited for any more.
+    pub(super) fn leave_others(&mut self) {
+        if self.waits == Waits::ForSame {
+            self.waits = Waits::ForAny;
+        }
     }
 
     /// Whether others may stop waiting for this port (Ready_N).

@@ -74,8 +74,8 @@ pub struct Port {
     /// Runs while the port waits for others and, when it is ready, for as long as its partner may wait for
     /// others.
     pub(super) wait_while: Timer,
-    /// Whether it does not wait for others any more (Ready).
-    pub(super) ready: bool,
+    /// For which others it waits.
+    pub(super) waits: mux::Waits,
     pub(super) ntt: bool,
     /// Whether the partner takes us for active: we or it have said so last.
     pub(super) is_taken_for_active: bool,
@@ -136,7 +136,7 @@ impl Port {
             looped: 0,
             mux: mux::MuxState::default(),
             wait_while: Timer::default(),
-            ready: false,
+            waits: mux::Waits::ForAny,
             ntt: false,
             is_taken_for_active: false,
             asks: false,

@@ -1,5 +1,6 @@
 //! LACPDUs that are received, and the receive machine (802.1AX-2008 5.4.12; in 802.1AX-2014, 6.4.12).
 
+use super::mux::{MuxState, Waits};
 use super::time::Time;
 use super::{Lacp, LagId, Memory, Port, Report, Selected, System};
 use crate::slots::Slot;
@@ -181,6 +182,7 @@ impl Port {
                     self.initialize(strict);
                 }
                 self.partner.state.remove(StateBits::SYNC);
+                self.leave_others();
                 self.current_while.stop();
             }
             State::LacpDisabled => {
@@ -251,6 +253,7 @@ impl Port {
     pub(super) fn record_default(&mut self, strict: bool) {
         self.partner = default_partner(strict, self.actor.state.contains(StateBits::TIMEOUT));
         self.partner_knows_us = false;
+        self.leave_others();
         (self.is_led, self.is_idle, self.is_spare) = (false, false, false);
         self.actor.state.insert(StateBits::DEFAULTED);
     }
@@ -261,6 +264,10 @@ impl Port {
         let known = Info { port_priority: pdu.actor.port_priority, ..self.partner };
         if differs(&pdu.actor, &known, StateBits::AGGREGATION) {
             self.selected = Selected::Unselected;
+            let of = |info: &Info| (System::of(info), info.key);
+            if self.mux == MuxState::Distributing && of(&pdu.actor) != of(&known) {
+                self.waits = Waits::ForSame;
+            }
         }
     }
 

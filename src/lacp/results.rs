@@ -75,9 +75,10 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         self.set(|port| port.marker.is_waiting())
     }
 
-    /// The ports from which frames are accepted, which report COLLECTING.
+    /// The ports from which frames are accepted: those that report COLLECTING, and standbys on which their
+    /// partner still sends.
     pub fn collecting(&self) -> SlotSet {
-        self.set(|port| port.actor.state.contains(StateBits::COLLECTING))
+        self.set(|port| port.actor.state.contains(StateBits::COLLECTING) || self.drains(port))
     }
 
     /// The ports on which frames are sent, which report DISTRIBUTING.

@@ -2,7 +2,9 @@
 //! 802.1AX-2008 6.3, and how aggregators and links are chosen. All take effect at once. What was agreed on
 //! stays agreed, unless partners were told something else before.
 
-use super::{Lacp, LagId, Memory, PRIORITY, Port, Selected, System, Time, choice, key, marker};
+use super::{
+    Lacp, LagId, Memory, PRIORITY, Port, Selected, System, Time, choice, key, marker, mux,
+};
 use crate::slots::Slot;
 use crate::wire::MacAddr;
 use crate::wire::lacpdu::StateBits;
@@ -125,7 +127,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         }
         port.actor.port_priority = priority;
         port.ntt = true;
-        if port.ready && port.selected == Selected::Standby {
+        if port.waits == mux::Waits::No && port.selected == Selected::Standby {
             port.partner.state.remove(StateBits::SYNC);
             port.wait_while.start(now, choice::FOLLOW);
         }

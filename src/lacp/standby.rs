@@ -102,6 +102,31 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         ports.clone().filter(is_in).map(|(slot, _)| slot).collect()
     }
 
+    /// The ports that give way to some of these links, but not yet: their partner is in sync on those, and does
+    /// not collect. No more than the limit allows are in service meanwhile.
+    #[inline(never)]
+    pub(super) fn stay(&self, links: SlotSet) -> SlotSet {
+        let ports = self.ports().filter(|(_, port)| port.aggregator == self.active);
+        let collects = StateBits::SYNC | StateBits::COLLECTING;
+        let comes = ports.clone().filter(|(slot, port)| {
+            links.contains(*slot) && port.partner.state & collects == StateBits::SYNC
+        });
+        // F-88: some act on what they are told once a second
+        let stay = ports.filter(|(slot, port)| {
+            let serves = port.selected == Selected::Selected && port.mux == MuxState::Distributing;
+            !links.contains(*slot) && serves && port.is_eligible()
+        });
+        stay.take(comes.count()).map(|(slot, _)| slot).collect()
+    }
+
+    /// Whether the partner still sends on a port that has become a standby. It is not told yet, or acts on it
+    /// later.
+    pub(super) fn drains(&self, port: &Port) -> bool {
+        let sends = port.partner.state.contains(StateBits::SYNC | StateBits::DISTRIBUTING);
+        let is_standby = port.selected == Selected::Standby && port.aggregator == self.active;
+        is_standby && sends && port.is_eligible()
+    }
+
     /// Notes how many links the partner has in service, if it keeps another one as a standby. If it has more, it
     /// has no such limit any more.
     pub(super) fn run_limit(&mut self, is_limited: bool) {
@@ -136,7 +161,10 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
             let is_offered = port.partner.state.contains(StateBits::SYNC) && !port.is_idle;
             has(port, Selected::Standby) && is_offered
         });
-        if active.is_none() || refused.is_empty() || offered.is_empty() {
+        // Some have not given way yet.
+        let more =
+            self.set(|port| has(port, Selected::Selected)).len() > self.settings.max_links.into();
+        if active.is_none() || refused.is_empty() || offered.is_empty() && !more {
             // Or all may be in service.
             self.refused = Refused::default();
         } else if self.refused.timer.deadline().is_none() {

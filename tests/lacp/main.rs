@@ -12,6 +12,7 @@ mod limits;
 mod links;
 mod markers;
 mod mixtures;
+mod moves;
 mod negotiation;
 mod orders;
 mod partners;

@@ -147,6 +147,51 @@ fn f77_the_old_port_gives_way_when_the_new_one_is_in_sync() {
     }
 }
 
+/// Some act on what they are told once a second.
+#[test]
+fn f88_a_better_port_that_comes_back_takes_over_without_a_gap() {
+    for kind in [Kind::Lagg, Kind::Bonding, Kind::Switch, Kind::OpenVswitch] {
+        for ours_is_lower in [true, false] {
+            for begin in (0..1_000).step_by(130) {
+                let mut world = world(kind, &[0; 3], ours_is_lower);
+                world.set(|its| its.max_links = 1);
+                world.rest();
+                let best = world.ours.distributing();
+                let best = usize::from(best.iter().next().unwrap());
+                world.apply(&Event::Unplug(best));
+                world.advance(20_000 + begin);
+                world.apply(&Event::Plug(best));
+                let mut lost = 0;
+                for _ in 0..20_000 {
+                    world.advance(1);
+                    assert!(world.ours.distributing().len() <= 1);
+                    lost += u64::from(!world.loses_nothing());
+                }
+                assert!(world.ours.distributing().contains(super::world::slot(best)));
+                assert_eq!(lost, 0, "{kind:?} {ours_is_lower} {begin}");
+            }
+        }
+    }
+}
+
+/// It says that it is in sync, and does not collect: the old port goes on, and stays.
+#[test]
+fn f88_a_better_port_whose_partner_does_not_collect_is_left_alone() {
+    let mut world = world(Kind::Lagg, &[0; 2], true);
+    world.set(|its| its.max_links = 1);
+    world.rest();
+    let before = world.ours.distributing();
+    let worse = 1 - usize::from(before.iter().next().unwrap());
+    // From then on it does not hear us there.
+    world.set_port_priority(worse, 1);
+    world.advance(2);
+    world.apply(&Event::Mute(worse, 0));
+    for _ in 0..60_000 {
+        world.advance(1);
+        assert_eq!(world.ours.distributing(), before);
+    }
+}
+
 /// A limit over all ports: what it leaves of one aggregator is not what it leaves of another.
 #[test]
 fn f84_a_limit_over_all_ports_leaves_the_best_in_service() {

@@ -287,7 +287,7 @@ impl Foreign {
     pub fn tick(&self) -> (u64, bool) {
         match self.kind {
             Kind::Bonding => (100, true),
-            Kind::Lagg => (1_000, false),
+            Kind::Lagg => (1_000, true),
             _ => (100, false),
         }
     }

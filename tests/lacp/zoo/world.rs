@@ -250,6 +250,21 @@ impl World {
         assert!(self.ours.waiting().is_empty(), "a marker is waited for: {}", self.describe());
     }
 
+    /// Whether there is a port on which nothing would be lost, in either direction, and none on which something is.
+    pub fn loses_nothing(&self) -> bool {
+        let mut carries = [false; 2];
+        let sound = self.cables.iter().enumerate().all(|(cable, it)| {
+            let half = &self.halves[it.half];
+            let has = |ports: SlotSet| ports.contains(slot(cable));
+            let sends = [has(self.ours.distributing()), half.distributes(cable)];
+            carries = [carries[0] | sends[0], carries[1] | sends[1]];
+            let up = self.up[cable] == [true; 2];
+            up && (!sends[0] || half.collects(cable)) && (!sends[1] || has(self.ours.collecting()))
+                || sends == [false; 2]
+        });
+        sound && carries == [true; 2]
+    }
+
     /// No aggregator is better by what is set, of the links that both would have in service.
     pub fn the_best_is_in_service(&self) {
         let Settings { select, max_links, key, .. } = *self.ours.settings();
