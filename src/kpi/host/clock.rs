@@ -139,7 +139,7 @@ impl<T: Send + Sync> Callout<T> {
         clock.set.notify_all();
     }
 
-    /// Cancels the call, and waits until it is not running. Sleeps.
+    /// Cancels the call, and waits until it is not running. Sleeps; no other thread sets a time any more.
     pub fn drain(&self) {
         witness::may_sleep("callout_drain");
         if let Some(before) = lock(&self.vnet).take() {
