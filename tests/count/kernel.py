@@ -38,7 +38,7 @@ class Kernel(Interfaces):
             uc.mem_map(at, size)
         self.heap, self.packets, self.percpu, self.depth = HEAP, PACKETS, 0x8000, 0
         self.stubs, self.names = {}, {}
-        self.tasks, self.epoch, self.callouts, self.handlers = deque(), deque(), {}, {}
+        self.tasks, self.epoch, self.timeouts, self.handlers = deque(), deque(), {}, {}
         self.now_ms, self.sent, self.calls = 1_000_000, [], Counter()
         self.interfaces = {}
         uc.hook_add(UC_HOOK_CODE, self._stub, begin=STUBS, end=STUBS + STUBS_SIZE - 1)
@@ -182,14 +182,15 @@ class Kernel(Interfaces):
                 self.call(self.read(task + 16), self.read(task + 24), 1)
 
     def sleep(self, ms):
-        """Lets time pass, from callout to callout."""
+        """Lets time pass, from timeout to timeout."""
         until = self.now_ms + ms
         self.settle()
-        while due := [(at, place) for place, (at, _, _) in self.callouts.items() if at <= until]:
-            at, place = min(due)
+        while due := [(at, timeout) for timeout, at in self.timeouts.items() if at <= until]:
+            at, timeout = min(due)
             self.now_ms = max(self.now_ms, at)
-            _, function, context = self.callouts.pop(place)
-            self.call(function, context)
+            del self.timeouts[timeout]
+            # struct timeout_task: its task, after a pointer
+            self.tasks.append(timeout + 8)
             self.settle()
         self.now_ms = until
 
@@ -226,6 +227,18 @@ class Kernel(Interfaces):
     def k_taskqueue_create(self):
         return self.alloc(64)
 
+    k_taskqueue_create_fast = k_taskqueue_create
+
+    def k__timeout_task_init(self, queue, timeout, priority, function, context):
+        self.write(timeout + 24, function)
+        self.write(timeout + 32, context)
+
+    def k_taskqueue_enqueue_timeout_sbt(self, queue, timeout, sbt):
+        self.timeouts[timeout] = self.now_ms - (-sbt * 1000 >> 32)
+
+    def k_taskqueue_cancel_timeout(self, queue, timeout):
+        self.timeouts.pop(timeout, None)
+
     def k_taskqueue_enqueue(self, queue, task):
         if task not in self.tasks:
             self.tasks.append(task)
@@ -243,12 +256,6 @@ class Kernel(Interfaces):
         if not self.tasks:
             return EWOULDBLOCK
         self.settle()
-
-    def k_callout_reset_sbt_on(self, callout, sbt, precision, function, context):
-        self.callouts[callout] = (self.now_ms - (-sbt * 1000 >> 32), function, context)
-
-    def k__callout_stop_safe(self, callout):
-        self.callouts.pop(callout, None)
 
     def k_getbinuptime(self, to):
         self.write(to, self.now_ms // 1000)
