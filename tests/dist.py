@@ -159,8 +159,9 @@ def check_modules(port, source, home):
         (source / "vendor" / crate).rename(crates / crate)
     shutil.rmtree(source / "vendor")
     (source / "build").mkdir()
+    # The other user may not see this tree.
     for headers in TOP.glob("build/headers*"):
-        (source / "build" / headers.name).symlink_to(headers)
+        shutil.copytree(headers, source / "build" / headers.name)
     other = []
     if os.getuid() == 0:
         run("chown", "-R", f"{NOBODY}", source, home)
