@@ -328,7 +328,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
 
     /// Ready (5.4.8), computed again each time, so that a port that leaves while it waits keeps no other
     /// waiting (F-15). A port that has waited once does not wait for later ones. One that was in service waits
-    /// until those that were too have the same aggregator again, as when their partner changes its identifier.
+    /// until all links that may have a partner have the same aggregator, as when it changes its identifier.
     fn run_ready(&mut self, now: Time) {
         let held = self.ports().filter(|(_, port)| !port.has_waited());
         let held: SlotSet = held.filter_map(|(_, port)| port.aggregator).collect();

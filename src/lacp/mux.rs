@@ -25,8 +25,8 @@ pub enum MuxState {
 pub(super) enum Waits {
     /// For any that may select it too.
     ForAny,
-    /// For those that it was in service with: they may have another partner soon, as it has. Its link has been
-    /// up since.
+    /// For all that have a link and may have a partner: it was in service, and they may follow to its other
+    /// partner.
     ForSame,
     /// For none any more.
     No,
