@@ -29,10 +29,10 @@ pub(super) fn keep_time(softc: &Ref<Softc>) {
         if run_machines(softc, now) {
             lacp_frames::send_pdus(softc);
             publishes |= link::set_lacp_alarm(softc) | has_news(softc);
-        } else if !publishes {
-            publishes = link::set_lacp_alarm(softc) || has_news(softc);
+        } else {
+            // The protocol task has the rest to do, and sets the alarm.
+            publishes = true;
         }
-        // Without LACP the protocol task sets the alarm, if it runs.
     });
     if publishes {
         Softc::wake_publisher(softc);
