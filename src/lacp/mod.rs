@@ -349,7 +349,7 @@ impl<P: Memory<Port>, A: Memory<LagId>> Lacp<P, A> {
         let up = self.ports().filter(|(_, port)| is_up(port));
         let mut numbers = up.map(|(_, port)| port.aggregator);
         let first = numbers.next()?;
-        numbers.all(|number| number == first).then_some(first)?
+        if numbers.all(|number| number == first) { first } else { None }
     }
 
     /// The machines of a port.
