@@ -25,7 +25,7 @@ PATH=$PATH:/sbin:/usr/sbin:/usr/local/sbin
 
 if [ -z "$show" ] && [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then colour=1; else colour=0; fi
 
-# The state of all laggs, and a last line if not all of it could be read: sysctl(8) gives up where a lagg is being renamed.
+# The state of all laggs, and a line if not all of it could be read: sysctl(8) gives up where a lagg is being renamed.
 state() {
 	[ $try = last ] || exec 2>/dev/null
 	if [ "${file+given}" ]; then cat -- "$file"
@@ -33,12 +33,9 @@ state() {
 	else of_userlagg; fi || echo unread
 }
 of_userlagg() {
-	version=$(userlagg -V) && laggs=$(userlagg -l) && hangs='' || return
+	version=$(userlagg -V) && laggs=$(userlagg -l) || return
 	echo "net.link.lagg.version: ${version#userlagg }"
-	for lagg in $laggs; do
-		timeout 2 userlagg "$lagg" state || hangs=1
-	done
-	[ ! "$hangs" ]
+	for lagg in $laggs; do timeout 2 userlagg "$lagg" state || echo unread; done
 }
 
 # report [LAGG...]: of these laggs, or of all. Its status is what laggstat exits with.
@@ -172,13 +169,14 @@ function problem(severity, text) {
 }
 
 # examine LAGG: finds what is wrong with it and its ports
-function examine(name,    i, rate, reason, is_down) {
+function examine(name,    i, rate, reason, is_down, command) {
 	lagg = name
 	level[lagg] = 0
 	is_down = !number("up")
-	if (!number("ports")) problem(2, "it has no ports: " (freebsd ? "ifconfig " : "userlagg ") plain(lagg) " laggport ...")
+	command = (freebsd ? "ifconfig " : "userlagg ") plain(lagg)
+	if (!number("ports")) problem(2, "it has no ports: " command " laggport ...")
 	else if (of("protocol") == "none") problem(2, "its protocol is none, which sends and accepts nothing")
-	else if (is_down) problem(2, "it is down: " (freebsd ? "ifconfig " : "userlagg ") plain(lagg) " up")
+	else if (is_down) problem(2, "it is down: " command " up")
 	else if (number("active_ports") < number("min_links") && !number("link_up"))
 		problem(2, of("active_ports") " of " of("ports") " ports in service, fewer than min_links " of("min_links"))
 	else if (!number("link_up")) problem(2, "no port is in service")
@@ -225,6 +223,7 @@ function why(reason, rate,    age, partner, best) {
 	} else if (reason == "not in sync") say("the partner is not in sync on it yet, or does not want it in its group: see why on the switch")
 	else if (reason == "not collecting") say("the partner is in sync, but takes no frames from it")
 }
+
 function since(age) { return age == "" ? " was ever heard" : " for " age " s" }
 
 # also: what is wrong with the port in whatever state

@@ -36,11 +36,12 @@ words: laggproto failover|none|...  laggport interface  -laggport interface
        [-]lacp_fast_timeout  flowid_shift n  rr_limit n  up  down  mtu n
        ether address  [inet] address/length  set setting value  destroy
 
-Without words it shows the lagg, or all; -v shows more, -l their names. create starts a process
-for the lagg, or with -f becomes it. The words are those of ifconfig(8), except
-set, for what it has no word for. get shows these settings. state shows them and
-all that is known of the lagg and its ports, in lines as lagg0.port.em0.flaps: 2,
-which sysctl(8) of FreeBSD begins with net.link.lagg.iface. (lagg_rs(4)).";
+Without words it shows the lagg, or all; -v shows more, -l their names. create
+starts a process for the lagg, or with -f becomes it. The words are those of
+ifconfig(8), except set, for what it has no word for. get shows these settings.
+state shows them and all that is known of the lagg and its ports, in lines as
+lagg0.port.em0.flaps: 2, which sysctl(8) of FreeBSD begins with
+net.link.lagg.iface. (lagg_rs(4)).";
 
 /// The word that shows the state.
 const STATE: &str = "state";
