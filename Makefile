@@ -18,6 +18,9 @@ TOOLS = . kmod/env.sh &&
 # The shell puts it together: the two kinds of make agree on no condition.
 OUT = build/$(ARCH)$$(case $${FREEBSD:-15} in (15) ;; (*) echo "-freebsd$$FREEBSD" ;; esac)$${KASAN:+-kasan}$${KCSAN:+-kcsan}
 
+# The module that is installed, or tried in a virtual machine
+MODULE = $${KO:-$(OUT)/if_lagg_rs.ko}
+
 # The targets share directories of build/.
 .NOTPARALLEL:
 
@@ -112,7 +115,7 @@ fuzz:
 	@SYSDIR="$(SYSDIR)" kmod/setup.sh fuzz
 	@FUZZ_SECONDS="$(FUZZ_SECONDS)" fuzz/run.sh
 
-vm-modules: setup
+vm-modules:
 	@ARCH="$(ARCH)" SYSDIR="$(SYSDIR)" kmod/setup.sh vm
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_traffic tests/vm/traffic/*.c
 	@SYSDIR="$(SYSDIR)" kmod/build.sh $(ARCH) c lagg_infiniband tests/vm/infiniband/*.c
@@ -123,10 +126,10 @@ vm-modules: setup
 
 # The scripts take the variables of the command line from the environment.
 vm: all vm-modules
-	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" tests/vm/run-vm
+	@ARCH="$(ARCH)" KO="$(MODULE)" tests/vm/run-vm
 
 vm-c: vm-modules
-	@ARCH="$(ARCH)" KO="$${KO:-$(OUT)/if_lagg_rs.ko}" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
+	@ARCH="$(ARCH)" KO="$(MODULE)" VM_ENV="$$VM_ENV LAGG_KO=/boot/kernel/if_lagg.ko" tests/vm/run-vm
 
 # Use a kernel without debugging options: otherwise their cost is measured too.
 vm-bench: all vm-modules
@@ -152,10 +155,10 @@ unload: on-freebsd
 
 install: on-freebsd
 	@[ "$$KO" ] || $(MAKE) all
-	@od -An -tx1 -N20 "$${KO:-$(OUT)/if_lagg_rs.ko}" | tr -d ' \n' | grep -q "^7f454c46.*$$([ $(ARCH) = amd64 ] && echo 3e00 || echo b700)\$$" || \
-	    { echo "$$KO is no module for $(ARCH)" >&2; exit 1; }
+	@od -An -tx1 -N20 "$(MODULE)" | tr -d ' \n' | grep -q "^7f454c46.*$$([ $(ARCH) = amd64 ] && echo 3e00 || echo b700)\$$" || \
+	    { echo "$(MODULE) is no module for $(ARCH)" >&2; exit 1; }
 	mkdir -p "$(DESTDIR)$(KMODDIR)" "$(DESTDIR)$(MANDIR)4" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(MANDIR)8"
-	install -m 555 "$${KO:-$(OUT)/if_lagg_rs.ko}" "$(DESTDIR)$(KMODDIR)/if_lagg_rs.ko"
+	install -m 555 "$(MODULE)" "$(DESTDIR)$(KMODDIR)/if_lagg_rs.ko"
 	@$(MAKE) hints
 	install -m 444 kmod/lagg_rs.4 "$(DESTDIR)$(MANDIR)4/"
 	install -m 555 src/laggstat/laggstat.sh "$(DESTDIR)$(SBINDIR)/laggstat"

@@ -167,8 +167,8 @@ def release(to):
         arch, *variant = module.parent.name.split("-")
         # Those for kernels that watch are not for production.
         if variant in ([], ["freebsd14"]):
-            release = variant[0] if variant else "freebsd15"
-            shutil.copyfile(module, to / f"if_lagg_rs-{version()}-{release}-{arch}.ko")
+            branch = variant[0] if variant else "freebsd15"
+            shutil.copyfile(module, to / f"if_lagg_rs-{version()}-{branch}-{arch}.ko")
     sums = to / "SHA256SUMS"
     lines = [f"SHA256 ({p.name}) = {hashlib.sha256(p.read_bytes()).hexdigest()}\n" for p in sorted(to.iterdir())]
     sums.write_text("".join(lines))

@@ -105,8 +105,8 @@ def check_port(port, archive, temporary):
     tools = re.search(r"\| LLVM \| (\d+) \|", (TOP / "README.md").read_text())[1]
     assert f"llvm:{tools},build,noexport" in values(makefile, "USES"), f"LLVM {tools} in README.md"
     # The framework compresses manual pages.
-    installed = {name.removesuffix(".gz") for list in ("", "LAGGSTAT_", "TESTS_") for name in
-                 values(makefile, f"{list}PLIST_FILES")}
+    installed = {name.removesuffix(".gz") for option in ("", "LAGGSTAT_", "TESTS_") for name in
+                 values(makefile, f"{option}PLIST_FILES")}
     root = temporary / "a root"
     module = f"KO={TOP}/build/amd64/if_lagg_rs.ko"
     run("make", "-s", "-C", TOP, "install", "install-tests", f"DESTDIR={root}", module, "KMODDIR=/usr/local/KMODDIR")
@@ -147,7 +147,7 @@ def check_placeholders(source, temporary):
         refused = subprocess.run([sys.executable, "-B", filled / "kmod/dist.py", to], capture_output=True, text=True)
         assert refused.returncode == 1 and not to.exists(), f"made with {sentence}"
         found = [line.split(":")[:2] for line in refused.stderr.splitlines()[1:]]
-        where = ["SECURITY.md", str(right.count("\n") + 2 )]
+        where = ["SECURITY.md", str(right.count("\n") + 2)]
         assert found == [where, ["kmod/release.pub", " the public key is not there"]], (sentence, refused.stderr)
 
 
