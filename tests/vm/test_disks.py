@@ -10,9 +10,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from runner import console, disks  # noqa: E402
-
-# How a module for amd64 begins
-MODULE = b'\x7fELF' + bytes(14) + b'\x3e\0'
+from test_run_vm import KERNEL  # noqa: E402
 
 
 class Payload(unittest.TestCase):
@@ -24,7 +22,7 @@ class Payload(unittest.TestCase):
                 open(os.path.join(top, name), 'w').close()
             disk = os.path.join(top, 'disk')
             with open(os.path.join(top, 'build/some.ko'), 'wb') as module:
-                module.write(MODULE)
+                module.write(KERNEL)
             disks.payload(disk, os.path.join(top, 'build/some.ko'), os.path.join(top, 'vm/smoke.sh'), [('SUITE', 'a b')])
             self.assertEqual(os.path.getsize(disk) % 512, 0)
             with tarfile.open(disk) as tar:

@@ -68,7 +68,7 @@ class Replayed(unittest.TestCase):
         self.dir = tempfile.TemporaryDirectory()
         self.addCleanup(self.dir.cleanup)
         self.env = {'PATH': os.environ['PATH'], 'VM_ACCEL': 'tcg', 'VM_BOOT': '30', 'VM_START': '30', 'TIMEOUT': '30', 'QUIET': '30',
-                    'KO': self.file('if_lagg_rs.ko', b'\x7fELF' + bytes(14) + b'\x3e\0')}
+                    'KO': self.file('if_lagg_rs.ko', KERNEL)}
         self.env.update(KERNEL=self.file('kernel', KERNEL), ROOT=self.file('root', ''), SCRIPT=self.file('smoke.sh', 'true'))
 
     def file(self, name, content):
